@@ -1,0 +1,1 @@
+"""What every layer stands on: errors, clock and id seams, atomic files, processes, paths, redaction."""

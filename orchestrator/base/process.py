@@ -1,0 +1,80 @@
+"""Processes told apart by pid and start time, so that a recycled pid is never taken for the process that had it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process: pid, and its start time in kernel clock ticks since boot."""
+
+    pid: int
+    start_ticks: int
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity | None:
+        """The identity of a live process; None where there is none (or it is a zombie)."""
+        fields = _stat_fields(pid)
+        if fields is None or fields[0] in {"Z", "X"}:
+            return None
+        return cls(pid, int(fields[19]))
+
+    @classmethod
+    def current(cls) -> ProcessIdentity:
+        """This process."""
+        identity = cls.of(os.getpid())
+        assert identity is not None
+        return identity
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> ProcessIdentity:
+        """The inverse of `to_json`."""
+        return cls(int(document["pid"]), int(document["start_ticks"]))
+
+    def to_json(self) -> dict[str, int]:
+        """A JSON object."""
+        return {"pid": self.pid, "start_ticks": self.start_ticks}
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return ProcessIdentity.of(self.pid) == self
+
+    def send(self, number: signal.Signals) -> bool:
+        """Signal this very process; False where it is gone."""
+        if not self.alive():
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+            return True
+        return False
+
+
+def processes_with_environment(variable: str, value: str) -> list[ProcessIdentity]:
+    """All live processes of this user whose initial environment holds `variable=value`."""
+    needle = f"{variable}={value}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                entries = file.read().split(b"\0")
+        except OSError:
+            continue
+        if needle in entries and (identity := ProcessIdentity.of(int(name))) is not None:
+            found.append(identity)
+    return found
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat after the command name: [state, ppid, ...]."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None

@@ -1,0 +1,20 @@
+"""Foreign text made inert before it reaches a terminal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+
+
+def inert(text: str) -> str:
+    """`text` without escape sequences and control or direction-changing characters (tab and newline stay)."""
+    stripped = _ANSI.sub("", text)
+    return "".join(c for c in stripped if c in "\t\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """`text` on one line, at most `limit` characters."""
+    joined = " ".join(inert(text).split())
+    return joined if len(joined) <= limit else joined[: limit - 1] + "…"

@@ -1,0 +1,50 @@
+"""control.json: what the controller wants of a run. The controller writes it, agents and ranks poll it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from orchestrator.base.files import read_json, write_json
+from orchestrator.rundir.layout import RunDirectory
+
+Want = Literal["run", "stop"]
+StopCause = Literal["cancel", "preempt", "resize", "drain", "time_limit"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """The controller's wish.
+
+    Attributes:
+        generation: rises with each write; a reader that has seen it need not act again.
+        token: the fencing token of the run that is meant.
+        want: `run`, or `stop` (checkpoint within `grace_seconds`, then end).
+        cause: why it should stop.
+        world_size: wanted workers.
+        checkpoint: rises each time a checkpoint is asked for.
+        grace_seconds: how long a stop may take before processes are killed.
+    """
+
+    generation: int
+    token: int
+    want: Want
+    world_size: int
+    cause: StopCause | None = None
+    checkpoint: int = 0
+    grace_seconds: float = 20.0
+
+    def next(self, **changes: Any) -> Control:
+        """The wish that follows this one."""
+        return replace(self, generation=self.generation + 1, **changes)
+
+
+def write_control(run: RunDirectory, control: Control) -> None:
+    """Replace control.json atomically."""
+    write_json(run.control, control.__dict__)
+
+
+def read_control(run: RunDirectory) -> Control | None:
+    """The newest wish; None where there is none yet."""
+    document = read_json(run.control)
+    return None if document is None else Control(**document)

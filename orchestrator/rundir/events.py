@@ -1,0 +1,92 @@
+"""Numbered events: files `events/<writer>/<seq>.json`, one writer a folder, each written once and atomically.
+
+Kinds and their data (every event also has `seq`, `time` in seconds since the epoch, `writer`, `token`):
+
+    agent_started   {pid, start_ticks, host, allocation}         an agent runs
+    started         {world_size, fingerprint?}                   all ranks run
+    progress        {done, total, unit, samples, samples_per_second, eta_seconds, best?, message?, …}
+    checkpoint      {path, samples}
+    resized         {world_size}
+    trial           {index, state, …}                            a search's trial began or ended
+    finished        {outcome: succeeded|failed|stopped, failure_class?, message, exit_code?, cause?}
+                    the durable marker of the run's end, by the coordinator (agent 0); nothing follows it
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.base.files import create_exclusive, read_json
+from orchestrator.rundir.layout import RunDirectory
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """One event of one writer."""
+
+    writer: str
+    seq: int
+    time: float
+    token: int
+    kind: str
+    data: Mapping[str, Any]
+
+
+class EventWriter:
+    """Appends one writer's events.
+
+    Args:
+        run: where to.
+        writer: the folder's name, such as `agent-0` or `rank-0`; nobody else may use it.
+        token: the run's fencing token.
+    """
+
+    def __init__(self, run: RunDirectory, writer: str, token: int) -> None:
+        self._folder = run.events / writer
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._token = token
+        self._next = _count(run, writer)
+
+    def append(self, kind: str, **data: Any) -> None:
+        """Write the next event; durable when this returns."""
+        event = {"seq": self._next, "time": time.time(), "token": self._token, "kind": kind, "data": data}
+        content = json.dumps(event, sort_keys=True, default=str).encode()
+        while not create_exclusive(self._folder / f"{self._next:08d}.json", content):
+            self._next += 1
+            event["seq"] = self._next
+            content = json.dumps(event, sort_keys=True, default=str).encode()
+        self._next += 1
+
+
+def read_events(run: RunDirectory, cursors: Mapping[str, int]) -> Iterator[RunEvent]:
+    """Events not seen yet, writer by writer, each writer's in order.
+
+    Args:
+        run: the run.
+        cursors: for each writer the number of events already read; absent means none.
+    """
+    if not run.events.is_dir():
+        return
+    for folder in sorted(run.events.iterdir()):
+        seq = cursors.get(folder.name, 0)
+        while (document := read_json(folder / f"{seq:08d}.json")) is not None:
+            yield RunEvent(
+                folder.name, seq, float(document["time"]), int(document["token"]), document["kind"], document["data"]
+            )
+            seq += 1
+
+
+def find_event(run: RunDirectory, kind: str) -> RunEvent | None:
+    """The first event of this kind by any writer."""
+    return next((event for event in read_events(run, {}) if event.kind == kind), None)
+
+
+def _count(run: RunDirectory, writer: str) -> int:
+    seq = 0
+    while (run.events / writer / f"{seq:08d}.json").exists():
+        seq += 1
+    return seq

@@ -1,0 +1,56 @@
+"""launch.json: what an agent starts, frozen when the run was created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from orchestrator.base.errors import NotFound
+from orchestrator.base.files import read_json, write_json
+from orchestrator.rundir.layout import RunDirectory
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The processes of a run.
+
+    Attributes:
+        job: job identifier.
+        run: run identifier, `<job>-r<n>`.
+        token: fencing token.
+        argv: what each rank executes.
+        env: added to each rank's environment.
+        workdir: where the ranks run.
+        workers: ranks to start.
+        cpus_per_worker: threads that each rank may use.
+        gpus_per_worker: GPUs of each rank.
+        ranks_share_slots: one process is started that uses all workers' slots itself (a search's driver).
+    """
+
+    job: str
+    run: str
+    token: int
+    argv: tuple[str, ...]
+    workdir: str
+    workers: int
+    cpus_per_worker: int = 1
+    gpus_per_worker: int = 0
+    ranks_share_slots: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_launch(run: RunDirectory, launch: Launch) -> None:
+    """Write launch.json."""
+    write_json(run.launch, asdict(launch))
+
+
+def read_launch(run: RunDirectory) -> Launch:
+    """Read launch.json.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    document = read_json(run.launch)
+    if document is None:
+        raise NotFound(f"{run.launch} is missing or damaged", hint="the controller writes it before it launches a run")
+    return Launch(**(document | {"argv": tuple(document["argv"])}))

@@ -1,0 +1,1 @@
+"""Typed documents: workload, cluster profile, dataset card."""

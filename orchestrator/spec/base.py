@@ -1,0 +1,53 @@
+"""What every document's model has in common: frozen, no unknown keys, names that are safe on every engine."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REFUSED_ENVIRONMENT = re.compile(
+    r"(LD_|DYLD_|PYTHON(STARTUP|HOME|INSPECT)|BASH_ENV$|ENV$|IFS$|ORCHESTRATOR_|SLURM_|SBATCH_|RAY_)"
+)
+    r"(LD_|DYLD_|PYTHON(STARTUP|HOME|INSPECT)|BASH_ENV$|ENV$|IFS$|ORCHESTRATOR_|SLURM_|SBATCH_|RAY_)"
+)
+
+
+class Document(BaseModel):
+    """A part of a document that people write."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a name has letters, digits, '.', '_' and '-' only, and starts with a letter or digit")
+    return name
+
+
+def _check_line(text: str) -> str:
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _check_text(text: str) -> str:
+    if any(ord(c) < 32 and c not in "\t\n" for c in text) or "\x7f" in text:
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _check_variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("an environment variable's name has letters, digits and '_' only")
+    if _REFUSED_ENVIRONMENT.match(name):
+        raise ValueError(f"the environment variable {name} changes how programs are loaded or is set by the engine")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_check_name)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_check_line)]
+Text = Annotated[str, Field(max_length=20_000), AfterValidator(_check_text)]
+EnvironmentName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_variable)]

@@ -1,0 +1,219 @@
+"""The `regnet` recipe: train one RegNet, or search its design space ("Designing Network Design Spaces")."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from orchestrator.spec.base import Document, Name
+from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
+from orchestrator.spec.units import Count, Interval
+
+
+class Window(Document):
+    """Shuffle inside a window of shards."""
+
+    window: int = Field(ge=1, description="shards that are shuffled together")
+
+
+class Augment(Document):
+    """Random changes to training images, keyed by (seed, epoch, position)."""
+
+    pad_crop: int = Field(default=0, ge=0, le=64, description="pad by so many pixels, then crop back at random")
+    flip: bool = Field(default=False, description="mirror half of the images horizontally")
+
+
+class Data(Document):
+    """What is read, and in which order."""
+
+    dataset: str = Field(min_length=1, max_length=1000, description="a dataset card's name or path, or built shards")
+    image_size: int = Field(ge=4, le=1024, description="pixels; images are resized to a square")
+    shuffle: Literal["full"] | Window = "full"
+    augment: Augment = Augment()
+    on_corrupt: Literal["fail", "skip"] = "fail"
+    shuffle_labels: bool = Field(default=False, description="control experiment: training labels are permuted")
+
+
+class RegNetModel(Document):
+    """A RegNet: a published one by `preset`, or by the five parameters of its quantised linear widths."""
+
+    family: Literal["regnetx", "regnety"] = Field(default="regnetx", description="regnety adds squeeze-and-excitation")
+    preset: Name | None = Field(default=None, description="a published model, such as regnetx_400mf")
+    depth: int | None = Field(default=None, ge=1, le=256)
+    w0: int | None = Field(default=None, ge=8, description="initial width")
+    wa: Positive | None = Field(default=None, description="slope of the widths")
+    wm: Annotated[float, Field(gt=1)] | None = Field(default=None, description="quantisation of the widths")
+    group_width: int | None = Field(default=None, ge=1)
+    stem: Literal["imagenet", "cifar"] = Field(default="imagenet", description="cifar: the stem keeps the resolution")
+    stem_width: int = Field(default=32, ge=1, le=1024)
+
+    @property
+    def parameters(self) -> dict[str, float | None]:
+        """The five parameters, by name."""
+        return {n: getattr(self, n) for n in ("depth", "w0", "wa", "wm", "group_width")}
+
+
+class Optim(Document):
+    """SGD with momentum; no weight decay on normalisation parameters."""
+
+    lr: Positive = Field(description="peak learning rate, for a whole global batch")
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-5
+    schedule: Literal["cosine", "step"] = "cosine"
+    steps: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list, description="epochs at which lr falls")
+    gamma: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.1, description="factor of each fall")
+    warmup_iterations: int = Field(default=0, ge=0, description="iterations of linear warm-up")
+    warmup_factor: Annotated[float, Field(ge=0, le=1)] = Field(default=0.1, description="first lr / lr")
+    label_smoothing: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _steps_fit_schedule(self) -> Optim:
+        if self.schedule == "step" and not self.steps:
+            raise ValueError("schedule: step needs steps: [epoch, …]")
+        if self.schedule == "cosine" and self.steps:
+            raise ValueError("steps are for schedule: step")
+        if self.steps != sorted(set(self.steps)):
+            raise ValueError("steps must rise")
+        return self
+
+
+class Checkpointing(Document):
+    """When the state is written down, and how much of it is kept."""
+
+    every_epochs: int = Field(default=1, ge=1)
+    keep: int = Field(default=2, ge=1, le=100)
+
+
+class Train(Document):
+    """The training loop."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=1, le=1_000_000, description="samples of the global batch, whatever the world size")
+    samples_per_virtual_worker: int | None = Field(
+        default=None, ge=1, description="samples of one slice (the n of batch norm); default: the whole batch"
+    )
+    evaluate_every_epochs: int = Field(default=1, ge=1)
+    checkpoint: Checkpointing = Checkpointing()
+    exact: bool = Field(default=True, description="false: faster gradient sum that depends on the world size")
+
+    @property
+    def slice_samples(self) -> int:
+        """Samples of one virtual worker."""
+        return self.samples_per_virtual_worker or self.batch_size
+
+    @property
+    def virtual_workers(self) -> int:
+        """V: slices of the global batch."""
+        return -(-self.batch_size // self.slice_samples)
+
+
+class Axis(Document):
+    """One parameter of the design space."""
+
+    range: Interval
+    step: Positive = Field(description="values are multiples of it")
+    scale: Literal["log", "linear"] = "log"
+
+
+class Space(Document):
+    """The design space; each axis is a range such as `8..64`, or a mapping with range, step and scale."""
+
+    depth: Axis = Axis(range=Interval(low=12, high=28), step=1)
+    w0: Axis = Axis(range=Interval(low=8, high=256), step=8)
+    wa: Axis = Axis(range=Interval(low=8, high=256), step=0.1)
+    wm: Axis = Axis(range=Interval(low=2, high=3), step=0.001)
+    group_width: Axis = Axis(range=Interval(low=16, high=128), step=8)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_axes(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        steps = {"depth": 1, "w0": 8, "wa": 0.1, "wm": 0.001, "group_width": 8}
+        return {k: {"range": v, "step": steps[k]} if k in steps and _is_short(v) else v for k, v in value.items()}
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+class CountRange(Document):
+    """A closed range of counts such as `200M..400M`."""
+
+    low: Count
+    high: Count
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if isinstance(value, str):
+            low, dots, high = value.partition("..")
+            if not dots:
+                raise ValueError("expected a range such as 200M..400M")
+            return {"low": low.strip(), "high": high.strip()}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CountRange:
+        if self.low > self.high:
+            raise ValueError("the range is empty: its first number is the larger one")
+        return self
+
+
+class Constraints(Document):
+    """Only models within these ranges are trained; they cost nothing to check."""
+
+    flops: CountRange | None = Field(default=None, description="multiply-adds of a forward pass of one image")
+    params: CountRange | None = None
+    activations: CountRange | None = Field(default=None, description="elements of conv and fc outputs")
+
+
+class TrialScheduler(Document):
+    """How Ray Tune ends trials early; `none` trains all alike, as the paper's EDFs need."""
+
+    type: Literal["none", "asha", "hyperband", "median"] = "none"
+    grace_epochs: int = Field(default=1, ge=1, description="no trial ends before this epoch")
+    reduction_factor: Annotated[float, Field(gt=1)] = 3
+
+    @property
+    def ends_trials_early(self) -> bool:
+        """Whether trials may get different budgets."""
+        return self.type != "none"
+
+
+class Search(Document):
+    """A population sampled from the design space, each member trained as a trial."""
+
+    trials: int = Field(ge=1, le=100_000)
+    space: Space = Space()
+    constraints: Constraints = Constraints()
+    scheduler: TrialScheduler = TrialScheduler()
+    concurrency: int | None = Field(default=None, ge=1, description="trials at once; default: one for each worker")
+    max_draws: int = Field(default=1_000_000, ge=1, description="draws from the space before giving up")
+    retries: int = Field(default=2, ge=0, le=100, description="how often a trial that failed is run again")
+    bootstrap: int = Field(default=1000, ge=0, le=100_000, description="resamples for the EDF's confidence band")
+
+
+class RegNetWorkload(WorkloadBase):
+    """Train a RegNet, or search the RegNet design space."""
+
+    recipe: Literal["regnet"]
+    data: Data
+    model: RegNetModel = RegNetModel()
+    optim: Optim
+    train: Train
+    search: Search | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_name_the_model(self) -> RegNetWorkload:
+        given = [name for name, value in self.model.parameters.items() if value is not None]
+        if self.search is not None:
+            if self.model.preset or given:
+                raise ValueError("model: a search samples " + ", ".join(self.model.parameters) + " and takes no preset")
+        elif self.model.preset is None and len(given) < 5:
+            raise ValueError("model: give a preset, or all of " + ", ".join(self.model.parameters))
+        elif self.model.preset is not None and given:
+            raise ValueError("model: give a preset or parameters, not both")
+        return self

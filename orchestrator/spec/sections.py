@@ -1,0 +1,60 @@
+"""The sections that workloads of every kind share: resources, retries, tracking, code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.spec.base import Document, EnvironmentName, Line, Name, Text
+from orchestrator.spec.units import ByteSize, Duration, WorkerRange
+
+
+class Resources(Document):
+    """What the workers of a run need."""
+
+    workers: WorkerRange = Field(default=WorkerRange(low=1, high=1), description="workers, or a range such as 2..8")
+    cpus_per_worker: int = Field(default=1, ge=1, le=1024, description="CPU cores for each worker")
+    gpus_per_worker: int = Field(default=0, ge=0, le=16, description="GPUs for each worker")
+    memory_per_worker: ByteSize = Field(default=0, description="bytes of memory for each worker; 0: not stated")
+
+
+class Retry(Document):
+    """How often a job is launched again after each class of failure; each class has a budget of its own."""
+
+    preempted: int = Field(default=1000, ge=0, description="the engine or the scheduler took the resources away")
+    infrastructure: int = Field(default=5, ge=0, description="a node, the network or the engine failed")
+    time_limit: int = Field(default=10, ge=0, description="the engine's time limit ended the run")
+    out_of_memory: int = Field(default=1, ge=0, description="the run needed more memory than it had")
+    application: int = Field(default=1, ge=0, description="the program ended with an error")
+    data: int = Field(default=1, ge=0, description="a dataset could not be read")
+    backoff: Duration = Field(default=5.0, description="seconds before the first retry; doubles each time, with jitter")
+    backoff_limit: Duration = Field(default=600.0, description="the longest wait between retries")
+
+
+class Tracking(Document):
+    """Where metrics go."""
+
+    enabled: bool = True
+    experiment: Name = Field(default="orchestrator", description="the MLflow experiment")
+    tags: dict[Name, Line] = Field(default_factory=dict, max_length=50)
+
+
+class WorkloadBase(Document):
+    """What every workload has, whatever it runs."""
+
+    name: Name = Field(description="what the job is called in lists and in MLflow")
+    description: Text = ""
+    seed: int = Field(default=0, ge=0, lt=2**63, description="everything random follows from it")
+    team: Name = "default"
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    depends_on: list[Name] = Field(default_factory=list, max_length=100, description="jobs that must succeed first")
+    time_limit: Duration | None = Field(default=None, description="the longest a run may take")
+    env: dict[EnvironmentName, Line] = Field(default_factory=dict, max_length=200)
+    resources: Resources = Resources()
+    retry: Retry = Retry()
+    tracking: Tracking = Tracking()
+
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
