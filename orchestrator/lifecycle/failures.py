@@ -33,7 +33,7 @@ def may_retry(failure: FailureClass, used: Mapping[str, int], budgets: Mapping[s
 
 
 def backoff_seconds(job: str, failures: int, *, base: float, limit: float) -> float:
-    """Seconds before the next run: doubles with each failure, spread by up to a quarter so that jobs do not return together.
+    """Seconds before the next run: doubles with each failure, less up to a quarter so that jobs do not return together.
 
     The spread is a function of (job, failures): the same inputs give the same wait.
     """

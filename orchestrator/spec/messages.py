@@ -1,0 +1,170 @@
+"""What the HTTP API sends and takes: the documents that client, CLI and dashboard share with the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(BaseModel):
+    """A document of the HTTP API; readers ignore keys that they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CodeVersion(Message):
+    """The version of the code that a job was submitted from."""
+
+    revision: str | None = None
+    dirty: bool | None = None
+
+
+class SubmitRequest(Message):
+    """A workload to queue."""
+
+    source: str = Field(max_length=2_000_000, description="the YAML text, as written")
+    filename: str = "workload.yaml"
+    overrides: list[str] = Field(default_factory=list, description="as given with --set")
+    client_key: str | None = Field(default=None, max_length=200, description="the same key twice is one job")
+    workdir: str = Field(description="where the user stood; commands run there")
+    code: CodeVersion = CodeVersion()
+
+
+class Progress(Message):
+    """The newest word of a run on how far it is."""
+
+    done: float = 0
+    total: float = 0
+    unit: str = ""
+    samples: float = 0
+    samples_per_second: float | None = None
+    eta_seconds: float | None = None
+    best: float | None = None
+    best_label: str = ""
+    message: str = ""
+    time: float = 0
+
+
+class RunView(Message):
+    """One launch of a job."""
+
+    id: str
+    number: int
+    state: str
+    backend: str
+    world_size: int
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    failure_class: str | None = None
+    message: str = ""
+    directory: str
+
+
+class JobView(Message):
+    """A job as people see it."""
+
+    id: str
+    name: str
+    kind: str = Field(description="command, or the recipe's name, with ` search` where it is one")
+    owner: str
+    team: str
+    priority: int
+    state: str
+    terminal: bool
+    reason: str = Field(description="why it is where it is, in words")
+    profile: str
+    workers: str
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    failures: dict[str, int] = Field(default_factory=dict)
+    progress: Progress | None = None
+    runs: list[RunView] = Field(default_factory=list)
+    directory: str
+
+
+class SubmitReply(Message):
+    """The queued job; `created` is false where the client key was known already."""
+
+    job: JobView
+    created: bool
+    warnings: list[str] = Field(default_factory=list)
+
+
+class EventView(Message):
+    """One entry of a job's history."""
+
+    id: int
+    job: str
+    run: str | None = None
+    time: float
+    kind: str
+    message: str
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrialView(Message):
+    """One member of a search."""
+
+    index: int
+    state: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    complexity: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    epochs: float = 0
+    seconds: float = 0
+    message: str = ""
+
+
+class ResultFile(Message):
+    """A file that a job left for people."""
+
+    name: str
+    path: str
+    bytes: int
+
+
+class ResultsView(Message):
+    """What a job has found so far."""
+
+    job: JobView
+    summary: dict[str, Any] = Field(default_factory=dict)
+    trials: list[TrialView] = Field(default_factory=list)
+    files: list[ResultFile] = Field(default_factory=list)
+    tracking: dict[str, Any] = Field(default_factory=dict)
+
+
+class LogFile(Message):
+    """One process's log."""
+
+    run: str
+    name: str
+    bytes: int
+
+
+class ServerInfo(Message):
+    """Who answers."""
+
+    version: str
+    pid: int
+    started_at: float
+    embedded: bool
+    profile: str
+    backend: str
+    state_dir: str
+    slots: int
+    slots_free: int
+    tracking_uri: str
+    role: str
+    user: str
+
+
+class ErrorView(Message):
+    """Why a request failed."""
+
+    code: str
+    message: str
+    hint: str = ""
+    exit_code: int = 1
