@@ -1,0 +1,66 @@
+# Everything starts from a fresh clone: each target sets up .venv first, from the pinned requirements.lock.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+UV     := $(BIN)/uv
+# Debian packages that the tests use beside Python's own (grows with the engines).
+SYSTEM_PACKAGES := git
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full check format lock wheel system clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: $(READY)  ## .venv with all that the lock names
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "Setting up $(VENV) (about 6 GB with PyTorch; once) …" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^[^ ]/{take = /^uv==/} take' requirements.lock > $(VENV)/uv.lock
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock; then \
+	  $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
+	  && $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
+	else \
+	  echo "uv is not to be had; pip does the same more slowly." >&2; \
+	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock \
+	  && $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . ; \
+	fi
+	@touch $@
+
+demo: setup  ## the main job: a RegNet search from YAML to EDF, on this machine
+	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator submit workloads/regnet_sweep.yaml --watch
+
+test: setup  ## the tests, as CI runs them
+	@$(BIN)/python -m pytest
+
+test-full: setup  ## the tests with every matrix in full
+	@ORCHESTRATOR_TEST_FULL=1 $(BIN)/python -m pytest
+
+check: setup  ## formatting, lint, types, layers
+	@$(BIN)/ruff format --check --quiet . || { echo "make format mends the formatting" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup  ## format and mend what can be mended
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: setup  ## resolve all versions anew
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 --extra all --upgrade --output-file requirements.lock pyproject.toml
+
+wheel: setup  ## dist/orchestrator-*.whl
+	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python
+
+system:  ## Debian packages that the tests use
+	@missing=""; for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+	else echo "as root: apt-get install$$missing" >&2; exit 1; fi
+
+clean:  ## what was built; the state directory and its jobs stay
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

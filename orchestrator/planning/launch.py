@@ -1,0 +1,61 @@
+"""From a workload to the processes of one of its runs."""
+
+from __future__ import annotations
+
+import sys
+
+from orchestrator.rundir.launch import Launch
+from orchestrator.spec.workload import CommandWorkload, Workload
+
+RANK_MODULE = "orchestrator.recipes.main"
+SEARCH_MODULE = "orchestrator.search.main"
+
+
+def launch_for(workload: Workload, *, job: str, run: str, token: int, workers: int, workdir: str) -> Launch:
+    """What each rank of a run executes.
+
+    Args:
+        workload: the resolved workload.
+        job: job identifier.
+        run: run identifier.
+        token: the run's fencing token.
+        workers: how many workers the scheduler gave it.
+        workdir: where the user stood at submit; recipes run there too, so that relative dataset paths mean the same.
+    """
+    resources = workload.resources
+    return Launch(
+        job=job,
+        run=run,
+        token=token,
+        argv=_argv(workload),
+        workdir=_workdir(workload, workdir),
+        workers=workers,
+        cpus_per_worker=resources.cpus_per_worker,
+        gpus_per_worker=resources.gpus_per_worker,
+        ranks_share_slots=is_search(workload),
+        env=dict(workload.env),
+    )
+
+
+def is_search(workload: Workload) -> bool:
+    """Whether the job is a population of trials, run by one driver."""
+    return not isinstance(workload, CommandWorkload) and workload.search is not None
+
+
+def kind_of(workload: Workload) -> str:
+    """`command`, or the recipe's name, with ` search` where it is one."""
+    if isinstance(workload, CommandWorkload):
+        return "command"
+    return workload.recipe + (" search" if workload.search is not None else "")
+
+
+def _argv(workload: Workload) -> tuple[str, ...]:
+    if isinstance(workload, CommandWorkload):
+        return workload.argv
+    return (sys.executable, "-m", SEARCH_MODULE if is_search(workload) else RANK_MODULE)
+
+
+def _workdir(workload: Workload, submitted_from: str) -> str:
+    if isinstance(workload, CommandWorkload) and workload.workdir:
+        return workload.workdir
+    return submitted_from
