@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import Fenced, NotFound
+from orchestrator.rundir.control import Control, read_control, write_control
+from orchestrator.rundir.events import EventWriter, find_event, read_events
+from orchestrator.rundir.fence import check_fence, raise_fence
+from orchestrator.rundir.launch import Launch, read_launch, write_launch
+from orchestrator.rundir.layout import JobDirectory, RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    job = JobDirectory.under(tmp_path, "j-1")
+    job.create()
+    directory = job.run("j-1-r1")
+    directory.create()
+    return directory
+
+
+def test_a_run_knows_its_job(run: RunDirectory) -> None:
+    assert run.run == "j-1-r1"
+    assert run.job.path.name == "j-1"
+
+
+def test_events_are_read_once_and_in_order(run: RunDirectory) -> None:
+    writer = EventWriter(run, "rank-0", token=1)
+    writer.append("started", world_size=2)
+    writer.append("progress", done=1)
+    first = list(read_events(run, {}))
+    assert [(e.writer, e.seq, e.kind) for e in first] == [("rank-0", 0, "started"), ("rank-0", 1, "progress")]
+    writer.append("progress", done=2)
+    assert [e.data["done"] for e in read_events(run, {"rank-0": 2})] == [2]
+
+
+def test_a_restarted_writer_goes_on_after_its_last_event(run: RunDirectory) -> None:
+    EventWriter(run, "agent-0", token=1).append("agent_started")
+    EventWriter(run, "agent-0", token=1).append("finished", outcome="succeeded")
+    assert [e.seq for e in read_events(run, {})] == [0, 1]
+
+
+def test_a_half_written_event_hides_itself_and_what_follows(run: RunDirectory) -> None:
+    writer = EventWriter(run, "rank-0", token=1)
+    writer.append("started")
+    (run.events / "rank-0" / "00000001.json").write_bytes(b'{"seq": 1, "ki')
+    assert [e.seq for e in read_events(run, {})] == [0]
+
+
+def test_the_end_marker_is_found_among_all_writers(run: RunDirectory) -> None:
+    EventWriter(run, "rank-0", token=1).append("progress", done=1)
+    assert find_event(run, "finished") is None
+    EventWriter(run, "agent-0", token=1).append("finished", outcome="failed")
+    found = find_event(run, "finished")
+    assert found is not None
+    assert found.data["outcome"] == "failed"
+
+
+def test_control_keeps_the_newest_wish(run: RunDirectory) -> None:
+    assert read_control(run) is None
+    wish = Control(generation=1, token=3, want="run", world_size=2)
+    write_control(run, wish)
+    write_control(run, wish.next(want="stop", cause="cancel"))
+    assert read_control(run) == Control(generation=2, token=3, want="stop", world_size=2, cause="cancel")
+
+
+def test_an_older_writer_is_fenced_off(run: RunDirectory) -> None:
+    check_fence(run.job, 1)
+    raise_fence(run.job, 2)
+    check_fence(run.job, 2)
+    with pytest.raises(Fenced, match="older than 2"):
+        check_fence(run.job, 1)
+    with pytest.raises(Fenced):
+        raise_fence(run.job, 1)
+
+
+def test_a_launch_reads_back_as_written(run: RunDirectory) -> None:
+    with pytest.raises(NotFound):
+        read_launch(run)
+    launch = Launch("j-1", "j-1-r1", 1, ("echo", "$(id)", "a;b"), "/", workers=2, env={"A": "b\nc"})
+    write_launch(run, launch)
+    assert read_launch(run) == launch
