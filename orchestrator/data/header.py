@@ -1,0 +1,107 @@
+"""`index.json`, the small header of a dataset: what it is called, its columns, its splits, its version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.base.errors import DataError, NotFound
+from orchestrator.base.files import read_json
+from orchestrator.data.arrays import Structured
+
+INDEX_FILE = "index.json"
+FORMAT = 1
+"""The newest format that this code reads, and the one that it writes."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SplitPart(_Part):
+    """One split: where its rows and shards start in the table, and how many there are."""
+
+    first_row: int = Field(ge=0)
+    rows: int = Field(ge=0)
+    first_shard: int = Field(ge=0)
+    shards: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+
+
+class TablePart(_Part):
+    """The side table's size and SHA-256."""
+
+    bytes: int = Field(ge=64)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Description(_Part):
+    """What a dataset says of itself, beyond its rows.
+
+    Statistics are of pixels in 0..1, one number a channel; `channels` is what images are decoded to.
+    """
+
+    name: str
+    card: str = Field(default="", description="digest of the card it was built from")
+    classes: tuple[str, ...] = ()
+    channels: int = Field(default=3, ge=1, le=3)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+class Header(_Part):
+    """The whole of index.json."""
+
+    format: int
+    version: str
+    description: Description
+    columns: tuple[tuple[str, str], ...]
+    splits: dict[str, SplitPart]
+    table: TablePart
+
+
+def content_version(
+    description: Description, columns: tuple[tuple[str, str], ...], splits: dict[str, SplitPart], shards: Structured
+) -> str:
+    """The version of a dataset: SHA-256 over everything that a reader can see of it.
+
+    That is columns, classes, statistics, splits, and the rows, bytes and SHA-256 of every shard; not its name or card.
+    """
+    visible = {
+        "format": FORMAT,
+        "columns": columns,
+        "splits": {name: part.model_dump() for name, part in splits.items()},
+        "description": description.model_dump(exclude={"name", "card"}),
+    }
+    digest = hashlib.sha256(json.dumps(visible, sort_keys=True).encode())
+    digest.update(shards.tobytes())
+    return digest.hexdigest()
+
+
+def read_header(root: Path) -> Header:
+    """Read and check a dataset's index.json.
+
+    Raises:
+        NotFound: there is no dataset at `root`.
+        DataError: it is damaged, or of a newer format.
+    """
+    path = root / INDEX_FILE
+    if not path.exists():
+        raise NotFound(f"no dataset at {root}: it has no {INDEX_FILE}", hint="build it: orchestrator data build CARD")
+    document = read_json(path)
+    if document is None:
+        raise DataError(f"{path} is damaged: not a JSON object", hint="build the dataset again")
+    written = document.get("format")
+    if isinstance(written, int) and written > FORMAT:
+        raise DataError(
+            f"{path} is of dataset format {written}; this version reads up to {FORMAT}", hint="upgrade orchestrator"
+        )
+    try:
+        return Header.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path} is damaged: {where}: {first['msg']}", hint="build the dataset again") from error

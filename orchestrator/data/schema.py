@@ -1,0 +1,115 @@
+"""The typed columns of a dataset, what each kind is in Arrow, and how a value becomes bytes and comes back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from orchestrator.base.errors import DataError
+
+Kind = Literal["image", "video", "mask", "bytes", "text", "label", "int64", "float64", "int64_list", "float32_list"]
+
+FIXED: dict[str, str] = {"label": "<i8", "int64": "<i8", "float64": "<f8"}
+"""Kinds whose values take 8 bytes each, and their numpy types; all other kinds have values of any length."""
+
+LISTS: dict[str, str] = {"int64_list": "<i8", "float32_list": "<f4"}
+"""Kinds that are lists of numbers, and the numpy types of those."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_MAX_VALUE_BYTES = (1 << 32) - 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name and kind. Encoded images, videos and masks stay as they came."""
+
+    name: str
+    kind: Kind
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every value takes the same 8 bytes."""
+        return self.kind in FIXED
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a dataset, in order."""
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Schema:
+        """A schema from (name, kind) pairs.
+
+        Raises:
+            DataError: an unknown kind, a bad or repeated name, or no column at all.
+        """
+        columns: list[Column] = []
+        for name, kind in pairs:
+            if kind not in get_args(Kind):
+                raise DataError(
+                    f"column {name!r} has the unknown kind {kind!r}", hint=f"use {', '.join(get_args(Kind))}"
+                )
+            if not _NAME.fullmatch(name) or any(name == column.name for column in columns):
+                raise DataError(f"bad or repeated column name {name!r}", hint="use lower-case letters, digits and _")
+            columns.append(Column(name, kind))  # type: ignore[arg-type]
+        if not columns:
+            raise DataError("a dataset needs at least one column")
+        return cls(tuple(columns))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(name, kind) of every column."""
+        return tuple((column.name, column.kind) for column in self.columns)
+
+    @property
+    def fixed(self) -> tuple[Column, ...]:
+        """The columns of 8 bytes a value."""
+        return tuple(column for column in self.columns if column.fixed)
+
+    @property
+    def variable(self) -> tuple[Column, ...]:
+        """The columns of any length."""
+        return tuple(column for column in self.columns if not column.fixed)
+
+    def column(self, name: str) -> Column:
+        """The column of this name; DataError where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise DataError(f"no column {name!r}", hint=f"the columns are {', '.join(c.name for c in self.columns)}")
+
+
+def encode_value(column: Column, value: Any) -> bytes:
+    """The bytes of one value of a variable column, as they lie in the shard."""
+    if column.kind == "text":
+        content = _text(column, value)
+    elif column.kind in LISTS:
+        content = np.ascontiguousarray(value, dtype=LISTS[column.kind]).reshape(-1).tobytes()
+    elif isinstance(value, bytes | bytearray | memoryview):
+        content = bytes(value)
+    else:
+        raise DataError(f"column {column.name!r} holds encoded bytes, got {type(value).__name__}")
+    if len(content) > _MAX_VALUE_BYTES:
+        raise DataError(f"a value of column {column.name!r} has {len(content)} bytes; the most is {_MAX_VALUE_BYTES}")
+    return content
+
+
+def decode_value(column: Column, view: memoryview) -> Any:
+    """The inverse of `encode_value`: encoded bytes stay a view, text is a str, a list of numbers an array."""
+    if column.kind == "text":
+        return str(view, "utf-8")
+    if column.kind in LISTS:
+        return np.frombuffer(view, dtype=LISTS[column.kind])
+    return view
+
+
+def _text(column: Column, value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise DataError(f"column {column.name!r} holds text, got {type(value).__name__}")
+    return value.encode()
