@@ -31,3 +31,21 @@ def record_checksum(seed: int, values: Sequence[bytes | memoryview]) -> int:
     for value in values:
         digest = xxhash.xxh3_64_intdigest(value, digest)
     return digest
+
+
+def mismatches(seeds: list[int], blobs: Sequence[Sequence[memoryview]], expected: list[int]) -> list[int]:
+    """Which of n records do not have the checksum that is expected.
+
+    Args:
+        seeds: n seeds.
+        blobs: for each variable column n values.
+        expected: n checksums.
+    """
+    if len(blobs) == 1:  # the usual one: an image and labels; this loop is what reading costs
+        digest = xxhash.xxh3_64_intdigest
+        found = [digest(blob, seed) for blob, seed in zip(blobs[0], seeds, strict=True)]
+    else:
+        found = [record_checksum(seed, [blob[row] for blob in blobs]) for row, seed in enumerate(seeds)]
+    if found == expected:
+        return []
+    return [row for row, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other]

@@ -37,9 +37,9 @@ class Shuffle:
     def parse(cls, text: str) -> Shuffle:
         """Read `none`, `full` or `window(k)`, k the number of shards."""
         if text == "none":
-            return cls("none")
+            return SEQUENTIAL
         if text == "full":
-            return cls("full")
+            return FULL
         match = _WINDOW.fullmatch(text)
         if match is None:
             raise UsageError(f"unknown shuffle {text!r}", hint="write none, full, or window(k) with k shards")
@@ -47,6 +47,10 @@ class Shuffle:
 
     def __str__(self) -> str:
         return f"window({self.window})" if self.kind == "window" else self.kind
+
+
+SEQUENTIAL = Shuffle("none")
+FULL = Shuffle("full")
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import xxhash
 
 from orchestrator.base.errors import NotFound, UsageError
 from orchestrator.data.arrays import AnyArray, Int64s, Structured
-from orchestrator.data.checksum import record_checksum, record_seeds
+from orchestrator.data.checksum import mismatches, record_seeds
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.schema import Schema, decode_value
 from orchestrator.data.shardmaps import ShardMaps
@@ -121,7 +120,7 @@ class ShardedDataset:
         fixed = {column.name: records[column.name] for column in self.schema.fixed}
         seeds = record_seeds(list(fixed.values()), len(rows)).tolist()
         views = {column.name: self._views(rows, records, column.name) for column in self.schema.variable}
-        bad = _mismatches(seeds, list(views.values()), records["checksum"].tolist())
+        bad = mismatches(seeds, list(views.values()), records["checksum"].tolist())
         if not bad:
             return Rows(rows, {**views, **fixed}, np.empty(0, dtype=np.int64))
         return self._without(bad, rows, views, fixed)
@@ -161,15 +160,3 @@ class ShardedDataset:
 
 def _open(root: Path, split: str, on_corrupt: OnCorrupt) -> ShardedDataset:
     return ShardedDataset(root, split, on_corrupt=on_corrupt)
-
-
-def _mismatches(seeds: list[int], blobs: list[list[memoryview]], expected: list[int]) -> list[int]:
-    """Which records do not have the checksum that the table says."""
-    if len(blobs) == 1:  # the usual one: an image and labels; this loop is what reading costs
-        digest = xxhash.xxh3_64_intdigest
-        found = [digest(blob, seed) for blob, seed in zip(blobs[0], seeds, strict=True)]
-    else:
-        found = [record_checksum(seed, [blob[row] for blob in blobs]) for row, seed in enumerate(seeds)]
-    if found == expected:
-        return []
-    return [row for row, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other]

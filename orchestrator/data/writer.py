@@ -20,6 +20,7 @@ from orchestrator.data.schema import Schema, encode_value
 from orchestrator.data.shard import ShardEntry, ShardWriter
 from orchestrator.data.table import SHARD_TYPE, TABLE_FILE, write_table
 
+_MARKER = ".building"
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -39,19 +40,19 @@ class DatasetWriter:
     A context manager: leaving it by an exception leaves no index, and so no dataset.
 
     Args:
-        root: the folder; made where it is absent. Remains of an interrupted build are overwritten.
+        root: the folder; made where it is absent. What an interrupted build left in it is deleted.
         schema: the columns.
         description: name, classes, statistics.
         limits: sizes of shards and record batches.
 
     Raises:
-        Conflict: there is a finished dataset at `root`.
+        Conflict: there is a finished dataset at `root`, or it holds files of somebody else.
     """
 
     def __init__(self, root: Path, schema: Schema, description: Description, *, limits: Limits | None = None) -> None:
         if (root / INDEX_FILE).exists():
             raise Conflict(f"{root} already holds a dataset", hint="delete it first, or build into another folder")
-        root.mkdir(parents=True, exist_ok=True)
+        _claim(root)
         self._root = root
         self._schema = schema
         self._description = description
@@ -103,6 +104,7 @@ class DatasetWriter:
         )
         sync_folder(self._root)
         write_json(self._root / INDEX_FILE, header.model_dump(mode="json"))
+        (self._root / _MARKER).unlink()
 
 
 class _SplitWriter:
@@ -176,6 +178,18 @@ class _SplitWriter:
         self._entries.append(self._shard.finish())
         self._shard = None
         self._shard_bytes = self._shard_rows = 0
+
+
+def _claim(root: Path) -> None:
+    """Make `root` ours and empty; the marker tells what an interrupted build left from what is somebody else's."""
+    root.mkdir(parents=True, exist_ok=True)
+    marker = root / _MARKER
+    left = [path for path in root.iterdir() if path != marker]
+    if left and not marker.exists():
+        raise Conflict(f"{root} is not empty: it holds {left[0].name}", hint="build into a new folder")
+    marker.touch()
+    for path in left:
+        path.unlink()
 
 
 def _shard_table(entries: list[ShardEntry]) -> Structured:

@@ -1,0 +1,34 @@
+"""The 1,797 handwritten digits of 8x8 pixels that come with scikit-learn."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.base.errors import UsageError
+from orchestrator.data.decode import encode_png
+from orchestrator.data.source import Sample, Source
+from orchestrator.spec.card import DatasetCard
+
+_DARKEST = 16
+
+
+def scan(card: DatasetCard, source: Path | None) -> Source:
+    """All digits as 8-bit grey PNGs, values 0..16 scaled to 0..255.
+
+    Raises:
+        UsageError: a source folder was given; there is none.
+    """
+    if source is not None:
+        raise UsageError(f"{card.name} comes with scikit-learn and takes no source folder")
+    from sklearn.datasets import load_digits
+
+    loaded = load_digits()
+    pixels = np.rint(np.asarray(loaded.images) * (255 / _DARKEST)).astype(np.uint8)
+    samples = tuple(
+        Sample(f"digit {number}", int(label), "", partial(encode_png, pixels[number]))
+        for number, label in enumerate(loaded.target)
+    )
+    return Source(tuple(str(name) for name in loaded.target_names), samples)

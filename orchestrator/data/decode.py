@@ -1,0 +1,93 @@
+"""Decodes encoded images to arrays: JPEG by simplejpeg (libjpeg-turbo), everything else by Pillow."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from orchestrator.base.errors import DataError
+from orchestrator.data.arrays import Bytes8
+
+_JPEG = b"\xff\xd8\xff"
+_MODES = {1: "L", 3: "RGB"}
+_DEEP_MODES = ("I", "F")
+_MOST_PIXELS = 1 << 28
+
+
+class UndecodableImage(DataError):
+    """The bytes are no image that can be decoded."""
+
+    code = "undecodable_image"
+
+
+def decode(encoded: bytes | memoryview, channels: int) -> Bytes8:
+    """The pixels of an encoded image.
+
+    Args:
+        encoded: a JPEG, PNG or whatever else Pillow reads.
+        channels: 1 for luminance, 3 for RGB; the image is converted.
+
+    Returns:
+        (H, W, channels) uint8.
+
+    Raises:
+        UndecodableImage: damaged, truncated, deeper than 8 bits, or of an unknown format.
+    """
+    view = memoryview(encoded).cast("B")  # simplejpeg refuses views of anything but plain bytes
+    if view[:3] == _JPEG:
+        try:
+            pixels = simplejpeg.decode_jpeg(view, colorspace="RGB" if channels == 3 else "GRAY")
+        except ValueError:  # CMYK, or a flaw that Pillow knows how to survive or to name
+            return _with_pillow(view, channels)
+        return np.asarray(pixels)
+    return _with_pillow(view, channels)
+
+
+def image_size(encoded: bytes | memoryview) -> tuple[int, int]:
+    """Height and width of an encoded image from its header alone.
+
+    Raises:
+        UndecodableImage: no known header, or more pixels than any image should have (a decompression bomb).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(encoded)) as image:
+                width, height = image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UndecodableImage(f"not an image: {error}") from error
+    if width * height > _MOST_PIXELS:
+        raise UndecodableImage(f"an image of {width} x {height} pixels; the most is {_MOST_PIXELS} pixels")
+    return height, width
+
+
+def encode_png(pixels: Bytes8) -> bytes:
+    """A lossless PNG of (H, W) or (H, W, 3) uint8; the same pixels give the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=False, compress_level=6)
+    return buffer.getvalue()
+
+
+def resize(pixels: Bytes8, height: int, width: int) -> Bytes8:
+    """Bilinear resize of (H, W, C) uint8 with antialiasing where it shrinks (Pillow's BILINEAR)."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    channels = pixels.shape[2]
+    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    return resized.reshape(height, width, channels)
+
+
+def _with_pillow(view: memoryview, channels: int) -> Bytes8:
+    try:
+        with Image.open(io.BytesIO(view)) as image:
+            if image.mode.startswith(_DEEP_MODES):
+                raise UndecodableImage(f"an image of mode {image.mode}: more than 8 bits a channel")
+            pixels = np.asarray(image.convert(_MODES[channels]))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UndecodableImage(f"not a whole image: {error}") from error
+    return pixels.reshape(*pixels.shape[:2], channels)

@@ -1,0 +1,60 @@
+"""Where the built dataset of a card lies, and building it once where the card needs no source."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.base.errors import NotFound
+from orchestrator.data.header import INDEX_FILE
+from orchestrator.spec.card import DatasetCard
+
+_DATASETS = "datasets"
+_ABOUT = {"title", "description", "homepage", "license", "citation"}
+
+
+def card_digest(card: DatasetCard) -> str:
+    """SHA-256 in hex of what a card says about content; its title, description and the like do not count."""
+    content = card.model_dump(mode="json", exclude=_ABOUT)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def dataset_root(card: DatasetCard, state_dir: Path) -> Path:
+    """Where the dataset of a card lies unless somebody builds it elsewhere."""
+    return state_dir / _DATASETS / f"{card.name}-{card_digest(card)[:12]}"
+
+
+def ensure_built(card: DatasetCard, state_dir: Path, progress: Callable[[int, int], None] | None = None) -> Path:
+    """The folder of a card's dataset, built first where it is absent and the card needs no source.
+
+    Any number of processes may ask at once: one builds, the others wait for it.
+
+    Raises:
+        NotFound: it is not built and needs a source; the hint is the command to type.
+    """
+    root = dataset_root(card, state_dir)
+    if (root / INDEX_FILE).exists():
+        return root
+    if card.source != "bundled":
+        raise NotFound(
+            f"dataset {card.name} is not built: nothing at {root}",
+            hint=f"type: orchestrator data build {card.name} --source FOLDER",
+        )
+    from orchestrator.data.build import build
+
+    with _locked(root.with_name(f"{root.name}.lock")):
+        if not (root / INDEX_FILE).exists():
+            build(card, None, root, progress)
+    return root
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
