@@ -1,0 +1,164 @@
+"""The training loop: epochs of steps, evaluation, reports, checkpoints, resume in the middle, and a clean stop."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+import torch
+
+from orchestrator.base.errors import UsageError
+from orchestrator.training.checkpoint import Checkpoint
+from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
+from orchestrator.training.determinism import fingerprint
+from orchestrator.training.evaluation import evaluate
+from orchestrator.training.optim import build_sgd, set_rate
+from orchestrator.training.progress import ProgressMeter
+from orchestrator.training.seeding import seed_initialisation
+from orchestrator.training.state import Position, TrainingState, describe, identity_of, pack, read_back, unpack
+from orchestrator.training.step import Stepper, StepPlace
+from orchestrator.training.task import BatchT, Task
+
+
+def train(task: Task[BatchT], config: TrainConfig, context: EngineContext) -> TrainResult:
+    """Train until the last epoch, a stop request, or a report that answers False.
+
+    Every worker of the group calls this with equal arguments; the result is the same for any number of them. It goes on
+    from the newest whole checkpoint where there is one.
+
+    Raises:
+        NonFiniteLoss: on every worker.
+        Conflict: the checkpoint belongs to another training.
+        Fenced: a newer run owns the checkpoints.
+        UsageError: the workload cannot work.
+    """
+    return _Training(task, config, context).run()
+
+
+class _Training:
+    """One call of `train`."""
+
+    def __init__(self, task: Task[BatchT], config: TrainConfig, context: EngineContext) -> None:
+        self._task, self._config, self._context = task, config, context
+        self._samples = task.samples("train")
+        if not self._samples:
+            raise UsageError("the training split has no samples", hint="see: orchestrator data info")
+        seed_initialisation(config.seed)
+        # NHWC is what oneDNN's and cuDNN's convolutions are fastest in, grouped ones above all.
+        self._model = task.build_model().to(memory_format=torch.channels_last).to(context.group.device)
+        self._optimizer = build_sgd(self._model, config.sgd)
+        self._stepper = Stepper(
+            task, self._model, self._optimizer, config.plan, context.group, seed=config.seed, exact=config.exact
+        )
+        if self._stepper.statistics and config.plan.slice_samples < 2:
+            raise UsageError(
+                "batch norm needs at least 2 samples in a virtual worker",
+                hint="raise train.samples_per_virtual_worker or train.batch_size",
+            )
+        self._identity = identity_of(config, task.identity, self._samples)
+        self._fingerprint = fingerprint(context.group.device)
+        self._state = self._resume()
+        self._meter = ProgressMeter(self._samples * config.epochs, context.progress)
+
+    def run(self) -> TrainResult:
+        """Train."""
+        gc.collect()
+        self._model.train()
+        self._say_progress(force=True)
+        while self._position.epoch < self._config.epochs:
+            if not self._epoch() or not self._end_epoch():
+                self._checkpoint()
+                return self._result("stopped")
+        return self._result("finished")
+
+    @property
+    def _position(self) -> Position:
+        return self._state.position
+
+    def _epoch(self) -> bool:
+        """The steps of the current epoch that are left; False where a stop was asked for."""
+        batch_size = self._config.plan.batch_size
+        for step in range(self._position.step, self._config.steps_per_epoch(self._samples)):
+            position = self._position
+            set_rate(self._optimizer, self._config.schedule.at(position.samples))
+            planned = min(batch_size, self._samples - step * batch_size)
+            place = StepPlace(position.steps, position.epoch, step * batch_size, planned)
+            result = self._stepper.step(place, stop=self._context.stop())
+            self._move(position.after_step(planned, result.samples, result.loss))
+            self._say_progress()
+            if result.stop:
+                return False
+        return True
+
+    def _end_epoch(self) -> bool:
+        """Evaluate, report and checkpoint; False where the training is to end here."""
+        validation = self._validate()
+        if validation is None:
+            return False
+        position = self._position
+        report = EpochReport(
+            epoch=position.epoch + 1,
+            samples=position.samples,
+            train_loss=position.loss / max(position.counted, 1),
+            rate=float(self._optimizer.param_groups[0]["lr"]),
+            samples_per_second=self._meter.rate(position.samples),
+            validation=validation,
+        )
+        self._state = replace(self._state, position=position.next_epoch(), history=(*self._state.history, report))
+        goes_on = not self._context.group.any(not self._context.report(report))
+        last = report.epoch == self._config.epochs
+        self._say_progress(force=last)
+        if last or (goes_on and report.epoch % self._config.checkpoint_every == 0):
+            self._checkpoint()
+        return goes_on or last
+
+    def _validate(self) -> dict[str, float] | None:
+        """Measures on the validation split, where they are due; None where a stop was asked for meanwhile."""
+        number = self._position.epoch + 1
+        if number != self._config.epochs and number % self._config.evaluate_every:
+            return {}
+        return evaluate(self._task, self._model, "validation", self._context.group, stop=self._context.stop)
+
+    def _checkpoint(self) -> None:
+        """Worker 0 writes; the others wait, so that none is ahead of what is on the disk."""
+        store, group = self._context.checkpoints, self._context.group
+        if store is None:
+            return
+        if group.rank == 0:
+            meta = describe(self._state, self._identity, self._fingerprint)
+            path = store.save(self._position.samples, pack(self._model, self._optimizer), meta)
+            self._context.checkpointed(path, self._position.samples)
+        group.agree(0)
+
+    def _resume(self) -> TrainingState:
+        """The state of the newest whole checkpoint, which worker 0 chooses; a fresh one where there is none."""
+        store, group = self._context.checkpoints, self._context.group
+        if store is None:
+            return TrainingState()
+        chosen: Checkpoint | None = store.newest(self._context.note) if group.rank == 0 else None
+        samples = group.agree(-1 if chosen is None else chosen.samples)
+        if samples < 0:
+            return TrainingState()
+        if chosen is None:
+            chosen = store.read(samples)
+        state = read_back(chosen.meta, self._identity, self._fingerprint)
+        unpack(chosen.tensors, self._model, self._optimizer)
+        if group.rank == 0:
+            self._context.note(f"resumed from {chosen.path}, after {samples} samples")
+        return state
+
+    def _move(self, position: Position) -> None:
+        self._state = replace(self._state, position=position)
+
+    def _say_progress(self, *, force: bool = False) -> None:
+        if self._context.group.rank == 0:
+            self._meter.update(self._position.samples, self._position.epoch, force=force)
+
+    def _result(self, state: str) -> TrainResult:
+        return TrainResult(
+            "finished" if state == "finished" else "stopped",
+            self._model,
+            self._position.samples,
+            self._state.history,
+            self._state.exact_until,
+        )

@@ -1,0 +1,50 @@
+"""Evaluation over any number of workers: fixed chunks, each computed whole by one worker, merged in one order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from orchestrator.training.group import Group
+from orchestrator.training.slices import share
+from orchestrator.training.task import BatchT, Split, Task
+
+CHUNK = 256
+"""Samples of a chunk; fixed, since the bits of a convolution can depend on how many images it is given."""
+
+
+def evaluate(
+    task: Task[BatchT], model: nn.Module, split: Split, group: Group, *, stop: Callable[[], bool] = lambda: False
+) -> dict[str, float] | None:
+    """The means of the task's measures over a split; None where any worker was asked to stop.
+
+    Args:
+        task: the recipe.
+        model: the same on every worker; it is in training mode again afterwards if it was before.
+        split: which samples.
+        group: the workers; all of them call this.
+        stop: asked before every chunk.
+    """
+    total = task.samples(split)
+    chunks = -(-total // CHUNK)
+    mine = share(chunks, group.rank, group.size)
+    sums = torch.zeros(-(-chunks // group.size), 1 + len(task.measures), dtype=torch.float64, device=group.device)
+    training, stopped = model.training, False
+    model.eval()
+    with torch.inference_mode():
+        for row, chunk in zip(sums, mine, strict=False):
+            stopped = stopped or stop()
+            if not stopped:
+                batch = task.load(split, np.arange(chunk * CHUNK, min(total, (chunk + 1) * CHUNK), dtype=np.int64), 0)
+                row[0] = len(batch)
+                row[1:] = task.evaluate(model, batch.to(group.device)) if len(batch) else 0.0
+    model.train(training)
+    if group.any(stopped):
+        return None
+    gathered = group.all_gather(sums).flatten(0, 1).T.tolist()
+    counted, *measured = (math.fsum(column) for column in gathered)  # exact, so that the order cannot matter
+    return {name: value / counted for name, value in zip(task.measures, measured, strict=True)} if counted else {}
