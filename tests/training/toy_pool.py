@@ -1,6 +1,6 @@
 """One worker of a pool: forms the group of each scenario in turn, trains the toy task in it, and writes what came out.
 
-    python toy_pool.py RANK FOLDER        FOLDER/scenarios.json: [{name, world, port, exact, checkpoints, stop_at}]
+python toy_pool.py RANK FOLDER        FOLDER/scenarios.json: [{name, world, port, exact, checkpoints, stop_at}]
 """
 
 from __future__ import annotations
