@@ -1,0 +1,1 @@
+"""What a recipe will build and do, computed without torch: design, complexity, space, schedule, cost."""
