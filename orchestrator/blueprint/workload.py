@@ -1,4 +1,4 @@
-"""From a regnet workload to its blueprint: the model or the population, the learning rate, the cost. Both planes call it."""
+"""From a regnet workload to its blueprint: model or population, learning rate, cost. Both planes call it."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def learning_rate_of(workload: spec.RegNetWorkload, samples: int) -> LearningRat
     optim, train = workload.optim, workload.train
     return LearningRate.from_epochs(
         optim.lr,
-        samples=samples,
+        samples_per_epoch=samples,
         epochs=train.epochs,
         batch_size=train.batch_size,
         schedule=optim.schedule,
-        milestones=tuple(optim.steps),
+        steps=optim.steps,
         gamma=optim.gamma,
         warmup_iterations=optim.warmup_iterations,
         warmup_factor=optim.warmup_factor,

@@ -19,13 +19,14 @@ from orchestrator.data.decode import UndecodableImage, decode, image_size
 from orchestrator.data.header import Description
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.keyed import derive_key
-from orchestrator.data.location import card_digest
 from orchestrator.data.permutation import KeyedPermutation
 from orchestrator.data.schema import Schema
 from orchestrator.data.source import Sample, Skipped
 from orchestrator.data.splits import hold_out, stratify
 from orchestrator.data.writer import DatasetWriter, Limits
 from orchestrator.spec.card import DatasetCard, Fractions
+from orchestrator.spec.placement import card_digest
+from orchestrator.spec.placement import card_digest
 
 Progress = Callable[[int, int], None]
 """Called with (done, total), in samples or rows."""
@@ -96,9 +97,7 @@ def build(card: DatasetCard, source: Path | None, out: Path, progress: Progress 
         if error.errno != errno.ENOSPC:
             raise
         free = shutil.disk_usage(out).free
-        raise DataError(
-            f"the disk of {out} is full ({free} bytes free)", hint="free some space"
-        ) from error
+        raise DataError(f"the disk of {out} is full ({free} bytes free)", hint="free some space") from error
     return _report(card, out, skipped)
 
 

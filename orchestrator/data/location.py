@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.base.errors import NotFound
-from orchestrator.data.header import INDEX_FILE
 from orchestrator.spec.card import DatasetCard
-
-_DATASETS = "datasets"
-_ABOUT = {"title", "description", "homepage", "license", "citation"}
-
-
-def card_digest(card: DatasetCard) -> str:
-    """SHA-256 in hex of what a card says about content; its title, description and the like do not count."""
-    content = card.model_dump(mode="json", exclude=_ABOUT)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def dataset_root(card: DatasetCard, state_dir: Path) -> Path:
-    """Where the dataset of a card lies unless somebody builds it elsewhere."""
-    return state_dir / _DATASETS / f"{card.name}-{card_digest(card)[:12]}"
+from orchestrator.spec.placement import INDEX_FILE, dataset_root
 
 
 def ensure_built(card: DatasetCard, state_dir: Path, progress: Callable[[int, int], None] | None = None) -> Path:

@@ -120,7 +120,7 @@ class Axis(Document):
 class Space(Document):
     """The design space; each axis is a range such as `8..64`, or a mapping with range, step and scale."""
 
-    depth: Axis = Axis(range=Interval(low=12, high=28), step=1)
+    depth: Axis = Axis(range=Interval(low=12, high=28), step=1, scale="linear")
     w0: Axis = Axis(range=Interval(low=8, high=256), step=8)
     wa: Axis = Axis(range=Interval(low=8, high=256), step=0.1)
     wm: Axis = Axis(range=Interval(low=2, high=3), step=0.001)
@@ -132,7 +132,12 @@ class Space(Document):
         if not isinstance(value, dict):
             return value
         steps = {"depth": 1, "w0": 8, "wa": 0.1, "wm": 0.001, "group_width": 8}
-        return {k: {"range": v, "step": steps[k]} if k in steps and _is_short(v) else v for k, v in value.items()}
+        return {
+            k: {"range": v, "step": steps[k], "scale": "linear" if k == "depth" else "log"}
+            if k in steps and _is_short(v)
+            else v
+            for k, v in value.items()
+        }
 
 
 def _is_short(value: object) -> bool:

@@ -1,0 +1,93 @@
+"""What every benchmark prints: a table for people, or one JSON document."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure beside its peers.
+
+    Attributes:
+        name: what was measured.
+        unit: of all its values; smaller is better where it is seconds.
+        ours: our median.
+        peers: each peer's median, or the reason why it could not be run.
+        limit: what the machine itself allows, where that is known.
+        goal: in words.
+        holds: computed from the measured values; None where there is no goal.
+    """
+
+    name: str
+    unit: str
+    ours: float
+    peers: dict[str, float | str] = field(default_factory=dict)
+    limit: float | None = None
+    goal: str = ""
+    holds: bool | None = None
+
+
+def options(description: str) -> argparse.Namespace:
+    """`--quick` and `--json -`, which every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="end within a minute: smaller sizes, same peers")
+    parser.add_argument("--json", choices=["-"], help="print one JSON document and nothing else")
+    return parser.parse_args()
+
+
+def report(figures: Sequence[Figure], *, packages: Sequence[str], as_json: bool) -> None:
+    """Print the figures with the versions and the machine that they were measured on."""
+    versions = {name: _version(name) for name in ("orchestrator", *packages)} | {"python": platform.python_version()}
+    machine = {"cores": len(os.sched_getaffinity(0)), "system": platform.system(), "processor": platform.machine()}
+    if as_json:
+        document = {"figures": [asdict(f) for f in figures], "versions": versions, "machine": machine}
+        print(json.dumps(document, indent=1))
+        return
+    for figure in figures:
+        verdict = "" if figure.holds is None else ("  holds" if figure.holds else "  DOES NOT HOLD")
+        print(f"{figure.name} [{figure.unit}]" + (f"   goal: {figure.goal}{verdict}" if figure.goal else ""))
+        print(f"  {'orchestrator':<28}{figure.ours:>12.3f}")
+        for peer, value in figure.peers.items():
+            print(f"  {peer:<28}" + (f"{value:>12.3f}" if isinstance(value, float) else f"  not run: {value}"))
+    print("versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()))
+    print(f"machine: {machine['cores']} cores, {machine['system']} {machine['processor']}")
+
+
+def interleaved(commands: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median wall-clock seconds of each command, run in turn so that a drifting machine treats all alike."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            started = time.perf_counter()
+            command()
+            if number:  # the first round warms the page cache
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def process(*argv: str) -> Callable[[], object]:
+    """A command as a callable; it must succeed."""
+    return lambda: subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def tool(name: str) -> str:
+    """A console script of this environment."""
+    return os.path.join(os.path.dirname(sys.executable), name)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,114 @@
+"""The plan: what `orchestrator plan` prints, as a typed document and as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PlanPart(BaseModel):
+    """A part of the plan."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Spread(PlanPart):
+    """Minimum, median and maximum of a population."""
+
+    min: float
+    median: float
+    max: float
+
+
+class Member(PlanPart):
+    """One model that would be trained."""
+
+    index: int
+    parameters: dict[str, float]
+    widths: list[int] = Field(description="of the four stages")
+    depths: list[int] = Field(description="of the four stages")
+    flops: int
+    params: int
+    activations: int
+
+
+class PopulationPlan(PlanPart):
+    """What a search would sample."""
+
+    size: int
+    draws: int = Field(description="draws from the space that it took")
+    rejected: dict[str, int] = Field(description="draws that were dropped, by reason")
+    flops: Spread
+    params: Spread
+    activations: Spread
+    members: list[Member]
+
+
+class DatasetPlan(PlanPart):
+    """What would be read."""
+
+    name: str
+    rows: dict[str, int] = Field(description="samples of each split; empty where nobody has counted yet")
+    classes: int
+    built: bool
+    directory: str
+
+
+class TrainingPlan(PlanPart):
+    """The arithmetic of the training loop, for one model."""
+
+    samples: int | None = Field(description="training samples of one epoch")
+    epochs: int
+    batch_size: int
+    virtual_workers: int
+    samples_per_virtual_worker: int
+    steps_per_epoch: int | None
+    steps: int | None
+    total_flops: float | None = Field(description="forward and backward, of all models together")
+
+
+class LearningRatePlan(PlanPart):
+    """The learning rate at some steps."""
+
+    peak: float
+    schedule: str
+    warmup_iterations: int
+    at: list[dict[str, float]] = Field(description="step, samples seen, and learning rate")
+
+
+class LaunchPlanView(PlanPart):
+    """The very command that would be launched."""
+
+    backend: str
+    argv: list[str]
+    env: dict[str, str]
+    rank_argv: list[str] = Field(description="what each rank executes")
+    workers: str
+    slots: int
+    script: str | None = None
+
+
+class PlanDocument(PlanPart):
+    """Everything that is known before anything starts."""
+
+    name: str
+    kind: str
+    profile: str
+    launch: LaunchPlanView
+    dataset: DatasetPlan | None = None
+    model: Member | None = None
+    population: PopulationPlan | None = None
+    training: TrainingPlan | None = None
+    learning_rate: LearningRatePlan | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+    def render(self) -> str:
+        """The plan as text for a person."""
+        from orchestrator.planning.text import render
+
+        return render(self)
+
+    def data(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return self.model_dump(mode="json")

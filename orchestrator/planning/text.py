@@ -1,0 +1,81 @@
+"""The plan as a person reads it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from orchestrator.planning.document import DatasetPlan, Member, PlanDocument, PopulationPlan, Spread, TrainingPlan
+
+
+def render(plan: PlanDocument) -> str:
+    """One paragraph for each part of the plan."""
+    return "\n".join(_lines(plan))
+
+
+def human(count: float) -> str:
+    """A count with three significant digits: `397.7M`."""
+    for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(count) >= factor:
+            return f"{count / factor:.4g}{unit}"
+    return f"{count:.4g}"
+
+
+def _lines(plan: PlanDocument) -> Iterator[str]:
+    yield f"{plan.name} ({plan.kind}) on cluster {plan.profile}"
+    if plan.dataset:
+        yield from _dataset(plan.dataset)
+    if plan.model:
+        yield f"  model      {_member(plan.model)}"
+    if plan.population:
+        yield from _population(plan.population)
+    if plan.training:
+        yield from _training(plan.training)
+    if plan.learning_rate:
+        rate = plan.learning_rate
+        points = "  ".join(f"step {p['step']:.0f}: {p['lr']:.4g}" for p in rate.at)
+        yield f"  lr         {rate.schedule}, peak {rate.peak:g}, {rate.warmup_iterations} iterations of warm-up"
+        yield f"             {points}"
+    yield f"  workers    {plan.launch.workers} ({plan.launch.slots} slots on {plan.launch.backend})"
+    yield f"  command    {shlex.join(plan.launch.argv)}"
+    yield f"  each rank  {shlex.join(plan.launch.rank_argv)}"
+    for warning in plan.warnings:
+        yield f"  warning    {warning}"
+
+
+def _dataset(dataset: DatasetPlan) -> Iterator[str]:
+    rows = ", ".join(f"{split} {count:,}" for split, count in dataset.rows.items()) or "not counted yet"
+    yield f"  dataset    {dataset.name}: {rows}; {dataset.classes} classes"
+    state = "built" if dataset.built else "not built yet"
+    yield f"             {state}: {dataset.directory}"
+
+
+def _population(population: PopulationPlan) -> Iterator[str]:
+    rejected = ", ".join(f"{reason} {count:,}" for reason, count in population.rejected.items() if count) or "none"
+    yield f"  population {population.size} models from {population.draws:,} draws (dropped: {rejected})"
+    for name in ("flops", "params", "activations"):
+        spread: Spread = getattr(population, name)
+        low, middle, high = human(spread.min), human(spread.median), human(spread.max)
+        yield f"             {name:<12} min {low:>8}   median {middle:>8}   max {high:>8}"
+    for member in population.members[:3]:
+        yield f"             #{member.index}: {_member(member)}"
+    if population.size > 3:
+        yield f"             … and {population.size - 3} more (--json lists them all)"
+
+
+def _member(member: Member) -> str:
+    stages = " ".join(f"{depth}x{width}" for depth, width in zip(member.depths, member.widths, strict=True))
+    return f"{stages}  {human(member.flops)} flops  {human(member.params)} params  {human(member.activations)} activations"
+
+
+def _training(training: TrainingPlan) -> Iterator[str]:
+    slices = f"{training.virtual_workers} virtual workers of {training.samples_per_virtual_worker}"
+    if training.steps is None:
+        yield f"  training   {training.epochs} epochs, batch {training.batch_size} = {slices}"
+        return
+    yield (
+        f"  training   {training.epochs} epochs x {training.steps_per_epoch} steps = {training.steps:,} steps, "
+        f"batch {training.batch_size} = {slices}"
+    )
+    if training.total_flops is not None:
+        yield f"             {human(training.total_flops)} flops in all, forward and backward"
