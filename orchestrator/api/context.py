@@ -1,0 +1,136 @@
+"""What the handlers work with: the job service, the tokens, and the server's own facts; no module-level state."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, Request
+
+from orchestrator.api.auth import Principal, TokenBook
+from orchestrator.spec.messages import (
+    EventView,
+    JobView,
+    LogFile,
+    ResultsView,
+    ServerInfo,
+    SubmitReply,
+    SubmitRequest,
+)
+
+
+class Service(Protocol):
+    """What the API asks of `orchestrator.control.service.JobService`."""
+
+    def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
+        """Queue a workload; the same client key twice is one job."""
+        ...
+
+    def get(self, job: str) -> JobView:
+        """One job."""
+        ...
+
+    def list(
+        self, *, states: Sequence[str] | None = None, limit: int = 100, name: str | None = None
+    ) -> Sequence[JobView]:
+        """Jobs, newest first."""
+        ...
+
+    def cancel(self, job: str) -> JobView:
+        """Stop it."""
+        ...
+
+    def retry(self, job: str) -> JobView:
+        """Queue it again."""
+        ...
+
+    def events(self, job: str, after: int = 0, limit: int = 1000) -> Sequence[EventView]:
+        """Its history after an event."""
+        ...
+
+    def results(self, job: str) -> ResultsView:
+        """What it has found so far."""
+        ...
+
+    def logs(self, job: str) -> Sequence[LogFile]:
+        """The log files of all its runs."""
+        ...
+
+    def log_path(self, job: str, run: str | None, name: str) -> Path:
+        """One log file; never outside the logs folder."""
+        ...
+
+    def resolve(self, prefix_or_name: str) -> str:
+        """The identifier that a unique prefix or a name stands for."""
+        ...
+
+
+class Activity:
+    """When the server was last used; an open stream counts as use."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._open = 0
+        self._last = monotonic()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Around every request."""
+        with self._lock:
+            self._open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= 1
+                self._last = self._monotonic()
+
+    def idle_seconds(self) -> float:
+        """Seconds since the last request ended; 0 while one is open."""
+        with self._lock:
+            return 0.0 if self._open else self._monotonic() - self._last
+
+
+@dataclass(frozen=True)
+class ApiContext:
+    """Everything that a handler may use.
+
+    Attributes:
+        service: the jobs.
+        tokens: who may call.
+        describe: the server's facts, without the caller's.
+        wake: tells the controller that there is something to do.
+        stop: ends the server; jobs go on.
+        stopping: set once the server is ending, so that open streams end too.
+        activity: when it was last used.
+        loopback_only: the server listens on loopback, so that only loopback names are accepted as `Host`.
+    """
+
+    service: Service
+    tokens: TokenBook
+    describe: Callable[[], ServerInfo]
+    wake: Callable[[], None]
+    stop: Callable[[], None]
+    stopping: threading.Event
+    activity: Activity
+    loopback_only: bool = True
+
+
+def _context(request: Request) -> ApiContext:
+    return cast(ApiContext, request.app.state.context)
+
+
+Context = Annotated[ApiContext, Depends(_context)]
+
+
+def _caller(request: Request, context: Context) -> Principal:
+    return context.tokens.principal(request.headers.get("authorization"))
+
+
+Caller = Annotated[Principal, Depends(_caller)]

@@ -1,0 +1,76 @@
+"""The outermost layer of the app: refuses foreign hosts and origins and oversized bodies before anything is parsed."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.api.context import ApiContext
+from orchestrator.spec.messages import ErrorView
+
+BODY_LIMIT = 4 * 2**20
+"""Bytes; a workload may have 2,000,000 characters."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Guard:
+    """ASGI middleware that keeps out what a browser could be made to send.
+
+    DNS rebinding shows as a foreign `Host`, a cross-site request as a foreign `Origin`.
+    """
+
+    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
+        self._app = app
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, then pass on."""
+        if scope["type"] != "http":
+            return
+        with self._context.activity.request():
+            refusal = self._refusal(Headers(scope=scope))
+            if refusal is None:
+                await self._app(scope, receive, _hardened(send))
+            else:
+                await refusal(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> JSONResponse | None:
+        host = headers.get("host", "")
+        if self._context.loopback_only and _name(host) not in _LOOPBACK:
+            return _refuse(403, "not_allowed", f"the Host {host!r} is not a loopback name", exit_code=4)
+        origin = headers.get("origin")
+        if origin is not None and (not host or urlsplit(origin).netloc != host):
+            return _refuse(403, "not_allowed", f"requests from the origin {origin!r} are refused", exit_code=4)
+        if "transfer-encoding" in headers:
+            return _refuse(411, "usage", "a request body needs a Content-Length", exit_code=2)
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BODY_LIMIT:
+            return _refuse(413, "usage", f"the request body is larger than {BODY_LIMIT} bytes", exit_code=2)
+        return None
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _refuse(status: int, code: str, message: str, *, exit_code: int) -> JSONResponse:
+    view = ErrorView(code=code, message=message, exit_code=exit_code)
+    return JSONResponse(view.model_dump(), status, headers={"connection": "close"})
+
+
+def _hardened(send: Send) -> Send:
+    async def forward(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["x-content-type-options"] = "nosniff"
+            headers["cache-control"] = "no-store"
+        await send(message)
+
+    return forward

@@ -1,0 +1,78 @@
+"""Jobs: submit, look at, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from orchestrator.api.auth import Principal
+from orchestrator.api.context import ApiContext, Caller, Context
+from orchestrator.spec.messages import EventView, JobView, ResultsView, SubmitReply, SubmitRequest
+
+router = APIRouter()
+
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+
+
+@router.post("/jobs")
+def submit(request: SubmitRequest, caller: Caller, context: Context) -> SubmitReply:
+    """Queue a workload."""
+    caller.require("researcher")
+    reply = context.service.submit(request, caller.user)
+    context.wake()
+    return reply
+
+
+@router.get("/jobs")
+def list_jobs(
+    caller: Caller,
+    context: Context,
+    state: Annotated[list[str] | None, Query()] = None,
+    name: str | None = None,
+    limit: Limit = 100,
+) -> list[JobView]:
+    """Jobs, newest first."""
+    return list(context.service.list(states=state, limit=limit, name=name))
+
+
+@router.get("/jobs/{job}")
+def get(job: str, caller: Caller, context: Context) -> JobView:
+    """One job, by identifier, unique prefix or name."""
+    return context.service.get(context.service.resolve(job))
+
+
+@router.post("/jobs/{job}/cancel")
+def cancel(job: str, caller: Caller, context: Context) -> JobView:
+    """Stop a job."""
+    view = context.service.cancel(_own(job, caller, context))
+    context.wake()
+    return view
+
+
+@router.post("/jobs/{job}/retry")
+def retry(job: str, caller: Caller, context: Context) -> JobView:
+    """Queue a job again that failed or was cancelled."""
+    view = context.service.retry(_own(job, caller, context))
+    context.wake()
+    return view
+
+
+@router.get("/jobs/{job}/events")
+def events(
+    job: str, caller: Caller, context: Context, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 1000
+) -> list[EventView]:
+    """A job's history after the event `after`."""
+    return list(context.service.events(context.service.resolve(job), after, limit))
+
+
+@router.get("/jobs/{job}/results")
+def results(job: str, caller: Caller, context: Context) -> ResultsView:
+    """What a job has found so far."""
+    return context.service.results(context.service.resolve(job))
+
+
+def _own(job: str, caller: Principal, context: ApiContext) -> str:
+    resolved = context.service.resolve(job)
+    caller.require_owner(resolved, context.service.get(resolved).owner)
+    return resolved
