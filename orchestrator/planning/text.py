@@ -65,7 +65,9 @@ def _population(population: PopulationPlan) -> Iterator[str]:
 
 def _member(member: Member) -> str:
     stages = " ".join(f"{depth}x{width}" for depth, width in zip(member.depths, member.widths, strict=True))
-    return f"{stages}  {human(member.flops)} flops  {human(member.params)} params  {human(member.activations)} activations"
+    return (
+        f"{stages}  {human(member.flops)} flops  {human(member.params)} params  {human(member.activations)} activations"
+    )
 
 
 def _training(training: TrainingPlan) -> Iterator[str]:

@@ -1,0 +1,98 @@
+"""What is checked at submit, so that nothing waits for ever: it fits the cluster, its dataset and its model exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.errors import NotFound, UsageError
+from orchestrator.blueprint.workload import parameters_of, population_of
+from orchestrator.planning.dataset import DatasetFacts, dataset_facts
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.workload import CommandWorkload, Workload
+
+
+def check_submission(
+    workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
+) -> list[str]:
+    """Refuse what can never run on this cluster; return warnings about what may surprise.
+
+    Raises:
+        UsageError: every reason at once.
+    """
+    problems = [*_too_large(workload, profile, capacity), *_bad_place(workload, workdir)]
+    if isinstance(workload, RegNetWorkload):
+        try:
+            facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
+            problems += _bad_dataset(workload, facts)
+            if not problems:
+                _check_models(workload, facts)
+        except (NotFound, UsageError) as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(f"{workload.name}: {problem}" for problem in problems))
+    return _surprises(workload, capacity)
+
+
+def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) -> Iterator[str]:
+    resources = workload.resources
+    if resources.gpus_per_worker and capacity.slot_kind != "gpu":
+        yield f"resources.gpus_per_worker is {resources.gpus_per_worker}, and cluster {profile.name} has no GPU"
+        return
+    wanted = resources.workers.min * slots_per_worker(workload, capacity)
+    if wanted > capacity.largest_gang:
+        yield (
+            f"resources.workers needs at least {wanted} {capacity.slot_kind} slots; "
+            f"cluster {profile.name} has {capacity.largest_gang}"
+        )
+    limit = profile.limits.max_workers
+    if limit is not None and resources.workers.min > limit:
+        yield f"resources.workers is at least {resources.workers.min}; cluster {profile.name} allows {limit} a job"
+    longest = profile.limits.max_time
+    if longest is not None and workload.time_limit is not None and workload.time_limit > longest:
+        yield f"time_limit is {workload.time_limit:g} s; cluster {profile.name} allows {longest:g} s"
+
+
+def slots_per_worker(workload: Workload, capacity: Capacity) -> int:
+    """Slots that one worker takes: its GPUs, or its CPU cores where slots are cores."""
+    resources = workload.resources
+    return max(1, resources.gpus_per_worker if capacity.slot_kind == "gpu" else resources.cpus_per_worker)
+
+
+def _bad_place(workload: Workload, workdir: Path) -> Iterator[str]:
+    folder = Path(workload.workdir) if isinstance(workload, CommandWorkload) and workload.workdir else workdir
+    if not (workdir / folder).is_dir():
+        yield f"the working directory {folder} does not exist"
+
+
+def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    if not facts.built and not facts.buildable:
+        yield (
+            f"data.dataset: {facts.name} is not built: nothing at {facts.root}\n"
+            f"  hint: orchestrator data build {facts.name} --source FOLDER"
+        )
+    if facts.classes < 2:
+        yield f"data.dataset: {facts.name} has {facts.classes} classes; a classifier needs two or more"
+    samples = facts.rows.get("train")
+    if samples is not None and samples < 2:
+        yield f"data.dataset: {facts.name} has {samples} training samples"
+    if workload.search is not None and facts.rows and "validation" not in facts.rows:
+        yield f"data.dataset: a search chooses on the validation split, and {facts.name} has none"
+
+
+def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:
+    if workload.search is None:
+        parameters_of(workload.model).design()
+    else:
+        population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
+
+
+def _surprises(workload: Workload, capacity: Capacity) -> list[str]:
+    largest = capacity.largest_gang // slots_per_worker(workload, capacity)
+    if workload.resources.workers.max > largest:
+        return [
+            f"resources.workers asks for up to {workload.resources.workers.max}; the cluster has room for {largest}"
+        ]
+    return []

@@ -1,0 +1,166 @@
+"""`make_plan`: everything that is known of a workload before anything starts."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from orchestrator.backends.protocol import Backend, LaunchRequest
+from orchestrator.base.paths import state_dir
+from orchestrator.blueprint.complexity import Complexity, complexity
+from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
+from orchestrator.blueprint.space import Population
+from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of
+from orchestrator.planning.check import check_submission
+from orchestrator.planning.dataset import DatasetFacts, dataset_facts
+from orchestrator.planning.document import (
+    DatasetPlan,
+    LaunchPlanView,
+    LearningRatePlan,
+    Member,
+    PlanDocument,
+    PopulationPlan,
+    Spread,
+    TrainingPlan,
+)
+from orchestrator.planning.launch import kind_of, launch_for
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.workload import Workload
+
+JOB = "j-xxxxxxxx"
+"""Stands for the identifier that the job would get."""
+
+
+def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, workdir: Path) -> PlanDocument:
+    """What would be sampled, computed and launched. Starts nothing, writes nothing.
+
+    Args:
+        workload: the resolved workload.
+        profile: the cluster that it would run on.
+        backend: the cluster's engine, for its dry run.
+        workdir: where the user stands.
+
+    Raises:
+        UsageError: what `submit` would refuse, with the same words.
+    """
+    state = state_dir()
+    document = PlanDocument(
+        name=workload.name,
+        kind=kind_of(workload),
+        profile=profile.name,
+        launch=_launch(workload, profile, backend, workdir, state),
+        warnings=check_submission(workload, profile, backend.capacity(), workdir=workdir, state_dir=state),
+    )
+    if not isinstance(workload, RegNetWorkload):
+        return document
+    facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state)
+    models, population = _models(workload, facts)
+    return document.model_copy(
+        update={
+            "dataset": _dataset(facts),
+            "model": None if population else models[0],
+            "population": population,
+            "training": _training(workload, facts, models),
+            "learning_rate": _learning_rate(workload, facts),
+        }
+    )
+
+
+def _launch(
+    workload: Workload, profile: ClusterProfile, backend: Backend, workdir: Path, state: Path
+) -> LaunchPlanView:
+    run = f"{JOB}-r1"
+    workers = min(workload.resources.workers.max, max(backend.capacity().largest_gang, 1))
+    launch = launch_for(workload, job=JOB, run=run, token=1, workers=workers, workdir=str(workdir))
+    root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
+    directory = JobDirectory.under(root, JOB).run(run)
+    plan = backend.plan(LaunchRequest(f"{run}.0", directory, launch, workload.time_limit))
+    return LaunchPlanView(
+        backend=backend.name,
+        argv=list(plan.argv),
+        env=dict(plan.env),
+        rank_argv=list(launch.argv),
+        workers=f"{workload.resources.workers.min}..{workload.resources.workers.max}",
+        slots=plan.slots,
+        script=plan.script,
+    )
+
+
+def _dataset(facts: DatasetFacts) -> DatasetPlan:
+    return DatasetPlan(
+        name=facts.name, rows=facts.rows, classes=facts.classes, built=facts.built, directory=str(facts.root)
+    )
+
+
+def _models(workload: RegNetWorkload, facts: DatasetFacts) -> tuple[list[Member], PopulationPlan | None]:
+    if workload.search is not None:
+        population = population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
+        members = [_member(d.index, d.parameters, d.design, d.complexity) for d in population.designs]
+        return members, _population(population, members)
+    parameters = parameters_of(workload.model)
+    design = parameters.design()
+    cost = complexity(
+        design, image_size=workload.data.image_size, in_channels=facts.channels, num_classes=facts.classes
+    )
+    return [_member(0, parameters, design, cost)], None
+
+
+def _member(index: int, parameters: RegNetParameters, design: AnyNetDesign, cost: Complexity) -> Member:
+    return Member(
+        index=index,
+        parameters={name: getattr(parameters, name) for name in ("depth", "w0", "wa", "wm", "group_width")},
+        widths=list(design.widths),
+        depths=list(design.depths),
+        flops=cost.flops,
+        params=cost.params,
+        activations=cost.activations,
+    )
+
+
+def _population(population: Population, members: list[Member]) -> PopulationPlan:
+    def spread(values: list[int]) -> Spread:
+        return Spread(min=min(values), median=statistics.median(values), max=max(values))
+
+    return PopulationPlan(
+        size=len(members),
+        draws=population.draws,
+        rejected=dict(population.rejected_by),
+        flops=spread([m.flops for m in members]),
+        params=spread([m.params for m in members]),
+        activations=spread([m.activations for m in members]),
+        members=members,
+    )
+
+
+def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member]) -> TrainingPlan:
+    train = workload.train
+    samples = facts.rows.get("train")
+    cost = None if samples is None else cost_of(workload, samples)
+    total = None if cost is None else float(sum(cost.total_flops(Complexity(flops=m.flops)) for m in models))
+    return TrainingPlan(
+        samples=samples,
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        virtual_workers=train.virtual_workers,
+        samples_per_virtual_worker=train.slice_samples,
+        steps_per_epoch=None if cost is None else cost.steps_per_epoch,
+        steps=None if cost is None else cost.steps,
+        total_flops=total,
+    )
+
+
+def _learning_rate(workload: RegNetWorkload, facts: DatasetFacts) -> LearningRatePlan:
+    optim = workload.optim
+    samples = facts.rows.get("train")
+    points: list[dict[str, float]] = []
+    if samples is not None:
+        rate, steps = learning_rate_of(workload, samples), cost_of(workload, samples).steps
+        per_epoch = cost_of(workload, samples).steps_per_epoch
+        for step in sorted({0, min(optim.warmup_iterations, steps - 1), steps // 2, steps - 1}):
+            seen = (step // per_epoch) * samples + (step % per_epoch) * workload.train.batch_size
+            points.append({"step": step, "samples": seen, "lr": rate.at(seen)})
+    return LearningRatePlan(
+        peak=optim.lr, schedule=optim.schedule, warmup_iterations=optim.warmup_iterations, at=points
+    )
