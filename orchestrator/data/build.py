@@ -26,7 +26,6 @@ from orchestrator.data.splits import hold_out, stratify
 from orchestrator.data.writer import DatasetWriter, Limits
 from orchestrator.spec.card import DatasetCard, Fractions
 from orchestrator.spec.placement import card_digest
-from orchestrator.spec.placement import card_digest
 
 Progress = Callable[[int, int], None]
 """Called with (done, total), in samples or rows."""

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from orchestrator.base.errors import DataError
 from orchestrator.data.arrays import Bytes8
@@ -16,6 +16,7 @@ _JPEG = b"\xff\xd8\xff"
 _MODES = {1: "L", 3: "RGB"}
 _DEEP_MODES = ("I", "F")
 _MOST_PIXELS = 1 << 28
+_FAILURES = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 class UndecodableImage(DataError):
@@ -58,8 +59,8 @@ def image_size(encoded: bytes | memoryview) -> tuple[int, int]:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(encoded)) as image:
                 width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UndecodableImage(f"not an image: {error}") from error
+    except _FAILURES as error:
+        raise _undecodable(error) from error
     if width * height > _MOST_PIXELS:
         raise UndecodableImage(f"an image of {width} x {height} pixels; the most is {_MOST_PIXELS} pixels")
     return height, width
@@ -88,6 +89,12 @@ def _with_pillow(view: memoryview, channels: int) -> Bytes8:
             if image.mode.startswith(_DEEP_MODES):
                 raise UndecodableImage(f"an image of mode {image.mode}: more than 8 bits a channel")
             pixels = np.asarray(image.convert(_MODES[channels]))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UndecodableImage(f"not a whole image: {error}") from error
+    except _FAILURES as error:
+        raise _undecodable(error) from error
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _undecodable(error: Exception) -> UndecodableImage:
+    if isinstance(error, UnidentifiedImageError):  # Pillow's own message holds an address in memory
+        return UndecodableImage("not an image of a known format")
+    return UndecodableImage(f"not a whole image: {error}")

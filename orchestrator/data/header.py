@@ -12,7 +12,6 @@ from orchestrator.base.errors import DataError, NotFound
 from orchestrator.base.files import read_json
 from orchestrator.data.arrays import Structured
 from orchestrator.spec.placement import INDEX_FILE
-from orchestrator.spec.placement import INDEX_FILE
 
 FORMAT = 1
 """The newest format that this code reads, and the one that it writes."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from orchestrator.data.arrays import AnyArray, Structured
 from orchestrator.data.checksum import record_checksum, record_seeds
-from orchestrator.data.schema import FIXED, LISTS, Column, Schema
+from orchestrator.data.schema import LISTS, Column, Schema
 from orchestrator.data.table import record_type
 
 
@@ -145,16 +145,16 @@ def _item_width(column: Column) -> int:
 def _fill_offsets(path: Path, schema: Schema, records: Structured) -> None:
     """Set where each value lies in the file, from the addresses of Arrow's own buffers over a memory map of it."""
     row = 0
-    for batch, base in mapped_batches(path):
+    for batch, base in _mapped_batches(path):
         part = records[row : row + batch.num_rows]
         for column in schema.variable:
-            starts, ends = value_bounds(batch.column(column.name), column, base)
+            starts, ends = _value_bounds(batch.column(column.name), column, base)
             part[f"{column.name}.offset"] = starts
             part[f"{column.name}.length"] = ends - starts
         row += batch.num_rows
 
 
-def mapped_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
+def _mapped_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
     """The record batches of a shard over a memory map, each with the address of the file's first byte."""
     with path.open("rb") as file:
         content = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -163,7 +163,7 @@ def mapped_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
         yield reader.get_batch(number), content.address
 
 
-def value_bounds(array: pa.Array, column: Column, base: int) -> tuple[AnyArray, AnyArray]:
+def _value_bounds(array: pa.Array, column: Column, base: int) -> tuple[AnyArray, AnyArray]:
     """Start and end (n,) of each value, in bytes from the address `base`."""
     buffers = array.buffers()
     offsets = np.frombuffer(buffers[1], dtype=np.int64, count=len(array) + 1, offset=8 * array.offset)
@@ -171,8 +171,3 @@ def value_bounds(array: pa.Array, column: Column, base: int) -> tuple[AnyArray, 
     first = data.address - base if data is not None and data.size else 0
     places = first + offsets * _item_width(column)
     return places[:-1], places[1:]
-
-
-def fixed_values(array: pa.Array, column: Column) -> AnyArray:
-    """The values of an 8-byte column of a batch, without a copy."""
-    return np.asarray(array.to_numpy(), dtype=FIXED[column.kind])

@@ -20,7 +20,6 @@ from orchestrator.data.schema import Schema, encode_value
 from orchestrator.data.shard import ShardEntry, ShardWriter
 from orchestrator.data.table import SHARD_TYPE, TABLE_FILE, write_table
 from orchestrator.spec.placement import INDEX_FILE
-from orchestrator.spec.placement import INDEX_FILE
 
 _MARKER = ".building"
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,62}")

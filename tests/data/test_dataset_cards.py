@@ -18,7 +18,6 @@ from orchestrator.data.location import ensure_built
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.spec.card import DatasetCard
 from orchestrator.spec.placement import card_digest, dataset_root
-from orchestrator.spec.placement import card_digest, dataset_root
 
 
 def card(name: str) -> DatasetCard:

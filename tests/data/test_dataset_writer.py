@@ -84,7 +84,12 @@ def test_a_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "record",
-    [{"image": b"x"}, {"image": b"x", "label": 1, "more": 2}, {"image": "text", "label": 1}, {"image": None, "label": 1}],
+    [
+        {"image": b"x"},
+        {"image": b"x", "label": 1, "more": 2},
+        {"image": "text", "label": 1},
+        {"image": None, "label": 1},
+    ],
 )
 def test_a_record_that_does_not_fit_the_columns_is_refused(tmp_path: Path, record: dict[str, object]) -> None:
     writer = DatasetWriter(tmp_path / "d", SCHEMA, Description(name="d"))

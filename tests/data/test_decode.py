@@ -30,7 +30,9 @@ def test_a_jpeg_is_decoded_as_libjpeg_does() -> None:
     assert np.abs(ours - theirs).max() <= 2
 
 
-@pytest.mark.parametrize(("form", "mode"), [("PNG", "P"), ("PNG", "RGBA"), ("PNG", "L"), ("JPEG", "L"), ("JPEG", "CMYK")])
+@pytest.mark.parametrize(
+    ("form", "mode"), [("PNG", "P"), ("PNG", "RGBA"), ("PNG", "L"), ("JPEG", "L"), ("JPEG", "CMYK")]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_every_colour_mode_are_converted(form: str, mode: str, channels: int) -> None:
     assert decode(encoded(PIXELS, form, mode), channels).shape == (6, 9, channels)

@@ -108,5 +108,5 @@ def test_skip_leaves_the_corrupt_sample_out_and_counts_it(small: Path, cache_byt
 def test_an_image_that_was_written_broken_is_named(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "d", Schema.of([("image", "image"), ("label", "label")]), Description(name="d")) as w:
         w.write("train", {"image": b"no image", "label": 0})
-    with pytest.raises(ShardCorrupt, match=r"row 0 of train \(shard .*train-00000\.arrow\): not a whole image"):
+    with pytest.raises(ShardCorrupt, match=r"row 0 of train \(shard .*train-00000\.arrow\): not an image"):
         loader(tmp_path / "d").load(ALL[:1], 0)
