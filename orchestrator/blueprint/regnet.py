@@ -124,7 +124,8 @@ class RegNetParameters:
         wa: slope of the widths from block to block; not negative.
         wm: factor between the widths of two stages; above 1.
         group_width: g, channels of a group.
-        bottleneck_ratio: b in pycls' sense (bottleneck / output); a whole number where above 1.
+        bottleneck_ratio: b in pycls' sense (bottleneck / output): a power of two up to 1, or a whole number; others
+            would not divide widths and groups evenly.
         se_ratio: squeeze-and-excitation as a share of the block's input width; 0: none (RegNetX), 0.25 (RegNetY).
         stem_width: channels of the stem.
         stem: `imagenet` halves the resolution, `cifar` keeps it.
@@ -158,8 +159,9 @@ class RegNetParameters:
         yield 0 <= self.wa <= LARGEST_WIDTH, "wa is {0.wa}, it must be from 0 to 1,000,000"
         yield 1 < self.wm < math.inf, "wm is {0.wm}, it must be above 1"
         yield self.group_width >= 1, "group_width is {0.group_width}, it must be at least 1"
-        ratio_fits = 0 < ratio <= 1 or (1 < ratio < math.inf and ratio == int(ratio))
-        yield ratio_fits, "bottleneck_ratio is {0.bottleneck_ratio}, it must be in (0, 1] or a whole number"
+        halved = 0 < ratio <= 1 and math.frexp(ratio)[0] == 0.5
+        ratio_fits = halved or (1 < ratio <= LARGEST_WIDTH and ratio == int(ratio))
+        yield ratio_fits, "bottleneck_ratio is {0.bottleneck_ratio}, it must be 1, 1/2, 1/4, … or a whole number"
         yield 0 <= self.se_ratio <= 1, "se_ratio is {0.se_ratio}, it must be in [0, 1]"
         yield self.stem_width >= 1, "stem_width is {0.stem_width}, it must be at least 1"
         yield self.stem in ("imagenet", "cifar"), "stem is {0.stem!r}, it must be imagenet or cifar"

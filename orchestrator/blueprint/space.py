@@ -59,7 +59,7 @@ class DesignSpace:
     def _rules(self) -> Iterable[tuple[str, bool, str]]:
         for name in ("depth", "w0", "group_width"):
             axis = self._axis(name)
-            yield name, axis.quantum == int(axis.quantum), f"its step {axis.quantum:g} is not a whole number"
+            yield name, axis.quantum % 1 == 0, f"its step {axis.quantum:g} is not a whole number"
             yield name, axis.low >= 1, f"starts at {axis.low:g}, it must start at 1 or above"
         yield "w0", self.w0.quantum % WIDTH_QUANTUM == 0, f"its step must be a multiple of {WIDTH_QUANTUM}"
         yield "wa", self.wa.low >= 0, f"starts at {self.wa.low:g}, it must not be negative"
