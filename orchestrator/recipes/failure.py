@@ -1,0 +1,40 @@
+"""Which class of failure an error belongs to: each class has a budget of retries of its own."""
+
+from __future__ import annotations
+
+import errno
+
+import torch
+import torch.distributed as dist
+
+from orchestrator.base.errors import Conflict, DataError, Fenced, NotFound, OrchestratorError, UsageError
+
+_PEER_LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+
+
+def failure_class(error: BaseException) -> str:
+    """The class, by the names of `lifecycle.failures`."""
+    if isinstance(error, Fenced):
+        return "infrastructure"
+    if isinstance(error, DataError | NotFound):
+        return "data"
+    if isinstance(error, UsageError | Conflict):
+        return "permanent"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out_of_memory"
+    if isinstance(error, dist.DistError) or _lost_a_peer(error):
+        return "infrastructure"
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT}:
+        return "infrastructure"
+    return "application"
+
+
+def describe(error: BaseException) -> str:
+    """What happened, in one paragraph: people's errors in their own words, others by their type."""
+    if isinstance(error, OrchestratorError):
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return f"{type(error).__name__}: {error}"
+
+
+def _lost_a_peer(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _PEER_LOST)

@@ -1,0 +1,279 @@
+"""The `regnet` recipe: trains one RegNet on images, as a rank of a run or as a trial of a search.
+
+The model of a training is that of its last epoch, as in "Designing Network Design Spaces" (arXiv 2003.13678): no epoch
+is picked along the way. The validation split compares models; the test split is for the one that was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from torch import nn
+
+from orchestrator.base.errors import NotFound
+from orchestrator.blueprint.complexity import Complexity, complexity
+from orchestrator.blueprint.regnet import RegNetParameters
+from orchestrator.blueprint.workload import learning_rate_of
+from orchestrator.data.arrays import Int64s
+from orchestrator.models.anynet import build_anynet
+from orchestrator.recipes.classification import MEASURES, LabelledImages, measure, smoothed_loss
+from orchestrator.recipes.images import ImageSplits
+from orchestrator.rundir.fence import check_fence
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.training.checkpoint import CheckpointStore
+from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
+from orchestrator.training.determinism import deterministic
+from orchestrator.training.engine import train
+from orchestrator.training.evaluation import evaluate
+from orchestrator.training.group import Group, alone
+from orchestrator.training.optim import SGDConfig
+from orchestrator.training.progress import Progress
+from orchestrator.training.slices import SlicePlan
+from orchestrator.training.task import Split
+
+VERSION = 1
+"""Rises whenever equal workloads would train differently; a checkpoint of another version is refused."""
+
+
+@dataclass(frozen=True)
+class RegNetRecipe:
+    """One RegNet on the images of a workload; a `Task` of the engine.
+
+    Attributes:
+        parameters: of the model.
+        images: the dataset.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    parameters: RegNetParameters
+    images: ImageSplits
+    label_smoothing: float = 0.0
+
+    @classmethod
+    def from_workload(cls, workload: RegNetWorkload, parameters: RegNetParameters) -> Self:
+        """The recipe of a workload's model or of one of its trials."""
+        return cls(parameters, ImageSplits.open(workload.data, workload.seed), workload.optim.label_smoothing)
+
+    @property
+    def identity(self) -> Mapping[str, str | int | float]:
+        """What a checkpoint belongs to."""
+        data = self.images.data.model_dump_json(exclude={"dataset", "on_corrupt"})
+        return {
+            "recipe": f"regnet {VERSION}",
+            "dataset": self.images.index.version,
+            "data": data,
+            "label_smoothing": self.label_smoothing,
+            **{f"model.{name}": value for name, value in asdict(self.parameters).items()},
+        }
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what `evaluate` sums up."""
+        return MEASURES
+
+    @property
+    def complexity(self) -> Complexity:
+        """Multiply-adds, parameters and activations of the model on the workload's images."""
+        about = self.images.description
+        return complexity(
+            self.parameters.design(),
+            image_size=self.images.data.image_size,
+            in_channels=about.channels,
+            num_classes=len(about.classes),
+        )
+
+    def build_model(self) -> nn.Module:
+        """The model with new parameters."""
+        about = self.images.description
+        return build_anynet(self.parameters.design(), in_channels=about.channels, num_classes=len(about.classes))
+
+    def samples(self, split: Split) -> int:
+        """How many samples the split has; 0 where there is no such split."""
+        return self.images.sizes.get(split, 0)
+
+    def load(self, split: Split, positions: Int64s, epoch: int) -> LabelledImages:
+        """The images and labels at `positions` of an epoch's order."""
+        images, labels = self.images.loader(split).load(positions, epoch)
+        return LabelledImages(torch.from_numpy(images), torch.from_numpy(labels))
+
+    def loss(self, model: nn.Module, batch: LabelledImages) -> torch.Tensor:
+        """Cross-entropy with label smoothing, summed over the samples."""
+        return smoothed_loss(model(batch.images), batch.labels, self.label_smoothing)
+
+    def evaluate(self, model: nn.Module, batch: LabelledImages) -> torch.Tensor:
+        """Sums of loss and wrong answers."""
+        return measure(model(batch.images), batch.labels)
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What is known after an epoch; validation values are None where it was not evaluated.
+
+    Attributes:
+        epoch: from 1.
+        samples: training samples used so far.
+        train_loss: mean over the epoch, label smoothing included.
+        lr: learning rate of its last step.
+        val_loss: mean cross-entropy.
+        val_error: share of wrong top-1 answers.
+        samples_per_second: None where the epoch was too short to say.
+    """
+
+    epoch: int
+    samples: int
+    train_loss: float
+    lr: float
+    val_loss: float | None
+    val_error: float | None
+    samples_per_second: float | None
+
+    @classmethod
+    def of(cls, report: EpochReport) -> Self:
+        """In the words of a classifier."""
+        found = report.validation
+        rate = report.samples_per_second
+        return cls(
+            report.epoch, report.samples, report.train_loss, report.rate, found.get("loss"), found.get("error"), rate
+        )
+
+    def values(self) -> dict[str, float]:
+        """All values that are known, by name, `epoch` and `samples` included."""
+        return {name: float(value) for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How a training ended.
+
+    Attributes:
+        state: `finished`, or `stopped` by a stop request or by a report's answer.
+        samples: training samples used.
+        history: metrics of every epoch, those before a resume included.
+        exact_until: samples after which the bits may differ from an undisturbed run's; None: they do not.
+        model: with its last parameters.
+        recipe: what was trained.
+    """
+
+    state: Literal["finished", "stopped"]
+    samples: int
+    history: tuple[EpochMetrics, ...]
+    exact_until: int | None
+    model: nn.Module
+    recipe: RegNetRecipe
+    group: Group
+
+    @property
+    def metrics(self) -> EpochMetrics | None:
+        """Of the last complete epoch."""
+        return self.history[-1] if self.history else None
+
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """Means of `loss` and `error` over a split; every worker of the group calls this, and gets the same.
+
+        Raises:
+            NotFound: the dataset has no such split, or it is empty.
+        """
+        with deterministic(torch.get_num_threads()):
+            return _evaluate(self.recipe, self.model, split, self.group)
+
+
+def run_training(
+    workload: RegNetWorkload,
+    parameters: RegNetParameters,
+    *,
+    group: Group | None = None,
+    checkpoints: Path | None = None,
+    job: JobDirectory | None = None,
+    token: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[EpochMetrics], bool] = lambda metrics: True,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    checkpointed: Callable[[Path, int], None] = lambda path, samples: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> TrainingOutcome:
+    """Train one model, from its newest checkpoint where there is one.
+
+    Args:
+        workload: data, optimizer and training settings.
+        parameters: of the model (a search's trial, or the workload's own).
+        group: the workers; default: this process alone.
+        checkpoints: folder of this model's checkpoints; None keeps none.
+        job: whose fence is checked before a checkpoint is written.
+        token: the run's fencing token.
+        stop: whether to checkpoint and end; asked before every step.
+        report: told of every epoch; False ends the training, with a checkpoint.
+        progress: told about once a second.
+        checkpointed: told of each checkpoint: its folder, and samples so far.
+        note: told what a person may want to know.
+
+    Raises:
+        DataError, NonFiniteLoss, Conflict, Fenced, UsageError: see `training.engine.train`.
+    """
+    workers = group or alone()
+    with deterministic(workload.resources.cpus_per_worker):
+        recipe = RegNetRecipe.from_workload(workload, parameters)
+        context = EngineContext(
+            group=workers,
+            checkpoints=_store(workload, checkpoints, job, token),
+            stop=stop,
+            report=lambda epoch: report(EpochMetrics.of(epoch)),
+            progress=progress,
+            checkpointed=checkpointed,
+            note=note,
+        )
+        result = train(recipe, _config(workload, recipe.samples("train")), context)
+    history = tuple(map(EpochMetrics.of, result.history))
+    return TrainingOutcome(result.state, result.samples, history, result.exact_until, result.model, recipe, workers)
+
+
+def evaluate_checkpoint(
+    workload: RegNetWorkload, parameters: RegNetParameters, checkpoints: Path, split: Split
+) -> dict[str, float]:
+    """Means of `loss` and `error` over a split, of the model in the newest whole checkpoint.
+
+    Raises:
+        NotFound: there is no checkpoint, or no such split.
+    """
+    found = CheckpointStore(checkpoints).newest()
+    if found is None:
+        raise NotFound(f"{checkpoints} holds no whole checkpoint", hint="train the model again")
+    group = alone()
+    with deterministic(workload.resources.cpus_per_worker):
+        recipe = RegNetRecipe.from_workload(workload, parameters)
+        model = recipe.build_model()
+        model.load_state_dict(found.tensors["model"])
+        return _evaluate(recipe, model.to(memory_format=torch.channels_last).to(group.device), split, group)
+
+
+def _evaluate(recipe: RegNetRecipe, model: nn.Module, split: Split, group: Group) -> dict[str, float]:
+    found = evaluate(recipe, model, split, group)
+    if not found:
+        raise NotFound(f"{recipe.images.index.root} has no samples in the split {split}", hint="see its dataset card")
+    return found
+
+
+def _config(workload: RegNetWorkload, samples: int) -> TrainConfig:
+    optim, settings = workload.optim, workload.train
+    return TrainConfig(
+        epochs=settings.epochs,
+        plan=SlicePlan(settings.batch_size, min(settings.slice_samples, settings.batch_size)),
+        schedule=learning_rate_of(workload, samples),
+        sgd=SGDConfig(optim.momentum, optim.nesterov, optim.weight_decay),
+        seed=workload.seed,
+        exact=settings.exact,
+        evaluate_every=settings.evaluate_every_epochs,
+        checkpoint_every=settings.checkpoint.every_epochs,
+    )
+
+
+def _store(workload: RegNetWorkload, root: Path | None, job: JobDirectory | None, token: int) -> CheckpointStore | None:
+    if root is None:
+        return None
+    fence = (lambda: None) if job is None else partial(check_fence, job, token)
+    return CheckpointStore(root, workload.train.checkpoint.keep, fence)

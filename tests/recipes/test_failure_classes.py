@@ -1,0 +1,38 @@
+"""Errors are charged to the right budget."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import torch
+
+from orchestrator.base.errors import Conflict, Fenced, NotFound, ShardCorrupt, UsageError
+from orchestrator.lifecycle.failures import FailureClass
+from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.training.step import NonFiniteLoss
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NonFiniteLoss("the training loss is nan"), "application"),
+        (ValueError("a bug"), "application"),
+        (ShardCorrupt("shard x"), "data"),
+        (NotFound("dataset x is not built"), "data"),
+        (UsageError("batch norm needs 2"), "permanent"),
+        (Conflict("another training"), "permanent"),
+        (Fenced("older token"), "infrastructure"),
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "infrastructure"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"), "infrastructure"),
+    ],
+)
+def test_every_error_has_its_class(error: BaseException, expected: str) -> None:
+    assert failure_class(error) == FailureClass(expected)
+
+
+def test_a_description_says_what_to_do() -> None:
+    assert describe(UsageError("it is wrong", hint="mend it")) == "it is wrong (mend it)"
+    assert describe(KeyError("x")) == "KeyError: 'x'"

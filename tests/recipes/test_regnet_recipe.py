@@ -1,0 +1,90 @@
+"""The recipe on real images, in one process, as a trial runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from orchestrator.base.errors import Conflict, Fenced, NotFound
+from orchestrator.blueprint.workload import parameters_of
+from orchestrator.recipes.regnet import EpochMetrics, TrainingOutcome, evaluate_checkpoint, run_training
+from orchestrator.rundir.fence import raise_fence
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.training.config import parameters_digest
+from orchestrator.training.group import alone
+from orchestrator.training.progress import Progress
+
+Tiny = Callable[..., RegNetWorkload]
+GROUP = alone(torch.device("cpu"))
+
+
+def run(workload: RegNetWorkload, **more: object) -> TrainingOutcome:
+    return run_training(workload, parameters_of(workload.model), group=GROUP, **more)  # type: ignore[arg-type]
+
+
+def test_it_learns_and_reports_every_epoch(tiny: Tiny) -> None:
+    told: list[EpochMetrics] = []
+    progress: list[Progress] = []
+    outcome = run(tiny(), report=lambda m: bool(told.append(m)) or True, progress=progress.append)
+    assert [(m.epoch, m.samples) for m in told] == [(1, 1078), (2, 2156)]
+    assert outcome.state == "finished"
+    assert outcome.history == tuple(told)
+    assert told[1].train_loss < told[0].train_loss
+    assert told[1].val_error is not None
+    assert told[1].val_error < 0.6
+    assert outcome.evaluate("test")["error"] < 0.6
+    assert progress[-1].samples == progress[-1].total == 2156
+
+
+def test_with_shuffled_labels_it_does_no_better_than_guessing(tiny: Tiny) -> None:
+    outcome = run(tiny(data={"shuffle_labels": True}))
+    assert outcome.evaluate("test")["error"] == pytest.approx(0.9, abs=0.08)
+
+
+def test_the_same_seed_gives_the_same_results_and_another_one_others(tiny: Tiny) -> None:
+    workload = tiny(train={"epochs": 1})
+    first, second = run(workload), run(workload)
+    other = run(workload.model_copy(update={"seed": 2}))
+    assert parameters_digest(first.model) == parameters_digest(second.model) != parameters_digest(other.model)
+    assert first.evaluate("validation") == second.evaluate("validation") != other.evaluate("validation")
+
+
+def test_a_trial_that_was_interrupted_goes_on_and_ends_the_same(tiny: Tiny, tmp_path: Path) -> None:
+    workload = tiny()
+    answers = iter([False] * 20 + [True] * 100)
+    assert run(workload, checkpoints=tmp_path, stop=lambda: next(answers)).state == "stopped"
+    resumed, undisturbed = run(workload, checkpoints=tmp_path), run(workload)
+    assert parameters_digest(resumed.model) == parameters_digest(undisturbed.model)
+    assert [m.val_error for m in resumed.history] == [m.val_error for m in undisturbed.history]
+
+
+def test_a_checkpoint_is_evaluated_without_training(tiny: Tiny, tmp_path: Path) -> None:
+    workload = tiny(train={"epochs": 1})
+    outcome = run(workload, checkpoints=tmp_path)
+    found = evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, "test")
+    assert found == outcome.evaluate("test")
+
+
+def test_evaluating_what_was_never_saved_is_an_error(tiny: Tiny, tmp_path: Path) -> None:
+    workload = tiny()
+    with pytest.raises(NotFound, match="no whole checkpoint"):
+        evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, "test")
+
+
+def test_a_checkpoint_of_another_model_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    run(tiny(train={"epochs": 1}), checkpoints=tmp_path)
+    with pytest.raises(Conflict, match=r"model\.depth: 4 then, 5 now"):
+        run(tiny(train={"epochs": 1}, model={"depth": 5}), checkpoints=tmp_path)
+
+
+def test_a_fenced_trial_stops_at_its_checkpoint(tiny: Tiny, tmp_path: Path) -> None:
+    job = JobDirectory(tmp_path / "job")
+    job.create()
+    raise_fence(job, 2)
+    with pytest.raises(Fenced):
+        run(tiny(train={"epochs": 1}), checkpoints=job.checkpoints, job=job, token=1)
+    assert list(job.checkpoints.iterdir()) == []
