@@ -12,7 +12,7 @@ from orchestrator.training.checkpoint import Checkpoint
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
 from orchestrator.training.evaluation import evaluate
-from orchestrator.training.optim import build_sgd, set_rate
+from orchestrator.training.optim import SGD
 from orchestrator.training.progress import ProgressMeter
 from orchestrator.training.seeding import seed_initialisation
 from orchestrator.training.state import Position, TrainingState, describe, identity_of, pack, read_back, unpack
@@ -46,7 +46,7 @@ class _Training:
         seed_initialisation(config.seed)
         # NHWC is what oneDNN's and cuDNN's convolutions are fastest in, grouped ones above all.
         self._model = task.build_model().to(memory_format=torch.channels_last).to(context.group.device)
-        self._optimizer = build_sgd(self._model, config.sgd)
+        self._optimizer = SGD(self._model, config.sgd)
         self._stepper = Stepper(
             task, self._model, self._optimizer, config.plan, context.group, seed=config.seed, exact=config.exact
         )
@@ -80,10 +80,11 @@ class _Training:
         batch_size = self._config.plan.batch_size
         for step in range(self._position.step, self._config.steps_per_epoch(self._samples)):
             position = self._position
-            set_rate(self._optimizer, self._config.schedule.at(position.samples))
             planned = min(batch_size, self._samples - step * batch_size)
             place = StepPlace(position.steps, position.epoch, step * batch_size, planned)
-            result = self._stepper.step(place, stop=self._context.stop())
+            result = self._stepper.step(
+                place, rate=self._config.schedule.at(position.samples), stop=self._context.stop()
+            )
             self._move(position.after_step(planned, result.samples, result.loss))
             self._say_progress()
             if result.stop:
@@ -100,7 +101,7 @@ class _Training:
             epoch=position.epoch + 1,
             samples=position.samples,
             train_loss=position.loss / max(position.counted, 1),
-            rate=float(self._optimizer.param_groups[0]["lr"]),
+            rate=self._config.schedule.at(position.samples - self._last_batch_samples()),
             samples_per_second=self._meter.rate(position.samples),
             validation=validation,
         )
@@ -111,6 +112,9 @@ class _Training:
         if last or (goes_on and report.epoch % self._config.checkpoint_every == 0):
             self._checkpoint()
         return goes_on or last
+
+    def _last_batch_samples(self) -> int:
+        return (self._samples - 1) % self._config.plan.batch_size + 1
 
     def _validate(self) -> dict[str, float] | None:
         """Measures on the validation split, where they are due; None where a stop was asked for meanwhile."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from orchestrator.base.errors import Conflict
 from orchestrator.training.config import EpochReport, TrainConfig
+from orchestrator.training.optim import SGD
 
 FORMAT = 1
 
@@ -71,12 +71,12 @@ def identity_of(config: TrainConfig, task_identity: Mapping[str, str | int | flo
     }
 
 
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def pack(model: nn.Module, optimizer: SGD) -> dict[str, Any]:
     """The tensors of a checkpoint."""
     return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
 
 
-def unpack(tensors: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def unpack(tensors: Mapping[str, Any], model: nn.Module, optimizer: SGD) -> None:
     """The inverse of `pack`, into a model and an optimizer of the same make."""
     model.load_state_dict(tensors["model"])
     optimizer.load_state_dict(tensors["optimizer"])

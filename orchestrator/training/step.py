@@ -12,6 +12,7 @@ from torch import nn
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.training.batchnorm import SliceStatistics
 from orchestrator.training.group import Group
+from orchestrator.training.optim import SGD
 from orchestrator.training.seeding import seed_slice
 from orchestrator.training.slices import Slice, SlicePlan, passes, share
 from orchestrator.training.task import BatchT, Task
@@ -57,7 +58,7 @@ class Stepper:
     Args:
         task: the recipe.
         model: the parameters, the same on every worker.
-        optimizer: over the model's parameters.
+        optimizer: of the model.
         plan: how a global batch is cut.
         group: the workers.
         seed: of the run.
@@ -68,7 +69,7 @@ class Stepper:
         self,
         task: Task[BatchT],
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: SGD,
         plan: SlicePlan,
         group: Group,
         *,
@@ -77,14 +78,14 @@ class Stepper:
     ) -> None:
         self._task, self._model, self._optimizer = task, model, optimizer
         self._plan, self._group, self._seed, self._exact = plan, group, seed, exact
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._parameters = optimizer.parameters
         self._sizes = [p.numel() for p in self._parameters]
         self._passes = passes(plan.count, group.rank, group.size)
         self._nodes = maximal_nodes(plan.count, share(plan.count, group.rank, group.size))
         self.statistics = SliceStatistics(model, group.device)
 
-    def step(self, place: StepPlace, *, stop: bool) -> StepResult:
-        """Make one step; `stop` says whether this worker was asked to stop.
+    def step(self, place: StepPlace, *, rate: float, stop: bool) -> StepResult:
+        """Make one step with the learning rate `rate`; `stop` says whether this worker was asked to stop.
 
         Raises:
             NonFiniteLoss: on every worker at once.
@@ -94,21 +95,21 @@ class Stepper:
         rows[:, 2] = float(stop)
         sums = SubtreeSums(self._nodes) if self._exact else None
         if sums is None or self._plan.count == 1:
-            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad()
         for row, index in zip(rows, self._passes, strict=True):
             if index is not None and len(slices[index]):
                 self._run(slices[index], place, row, sums)
         table = self._in_slice_order(self._group.all_gather(rows))
         result = self._read(table[:, :_HEAD].tolist(), place)
         self._reduce(sums, filled=sum(map(bool, map(len, slices))), samples=result.samples)
-        self._optimizer.step()
+        self._optimizer.step(rate)
         self.statistics.update(table[table[:, 0] > 1, _HEAD:])
         return result
 
     def _run(self, part: Slice, place: StepPlace, row: torch.Tensor, sums: SubtreeSums | None) -> None:
         """Forward and backward of one slice; its row of the table, and its leaf of the sum."""
         if self._plan.count > 1 and sums is not None:
-            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad()
         positions = np.arange(place.start + part.start, place.start + part.stop, dtype=np.int64)
         batch = self._task.load("train", positions, place.epoch)
         if len(batch):
