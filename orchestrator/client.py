@@ -196,8 +196,11 @@ class Client:
         headers = reply.headers
         return LogChunk(reply.body, int(headers["x-log-offset"]), int(headers["x-log-size"]))
 
-    def stream(self, job: str, *, after: int = 0) -> Iterator[EventView | JobView]:
-        """Follow a job until it is terminal, or until the server ends (the job goes on): then the iterator ends."""
+    def stream(self, job: str, *, after: int = 0) -> Iterator[EventView | JobView | None]:
+        """Follow a job until it is terminal, or until the server ends (the job goes on): then the iterator ends.
+
+        None comes every few seconds while nothing happens, so that the caller may look at the clock.
+        """
         kind = ""
         for line in self._transport.lines(f"{_PREFIX}{_job(job, 'stream')}?after={after}", self._headers()):
             field, _, value = line.partition(": ")
@@ -207,6 +210,8 @@ class Client:
                 yield EventView.model_validate_json(value)
             elif field == "data" and kind == "job":
                 yield JobView.model_validate_json(value)
+            elif line.startswith(":"):
+                yield None
 
     def server(self) -> ServerInfo:
         """Who answers."""

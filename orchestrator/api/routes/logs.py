@@ -40,7 +40,7 @@ def read_log(
             start = max(0, size + offset) if offset < 0 else min(offset, size)
             file.seek(start)
             content = file.read(limit)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise NotFound(f"job {job} has no log {name}", hint=f"orchestrator logs {job} --list names them") from None
     headers = {"x-log-offset": str(start + len(content)), "x-log-size": str(size)}
     return Response(content, media_type="text/plain; charset=utf-8", headers=headers)

@@ -17,7 +17,7 @@ from orchestrator.spec.messages import EventView, JobView
 router = APIRouter()
 
 POLL_SECONDS = 0.25
-KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE_SECONDS = 2.0
 
 
 @router.get("/jobs/{job}/stream")

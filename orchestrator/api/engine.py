@@ -1,0 +1,48 @@
+"""The server's inside: store, backend, job service and controller of one cluster profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.backends.local import LocalBackend
+from orchestrator.backends.protocol import Backend
+from orchestrator.base.clock import RandomIds, SystemClock
+from orchestrator.base.paths import state_dir
+from orchestrator.control.loop import Controller
+from orchestrator.control.service import JobService
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.store.database import open_store
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What serves one cluster."""
+
+    profile: ClusterProfile
+    backend: Backend
+    service: JobService
+    controller: Controller
+    runs_root: Path
+
+
+@contextmanager
+def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
+    """Open the store and build what works on it; closed again at the end.
+
+    Raises:
+        StoreError: the store is damaged, held by another server, of a newer version, or on a network file system.
+    """
+    clock, ids, state = SystemClock(), RandomIds(), state_dir()
+    runs_root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
+    runs_root.mkdir(parents=True, exist_ok=True)
+    backend = LocalBackend(profile)
+    store = open_store(state / "orchestrator.db", clock=clock)
+    try:
+        service = JobService(store, profile, backend, clock, ids, runs_root)
+        controller = Controller(store, backend, profile, clock, ids, runs_root)
+        yield Engine(profile, backend, service, controller, runs_root)
+    finally:
+        store.close()

@@ -1,0 +1,304 @@
+"""The server process: one engine, its controller thread, and uvicorn on a socket of our own.
+
+    python -m orchestrator.api.server --embedded --profile local
+
+Embedded, it listens on a free port of loopback and ends by itself when it has been idle with nothing left to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import ipaddress
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from orchestrator import __version__
+from orchestrator.api.app import create_app
+from orchestrator.api.auth import Grant, Principal, TokenBook, read_grants
+from orchestrator.api.context import Activity, ApiContext
+from orchestrator.api.endpoint import Endpoint, hold, remove_endpoint, server_folder, write_endpoint
+from orchestrator.api.engine import Engine, open_engine
+from orchestrator.api.forwarding import ForwarderKeeper, forwarder_command
+from orchestrator.api.loop import ControlThread
+from orchestrator.base.errors import BackendUnavailable, OrchestratorError, UsageError
+from orchestrator.base.paths import state_dir
+from orchestrator.base.process import ProcessIdentity
+from orchestrator.lifecycle.states import TERMINAL, JobState
+from orchestrator.spec.load import load_profile
+from orchestrator.spec.messages import ServerInfo
+from orchestrator.spec.tracking import default_tracking_uri
+
+IDLE_SECONDS = 300.0
+LOCK_SECONDS = 30.0
+"""How long a new embedded server waits for one that is just ending."""
+
+_ACTIVE = tuple(state for state in JobState if state not in TERMINAL)
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How to serve.
+
+    Attributes:
+        profile: the cluster, by name or path.
+        host: where to listen.
+        port: 0: any free one.
+        tokens: the team's tokens; None: only the user's own, made anew, and `token`.
+        token: one more admin token, from the environment.
+        embedded: started by a command; ends when idle.
+        idle_seconds: how long an embedded server waits for another request.
+    """
+
+    profile: str = "local"
+    host: str = "127.0.0.1"
+    port: int = 0
+    tokens: Path | None = None
+    token: str | None = None
+    embedded: bool = False
+    idle_seconds: float = IDLE_SECONDS
+
+
+def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda endpoint: None) -> None:
+    """Serve until a signal, a shutdown request, or (embedded) idleness ends it.
+
+    Args:
+        options: how.
+        ready: called once it listens.
+
+    Raises:
+        UsageError: it would listen beyond loopback without a token, or cannot listen there at all.
+        Conflict: another server of this user runs on this host.
+        StoreError: the store cannot be opened.
+    """
+    loopback = check_binding(options)
+    profile = load_profile(options.profile)
+    wait_seconds = LOCK_SECONDS if options.embedded else 0.0
+    with hold("lock", wait_seconds=wait_seconds), _listen(options) as listener, open_engine(profile) as engine:
+        own_token = secrets.token_urlsafe(32)
+        server = _Server(options, engine, listener, own_token, loopback_only=loopback)
+        server.run(ready)
+
+
+def check_binding(options: ServeOptions) -> bool:
+    """Whether the address is on loopback.
+
+    Raises:
+        UsageError: it is not, and there is no token that others could be asked for.
+    """
+    try:
+        loopback = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and options.tokens is None and not options.token:
+        raise UsageError(
+            f"listening on {options.host}, beyond loopback, needs tokens: everybody on the network could run programs",
+            hint="give --tokens FILE, or set ORCHESTRATOR_TOKEN to a long random text",
+        )
+    return loopback
+
+
+class _Server:
+    """Everything that runs while the server does, started and ended in order."""
+
+    def __init__(
+        self, options: ServeOptions, engine: Engine, listener: socket.socket, own_token: str, *, loopback_only: bool
+    ) -> None:
+        self._options = options
+        self._engine = engine
+        self._listener = listener
+        self._own_token = own_token
+        self._started_at = time.time()
+        self._activity = Activity()
+        self._stopping = threading.Event()
+        self._control = ControlThread(engine.controller)
+        self._forwarder = _forwarder(engine)
+        context = ApiContext(
+            service=engine.service,
+            tokens=TokenBook(self._grants(), now=time.time),
+            describe=self._describe,
+            wake=self._control.wake,
+            stop=self.stop,
+            stopping=self._stopping,
+            activity=self._activity,
+            loopback_only=loopback_only,
+        )
+        config = uvicorn.Config(
+            create_app(context),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+        self._uvicorn = _Uvicorn(config)
+
+    def run(self, ready: Callable[[Endpoint], None]) -> None:
+        """Serve until stopped."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        endpoint = self._endpoint()
+
+        def listening() -> None:
+            write_endpoint(endpoint)
+            ready(endpoint)
+
+        self._control.start()
+        keeper.start()
+        try:
+            self._uvicorn.serve_on(self._listener, listening, self._stopping)
+        finally:
+            self.stop()
+            self._control.stop()
+            keeper.join(10.0)
+            if self._forwarder is not None:
+                self._forwarder.stop()
+
+    def stop(self) -> None:
+        """End the server; its jobs go on. From now on commands start a new one, which waits for this one's lock."""
+        self._stopping.set()
+        remove_endpoint(os.getpid())
+        self._uvicorn.should_exit = True
+
+    def _keep(self) -> None:
+        """Look after the forwarder, and notice when nothing is left to do."""
+        while not self._stopping.wait(2.0):
+            try:
+                if self._forwarder is not None:
+                    self._forwarder.tick()
+                if self._options.embedded and self._idle():
+                    _LOG.info("idle with nothing left to do: ending")
+                    self.stop()
+            except (OrchestratorError, OSError) as error:
+                _LOG.error("looking after the server failed: %s", error)
+
+    def _idle(self) -> bool:
+        long_ago = self._activity.idle_seconds() >= self._options.idle_seconds
+        return long_ago and not self._engine.service.list(states=_ACTIVE, limit=1)
+
+    def _grants(self) -> list[Grant]:
+        admin = Principal(getpass.getuser(), "admin")
+        grants = [Grant.of(self._own_token, admin)]
+        if self._options.token:
+            grants.append(Grant.of(self._options.token, admin))
+        return grants + (read_grants(self._options.tokens) if self._options.tokens is not None else [])
+
+    def _endpoint(self) -> Endpoint:
+        host, port = self._listener.getsockname()[:2]
+        reachable = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
+        identity = ProcessIdentity.current()
+        return Endpoint(
+            url=f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}",
+            token=self._own_token,
+            pid=identity.pid,
+            start_ticks=identity.start_ticks,
+            version=__version__,
+            profile=self._engine.profile.name,
+        )
+
+    def _describe(self) -> ServerInfo:
+        try:
+            capacity = self._engine.backend.capacity()
+            slots, free = capacity.slots, capacity.free
+        except BackendUnavailable:
+            slots, free = 0, 0
+        return ServerInfo(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            embedded=self._options.embedded,
+            profile=self._engine.profile.name,
+            backend=self._engine.backend.name,
+            state_dir=str(state_dir()),
+            slots=slots,
+            slots_free=free,
+            tracking_uri=default_tracking_uri(),
+            role="",
+            user="",
+        )
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn on a socket that listens already; the signals are ours."""
+
+    def serve_on(self, listener: socket.socket, listening: Callable[[], None], stopping: threading.Event) -> None:
+        """Serve; `listening` is called once requests are answered."""
+        self._listening = listening
+        self._stopping = stopping
+        self.run(sockets=[listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell the world once requests are answered."""
+        await super().startup(sockets)
+        if not self._stopping.is_set():
+            self._listening()
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """A signal: streams end at once, requests that are under way finish."""
+        self._stopping.set()
+        self.should_exit = True
+
+
+def _listen(options: ServeOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((options.host, options.port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}", hint="choose another --port"
+        ) from None
+    return listener
+
+
+def _forwarder(engine: Engine) -> ForwarderKeeper | None:
+    uri = default_tracking_uri()
+    command = forwarder_command(engine.runs_root, uri, server_folder() / "forwarder.json")
+    if not command:
+        return None
+
+    def wanted() -> bool:
+        from orchestrator.tracking.cursors import waiting
+
+        return waiting(engine.runs_root, uri) > 0
+
+    return ForwarderKeeper(command, server_folder() / "forwarder.log", wanted)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.api.server", description=__doc__)
+    parser.add_argument("--profile", default="local", help="the cluster, by name or path")
+    parser.add_argument("--embedded", action="store_true", help="end when idle")
+    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help="how long is idle")
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        serve(ServeOptions(parsed.profile, embedded=parsed.embedded, idle_seconds=parsed.idle_seconds))
+    except OrchestratorError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

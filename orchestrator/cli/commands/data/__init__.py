@@ -1,0 +1,28 @@
+"""`orchestrator data`: build, verify and look into datasets, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import click
+
+from orchestrator.cli.group import Entry, LazyGroup
+
+_HERE = "orchestrator.cli.commands.data."
+
+
+class DataGroup(LazyGroup):
+    """The commands on datasets."""
+
+    entries: ClassVar[Mapping[str, Entry]] = {
+        "build": Entry(_HERE + "build", "Make a dataset's shards from its card."),
+        "verify": Entry(_HERE + "verify", "Check every byte of a dataset."),
+        "info": Entry(_HERE + "info", "Describe a dataset."),
+        "head": Entry(_HERE + "head", "Show the first rows of a dataset."),
+    }
+
+
+@click.command(cls=DataGroup)
+def command() -> None:
+    """Build, verify and look into datasets."""

@@ -1,0 +1,48 @@
+"""`orchestrator data verify`: check every byte of a dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.base.text import one_line
+from orchestrator.cli.commands.data.locate import built_dataset, jsonable
+from orchestrator.cli.human import size
+from orchestrator.cli.options import WORKLOAD, json_option
+from orchestrator.cli.output import CommandFailed, emit
+
+if TYPE_CHECKING:
+    from orchestrator.data.operations import Problem
+
+_ROWS_SHOWN = 20
+
+
+@click.command()
+@click.argument("dataset", type=WORKLOAD)
+@json_option
+def command(dataset: str, as_json: bool) -> None:
+    """Compare every byte of DATASET (a folder, or a card's name or path) with its index."""
+    root = built_dataset(dataset)
+    from orchestrator.cli.progress import counter
+    from orchestrator.data.operations import verify
+
+    with counter("verifying", "rows") as progress:
+        report = verify(root, progress)
+    if not report.ok:
+        found = "\n".join(f"  {_problem(problem)}" for problem in report.problems)
+        raise CommandFailed(
+            f"{root} is damaged:\n{found}",
+            hint="build it again into a new folder, or restore the files that are named",
+            data=jsonable(report),
+            code="data",
+            exit_code=1,
+        )
+    good = f"{report.name} {report.version[:16]} is whole: {report.rows:,} rows in {report.shards} shards"
+    emit(as_json, jsonable(report), lambda: f"{good}, {size(report.bytes)}")
+
+
+def _problem(problem: Problem) -> str:
+    rows = ", ".join(str(row) for row in problem.rows[:_ROWS_SHOWN])
+    more = ", …" if len(problem.rows) > _ROWS_SHOWN else ""
+    return one_line(f"{problem.file}: {problem.what}", 300) + (f" (rows {rows}{more})" if rows else "")

@@ -1,0 +1,80 @@
+"""`orchestrator logs`: what a job's processes wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import click
+
+from orchestrator.cli.connect import connect
+from orchestrator.cli.human import size
+from orchestrator.cli.logtail import Readable, choose, chunks, follow_log, log_name
+from orchestrator.cli.options import JOB, json_option
+from orchestrator.cli.output import CommandFailed, emit, emit_line, is_terminal, note, table
+from orchestrator.client import Client
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@click.option("-f", "--follow", is_flag=True, help="Follow it while it grows, until the job ends.")
+@click.option("-n", "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last lines.")
+@click.option("--rank", type=click.IntRange(min=0), help="The worker's rank; default 0.")
+@click.option("--name", help="A log by name, e.g. agent-0.log.")
+@click.option("--run", help="A run, by number or identifier; default: the newest.")
+@click.option("--list", "listing", is_flag=True, help="List the logs that there are.")
+@json_option
+def command(
+    job: str,
+    follow: bool,
+    tail: int | None,
+    rank: int | None,
+    name: str | None,
+    run: str | None,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Show the output of JOB."""
+    wanted = log_name(rank, name)
+    client = connect()
+    if listing:
+        _list(client, job, as_json)
+    elif follow:
+        _follow(client, job, wanted, run, tail, as_json)
+    else:
+        file = choose(client.logs(job), run=run, name=wanted)
+        content = chunks(client, job, file, tail=tail)
+        if as_json:
+            text = b"".join(content).decode(errors="replace")
+            emit(True, {"job": job, "run": file.run, "name": file.name, "text": text}, str)
+        else:
+            _write(content)
+
+
+def _list(client: Client, job: str, as_json: bool) -> None:
+    files = client.logs(job)
+    emit(as_json, files, lambda: table(("run", "log", ">size"), [(f.run, f.name, size(f.bytes)) for f in files]))
+
+
+def _follow(client: Client, job: str, name: str, run: str | None, tail: int | None, as_json: bool) -> None:
+    job = client.job(job).id
+    pieces = follow_log(client, job, name, run=run, tail=tail, tell=note)
+    try:
+        if as_json:
+            for piece in pieces:
+                emit_line({"job": job, "name": name, "text": piece.decode(errors="replace")})
+        else:
+            _write(pieces)
+    except KeyboardInterrupt:
+        raise CommandFailed(
+            f"no longer following; {job} goes on",
+            hint=f"orchestrator logs -f {job}",
+            code="interrupted",
+            exit_code=130,
+        ) from None
+
+
+def _write(pieces: Iterable[bytes]) -> None:
+    """Bytes as they are into a file or pipe; inert text onto a terminal."""
+    readable: Callable[[bytes], str | bytes] = Readable() if is_terminal() else bytes
+    for piece in pieces:
+        click.echo(readable(piece), nl=False)

@@ -1,0 +1,51 @@
+"""`orchestrator serve`: the server in the foreground."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from orchestrator.base.errors import UsageError
+from orchestrator.cli.connect import TOKEN_VARIABLE
+from orchestrator.cli.options import json_option
+from orchestrator.cli.output import emit, note
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; beyond loopback needs tokens.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any free one.")
+@click.option("--profile", default="local", show_default=True, help="The cluster, by name or path.")
+@click.option("--tokens", type=click.Path(path_type=Path, dir_okay=False), help="The team's tokens (JSON, mode 600).")
+@click.option("--stop", is_flag=True, help="End the server that runs instead; its jobs go on.")
+@json_option
+def command(host: str, port: int, profile: str, tokens: Path | None, stop: bool, as_json: bool) -> None:
+    """Run the server in the foreground; without it, the first command starts one by itself."""
+    if stop:
+        _stop(as_json)
+        return
+    import logging
+
+    from orchestrator.api.endpoint import Endpoint
+    from orchestrator.api.server import ServeOptions, serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None and len(token) < 16:
+        raise UsageError(f"{TOKEN_VARIABLE} is shorter than 16 characters", hint="take a long random text")
+
+    def ready(endpoint: Endpoint) -> None:
+        data = {"url": endpoint.url, "pid": endpoint.pid, "profile": endpoint.profile}
+        emit(as_json, data, lambda: endpoint.url)
+        note(f"serving cluster {endpoint.profile}; Ctrl-C ends the server, and its jobs go on")
+
+    serve(ServeOptions(profile, host, port, tokens, token), ready=ready)
+
+
+def _stop(as_json: bool) -> None:
+    from orchestrator.cli.start import stop_running
+
+    ended = stop_running()
+    data = {"stopped": ended is not None, "pid": None if ended is None else ended.pid}
+    emit(as_json, data, lambda: "no server runs" if ended is None else f"the server (process {ended.pid}) has ended")

@@ -1,0 +1,48 @@
+"""`orchestrator status`: the server and its queue, or one job."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.connect import connect
+from orchestrator.cli.human import ago
+from orchestrator.cli.jobtext import event_line, job_details, job_table
+from orchestrator.cli.options import JOB, json_option
+from orchestrator.cli.output import emit
+from orchestrator.client import Client
+from orchestrator.spec.messages import EventView, JobView, ServerInfo
+
+ACTIVE = ("queued", "held", "starting", "running", "resizing", "recovering", "cancelling")
+_LAST_EVENTS = 8
+_SHOWN = 1000
+
+
+@click.command()
+@click.argument("job", type=JOB, required=False)
+@json_option
+def command(job: str | None, as_json: bool) -> None:
+    """Show where JOB stands and why; without JOB: the server, its slots, and what runs and waits."""
+    client = connect()
+    if job is not None:
+        _one(client, job, as_json)
+        return
+    server, jobs = client.server(), client.jobs(states=ACTIVE, limit=_SHOWN)
+    emit(as_json, {"server": server, "jobs": jobs}, lambda: _overview(server, jobs))
+
+
+def _one(client: Client, job: str, as_json: bool) -> None:
+    view = client.job(job)
+    events = client.events(view.id, limit=10_000)[-_LAST_EVENTS:]
+    emit(as_json, {"job": view, "events": events}, lambda: _details(view, events))
+
+
+def _details(job: JobView, events: list[EventView]) -> str:
+    return "\n".join([job_details(job), "", *(event_line(event) for event in events)])
+
+
+def _overview(server: ServerInfo, jobs: list[JobView]) -> str:
+    head = (
+        f"cluster {server.profile} ({server.backend}): {server.slots_free} of {server.slots} slots free; "
+        f"server {server.version}, up {ago(server.started_at).removesuffix(' ago')}, process {server.pid}"
+    )
+    return f"{head}\n\n{job_table(jobs)}" if jobs else f"{head}\nno job runs or waits"

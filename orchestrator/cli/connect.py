@@ -1,0 +1,79 @@
+"""From a command to a server: the one that the environment names, the one that runs, or a new embedded one."""
+
+from __future__ import annotations
+
+import os
+
+from orchestrator.api.endpoint import Endpoint, read_endpoint
+from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.client import Client, HttpTransport, Transport
+
+URL_VARIABLE = "ORCHESTRATOR_URL"
+TOKEN_VARIABLE = "ORCHESTRATOR_TOKEN"
+
+
+def connect(cluster: str | None = None) -> Client:
+    """A client of the configured server, else of the embedded one, which is started where none runs.
+
+    Args:
+        cluster: the profile that the server must have; None: whichever it has.
+
+    Raises:
+        UsageError: a server's address without a token, or a token without an address.
+        Conflict: a server with another profile runs.
+        ServerUnreachable, TimedOut: the embedded server does not start.
+    """
+    remote = _remote(60.0)
+    if remote is not None:
+        client = Client(*remote)
+        if cluster is not None:
+            _check_profile(client.server().profile, cluster)
+        return client
+    endpoint = _embedded(cluster)
+    if cluster is not None:
+        from orchestrator.spec.load import load_profile
+
+        _check_profile(endpoint.profile, load_profile(cluster).name)
+    return Client(HttpTransport(endpoint.url), endpoint.token, recover=_recover)
+
+
+def connect_to_running(*, timeout: float = 60.0) -> Client | None:
+    """A client of a server that runs already; None where there is none. Nothing is started."""
+    remote = _remote(timeout)
+    if remote is not None:
+        return Client(*remote)
+    endpoint = read_endpoint()
+    return None if endpoint is None else Client(HttpTransport(endpoint.url, timeout=timeout), endpoint.token)
+
+
+def _remote(timeout: float) -> tuple[Transport, str] | None:
+    url, token = os.environ.get(URL_VARIABLE), os.environ.get(TOKEN_VARIABLE)
+    if not url:
+        return None
+    if not token:
+        raise UsageError(f"{URL_VARIABLE} is set, but {TOKEN_VARIABLE} is not", hint=f"set {TOKEN_VARIABLE}")
+    return HttpTransport(url, timeout=timeout), token
+
+
+def _embedded(cluster: str | None) -> Endpoint:
+    from orchestrator import __version__
+
+    endpoint = read_endpoint()
+    if endpoint is not None and endpoint.version == __version__:
+        return endpoint
+    from orchestrator.cli.start import ensure_running
+
+    return ensure_running(cluster)
+
+
+def _recover() -> tuple[Transport, str]:
+    endpoint = _embedded(None)
+    return HttpTransport(endpoint.url), endpoint.token
+
+
+def _check_profile(running: str, wanted: str) -> None:
+    if running != wanted:
+        raise Conflict(
+            f"the server that runs serves the cluster {running}, not {wanted}",
+            hint="`orchestrator serve --stop` ends it (its jobs go on); then try again",
+        )

@@ -1,0 +1,103 @@
+"""A job, its runs, its progress and its history as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.base.text import one_line
+from orchestrator.cli.human import ago, clock, duration, figure
+from orchestrator.cli.output import state, table
+from orchestrator.spec.messages import EventView, JobView, Progress, RunView
+
+
+def job_table(jobs: Sequence[JobView]) -> str:
+    """One line for each job."""
+    heads = ("job", "name", "kind", "state", "workers", "age", "progress", "reason")
+    rows = [
+        (j.id, j.name, j.kind, state(j.state), j.workers, _age(j), progress_text(j.progress), _reason(j)) for j in jobs
+    ]
+    return table(heads, rows)
+
+
+def job_details(job: JobView) -> str:
+    """Everything about one job."""
+    lines = [
+        f"{job.id}  {one_line(job.name)}  {state(job.state)}",
+        *_field("reason", job.reason),
+        *_field("kind", f"{job.kind}, {job.workers} workers, on {job.profile}, priority {job.priority}"),
+        *_field("owner", f"{job.owner} (team {job.team})"),
+        *_field("queued", _moment(job.created_at)),
+        *_field("started", _moment(job.started_at)),
+        *_field("finished", _moment(job.finished_at)),
+        *_field("took", _took(job)),
+        *_field("progress", progress_text(job.progress)),
+        *_field("failures", ", ".join(f"{kind} {count}" for kind, count in job.failures.items())),
+        *_field("directory", job.directory),
+    ]
+    if job.runs:
+        lines += ["", _run_table(job.runs)]
+    return "\n".join(lines)
+
+
+def event_line(event: EventView) -> str:
+    """One entry of a history."""
+    run = f" [{event.run}]" if event.run else ""
+    return f"{clock(event.time)}  {event.kind:<12} {one_line(event.message, 500)}{run}"
+
+
+def progress_text(progress: Progress | None) -> str:
+    """`7/24 trials, best val error 0.021, 5.3k samples/s, 1m 20s left`."""
+    if progress is None:
+        return ""
+    parts = []
+    if progress.total:
+        parts.append(f"{figure(progress.done)}/{figure(progress.total)} {progress.unit}".strip())
+    elif progress.done:
+        parts.append(f"{figure(progress.done)} {progress.unit}".strip())
+    if progress.best is not None:
+        parts.append(f"best {progress.best_label} {figure(progress.best)}".replace("  ", " "))
+    if progress.samples_per_second:
+        parts.append(f"{figure(round(progress.samples_per_second))} samples/s")
+    if progress.eta_seconds is not None:
+        parts.append(f"{duration(progress.eta_seconds)} left")
+    if progress.message:
+        parts.append(progress.message)
+    return one_line(", ".join(parts))
+
+
+def _run_table(runs: Sequence[RunView]) -> str:
+    heads = ("run", "state", ">workers", "started", "took", "message")
+    rows = [
+        (
+            run.id,
+            state(run.state),
+            str(run.world_size),
+            "" if run.started_at is None else clock(run.started_at),
+            duration(run.ended_at - run.started_at) if run.started_at and run.ended_at else "",
+            f"{run.failure_class}: {run.message}" if run.failure_class else run.message,
+        )
+        for run in runs
+    ]
+    return table(heads, rows)
+
+
+def _field(name: str, value: str) -> list[str]:
+    return [f"  {name:<10} {one_line(value, 500)}"] if value else []
+
+
+def _moment(time: float | None) -> str:
+    return "" if time is None else f"{clock(time)} ({ago(time)})"
+
+
+def _took(job: JobView) -> str:
+    if job.started_at is None or job.finished_at is None:
+        return ""
+    return duration(job.finished_at - job.started_at)
+
+
+def _age(job: JobView) -> str:
+    return ago(job.created_at).removesuffix(" ago")
+
+
+def _reason(job: JobView) -> str:
+    return one_line(job.reason, 90) if not job.terminal or job.state == "failed" else ""

@@ -1,0 +1,124 @@
+"""Progress on stderr: rich bars where a person watches, plain lines where a file or a pipe does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from orchestrator.base.text import one_line
+from orchestrator.cli.human import clock
+from orchestrator.cli.jobtext import event_line, progress_text
+from orchestrator.cli.output import note
+from orchestrator.cli.watch import Display
+from orchestrator.spec.messages import EventView, JobView
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+_QUIET_KINDS = frozenset({"progress", "trial", "checkpoint"})
+_LINE_SECONDS = 10.0
+
+
+@contextmanager
+def job_display() -> Iterator[Display]:
+    """What shows a job's life, as fits stderr."""
+    if not sys.stderr.isatty():
+        yield PlainDisplay()
+        return
+    with _bars() as bars:
+        yield LiveDisplay(bars)
+
+
+class PlainDisplay:
+    """A line for each event, for each change of state, and now and then for progress."""
+
+    def __init__(self, *, write: Callable[[str], None] = note, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._monotonic = monotonic
+        self._state = ""
+        self._progress = ""
+        self._written = float("-inf")
+
+    def event(self, event: EventView) -> None:
+        """Say what happened."""
+        if event.kind not in _QUIET_KINDS:
+            self._write(event_line(event))
+
+    def job(self, job: JobView) -> None:
+        """Say how far it is, where that is news and the last time is long enough ago."""
+        progress, now = progress_text(job.progress), self._monotonic()
+        news = job.state != self._state or (progress != self._progress and now - self._written >= _LINE_SECONDS)
+        if news and (progress or job.reason):
+            self._state, self._progress, self._written = job.state, progress, now
+            self._write(f"{clock(time.time())}  {job.state:<12} {progress or one_line(job.reason)}")
+
+
+class LiveDisplay:
+    """A bar that is redrawn, and a line above it for each event."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID = bars.add_task("", total=None, text="")
+
+    def event(self, event: EventView) -> None:
+        """Say what happened, above the bar."""
+        if event.kind not in _QUIET_KINDS:
+            self._bars.console.print(event_line(event), markup=False, highlight=False, soft_wrap=True)
+
+    def job(self, job: JobView) -> None:
+        """Redraw the bar."""
+        progress = job.progress
+        self._bars.update(
+            self._task,
+            description=f"{one_line(job.name, 40)} {job.state}",
+            total=progress.total if progress is not None and progress.total else None,
+            completed=progress.done if progress is not None else 0,
+            text=progress_text(progress) or one_line(job.reason),
+        )
+
+
+@contextmanager
+def counter(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback `(done, total)` that shows the progress of local work such as `data build`."""
+    if not sys.stderr.isatty():
+        yield _count_in_lines(what, unit)
+        return
+    with _bars() as bars:
+        task = bars.add_task(what, total=None, text="")
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, text=f"{done:,}/{total:,} {unit}")
+
+        yield show
+
+
+def _count_in_lines(what: str, unit: str) -> Callable[[int, int], None]:
+    shown = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth != shown:
+            shown = tenth
+            note(f"{what} {done:,}/{total:,} {unit}")
+
+    return show
+
+
+@contextmanager
+def _bars() -> Iterator[Bars]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=28),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=5) as bars:
+        yield bars

@@ -1,0 +1,129 @@
+"""What a job has found, as a table of its best trials, a summary and a list of files; and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.base.text import one_line
+from orchestrator.cli.human import duration, figure, size
+from orchestrator.cli.output import state, table
+from orchestrator.spec.messages import ResultsView, TrialView
+
+RANKED_BY = "val_error"
+"""The metric that orders trials; lower is better."""
+
+_SHOWN = 10
+
+
+def results_text(results: ResultsView) -> str:
+    """The whole answer of `orchestrator results`."""
+    job = results.job
+    parts = [f"{job.id}  {one_line(job.name)}  {state(job.state)}"]
+    if results.trials:
+        parts.append(best_trials(results.trials))
+    if summary := _summary(results.summary):
+        parts.append(summary)
+    if results.files:
+        rows = [(f.name, size(f.bytes), f.path) for f in results.files]
+        parts.append(table(("file", ">size", "path"), rows))
+    if results.tracking:
+        parts.append("\n".join(f"{one_line(k)}: {one_line(str(v))}" for k, v in results.tracking.items()))
+    return "\n\n".join(parts)
+
+
+def best_trials(trials: Sequence[TrialView], *, shown: int = _SHOWN) -> str:
+    """A table of the best trials."""
+    ordered = sorted(trials, key=_rank)
+    heads, columns = _columns(ordered)
+    rows = [_row(trial, columns) for trial in ordered[:shown]]
+    rest = len(ordered) - shown
+    more = f"\n… and {rest} more (--json and --csv have them all)" if rest > 0 else ""
+    return table(heads, rows) + more
+
+
+def results_csv(trials: Sequence[TrialView]) -> str:
+    """All trials, one a line, with a column for each parameter, complexity and metric."""
+    parameters, complexity, metrics = (
+        _keys(t.parameters for t in trials),
+        _keys(t.complexity for t in trials),
+        _keys(t.metrics for t in trials),
+    )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "state", *parameters, *complexity, *metrics, "epochs", "seconds", "message"])
+    for trial in sorted(trials, key=lambda t: t.index):
+        writer.writerow(
+            [
+                trial.index,
+                trial.state,
+                *(trial.parameters.get(k, "") for k in parameters),
+                *(trial.complexity.get(k, "") for k in complexity),
+                *(trial.metrics.get(k, "") for k in metrics),
+                trial.epochs,
+                trial.seconds,
+                _inert_cell(trial.message),
+            ]
+        )
+    return text.getvalue().rstrip("\n")
+
+
+def _rank(trial: TrialView) -> tuple[float, int]:
+    error = trial.metrics.get(RANKED_BY, math.inf)
+    return (math.inf if math.isnan(error) else error, trial.index)
+
+
+def _columns(trials: Sequence[TrialView]) -> tuple[list[str], tuple[list[str], list[str], list[str]]]:
+    names = tuple(_keys(getattr(t, part) for t in trials) for part in ("parameters", "complexity", "metrics"))
+    parameters, complexity, metrics = names
+    heads = [">trial", "state", *(f">{n}" for n in (*parameters, *complexity, *metrics)), ">epochs", ">time"]
+    return heads, (parameters, complexity, metrics)
+
+
+def _row(trial: TrialView, columns: tuple[list[str], list[str], list[str]]) -> list[str]:
+    parameters, complexity, metrics = columns
+    return [
+        str(trial.index),
+        state(trial.state),
+        *(_value(trial.parameters.get(name)) for name in parameters),
+        *(_value(trial.complexity.get(name)) for name in complexity),
+        *(_value(trial.metrics.get(name)) for name in metrics),
+        figure(trial.epochs),
+        duration(trial.seconds),
+    ]
+
+
+def _summary(summary: Mapping[str, Any], prefix: str = "") -> str:
+    lines = []
+    for key, value in summary.items():
+        name = f"{prefix}{one_line(key)}"
+        if isinstance(value, dict):
+            lines.append(_summary(value, f"{name}."))
+        elif not isinstance(value, list) or len(value) <= 8:
+            lines.append(f"{name}: {_value(value)}")
+    return "\n".join(line for line in lines if line)
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return figure(value) if math.isfinite(value) else str(value)
+    if isinstance(value, list):
+        return ", ".join(_value(entry) for entry in value)
+    return one_line(str(value))
+
+
+def _keys(mappings: Any) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _inert_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    line = one_line(text, 500)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

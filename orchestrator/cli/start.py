@@ -1,0 +1,129 @@
+"""Starts the embedded server: detached, once however many commands want it, and in place of an older version."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator import __version__
+from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, server_folder
+from orchestrator.base.errors import OrchestratorError, ServerUnreachable, TimedOut
+from orchestrator.cli.output import note
+from orchestrator.client import Client, HttpTransport
+
+START_SECONDS = 60.0
+HANDOVER_SECONDS = 30.0
+_PATIENCE_SECONDS = 1.0
+
+
+def ensure_running(cluster: str | None = None) -> Endpoint:
+    """The embedded server, started or replaced where that is needed.
+
+    Args:
+        cluster: the profile of a server that is started.
+
+    Raises:
+        ServerUnreachable: the new server ended at once; the end of its log is in the message.
+        TimedOut: it does not come up, or an older one does not go.
+    """
+    with hold("start.lock", wait_seconds=START_SECONDS + HANDOVER_SECONDS):
+        endpoint = read_endpoint()
+        if endpoint is not None and not _older(endpoint.version, __version__):
+            return endpoint
+        if endpoint is not None:
+            _hand_over(endpoint)
+        return _launch(cluster or "local")
+
+
+def stop_running() -> Endpoint | None:
+    """End the embedded server; its jobs go on.
+
+    Returns:
+        The server that ended; None where none ran.
+    """
+    endpoint = read_endpoint()
+    if endpoint is not None:
+        _shut_down(endpoint)
+    return endpoint
+
+
+def _hand_over(endpoint: Endpoint) -> None:
+    note(f"the server runs version {endpoint.version}; starting {__version__} in its place …")
+    _shut_down(endpoint)
+
+
+def _shut_down(endpoint: Endpoint) -> None:
+    try:
+        Client(HttpTransport(endpoint.url, timeout=10.0), endpoint.token).shutdown()
+    except ServerUnreachable:
+        if endpoint.alive():
+            raise
+    if not _until(lambda: not endpoint.alive(), HANDOVER_SECONDS):
+        raise TimedOut(f"the server (process {endpoint.pid}) does not end", hint=f"kill {endpoint.pid}")
+
+
+def _launch(cluster: str) -> Endpoint:
+    log = server_folder() / "server.log"
+    size_before = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--profile", _from_here(cluster)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=server_folder(),
+            start_new_session=True,
+        )
+    found: list[Endpoint] = []
+
+    def settled() -> bool:
+        endpoint = read_endpoint()
+        if endpoint is not None and endpoint.pid == server.pid:
+            found.append(endpoint)
+        return bool(found) or server.poll() is not None
+
+    if not _until(settled, _PATIENCE_SECONDS):
+        note("starting the server …")
+        _until(settled, START_SECONDS)
+    if found:
+        return found[0]
+    if server.poll() is None:
+        server.terminate()
+        raise TimedOut(f"the server did not start within {START_SECONDS:g} s", hint=f"its log: {log}")
+    raise _ended_at_once(log, size_before)
+
+
+def _ended_at_once(log: Path, size_before: int) -> OrchestratorError:
+    with log.open("rb") as file:
+        file.seek(size_before)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    last = "\n".join(f"  {line}" for line in lines[-8:])
+    return ServerUnreachable(f"the server ended while it started:\n{last}", hint=f"its log: {log}")
+
+
+def _from_here(cluster: str) -> str:
+    """A profile given as a path, made absolute, because the server stands elsewhere."""
+    local = Path("cluster") / f"{cluster}.yaml"
+    if os.sep in cluster or cluster.endswith((".yaml", ".yml")):
+        return str(Path(cluster).absolute())
+    return str(local.absolute()) if local.is_file() else cluster
+
+
+def _older(version: str, than: str) -> bool:
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in text.split(".") if part.isdigit()]
+
+    return numbers(version) < numbers(than)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,205 @@
+"""A job service in memory, an application over it, and a transport that reaches it without a socket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from orchestrator.api.app import create_app
+from orchestrator.api.auth import Grant, Principal, TokenBook
+from orchestrator.api.context import Activity, ApiContext
+from orchestrator.base.errors import Conflict, NotFound, SpecError
+from orchestrator.base.paths import inside
+from orchestrator.client import Client, Reply
+from orchestrator.spec.messages import (
+    EventView,
+    JobView,
+    LogFile,
+    Progress,
+    ResultFile,
+    ResultsView,
+    RunView,
+    ServerInfo,
+    SubmitReply,
+    SubmitRequest,
+    TrialView,
+)
+
+TERMINAL = {"succeeded", "failed", "cancelled"}
+NOW = 1_000_000.0
+
+
+class FakeService:
+    """Jobs in a dictionary; `script` says which states a job passes through, one for each look at it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.jobs: dict[str, JobView] = {}
+        self.history: dict[str, list[EventView]] = {}
+        self.trials: dict[str, list[TrialView]] = {}
+        self.script: dict[str, list[str]] = {}
+        self.default_script: list[str] = []
+        self.keys: dict[tuple[str, str], str] = {}
+        self.requests: list[SubmitRequest] = []
+
+    def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
+        self.requests.append(request)
+        if "bad:" in request.source:
+            raise SpecError(f"{request.filename}:1:1: unknown key `bad`", hint="did you mean `name`?")
+        key = (owner, request.client_key or f"none-{len(self.requests)}")
+        if key in self.keys:
+            return SubmitReply(job=self.jobs[self.keys[key]], created=False)
+        job = self.add(f"j-{len(self.jobs):08d}", owner=owner)
+        self.keys[key] = job.id
+        return SubmitReply(job=job, created=True)
+
+    def add(self, job: str, *, state: str = "queued", owner: str = "ada", name: str = "sweep") -> JobView:
+        self.jobs[job] = JobView(
+            id=job,
+            name=name,
+            kind="command",
+            owner=owner,
+            team="default",
+            priority=0,
+            state=state,
+            terminal=state in TERMINAL,
+            reason="waits for 1 slot; 0 of 2 are free" if state == "queued" else "",
+            profile="local",
+            workers="1..2",
+            created_at=NOW,
+            progress=Progress(done=3, total=24, unit="trials", best=0.04, best_label="val error"),
+            runs=[
+                RunView(
+                    id=f"{job}-r1",
+                    number=1,
+                    state="running",
+                    backend="local",
+                    world_size=1,
+                    created_at=NOW,
+                    directory=str(self.root),
+                )
+            ],
+            directory=str(self.root / job),
+        )
+        self.history[job] = [EventView(id=1, job=job, time=NOW, kind="submitted", message=f"by {owner}")]
+        self.script[job] = list(self.default_script)
+        return self.jobs[job]
+
+    def log(self, job: str, name: str, content: bytes, *, run: int = 1) -> Path:
+        path = self.root / job / f"{job}-r{run}" / "logs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def get(self, job: str) -> JobView:
+        if self.script.get(job):
+            self._move(job, self.script[job].pop(0))
+        return self.jobs[job]
+
+    def list(self, *, states: Sequence[str] | None = None, limit: int = 100, name: str | None = None) -> list[JobView]:
+        found = [j for j in self.jobs.values() if (not states or j.state in states) and name in (None, j.name)]
+        return found[:limit]
+
+    def cancel(self, job: str) -> JobView:
+        self._move(job, "cancelled")
+        return self.jobs[job]
+
+    def retry(self, job: str) -> JobView:
+        if not self.jobs[job].terminal:
+            raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a job that is over can be retried")
+        self._move(job, "queued")
+        return self.jobs[job]
+
+    def events(self, job: str, after: int = 0, limit: int = 1000) -> list[EventView]:
+        return [e for e in self.history[job] if e.id > after][:limit]
+
+    def results(self, job: str) -> ResultsView:
+        trials = self.trials.get(job, [])
+        files = [ResultFile(name="edf.png", path=f"{self.root}/{job}/results/edf.png", bytes=2048)] if trials else []
+        summary = {"best": {"index": 1, "test_accuracy": 0.97}} if trials else {}
+        return ResultsView(job=self.jobs[job], trials=trials, files=files, summary=summary)
+
+    def logs(self, job: str) -> list[LogFile]:
+        found = sorted((self.root / job).glob("*/logs/*"))
+        return [LogFile(run=p.parent.parent.name, name=p.name, bytes=p.stat().st_size) for p in found]
+
+    def log_path(self, job: str, run: str | None, name: str) -> Path:
+        try:
+            return inside(self.root / job / (run or f"{job}-r1") / "logs", name)
+        except ValueError as error:
+            raise NotFound(str(error)) from None
+
+    def resolve(self, prefix_or_name: str) -> str:
+        found = [j.id for j in self.jobs.values() if j.id.startswith(prefix_or_name) or j.name == prefix_or_name]
+        if not found:
+            raise NotFound(f"there is no job {prefix_or_name!r}", hint="orchestrator jobs")
+        return found[0]
+
+    def _move(self, job: str, state: str) -> None:
+        old = self.jobs[job]
+        self.jobs[job] = old.model_copy(
+            update={"state": state, "terminal": state in TERMINAL, "reason": f"scripted to be {state}"}
+        )
+        entry = EventView(id=len(self.history[job]) + 1, job=job, time=NOW, kind="moved", message=f"now {state}")
+        self.history[job].append(entry)
+
+
+TOKENS = {role: f"token-of-{role}" for role in ("viewer", "researcher", "operator", "admin")}
+USERS = {"viewer": "vera", "researcher": "ada", "operator": "otto", "admin": "root"}
+
+
+def make_context(service: FakeService, *, loopback_only: bool = True) -> ApiContext:
+    grants = [Grant.of(token, Principal(USERS[role], role)) for role, token in TOKENS.items()]
+    grants.append(Grant.of("token-expired", Principal("ada", "admin"), expires_at=NOW - 1))
+    stopping = threading.Event()
+    info = ServerInfo(
+        version="0.1.0",
+        pid=1,
+        started_at=NOW,
+        embedded=True,
+        profile="local",
+        backend="local",
+        state_dir=str(service.root),
+        slots=2,
+        slots_free=1,
+        tracking_uri="sqlite:///x.db",
+        role="",
+        user="",
+    )
+    return ApiContext(
+        service=service,
+        tokens=TokenBook(grants, now=lambda: NOW),
+        describe=lambda: info,
+        wake=lambda: None,
+        stop=stopping.set,
+        stopping=stopping,
+        activity=Activity(),
+        loopback_only=loopback_only,
+    )
+
+
+def make_app(service: FakeService) -> FastAPI:
+    return create_app(make_context(service))
+
+
+class AppTransport:
+    """The client's transport, straight into an application."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._http = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        answer = self._http.request(method, path, content=body, headers=dict(headers))
+        return Reply(answer.status_code, dict(answer.headers), answer.content)
+
+    def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[str]:
+        with self._http.stream("GET", path, headers=dict(headers)) as answer:
+            yield from answer.iter_lines()
+
+
+def make_client(service: FakeService, role: str = "admin") -> Client:
+    return Client(AppTransport(make_app(service)), TOKENS[role])
