@@ -1,0 +1,127 @@
+"""Slots of this machine as locked files, so that two servers on one host never give the same slot away twice.
+
+A lock belongs to an open file, not to a process: the backend takes it, the agent inherits it, and it is free when the
+last process that holds the file has ended, however it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.base.errors import BackendError, BackendUnavailable
+
+SLOTS_VARIABLE = "ORCHESTRATOR_SLOTS_DIR"
+_TRIES = 5
+
+
+def default_folder() -> Path:
+    """Where the user's slots of this machine lie: `$ORCHESTRATOR_SLOTS_DIR`, else the user's runtime directory.
+
+    It does not depend on the state directory: servers with different ones share the machine.
+    """
+    chosen = os.environ.get(SLOTS_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_runtime_dir("orchestrator")) / "slots"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Locked slots.
+
+    Attributes:
+        slots: their numbers.
+        handles: open files that hold the locks.
+    """
+
+    slots: tuple[int, ...]
+    handles: tuple[int, ...]
+
+
+class SlotLocks:
+    """The lock files of one kind of slot.
+
+    Args:
+        folder: where they lie.
+        kind: `cpu` or `gpu`.
+        names: of the slots; a GPU's is its device, which stays the same whatever else is visible.
+    """
+
+    def __init__(self, folder: Path, kind: str, names: tuple[str, ...]) -> None:
+        self._folder = folder
+        self._paths = tuple(folder / f"slot-{kind}-{name.replace('/', '_')}" for name in names)
+
+    @contextlib.contextmanager
+    def hold(self, count: int) -> Iterator[Lease]:
+        """Lock some free slots while the block runs; a child that inherits the handles keeps them.
+
+        Raises:
+            BackendUnavailable: not enough are free now.
+        """
+        lease = self._acquire(count)
+        try:
+            yield lease
+        finally:
+            for handle in lease.handles:
+                os.close(handle)
+
+    def free(self) -> int:
+        """How many slots nobody holds."""
+        self._prepare()
+        return sum(1 for path in self._paths if self._is_free(path))
+
+    def _acquire(self, count: int) -> Lease:
+        self._prepare()
+        taken: dict[int, int] = {}
+        for attempt in range(_TRIES):  # somebody who only looks holds a lock for an instant
+            for slot, path in enumerate(self._paths):
+                if len(taken) < count and slot not in taken and (handle := _lock(path)) is not None:
+                    taken[slot] = handle
+            if len(taken) == count:
+                return Lease(tuple(sorted(taken)), tuple(taken[slot] for slot in sorted(taken)))
+            time.sleep(0.005 * attempt)
+        for handle in taken.values():
+            os.close(handle)
+        raise BackendUnavailable(
+            f"{count} slots are wanted, and only {len(taken)} of {len(self._paths)} are free on this machine",
+            hint="another server on this machine may hold them; the launch is tried again",
+        )
+
+    def _is_free(self, path: Path) -> bool:
+        handle = _lock(path, fcntl.LOCK_SH)
+        if handle is None:
+            return False
+        os.close(handle)
+        return True
+
+    def _prepare(self) -> None:
+        """Make the folder, and refuse one that somebody else could have laid out for us."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            status = self._folder.lstat()
+        except OSError as error:
+            raise BackendUnavailable(f"cannot use {self._folder} for the locks of slots: {error}") from error
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            raise BackendError(
+                f"{self._folder} does not belong to this user",
+                hint=f"set {SLOTS_VARIABLE} to a folder of your own",
+            )
+
+
+def _lock(path: Path, how: int = fcntl.LOCK_EX) -> int | None:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle

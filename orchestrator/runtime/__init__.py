@@ -1,0 +1,1 @@
+"""What runs inside an allocation: the agent, its guard, the ranks, and what a rank knows of its run."""

@@ -1,0 +1,93 @@
+"""The agent of one allocation: `python -m orchestrator.runtime.agent <run_dir> <allocation>`.
+
+The process that is started becomes the guard; its child is the agent proper, which starts and watches the ranks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.base.errors import OrchestratorError, UsageError
+from orchestrator.base.process import ProcessIdentity
+from orchestrator.rundir.allocations import END_NOW, MARK, AllocationFiles, Grant, is_safe_name
+from orchestrator.rundir.events import find_event
+from orchestrator.rundir.fence import check_fence
+from orchestrator.rundir.launch import Launch, read_launch
+from orchestrator.rundir.layout import RunDirectory
+from orchestrator.runtime.guard import FORWARDED, watch
+from orchestrator.runtime.linux import become_subreaper
+from orchestrator.runtime.logs import say
+from orchestrator.runtime.signals import SignalInbox
+from orchestrator.runtime.supervisor import Supervisor
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run an allocation to its end.
+
+    Args:
+        arguments: the run directory and the allocation.
+
+    Returns:
+        0: it ended as it should, or there was nothing to start; 1: it failed; 2, 5, 6: as the CLI's exit codes.
+    """
+    inbox = SignalInbox([*FORWARDED, END_NOW, signal.SIGHUP, signal.SIGCHLD])
+    try:
+        files = _allocation(arguments)
+        launch = _permission(files)
+    except OrchestratorError as error:
+        say(str(error))
+        return error.exit_code
+    if launch is None:
+        return 0
+    become_subreaper()
+    guard = os.getpid()
+    agent = os.fork()
+    if agent == 0:
+        os._exit(_supervise(files, launch, guard))
+    return watch(agent, inbox, (MARK, files.allocation))
+
+
+def _allocation(arguments: Sequence[str]) -> AllocationFiles:
+    if len(arguments) != 2 or not is_safe_name(arguments[1]):
+        raise UsageError("usage: python -m orchestrator.runtime.agent <run_dir> <allocation>")
+    return AllocationFiles(RunDirectory(Path(arguments[0]).absolute()), arguments[1])
+
+
+def _permission(files: AllocationFiles) -> Launch | None:
+    """What to start; None where another agent has claimed the allocation, or the run is over.
+
+    Raises:
+        Fenced: a newer run has taken over.
+        NotFound: there is no launch.json.
+    """
+    launch = read_launch(files.run)
+    files.run.create()
+    if not files.claim(ProcessIdentity.current()):
+        say(f"{files.allocation} is claimed by another agent; nothing to start")
+        return None
+    check_fence(files.run.job, launch.token)
+    if find_event(files.run, "finished") is not None:
+        say(f"{files.run.run} has finished; nothing to start")
+        return None
+    return launch
+
+
+def _supervise(files: AllocationFiles, launch: Launch, guard: int) -> int:
+    """The agent proper; the exit code of its process."""
+    try:
+        become_subreaper()
+        grant = Grant.from_environment(os.environ)
+        outcome = Supervisor(files, launch, grant, guard).run()
+    except Exception as error:
+        say(f"the agent failed: {error!r}")
+        return 1
+    say(f"{outcome.outcome}: {outcome.message}")
+    return 1 if outcome.outcome == "failed" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""The environment of a rank: what it may read of its run, and nothing of the agent's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.rundir.allocations import GRANT, MARK, AllocationFiles
+from orchestrator.rundir.launch import Launch
+
+RUN_DIR = "ORCHESTRATOR_RUN_DIR"
+JOB = "ORCHESTRATOR_JOB"
+RUN = "ORCHESTRATOR_RUN"
+TOKEN = "ORCHESTRATOR_TOKEN"
+SLOTS = "ORCHESTRATOR_SLOTS"
+_DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+OURS = frozenset({GRANT, MARK, RUN_DIR, JOB, RUN, TOKEN, SLOTS, *_DISTRIBUTED})
+
+
+def process_count(launch: Launch) -> int:
+    """How many processes are started: one a worker, or one for all of them."""
+    return 1 if launch.ranks_share_slots else launch.workers
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what another run may have left in it."""
+    return {name: value for name, value in environment.items() if name not in OURS}
+
+
+def rank_environment(
+    files: AllocationFiles, launch: Launch, rank: int, *, port: int, devices: tuple[str, ...] | None
+) -> dict[str, str]:
+    """What is added to the inherited environment of one rank; the workload cannot change the engine's own part.
+
+    Args:
+        files: the allocation.
+        launch: what is started.
+        rank: which process.
+        port: where rank 0 listens for the others.
+        devices: GPUs of the allocation; None: leave to the engine.
+    """
+    world = str(process_count(launch))
+    added = {"OMP_NUM_THREADS": str(launch.cpus_per_worker), "PYTHONUNBUFFERED": "1"} | dict(launch.env)
+    if devices is not None:
+        share = devices if launch.ranks_share_slots else _share(devices, rank, launch.gpus_per_worker)
+        added["CUDA_VISIBLE_DEVICES"] = ",".join(share)
+    return added | {
+        MARK: files.allocation,
+        RUN_DIR: str(files.run.path),
+        JOB: launch.job,
+        RUN: launch.run,
+        TOKEN: str(launch.token),
+        SLOTS: str(launch.workers),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": world,
+        "LOCAL_WORLD_SIZE": world,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+def _share(devices: tuple[str, ...], rank: int, each: int) -> tuple[str, ...]:
+    return devices[rank * each : (rank + 1) * each]

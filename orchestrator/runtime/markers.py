@@ -1,0 +1,47 @@
+"""A rank's durable word on how it ended, which counts for more than its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.base.files import read_json
+from orchestrator.rundir.layout import RunDirectory
+
+RANK_FINISHED = "rank_finished"
+
+
+def rank_writer(rank: int) -> str:
+    """A rank's name among the writers of events and logs."""
+    return f"rank-{rank}"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a rank said last: `succeeded`, `failed` or `stopped`."""
+
+    outcome: str
+    message: str
+    failure_class: str | None
+    time: float
+
+    @classmethod
+    def of(cls, time: float, data: Mapping[str, Any]) -> Marker:
+        """From an event's data."""
+        return cls(str(data["outcome"]), str(data.get("message", "")), data.get("failure_class"), time)
+
+
+def promises_marker(run: RunDirectory, rank: int) -> bool:
+    """Whether the rank made itself known (RunContext): it then owes a marker, and exit code 0 alone is no success."""
+    return (run.events / rank_writer(rank)).is_dir()
+
+
+def read_marker(run: RunDirectory, rank: int) -> Marker | None:
+    """The rank's marker, which is the last of its events; None where it left none."""
+    folder = run.events / rank_writer(rank)
+    last = max((p for p in folder.glob("*.json") if p.stem.isdigit()), default=None) if folder.is_dir() else None
+    document = read_json(last) if last is not None else None
+    if document is None or document.get("kind") != RANK_FINISHED:
+        return None
+    return Marker.of(float(document["time"]), document["data"])

@@ -1,0 +1,115 @@
+"""Why an agent should end its ranks: what the controller, the backend, the clock, the fence or a signal says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orchestrator.base.errors import Fenced
+from orchestrator.rundir.allocations import AllocationFiles
+from orchestrator.rundir.control import Control, read_control
+from orchestrator.rundir.fence import check_fence
+from orchestrator.rundir.launch import Launch
+from orchestrator.runtime.logs import say
+
+DEFAULT_GRACE = 20.0
+_FENCED_GRACE = 2.0
+
+Kind = Literal["stop", "failure", "fenced", "guard_lost"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The ranks are to end.
+
+    Attributes:
+        kind: a wish (`stop`), or something that went wrong.
+        cause: of a `stop`: cancel, preempt, resize, drain, time_limit.
+        grace_seconds: until they are killed.
+        message: for people.
+    """
+
+    kind: Kind
+    grace_seconds: float
+    cause: str = ""
+    message: str = ""
+
+
+class Wishes:
+    """Looks ten times a second at everything that can end a run; files are read only when they have changed.
+
+    Args:
+        files: the allocation.
+        launch: what runs.
+        guard: the agent's parent.
+        time_limit: seconds from now.
+    """
+
+    def __init__(self, files: AllocationFiles, launch: Launch, guard: int, time_limit: float | None) -> None:
+        self._files = files
+        self._launch = launch
+        self._guard = guard
+        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._control: Control | None = None
+
+    def look(self, signals: set[signal.Signals]) -> Ending | None:
+        """The most pressing reason to end, if there is one.
+
+        Args:
+            signals: that came since the last look.
+        """
+        if os.getppid() != self._guard:
+            return Ending("guard_lost", 0.0, message="the agent's guard process was killed")
+        return self._fenced() or self.stop(signals) or self._out_of_time()
+
+    def stop(self, signals: set[signal.Signals]) -> Ending | None:
+        """The controller's wish, or the signal of a backend or of the machine."""
+        if self._changed(self._files.run.control):
+            self._control = self._read_control()
+        control = self._control
+        if control is not None and control.want == "stop" and control.token == self._launch.token:
+            return Ending("stop", control.grace_seconds, cause=control.cause or "cancel")
+        if not signals & {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}:
+            return None
+        grace = self._files.stop_request()
+        cause = "preempt" if signal.SIGUSR1 in signals else "drain"
+        return Ending("stop", DEFAULT_GRACE if grace is None else grace, cause=cause)
+
+    def _out_of_time(self) -> Ending | None:
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return None
+        return Ending("stop", DEFAULT_GRACE, cause="time_limit")
+
+    def _fenced(self) -> Ending | None:
+        if not self._changed(self._files.run.job.fence):
+            return None
+        try:
+            check_fence(self._files.run.job, self._launch.token)
+        except Fenced as error:
+            return Ending("fenced", _FENCED_GRACE, message=error.message)
+        except (OSError, ValueError) as error:
+            say(f"cannot read the fence: {error}")
+        return None
+
+    def _read_control(self) -> Control | None:
+        """The wish; the last one where the file cannot be read: a disk that is away for a moment ends no run."""
+        try:
+            return read_control(self._files.run)
+        except (OSError, TypeError) as error:
+            say(f"cannot read control.json: {error}")
+            return self._control
+
+    def _changed(self, path: Path) -> bool:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return False
+        version = (status.st_mtime_ns, status.st_ino)
+        changed = self._seen.get(path) != version
+        self._seen[path] = version
+        return changed
