@@ -1,0 +1,1 @@
+"""Searches: a population sampled from a design space, trained through Ray Tune, and the statistics of its errors."""

@@ -1,0 +1,99 @@
+"""The driver: gives the trials that are left to Ray Tune, and ends when they have, or when the run is asked to stop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.search.ledger import Ledger
+from orchestrator.search.raysession import Signals, private_ray
+from orchestrator.search.trial import TrialTask, run_trial
+from orchestrator.spec.regnet import RegNetWorkload, Search
+
+REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """One run of a search.
+
+    Attributes:
+        job: the job's directory.
+        run: the run's directory.
+        token: its fencing token.
+        slots: workers' slots that the run holds.
+        trainer: import path of what trains a trial.
+    """
+
+    job: JobDirectory
+    run: RunDirectory
+    token: int
+    slots: int
+    trainer: str = REGNET_TRAINER
+
+
+def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
+    """Run every trial that is left.
+
+    Returns:
+        True where all have ended, False where the run was asked to stop before.
+
+    Raises:
+        Fenced: a newer run owns the job.
+    """
+    if not ledger.pending:
+        return True
+    search = workload.search
+    assert search is not None
+    meeting = run.run.path / "trials"
+    shutil.rmtree(meeting, ignore_errors=True)
+    meeting.mkdir(parents=True)
+    ledger.tell_progress({}, force=True)
+    signals = Signals.current()
+    with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker) as scratch:
+        stopped = _tune(run, workload, search, ledger, _Surroundings(meeting, scratch, should_stop, signals))
+    ledger.tell_progress({}, force=True)
+    return not stopped
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    meeting: Path
+    scratch: Path
+    should_stop: Callable[[], bool]
+    signals: Signals
+
+
+def _tune(run: SearchRun, workload: RegNetWorkload, search: Search, ledger: Ledger, around: _Surroundings) -> bool:
+    from ray import tune
+
+    from orchestrator.search.schedulers import tune_scheduler
+    from orchestrator.search.watcher import StopWhenDrained, Watcher
+
+    watcher = Watcher(ledger, around.meeting, around.should_stop, around.signals)
+    task = TrialTask(str(run.job.path), run.token, 0, run.trainer, str(around.meeting))
+    resources = {"cpu": 1.0, "gpu": float(workload.resources.gpus_per_worker)}
+    tuner = tune.Tuner(
+        tune.with_resources(run_trial, resources),
+        param_space=task.config() | {"index": tune.grid_search(list(ledger.pending))},
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="min",
+            scheduler=tune_scheduler(search.scheduler, workload.train.epochs),
+            max_concurrent_trials=min(run.slots, search.concurrency or run.slots),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=str(around.scratch / "tune"),
+            stop=StopWhenDrained(watcher),
+            callbacks=[watcher],
+            failure_config=tune.FailureConfig(max_failures=search.retries),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    return watcher.stopping

@@ -1,0 +1,186 @@
+"""The end of a search: the best model, its test error (reported once), the EDF, plots, tables and summary.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base.files import write_atomic, write_json
+from orchestrator.base.text import one_line
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.edf import Band, Edf, LikelyBest, edf_band, likely_best
+from orchestrator.search.plots import Caption, plot_edf, plot_parameter
+from orchestrator.search.records import TrialRecord
+from orchestrator.spec.regnet import RegNetWorkload
+
+SUMMARY_FILE, TRIALS_FILE, EDF_FILE = "summary.json", "trials.csv", "edf.csv"
+Evaluate = Callable[[TrialRecord], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the population and the data came from.
+
+    Attributes:
+        draws: from the design space.
+        rejected: draws that were dropped, by reason.
+        dataset: name of the dataset.
+        version: of the dataset.
+        splits: samples of each split.
+    """
+
+    draws: int
+    rejected: Mapping[str, int]
+    dataset: str
+    version: str
+    splits: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a search has found.
+
+    Attributes:
+        summary: the document of summary.json.
+        files: what was written, summary.json last.
+        best: the trial with the lowest validation error.
+    """
+
+    summary: dict[str, Any]
+    files: tuple[Path, ...]
+    best: TrialRecord
+
+
+def choose_best(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The finished trial with the lowest validation error; of equals the one with fewer flops, then the earlier one."""
+    finished = [trial for trial in trials if trial.state == "succeeded" and trial.val_error is not None]
+    return min(finished, key=lambda t: (t.val_error, t.complexity.get("flops", 0), t.index), default=None)
+
+
+def publish(
+    job: JobDirectory,
+    workload: RegNetWorkload,
+    trials: Sequence[TrialRecord],
+    best: TrialRecord,
+    origin: Origin,
+    evaluate: Evaluate,
+) -> Findings:
+    """Evaluate the best model on the test split, and write what people will look at into the job's results.
+
+    Args:
+        job: the job's directory.
+        workload: the search.
+        trials: all of them.
+        best: the chosen one.
+        origin: of the population and the data.
+        evaluate: means of `loss` and `error` of a trial's model on the test split; called once.
+    """
+    job.results.mkdir(parents=True, exist_ok=True)
+    measured = [trial for trial in trials if trial.state in {"succeeded", "stopped"} and trial.val_error is not None]
+    test = evaluate(best) if origin.splits.get("test") else {}
+    figures = _Figures(job.results, workload, measured)
+    summary = {
+        "kind": "regnet search",
+        "best": _describe(best, test),
+        "trials": {"total": len(trials)} | Counter[str](trial.state for trial in trials),
+        "edf": figures.edf_summary(),
+        "likely_best": {name: asdict(interval) for name, interval in figures.likely.items()},
+        "population": {"draws": origin.draws, "rejected": dict(origin.rejected)},
+        "dataset": {"name": origin.dataset, "version": origin.version, "splits": dict(origin.splits)},
+    }
+    files = [*figures.draw(), job.results / TRIALS_FILE, job.results / SUMMARY_FILE]
+    write_atomic(job.results / TRIALS_FILE, _trials_table(trials).encode())
+    write_json(job.results / SUMMARY_FILE, summary)
+    return Findings(summary, tuple(files), best)
+
+
+def _describe(best: TrialRecord, test: Mapping[str, float]) -> dict[str, Any]:
+    known = {"test_loss": test["loss"], "test_error": test["error"], "test_accuracy": 1 - test["error"]} if test else {}
+    return {
+        "index": best.index,
+        "seed": best.seed,
+        "parameters": dict(best.parameters),
+        "complexity": dict(best.complexity),
+        "val_error": best.val_error,
+        "checkpoint": best.checkpoint,
+        **known,
+    }
+
+
+class _Figures:
+    """The population's statistics and their plots."""
+
+    def __init__(self, folder: Path, workload: RegNetWorkload, trials: Sequence[TrialRecord]) -> None:
+        search = workload.search
+        assert search is not None
+        self._folder, self._name = folder, workload.name
+        self._equal = not search.scheduler.ends_trials_early
+        self._errors = [trial.val_error or 0.0 for trial in trials]
+        self._columns = {
+            name: [float(getattr(trial, part)[name]) for trial in trials]
+            for part in ("parameters", "complexity")
+            for name in getattr(trials[0], part)
+        }
+        self._edf = Edf.of(self._errors)
+        self._band: Band | None = edf_band(self._edf, resamples=search.bootstrap, seed=workload.seed)
+        self.likely: dict[str, LikelyBest] = {
+            name: likely_best(values, self._errors, seed=workload.seed) for name, values in self._columns.items()
+        }
+
+    def edf_summary(self) -> dict[str, Any]:
+        """The EDF in numbers; the whole of it is in edf.csv."""
+        errors = self._edf.errors
+        middle = (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2
+        return {
+            "models": len(errors),
+            "min": errors[0],
+            "median": middle,
+            "mean": sum(errors) / len(errors),
+            "max": errors[-1],
+            "equal_budgets": self._equal,
+        }
+
+    def draw(self) -> list[Path]:
+        """Write plots and edf.csv; returns the files."""
+        unequal = "" if self._equal else "; trials had unequal budgets, so this is no EDF of the paper's kind"
+        numbers = self.edf_summary()
+        detail = f"{numbers['models']} models, best {numbers['min']:.2%}, median {numbers['median']:.2%}{unequal}"
+        files = [self._folder / "edf.png", self._folder / EDF_FILE]
+        plot_edf(files[0], self._edf, self._band, Caption(f"{self._name}: errors of the design space", detail))
+        write_atomic(files[1], self._edf_table().encode())
+        for name, values in self._columns.items():
+            files.append(self._folder / f"error_vs_{name}.png")
+            caption = Caption(f"{self._name}: error against {name}", f"{len(values)} models, one a dot")
+            plot_parameter(files[-1], name, values, self._errors, self.likely[name], caption)
+        return files
+
+    def _edf_table(self) -> str:
+        at, above = self._edf.steps()
+        ends = [("", "")] * len(at) if self._band is None else zip(self._band.low, self._band.high, strict=True)
+        rows = [[e, f, low, high] for e, f, (low, high) in zip(at, above, ends, strict=True)]
+        return _table(["val_error", "fraction_up_to_it", "low", "high"], rows)
+
+
+def _trials_table(trials: Sequence[TrialRecord]) -> str:
+    parts = ("parameters", "complexity", "metrics")
+    names = {part: sorted({name for trial in trials for name in getattr(trial, part)}) for part in parts}
+    head = ["index", "state", "seed", *(name for part in parts for name in names[part]), "epochs", "seconds", "message"]
+    rows = []
+    for trial in trials:
+        values = [getattr(trial, part).get(name, "") for part in parts for name in names[part]]
+        ended = [trial.epochs, round(trial.seconds, 3), one_line(trial.message)]
+        rows.append([trial.index, trial.state, trial.seed, *values, *ended])
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,148 @@
+"""The ledger of a search: turns what happens to trials into records, and says so. It knows nothing of Ray."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.voice import Voice
+
+KEPT_METRICS = ("train_loss", "val_loss", "val_error")
+"""What a trial's record keeps of its last epoch; the tracker has all of every epoch."""
+_NOT_METRICS = frozenset({"score", "seconds", "end", "message"})
+
+
+class Ledger:
+    """All trials of a search, as the driver knows them.
+
+    Args:
+        trials: the population, with what earlier runs found.
+        records: where they are kept.
+        voice: who is told.
+        epochs: of a whole training.
+        samples_per_epoch: training samples.
+    """
+
+    def __init__(
+        self,
+        trials: Iterable[TrialRecord],
+        records: TrialRecords,
+        voice: Voice,
+        *,
+        epochs: int,
+        samples_per_epoch: int,
+    ) -> None:
+        self._trials = {trial.index: trial for trial in trials}
+        self._records, self._voice = records, voice
+        self._planned = epochs * samples_per_epoch
+        self._resumed = {trial.index: trial.samples for trial in self._trials.values()}
+        self._earlier: dict[int, float] = {}
+        records.save_all(trial for trial in self._trials.values() if not trial.over)
+
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """All trials, by index."""
+        return tuple(self._trials.values())
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """Trials that wait."""
+        return tuple(trial.index for trial in self._trials.values() if trial.state == "pending")
+
+    @property
+    def running(self) -> frozenset[int]:
+        """Trials that run."""
+        return frozenset(trial.index for trial in self._trials.values() if trial.state == "running")
+
+    def began(self, index: int) -> None:
+        """A trial was started."""
+        old = self._trials[index]
+        if old.state == "running":
+            return
+        self._earlier[index] = old.seconds
+        self._put(replace(old, state="running", attempts=old.attempts + 1, message=""))
+        self._voice.trial_began(self._trials[index])
+
+    def reported(self, index: int, result: Mapping[str, Any]) -> None:
+        """A trial has completed an epoch, or its training is over."""
+        record = self._measured(index, result)
+        if record.epochs > self._trials[index].epochs:
+            known = {name: float(value) for name, value in result.items() if name not in _NOT_METRICS}
+            self._voice.epoch(index, known)
+        end = result.get("end")
+        if end == "finished":
+            self._end(replace(record, state="succeeded"))
+        elif end == "failed":
+            self._end(replace(record, state="failed", message=str(result.get("message", ""))))
+        elif end == "stopped":
+            self._put(replace(record, state="pending"), durable=True)
+        else:
+            self._put(record)
+
+    def paused(self, index: int) -> None:
+        """The scheduler lets a trial wait for others; it goes on from its checkpoint."""
+        if self._trials[index].state == "running":
+            self._put(replace(self._trials[index], state="pending"))
+
+    def ended(self, index: int, *, stopping: bool) -> None:
+        """Tune is done with a trial; whatever still runs was ended by the scheduler, or with the whole search."""
+        record = self._trials[index]
+        if record.state == "running" and stopping:
+            self._put(replace(record, state="pending"), durable=True)
+        elif record.state in {"running", "pending"} and not stopping:
+            self._end(replace(record, state="stopped"))
+
+    def failed(self, index: int, message: str) -> None:
+        """A trial failed for the last time."""
+        self._end(replace(self._trials[index], state="failed", message=message))
+
+    def failed_once(self, index: int, message: str) -> None:
+        """A trial failed and is tried again."""
+        record = replace(self._trials[index], state="pending", message=message)
+        self._put(record, durable=True)
+        self._voice.trial_failed_once(record)
+
+    def tell_progress(self, live: Mapping[int, int], *, force: bool = False) -> None:
+        """Say how far the search is.
+
+        Args:
+            live: samples that running trials say they have used.
+            force: say it now.
+        """
+        trials = self._trials.values()
+        samples = sum(max(trial.samples, live.get(trial.index, 0)) - self._resumed[trial.index] for trial in trials)
+        left = sum(self._planned - trial.samples for trial in trials if trial.state in {"pending", "running"})
+        used = sum(trial.samples - self._resumed[trial.index] for trial in trials)
+        errors = [e for trial in trials if (e := trial.val_error) is not None]
+        self._voice.progress(
+            done=sum(trial.state in {"succeeded", "stopped", "failed"} for trial in trials),
+            total=len(self._trials),
+            samples=samples,
+            total_samples=used + left,
+            best=min(errors, default=None),
+            force=force,
+        )
+
+    def _measured(self, index: int, result: Mapping[str, Any]) -> TrialRecord:
+        old = self._trials[index]
+        seconds = self._earlier.get(index, 0.0) + float(result.get("seconds", 0.0))
+        if not result.get("epoch"):
+            return replace(old, seconds=seconds)
+        metrics = {name: float(result[name]) for name in KEPT_METRICS if _is_number(result.get(name))}
+        samples, epochs = int(result.get("samples", old.samples)), float(result["epoch"])
+        return replace(old, metrics=metrics, samples=samples, epochs=epochs, seconds=seconds)
+
+    def _end(self, record: TrialRecord) -> None:
+        self._put(record, durable=True)
+        self._voice.trial_ended(record)
+
+    def _put(self, record: TrialRecord, *, durable: bool = False) -> None:
+        self._trials[record.index] = record
+        self._records.save(record, durable=durable)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

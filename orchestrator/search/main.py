@@ -1,0 +1,137 @@
+"""Entry of a search's driver: `python -m orchestrator.search.main`, rank 0 of an ordinary run, started by an agent."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from orchestrator.base.errors import DataError, OrchestratorError, UsageError
+from orchestrator.blueprint.workload import population_of
+from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.recipes.images import ImageSplits
+from orchestrator.runtime.context import RunContext
+from orchestrator.search.driver import SearchRun, run_trials
+from orchestrator.search.finish import Findings, Origin, choose_best, publish
+from orchestrator.search.ledger import Ledger
+from orchestrator.search.population import fresh_trials, resumed_trials
+from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.voice import Voice
+from orchestrator.spec.load import thaw_workload
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.tracking.describe import job_tags, workload_parameters
+from orchestrator.tracking.protocol import Discard, Tracker
+from orchestrator.tracking.spool import open_tracker
+
+_TRIAL_WITHOUT = frozenset({"search", "resources", "retry", "depends_on", "priority", "seed"})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the rank's marker will say."""
+
+    outcome: Literal["succeeded", "failed", "stopped"]
+    message: str
+    failure_class: str | None = None
+
+
+def main() -> int:
+    """Search as the environment says; the exit code is 0 where the run succeeded or was stopped."""
+    context = RunContext.from_environment()
+    tracker: Tracker = Discard()
+    try:
+        workload = _workload(context)
+        tracker = open_tracker(context.job, "search", context.token, workload.tracking)
+        ending = _search(context, workload, tracker)
+        if ending.outcome != "stopped":
+            tracker.end_run(context.job.path.name, "finished" if ending.outcome == "succeeded" else "failed")
+        tracker.flush()
+    except Exception as error:  # whatever it is, the run is owed a marker
+        traceback.print_exc()
+        ending = Ending("failed", describe(error), failure_class(error))
+        with contextlib.suppress(OrchestratorError):
+            tracker.end_run(context.job.path.name, "failed")
+    context.finish(ending.outcome, ending.message, ending.failure_class)
+    return 1 if ending.outcome == "failed" else 0
+
+
+def _workload(context: RunContext) -> RegNetWorkload:
+    workload = thaw_workload(context.job.spec.read_text(encoding="utf-8"))
+    if not isinstance(workload, RegNetWorkload) or workload.search is None:
+        raise UsageError(f"{context.job.spec} holds no search", hint="only a recipe with a search section has one")
+    return workload
+
+
+def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> Ending:
+    images = ImageSplits.open(workload.data, workload.seed)
+    about = images.description
+    if not images.sizes.get("validation"):
+        raise DataError(f"{about.name} has no validation split", hint="models are compared on it: add one to its card")
+    population = population_of(workload, in_channels=about.channels, num_classes=len(about.classes))
+    origin = Origin(population.draws, population.rejected_by, about.name, images.index.version, images.sizes)
+    records = TrialRecords(context.job, context.token)
+    trials = resumed_trials(fresh_trials(population, workload.seed, context.job), records.load())
+    ledger = _ledger(context, workload, tracker, origin, records, trials)
+    run = SearchRun(context.job, context.run, context.token, context.slots)
+    if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):
+        over = sum(trial.over for trial in ledger.trials)
+        return Ending("stopped", f"stopped with {over} of {len(ledger.trials)} trials finished")
+    return _finish(context, workload, tracker, ledger, origin)
+
+
+def _ledger(
+    context: RunContext,
+    workload: RegNetWorkload,
+    tracker: Tracker,
+    origin: Origin,
+    records: TrialRecords,
+    trials: tuple[TrialRecord, ...],
+) -> Ledger:
+    job = context.job.path.name
+    tags = job_tags(context.job, workload, dataset=origin.dataset, dataset_version=origin.version)
+    tracker.start_run(job, name=workload.name, params=workload_parameters(workload), tags=tags)
+    own = workload_parameters(workload, without=_TRIAL_WITHOUT)
+    return Ledger(
+        trials,
+        records,
+        Voice(context.events, tracker, job, params=own, tags=tags),
+        epochs=workload.train.epochs,
+        samples_per_epoch=origin.splits.get("train", 0),
+    )
+
+
+def _finish(context: RunContext, workload: RegNetWorkload, tracker: Tracker, ledger: Ledger, origin: Origin) -> Ending:
+    best = choose_best(ledger.trials)
+    if best is None:
+        reasons = sorted({trial.message for trial in ledger.trials if trial.message}) or ["see the log"]
+        return Ending("failed", f"none of {len(ledger.trials)} trials finished: {reasons[0]}", "application")
+    from orchestrator.search.trainer import evaluate_test
+
+    context.check_fence()
+    found = publish(context.job, workload, ledger.trials, best, origin, partial(evaluate_test, context.job))
+    key, samples = context.job.path.name, sum(trial.samples for trial in ledger.trials)
+    numbers = {name: value for name, value in found.summary["best"].items() if name.startswith(("val_", "test_"))}
+    tracker.metrics(key, samples, {f"best_{name}": value for name, value in numbers.items() if value is not None})
+    for path in found.files:
+        tracker.artifact(key, path, "plots" if path.suffix == ".png" else "")
+    tracker.artifact(key, context.job.spec)
+    return Ending("succeeded", _headline(found))
+
+
+def _headline(found: Findings) -> str:
+    trials, best = found.summary["trials"], found.summary["best"]
+    words = {"stopped": "ended early", "failed": "failed"}
+    ended = [f"{trials[state]} {word}" for state, word in words.items() if trials.get(state)]
+    test = f", test error {best['test_error']:.4f}" if "test_error" in best else ""
+    return (
+        f"{trials.get('succeeded', 0)} of {trials['total']} trials finished"
+        + "".join(f", {text}" for text in ended)
+        + f"; best is trial {best['index']}: val error {best['val_error']:.4f}{test}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

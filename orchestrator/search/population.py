@@ -1,0 +1,61 @@
+"""The population as trials: each sampled design with a seed of its own; what a restart finds must be the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+
+from orchestrator.base.errors import Conflict
+from orchestrator.blueprint.regnet import RegNetParameters
+from orchestrator.blueprint.space import AXES, Population
+from orchestrator.blueprint.workload import parameters_of
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.records import TrialRecord, checkpoint_folder
+from orchestrator.spec.regnet import RegNetModel
+
+
+def trial_seed(seed: int, index: int) -> int:
+    """The seed of a trial's training: a function of the workload's seed and the trial's index alone."""
+    digest = hashlib.blake2b(f"{seed}:trial:{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def fresh_trials(population: Population, seed: int, job: JobDirectory) -> tuple[TrialRecord, ...]:
+    """A record for each member of the population, none of them started."""
+    return tuple(
+        TrialRecord(
+            index=member.index,
+            state="pending",
+            parameters={name: getattr(member.parameters, name) for name in AXES},
+            complexity=asdict(member.complexity),
+            seed=trial_seed(seed, member.index),
+            checkpoint=str(checkpoint_folder(job, member.index).relative_to(job.path)),
+        )
+        for member in population.designs
+    )
+
+
+def resumed_trials(fresh: tuple[TrialRecord, ...], kept: Mapping[int, TrialRecord]) -> tuple[TrialRecord, ...]:
+    """The population with what earlier runs of the job have found; what they did not finish is pending again.
+
+    Raises:
+        Conflict: the records are those of another population.
+    """
+    return tuple(_resume(trial, kept.get(trial.index)) for trial in fresh)
+
+
+def parameters_of_trial(record: TrialRecord, model: RegNetModel) -> RegNetParameters:
+    """The model's parameters: the trial's own, and what the workload says of all models (family, stem)."""
+    return parameters_of(model.model_copy(update=dict(record.parameters)))
+
+
+def _resume(fresh: TrialRecord, kept: TrialRecord | None) -> TrialRecord:
+    if kept is None:
+        return fresh
+    if kept.identity != fresh.identity:
+        raise Conflict(
+            f"trial {fresh.index}: its record is that of another model or seed",
+            hint="the way populations are sampled has changed since the job began; submit the workload again",
+        )
+    return kept if kept.over else replace(kept, state="pending", message="")

@@ -1,0 +1,100 @@
+"""A private Ray for one search: on loopback, as large as the run's slots, with a token, and gone when the search is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.base.process import ProcessIdentity
+
+_PREFIX = "orch-ray-"
+_LONGEST_FOLDER = 40
+"""Ray appends about 65 characters, and the path of a Unix socket has 107 at most."""
+_OBJECT_STORE_BYTES = 80 * 2**20
+_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative dataset paths mean what they meant at submit
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune is the executor, not the memory (decisions 19)
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@contextmanager
+def private_ray(slots: int, gpus: int) -> Iterator[Path]:
+    """Start a Ray that nobody else can reach; yields a scratch folder that goes with it.
+
+    Args:
+        slots: trials at once.
+        gpus: GPUs of all slots.
+    """
+    # These are read by Ray's daemons, which inherit the environment; RAY_ADDRESS would lead to somebody else's Ray.
+    os.environ.update(_SETTINGS, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    os.environ.pop("RAY_ADDRESS", None)
+    import ray
+
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_short_folder()))
+    keep_signals = Signals.current()
+    ray.init(
+        address="local",
+        num_cpus=slots,
+        num_gpus=gpus,
+        include_dashboard=False,
+        log_to_driver=True,
+        logging_level=logging.ERROR,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        _temp_dir=str(folder),
+        _node_ip_address="127.0.0.1",
+    )
+    keep_signals.restore()
+    try:
+        yield folder
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Signals:
+    """The signal handlers of this process at one time; Ray and Tune replace them."""
+
+    def __init__(self, handlers: dict[signal.Signals, signal._HANDLER]) -> None:
+        self._handlers = handlers
+
+    @classmethod
+    def current(cls) -> Signals:
+        """The handlers that are set now."""
+        return cls({number: signal.getsignal(number) for number in _HANDLED})
+
+    def restore(self) -> None:
+        """Set them again."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+
+def _short_folder() -> Path:
+    """A folder for temporary files whose path leaves room for Ray's sockets."""
+    candidates = [Path(tempfile.gettempdir()), Path(os.sep, "tmp"), Path(os.sep, "dev", "shm")]
+    fitting = [path for path in candidates if len(str(path)) + len(_PREFIX) + 18 <= _LONGEST_FOLDER]
+    return next((path for path in fitting if os.access(path, os.W_OK)), candidates[0])
+
+
+def _sweep() -> None:
+    """Remove what killed drivers left behind."""
+    for path in _short_folder().glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and ProcessIdentity.of(int(pid)) is None and path.stat().st_uid == os.getuid():
+            shutil.rmtree(path, ignore_errors=True)

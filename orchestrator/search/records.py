@@ -1,0 +1,138 @@
+"""Records of trials: one JSON file each, kept by us, so that no restart runs a finished trial again (decisions 19)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.base.errors import NotFound
+from orchestrator.base.files import read_json, write_json
+from orchestrator.rundir.fence import check_fence
+from orchestrator.rundir.layout import JobDirectory
+
+TrialState = Literal["pending", "running", "succeeded", "stopped", "failed"]
+"""The names of `lifecycle.states.TrialState`; `stopped`: ended early by the search's scheduler."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One member of the population, and what became of it.
+
+    Attributes:
+        index: its place in the population.
+        state: where it stands.
+        parameters: what was sampled.
+        complexity: flops, params, activations.
+        seed: of its training.
+        metrics: of its last epoch.
+        epochs: complete epochs.
+        samples: training samples used.
+        seconds: spent on it, all attempts together.
+        attempts: how often it was started.
+        message: why it failed.
+        checkpoint: folder of its checkpoints, relative to the job's directory.
+    """
+
+    index: int
+    state: TrialState
+    parameters: Mapping[str, Any]
+    complexity: Mapping[str, int]
+    seed: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    epochs: float = 0
+    samples: int = 0
+    seconds: float = 0
+    attempts: int = 0
+    message: str = ""
+    checkpoint: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether it never runs again; one that failed gets another chance in the job's next run."""
+        return self.state in {"succeeded", "stopped"}
+
+    @property
+    def val_error(self) -> float | None:
+        """Validation error after its last epoch."""
+        return self.metrics.get("val_error")
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What makes it this trial and no other."""
+        return (self.index, self.seed, tuple(sorted(self.parameters.items())))
+
+
+class TrialRecords:
+    """The records of a job.
+
+    Args:
+        job: its directory.
+        token: the run's fencing token.
+    """
+
+    def __init__(self, job: JobDirectory, token: int) -> None:
+        self._job = job
+        self._token = token
+
+    def load(self) -> dict[int, TrialRecord]:
+        """All records, by index; a damaged one counts as absent."""
+        found = (_read(path) for path in sorted(self._job.trials.glob("*.json")))
+        return {record.index: record for record in found if record is not None}
+
+    def load_one(self, index: int) -> TrialRecord:
+        """One record.
+
+        Raises:
+            NotFound: it is absent or damaged.
+        """
+        path = trial_file(self._job, index)
+        record = _read(path)
+        if record is None:
+            raise NotFound(
+                f"{path} is missing or damaged", hint="the search's driver writes it before the trial starts"
+            )
+        return record
+
+    def save(self, record: TrialRecord, *, durable: bool = True) -> None:
+        """Replace a record.
+
+        Args:
+            record: the new one.
+            durable: flushed to the disk when this returns; what can be measured again need not be.
+
+        Raises:
+            Fenced: a newer run owns the job.
+        """
+        self.save_all([record], durable=durable)
+
+    def save_all(self, records: Iterable[TrialRecord], *, durable: bool = False) -> None:
+        """Replace many records after one look at the fence.
+
+        Raises:
+            Fenced: a newer run owns the job.
+        """
+        check_fence(self._job, self._token)
+        self._job.trials.mkdir(parents=True, exist_ok=True)
+        for record in records:
+            write_json(trial_file(self._job, record.index), asdict(record), durable=durable)
+
+
+def trial_file(job: JobDirectory, index: int) -> Path:
+    """Where a trial's record lies."""
+    return job.trials / f"{index:05d}.json"
+
+
+def checkpoint_folder(job: JobDirectory, index: int) -> Path:
+    """Where a trial's checkpoints lie."""
+    return job.checkpoints / f"trial-{index}"
+
+
+def _read(path: Path) -> TrialRecord | None:
+    document = read_json(path)
+    known = {each.name for each in fields(TrialRecord)}
+    try:
+        return None if document is None else TrialRecord(**{k: v for k, v in document.items() if k in known})
+    except TypeError:
+        return None

@@ -1,0 +1,137 @@
+"""One trial, in a process of Ray's: it calls a trainer, tells Tune of each epoch, and ends when it is asked to.
+
+Trials and driver meet in a folder of the run: `stop` exists when all are to end, `<index>` holds a trial's samples.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from orchestrator.base.files import write_atomic
+
+End = Literal["finished", "stopped", "failed"]
+STOP_FILE = "stop"
+_PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """What a trial is to do; plain values, for they travel to another process.
+
+    Attributes:
+        job: the job's directory, which holds workload and record.
+        token: the run's fencing token.
+        index: which trial.
+        trainer: import path of the trainer, `module:function`.
+        meeting: the folder where driver and trials meet.
+    """
+
+    job: str
+    token: int
+    index: int
+    trainer: str
+    meeting: str
+
+    def config(self) -> dict[str, Any]:
+        """As Tune carries it."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """How a training ended: its last metrics, and why where it `failed` in a way that no second attempt can mend."""
+
+    end: End
+    metrics: Mapping[str, float]
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a trainer is given.
+
+    Attributes:
+        report: told of an epoch's metrics (`epoch`, `samples`, `val_error`, …) once its checkpoint is on the disk; not
+            of the last epoch's, which are returned. It may never come back: the search's scheduler ends trials there.
+        progress: told of samples used so far.
+        stop: whether to checkpoint and end.
+    """
+
+    report: Callable[[Mapping[str, float]], None]
+    progress: Callable[[int], None]
+    stop: Callable[[], bool]
+
+
+class Trainer(Protocol):
+    """Trains one trial, from its checkpoint where there is one."""
+
+    def __call__(self, task: TrialTask, surroundings: Surroundings) -> TrialEnd:
+        """Train."""
+        ...
+
+
+def run_trial(config: dict[str, Any]) -> None:
+    """What Tune calls."""
+    from ray import tune
+
+    task = TrialTask(**config)
+    began = time.monotonic()
+    meeting = Path(task.meeting)
+    told = _Score()
+
+    def tell(metrics: Mapping[str, float], **more: Any) -> None:
+        tune.report(dict(metrics) | told.score(metrics) | {"seconds": time.monotonic() - began} | more)
+
+    def stop() -> bool:
+        return (meeting / STOP_FILE).exists()
+
+    if stop():
+        tell({}, end="stopped")
+        return
+    trainer = resolve(task.trainer)
+    found = trainer(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
+    tell(found.metrics, end=found.end, message=found.message)
+
+
+def resolve(path: str) -> Trainer:
+    """The function that `module:function` names."""
+    module, _, name = path.partition(":")
+    found: Trainer = getattr(importlib.import_module(module), name)
+    return found
+
+
+def read_samples(meeting: Path, index: int) -> int:
+    """Samples that a running trial has used; 0 where it has not said."""
+    try:
+        return int((meeting / str(index)).read_bytes())
+    except (OSError, ValueError):
+        return 0
+
+
+class _Score:
+    """The number that Tune's schedulers compare: they want one with every report, evaluated or not."""
+
+    def __init__(self) -> None:
+        self._last = 1.0
+
+    def score(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        self._last = metrics.get("val_error", self._last)
+        return {"score": self._last, "epoch": metrics.get("epoch", 0)}
+
+
+class _Samples:
+    """Writes down the samples used so far, at most once a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written = float("-inf")
+
+    def __call__(self, samples: int) -> None:
+        if time.monotonic() - self._written >= _PROGRESS_SECONDS:
+            self._written = time.monotonic()
+            write_atomic(self._path, str(samples).encode(), durable=False)

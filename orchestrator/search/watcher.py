@@ -1,0 +1,121 @@
+"""Between Tune and the ledger: Tune's callbacks become entries, stop requests become a file that every trial sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
+
+from orchestrator.base.text import one_line
+from orchestrator.search.ledger import Ledger
+from orchestrator.search.raysession import Signals
+from orchestrator.search.trial import STOP_FILE, read_samples
+
+
+class Watcher(Callback):
+    """Tune's callbacks, all called in the driver's main thread, the step ones many times a second.
+
+    Args:
+        ledger: what is told.
+        meeting: the folder where driver and trials meet.
+        should_stop: whether the run was asked to stop.
+        signals: this process's own handlers, which Tune replaces when it starts.
+    """
+
+    def __init__(self, ledger: Ledger, meeting: Path, should_stop: Callable[[], bool], signals: Signals) -> None:
+        self._ledger, self._meeting, self._should_stop, self._signals = ledger, meeting, should_stop, signals
+        self._restored = False
+        self._last_runners: frozenset[int] | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all trials were asked to end."""
+        return self._last_runners is not None
+
+    @property
+    def drained(self) -> bool:
+        """Whether those that ran when all were asked to end have ended, each with its checkpoint."""
+        return self._last_runners is not None and not self._last_runners & self._ledger.running
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Before each event of Tune's loop."""
+        if not self._restored:
+            self._restored = True
+            self._signals.restore()
+        if not self.stopping and self._should_stop():
+            self._last_runners = self._ledger.running
+            (self._meeting / STOP_FILE).touch()
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """After each event of Tune's loop."""
+        self._ledger.tell_progress({index: read_samples(self._meeting, index) for index in self._ledger.running})
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial starts or goes on."""
+        if not self.stopping:
+            self._ledger.began(_index(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial has reported."""
+        self._ledger.reported(_index(trial), {name: result[name] for name in _REPORTED if name in result})
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A scheduler saves a trial only to let it wait."""
+        self._ledger.paused(_index(trial))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tune is done with a trial."""
+        self._ledger.ended(_index(trial), stopping=self.stopping)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial failed; Tune tries it again."""
+        self._ledger.failed_once(_index(trial), _reason(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial failed for good."""
+        self._ledger.failed(_index(trial), _reason(trial))
+
+
+class StopWhenDrained(Stopper):
+    """Ends Tune's loop once a stop request has been obeyed by every trial that ran."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is ended here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search is to end."""
+        return self._watcher.drained
+
+
+_REPORTED = (
+    "epoch",
+    "samples",
+    "train_loss",
+    "val_loss",
+    "val_error",
+    "lr",
+    "samples_per_second",
+    "score",
+    "seconds",
+    "end",
+    "message",
+)
+
+
+def _index(trial: Trial) -> int:
+    return int(trial.config["index"])
+
+
+def _reason(trial: Trial) -> str:
+    """The last line of the error: its type and message, without the traceback, which is in the log."""
+    error = str(trial.get_error() or trial.get_pickled_error() or "unknown error").strip()
+    return one_line(error.splitlines()[-1], 500)

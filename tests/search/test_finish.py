@@ -1,0 +1,81 @@
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.finish import Origin, choose_best, publish
+from orchestrator.search.records import TrialRecord
+from orchestrator.spec.regnet import RegNetWorkload
+
+ORIGIN = Origin(40, {"invalid": 37}, "digits", "abc", {"train": 100, "validation": 40, "test": 40})
+
+
+def finished(trials: tuple[TrialRecord, ...], errors: list[float]) -> list[TrialRecord]:
+    return [
+        replace(trial, state="succeeded", metrics={"val_error": error}, epochs=4)
+        for trial, error in zip(trials, errors, strict=True)
+    ]
+
+
+def test_the_lowest_validation_error_wins(trials: tuple[TrialRecord, ...]) -> None:
+    best = choose_best(finished(trials, [0.3, 0.1, 0.2]))
+    assert best is not None
+    assert best.index == 1
+
+
+def test_of_equal_errors_the_one_with_fewer_flops_wins_then_the_earlier_one(trials: tuple[TrialRecord, ...]) -> None:
+    equal = finished(trials, [0.1, 0.1, 0.1])
+    costs = [{"flops": 5}, {"flops": 3}, {"flops": 3}]
+    best = choose_best([replace(t, complexity=c) for t, c in zip(equal, costs, strict=True)])
+    assert best is not None
+    assert best.index == 1
+
+
+def test_trials_that_did_not_finish_are_no_candidates(trials: tuple[TrialRecord, ...]) -> None:
+    early = [replace(t, state="stopped") for t in finished(trials, [0.3, 0.1, 0.2])]
+    assert choose_best(early) is None
+
+
+def test_results_are_files_for_people(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    asked = []
+
+    def evaluate(record: TrialRecord) -> Mapping[str, float]:
+        asked.append(record.index)
+        return {"loss": 0.5, "error": 0.04}
+
+    ended = finished(trials, [0.3, 0.1, 0.2])
+    found = publish(job, workload, ended, ended[1], ORIGIN, evaluate)
+    summary = json.loads((job.results / "summary.json").read_text())
+    assert asked == [1]
+    assert summary["best"]["index"] == 1
+    assert summary["best"]["val_error"] == 0.1
+    assert summary["best"]["test_accuracy"] == pytest.approx(0.96)
+    assert summary["trials"] == {"total": 3, "succeeded": 3}
+    assert summary["edf"]["median"] == 0.2
+    assert summary["population"] == {"draws": 40, "rejected": {"invalid": 37}}
+    assert summary["dataset"] == {"name": "digits", "version": "abc", "splits": ORIGIN.splits}
+    names = {path.name for path in found.files}
+    assert {"edf.png", "edf.csv", "trials.csv", "summary.json", "error_vs_depth.png", "error_vs_flops.png"} <= names
+    assert all(path.read_bytes() for path in found.files)
+    assert (job.results / "edf.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((job.results / "trials.csv").open()))
+    assert [row["val_error"] for row in rows] == ["0.3", "0.1", "0.2"]
+
+
+def test_the_same_results_make_the_same_plots(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    ended = finished(trials, [0.3, 0.1, 0.2])
+    first, second = (
+        [path.read_bytes() for path in publish(job, workload, ended, ended[1], ORIGIN, no_test).files] for _ in range(2)
+    )
+    assert first == second
+
+
+def no_test(_: TrialRecord) -> Mapping[str, float]:
+    return {"loss": 0.0, "error": 0.0}
