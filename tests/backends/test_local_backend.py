@@ -74,6 +74,7 @@ def test_a_kill_works_where_agent_and_guard_are_frozen(engine: Any) -> None:
     backend.launch(request)
     engine.wait_for(lambda: engine.log(request) == "ready\n")
     agent_of(request).send(signal.SIGSTOP)
+    backend._records.find(request.allocation).files.read_claim().guard.send(signal.SIGSTOP)
     backend.kill(request.allocation)
     assert engine.until(backend, request, ENDED).failure_class == "infrastructure"
     assert engine.survivors(request) == []
