@@ -156,17 +156,22 @@ class TrainingOutcome:
         samples: training samples used.
         history: metrics of every epoch, those before a resume included.
         exact_until: samples after which the bits may differ from an undisturbed run's; None: they do not.
+        fingerprint: what else the bits depend on (device, torch, threads).
         model: with its last parameters.
         recipe: what was trained.
+        group: the workers.
+        threads: of each worker.
     """
 
     state: Literal["finished", "stopped"]
     samples: int
     history: tuple[EpochMetrics, ...]
     exact_until: int | None
+    fingerprint: Mapping[str, str | int]
     model: nn.Module
     recipe: RegNetRecipe
     group: Group
+    threads: int
 
     @property
     def metrics(self) -> EpochMetrics | None:
@@ -179,7 +184,7 @@ class TrainingOutcome:
         Raises:
             NotFound: the dataset has no such split, or it is empty.
         """
-        with deterministic(torch.get_num_threads()):
+        with deterministic(self.threads):
             return _evaluate(self.recipe, self.model, split, self.group)
 
 
@@ -228,8 +233,17 @@ def run_training(
             note=note,
         )
         result = train(recipe, _config(workload, recipe.samples("train")), context)
-    history = tuple(map(EpochMetrics.of, result.history))
-    return TrainingOutcome(result.state, result.samples, history, result.exact_until, result.model, recipe, workers)
+    return TrainingOutcome(
+        state=result.state,
+        samples=result.samples,
+        history=tuple(map(EpochMetrics.of, result.history)),
+        exact_until=result.exact_until,
+        fingerprint=result.fingerprint,
+        model=result.model,
+        recipe=recipe,
+        group=workers,
+        threads=workload.resources.cpus_per_worker,
+    )
 
 
 def evaluate_checkpoint(

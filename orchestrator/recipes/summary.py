@@ -8,8 +8,7 @@ from typing import Any
 
 from orchestrator.base.files import write_json
 from orchestrator.recipes.regnet import TrainingOutcome
-from orchestrator.training.config import parameters_digest
-from orchestrator.training.determinism import fingerprint
+from orchestrator.training.digest import parameters_digest
 
 SUMMARY_FILE = "summary.json"
 
@@ -34,7 +33,7 @@ def summarise(outcome: TrainingOutcome) -> dict[str, Any]:
         "dataset": {"name": images.description.name, "version": images.index.version, "splits": images.sizes},
         "parameters_sha256": parameters_digest(outcome.model),
         "exact_until": outcome.exact_until,
-        "fingerprint": fingerprint(outcome.group.device),
+        "fingerprint": dict(outcome.fingerprint),
     }
 
 

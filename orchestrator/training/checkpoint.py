@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from orchestrator.base.errors import DataError
 from orchestrator.base.files import read_json, sync_folder, write_json
 
 _PREFIX = "samples-"
@@ -123,7 +124,13 @@ class CheckpointStore:
 
 
 def _load(path: Path) -> Checkpoint:
-    tensors = torch.load(path / _STATE, map_location="cpu", weights_only=True)
+    try:
+        tensors = torch.load(path / _STATE, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no public name for what it refuses
+        raise DataError(
+            f"{path / _STATE} holds something other than tensors; nothing of it was executed",
+            hint="remove the folder: the checkpoint before it is used then",
+        ) from error
     return Checkpoint(path, tensors, json.loads((path / _META).read_bytes()))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import nn
 
 from orchestrator.training.checkpoint import CheckpointStore
@@ -100,6 +99,7 @@ class TrainResult:
         samples: training samples used.
         history: one report an epoch, earlier runs included.
         exact_until: samples after which the bits may differ from an undisturbed run's; None: they do not.
+        fingerprint: what else the bits depend on (device, torch, threads).
     """
 
     state: Literal["finished", "stopped"]
@@ -107,14 +107,4 @@ class TrainResult:
     samples: int
     history: tuple[EpochReport, ...] = field(default=())
     exact_until: int | None = None
-
-
-def parameters_digest(model: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers, by name: equal exactly where two models are, bit for bit."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    fingerprint: Mapping[str, str | int] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 
 import torch
@@ -62,7 +61,6 @@ class _Training:
 
     def run(self) -> TrainResult:
         """Train."""
-        gc.collect()
         self._model.train()
         self._say_progress(force=True)
         while self._position.epoch < self._config.epochs:
@@ -82,9 +80,8 @@ class _Training:
             position = self._position
             planned = min(batch_size, self._samples - step * batch_size)
             place = StepPlace(position.steps, position.epoch, step * batch_size, planned)
-            result = self._stepper.step(
-                place, rate=self._config.schedule.at(position.samples), stop=self._context.stop()
-            )
+            rate = self._config.schedule.at(position.samples)
+            result = self._stepper.step(place, rate=rate, stop=self._context.stop())
             self._move(position.after_step(planned, result.samples, result.loss))
             self._say_progress()
             if result.stop:
@@ -165,4 +162,5 @@ class _Training:
             self._position.samples,
             self._state.history,
             self._state.exact_until,
+            self._fingerprint,
         )

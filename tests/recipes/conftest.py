@@ -21,7 +21,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(digits: Path) -> Callable[..., RegNetWorkload]:
     """A workload; keyword arguments change its sections: `tiny(train={"epochs": 3})`."""
 

@@ -1,26 +1,27 @@
-"""`python -m orchestrator.recipes.main` as the ranks of a run, each a real process."""
+"""`python -m orchestrator.recipes.main` as the ranks of a run."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from orchestrator.spec.load import freeze_workload
 
 from orchestrator.base.files import read_json
+from orchestrator.recipes.main import main
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.events import RunEvent, read_events
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
-from orchestrator.runtime.context import RunContext
 from orchestrator.spec.regnet import RegNetWorkload
 
 Tiny = Callable[..., RegNetWorkload]
@@ -36,29 +37,43 @@ def new_run(root: Path, workload: RegNetWorkload, number: int = 1) -> RunDirecto
     return run
 
 
-@contextmanager
-def ranks(run: RunDirectory, world: int, token: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    common = {
+def environment(run: RunDirectory, token: int, world: int, rank: int) -> dict[str, str]:
+    return {
         "ORCHESTRATOR_RUN_DIR": str(run.path),
         "ORCHESTRATOR_JOB": "job-a",
         "ORCHESTRATOR_RUN": run.run,
         "ORCHESTRATOR_ALLOCATION": f"{run.run}.0",
         "ORCHESTRATOR_TOKEN": str(token),
         "ORCHESTRATOR_SLOTS": str(world),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
+
+
+def one_rank(run: RunDirectory, token: int = 1) -> int:
+    """The exit code of a world of one, in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        with mock.patch.dict(os.environ, environment(run, token, 1, 0)):
+            return main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def many_ranks(run: RunDirectory, token: int, world: int) -> list[int]:
+    """The exit codes of ranks that are processes of their own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = {"MASTER_PORT": str(free.getsockname()[1])}
     argv = [sys.executable, "-m", "orchestrator.recipes.main"]
     started = [
-        subprocess.Popen(argv, env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(world)
+        subprocess.Popen(argv, env=os.environ | environment(run, token, world, rank) | port) for rank in range(world)
     ]
     try:
-        yield started
+        return [process.wait(120) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -76,58 +91,68 @@ def summary(run: RunDirectory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[int, RunDirectory]:
-    """Filled by the first test that needs a finished run of a world size."""
-    return {}
+def undisturbed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run of one worker that trained to its end."""
+    run = new_run(tmp_path_factory.mktemp("undisturbed"), tiny())
+    assert one_rank(run) == 0
+    return run
 
 
-@pytest.fixture
-def run_of(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, finished: dict[int, RunDirectory]) -> Any:
-    def make(world: int) -> RunDirectory:
-        if world not in finished:
-            run = new_run(tmp_path_factory.mktemp(f"world{world}"), tiny())
-            with ranks(run, world, 1) as started:
-                assert [process.wait(120) for process in started] == [0] * world
-            finished[world] = run
-        return finished[world]
-
-    return make
+@pytest.fixture(scope="module")
+def stopped(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run of one worker that was stopped after its first step."""
+    run = new_run(tmp_path_factory.mktemp("moved"), tiny())
+    write_control(run, Control(1, 1, "stop", 1, cause="preempt"))
+    assert one_rank(run) == 0
+    return run
 
 
-def test_every_rank_leaves_its_marker(run_of: Callable[[int], RunDirectory]) -> None:
-    found = events(run_of(2), "rank_finished")
-    assert [(event.writer, event.data["outcome"]) for event in found] == [
-        ("rank-0", "succeeded"),
-        ("rank-1", "succeeded"),
-    ]
+@pytest.fixture(scope="module")
+def moved(tiny: Tiny, stopped: RunDirectory) -> RunDirectory:
+    """The stopped job's next run, on two workers, to its end."""
+    run = new_run(stopped.path.parents[3], tiny(), number=2)
+    assert many_ranks(run, 2, 2) == [0, 0]
+    return run
 
 
-def test_progress_ends_with_all_samples(run_of: Callable[[int], RunDirectory]) -> None:
-    last = events(run_of(2), "progress")[-1].data
+def test_a_stopped_run_says_so_and_leaves_a_checkpoint(stopped: RunDirectory) -> None:
+    assert [event.data["outcome"] for event in events(stopped, "rank_finished")] == ["stopped"]
+    assert [event.data["samples"] for event in events(stopped, "checkpoint")] == [64]
+
+
+def test_every_rank_leaves_its_marker(moved: RunDirectory) -> None:
+    found = [(event.writer, event.data["outcome"]) for event in events(moved, "rank_finished")]
+    assert found == [("rank-0", "succeeded"), ("rank-1", "succeeded")]
+
+
+def test_what_one_worker_began_two_workers_end_with_the_same_parameters_and_results(
+    undisturbed: RunDirectory, moved: RunDirectory
+) -> None:
+    assert summary(moved) == summary(undisturbed)
+
+
+def test_progress_goes_on_where_the_run_was_stopped_and_ends_with_all_samples(moved: RunDirectory) -> None:
+    first, *_, last = (event.data for event in events(moved, "progress"))
+    assert first["done"] == 64
     assert (last["done"], last["total"], last["unit"], last["eta_seconds"]) == (2156, 2156, "samples", 0)
     assert last["best_label"] == "val error"
 
 
-def test_checkpoints_are_told_and_kept(run_of: Callable[[int], RunDirectory]) -> None:
-    run = run_of(2)
-    assert [event.data["samples"] for event in events(run, "checkpoint")] == [1078, 2156]
-    assert Path(events(run, "checkpoint")[-1].data["path"]).is_dir()
+def test_checkpoints_are_told_and_kept(moved: RunDirectory) -> None:
+    assert [event.data["samples"] for event in events(moved, "checkpoint")] == [1078, 2156]
+    assert Path(events(moved, "checkpoint")[-1].data["path"]).is_dir()
 
 
-def test_the_summary_has_validation_test_and_cost(run_of: Callable[[int], RunDirectory]) -> None:
-    found = summary(run_of(1))
+def test_the_summary_has_validation_test_and_cost(undisturbed: RunDirectory) -> None:
+    found = summary(undisturbed)
     assert found["val_error"] < 0.6
     assert found["test_accuracy"] == pytest.approx(1 - found["test_error"])
     assert found["complexity"]["flops"] > 0
     assert found["dataset"]["splits"] == {"train": 1078, "validation": 360, "test": 359}
 
 
-def test_one_and_two_workers_find_the_same_parameters_and_results(run_of: Callable[[int], RunDirectory]) -> None:
-    assert summary(run_of(1)) == summary(run_of(2))
-
-
-def test_metrics_are_spooled_once_an_epoch(run_of: Callable[[int], RunDirectory]) -> None:
-    folder = run_of(2).job.tracking
+def test_metrics_are_spooled_once_an_epoch_by_one_rank(moved: RunDirectory) -> None:
+    folder = moved.job.tracking
     assert [path.name for path in folder.iterdir()] == ["rank-0"]
     lines = [json.loads(line) for path in sorted(folder.glob("*/*.jsonl")) for line in path.read_text().splitlines()]
     steps = [line["step"] for line in lines if line["kind"] == "metrics" and "val_error" in line["values"]]
@@ -135,25 +160,9 @@ def test_metrics_are_spooled_once_an_epoch(run_of: Callable[[int], RunDirectory]
     assert [line["status"] for line in lines if line["kind"] == "end"] == ["finished"]
 
 
-def test_a_stopped_run_is_finished_by_the_next_one_on_another_world_size(
-    tiny: Tiny, tmp_path: Path, run_of: Callable[[int], RunDirectory]
-) -> None:
-    run = new_run(tmp_path, tiny())
-    write_control(run, Control(1, 1, "stop", 2, cause="preempt"))
-    with ranks(run, 2, 1) as started:
-        assert [process.wait(60) for process in started] == [0, 0]
-    assert {event.data["outcome"] for event in events(run, "rank_finished")} == {"stopped"}
-    assert [event.data["samples"] for event in events(run, "checkpoint")] == [64]
-    second = new_run(tmp_path, tiny(), number=2)
-    with ranks(second, 1, 2) as started:
-        assert started[0].wait(120) == 0
-    assert summary(second) == summary(run_of(1))
-
-
 def test_a_diverging_run_fails_with_a_reason(tiny: Tiny, tmp_path: Path) -> None:
     run = new_run(tmp_path, tiny(optim={"lr": 1e30, "warmup_iterations": 0}))
-    with ranks(run, 1, 1) as started:
-        assert started[0].wait(120) == 1
+    assert one_rank(run) == 1
     [marker] = events(run, "rank_finished")
     assert marker.data["outcome"] == "failed"
     assert marker.data["failure_class"] == "application"
@@ -161,7 +170,10 @@ def test_a_diverging_run_fails_with_a_reason(tiny: Tiny, tmp_path: Path) -> None
     assert "optim.lr" in marker.data["message"]
 
 
-def test_a_process_that_no_agent_started_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ORCHESTRATOR_RUN_DIR", raising=False)
-    with pytest.raises(Exception, match="not a rank of a run"):
-        RunContext.from_environment({})
+def test_a_run_that_was_fenced_writes_nothing_and_says_why(tiny: Tiny, tmp_path: Path) -> None:
+    run = new_run(tmp_path, tiny(train={"epochs": 1}), number=2)
+    assert one_rank(run, token=1) == 1
+    [marker] = events(run, "rank_finished")
+    assert "fencing token 1 is older than 2" in marker.data["message"]
+    assert not list(run.job.checkpoints.iterdir())
+    assert not (run.job.results / "summary.json").exists()

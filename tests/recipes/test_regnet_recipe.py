@@ -14,7 +14,7 @@ from orchestrator.recipes.regnet import EpochMetrics, TrainingOutcome, evaluate_
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.training.config import parameters_digest
+from orchestrator.training.digest import parameters_digest
 from orchestrator.training.group import alone
 from orchestrator.training.progress import Progress
 

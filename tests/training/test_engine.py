@@ -13,8 +13,9 @@ from toy_training import SAMPLES, ToyBatch, ToyTask, toy_config
 
 from orchestrator.base.errors import Conflict, UsageError
 from orchestrator.training.checkpoint import CheckpointStore
-from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult, parameters_digest
+from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import deterministic
+from orchestrator.training.digest import parameters_digest
 from orchestrator.training.engine import train
 from orchestrator.training.group import alone
 from orchestrator.training.progress import Progress

@@ -14,8 +14,9 @@ from typing import Any
 from toy_training import ToyTask, toy_config
 
 from orchestrator.training.checkpoint import CheckpointStore
-from orchestrator.training.config import EngineContext, parameters_digest
+from orchestrator.training.config import EngineContext
 from orchestrator.training.determinism import deterministic
+from orchestrator.training.digest import parameters_digest
 from orchestrator.training.engine import train
 from orchestrator.training.group import join
 
