@@ -10,6 +10,8 @@ Layout (decisions 2)::
     jobs/<job>/tracking/<writer>/        metrics on their way to the tracker
     jobs/<job>/runs/<run>/launch.json    what the agents start
     jobs/<job>/runs/<run>/control.json   what the controller wants; only the controller writes it
+    jobs/<job>/runs/<run>/agent-<n>.json  which process runs allocation <n>; claimed once, for ever
+    jobs/<job>/runs/<run>/stop-<n>.json   how long a backend lets that agent take to stop
     jobs/<job>/runs/<run>/events/<writer>/<seq>.json
     jobs/<job>/runs/<run>/logs/<writer>.log
 """

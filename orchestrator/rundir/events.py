@@ -8,6 +8,7 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
     checkpoint      {path, samples}
     resized         {world_size}
     trial           {index, state, …}                            a search's trial began or ended
+    rank_finished   {outcome, failure_class?, message}           a rank's own word on how it ended, its last event
     finished        {outcome: succeeded|failed|stopped, failure_class?, message, exit_code?, cause?}
                     the durable marker of the run's end, by the coordinator (agent 0); nothing follows it
 """
