@@ -16,6 +16,8 @@ from orchestrator.cli.group import Entry, LazyGroup
 _COMMANDS = "orchestrator.cli.commands."
 
 INTERRUPTED = 130
+DEBUG_VARIABLE = "ORCHESTRATOR_DEBUG"
+"""Where it is set, an error that nobody foresaw is raised with its traceback."""
 
 
 class MainGroup(LazyGroup):
@@ -81,6 +83,10 @@ def run(arguments: Sequence[str]) -> int:
         # The reader (`| head`) has had enough; Python must not complain about it while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        return _report(_internal(error), as_json)
 
 
 def _report(error: OrchestratorError, as_json: bool) -> int:
@@ -88,6 +94,14 @@ def _report(error: OrchestratorError, as_json: bool) -> int:
 
     report_error(error, as_json=as_json)
     return error.exit_code
+
+
+def _internal(error: Exception) -> OrchestratorError:
+    found = OrchestratorError(
+        f"internal error: {type(error).__name__}: {error}", hint=f"{DEBUG_VARIABLE}=1 shows where; please report it"
+    )
+    found.code = "internal"
+    return found
 
 
 def _usage(error: click.ClickException) -> UsageError:

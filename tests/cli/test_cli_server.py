@@ -1,0 +1,237 @@
+"""The real thing: the embedded server that commands start, find, replace and survive, with real jobs on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.process import ProcessIdentity
+
+TOOL = str(Path(sys.executable).with_name("orchestrator"))
+
+
+class Home:
+    """A user's machine: a state directory of its own, and the tool as a process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORCHESTRATOR_", "MLFLOW_"))}
+        self.environment |= {
+            "ORCHESTRATOR_STATE_DIR": str(path / "state"),
+            "ORCHESTRATOR_SLOTS_DIR": str(path / "slots"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [TOOL, *arguments], cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [TOOL, *arguments],
+            cwd=self.path,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def data(self, *arguments: str):
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["data"]
+
+    def workload(self, command: str, name: str = "hello", **extra: str) -> str:
+        lines = [f"name: {name}", f"command: {json.dumps(command)}", "retry: {application: 0}"]
+        lines += [f"{key}: {value}" for key, value in extra.items()]
+        (self.path / f"{name}.yaml").write_text("\n".join(lines) + "\n")
+        return f"{name}.yaml"
+
+    def endpoint(self) -> dict[str, object]:
+        found = json.loads((self.path / "state/server/server.json").read_text())
+        assert isinstance(found, dict)
+        return found
+
+    def server(self) -> ProcessIdentity:
+        return ProcessIdentity.from_json(self.endpoint())
+
+    def state_of(self, job: str) -> str:
+        return str(self.data("status", job)["job"]["state"])
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    if (tmp_path / "state/server/server.json").exists():
+        active = [job["id"] for job in home.data("jobs", "--active")]
+        if active:
+            home.run("cancel", *active)
+            until(lambda: not home.data("jobs", "--active"))
+        assert home.run("serve", "--stop").returncode == 0
+
+
+def test_a_job_is_submitted_watched_and_read_back(home: Home) -> None:
+    done = home.run("submit", home.workload("echo hi; echo there >&2"), "--watch")
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split()[0]
+    assert home.run("logs", job).stdout == "hi\nthere\n"
+    assert home.run("logs", "-f", job).stdout == "hi\nthere\n"
+    assert home.state_of(job) == "succeeded"
+    assert job in home.run("jobs").stdout
+    assert home.run("events", job).stdout.count("\n") >= 3
+    assert home.run("results", job).returncode == 0
+
+
+def test_a_job_that_fails_ends_the_watch_with_1_and_its_last_words(home: Home) -> None:
+    done = home.run("submit", home.workload("echo no luck; exit 3"), "--watch")
+    assert done.returncode == 1
+    assert "no luck" in done.stderr
+
+
+def test_an_interrupted_watch_leaves_the_job_and_says_the_way_back(home: Home) -> None:
+    (home.path / "go").unlink(missing_ok=True)
+    workload = home.workload("echo begun; until [ -e go ]; do sleep 0.05; done; echo done")
+    watch = home.start("submit", workload, "--watch")
+    assert watch.stdout is not None
+    job = watch.stdout.readline().strip()
+    until(lambda: home.state_of(job) == "running")
+    watch.send_signal(signal.SIGINT)
+    _, err = watch.communicate(timeout=20)
+    assert watch.returncode == 130, err
+    assert f"{job} goes on" in err
+    assert f"orchestrator status {job}" in err
+    assert home.state_of(job) == "running"
+    follower = home.start("logs", "-f", job)
+    (home.path / "go").touch()
+    assert follower.communicate(timeout=30)[0] == "begun\ndone\n"
+    assert home.state_of(job) == "succeeded"
+
+
+def test_the_same_key_from_two_calls_is_one_job(home: Home) -> None:
+    workload = home.workload("true")
+    first, second = (home.data("submit", workload, "--key", "k") for _ in range(2))
+    assert first["job"]["id"] == second["job"]["id"]
+    assert (first["created"], second["created"]) == (True, False)
+
+
+def test_commands_that_start_together_start_one_server(home: Home) -> None:
+    commands = [home.start("status", "--json") for _ in range(4)]
+    outputs = [command.communicate(timeout=60) for command in commands]
+    assert [c.returncode for c in commands] == [0] * 4, outputs
+    assert len({json.loads(out)["data"]["server"]["pid"] for out, _ in outputs}) == 1
+
+
+def test_only_the_user_can_read_the_servers_token(home: Home) -> None:
+    home.data("status")
+    path = home.path / "state/server/server.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert str(home.endpoint()["url"]).startswith("http://127.0.0.1:")
+
+
+def test_a_killed_server_is_replaced_and_its_job_goes_on(home: Home) -> None:
+    job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done; echo done"))["job"]["id"]
+    until(lambda: home.state_of(job) == "running")
+    killed = home.server()
+    os.kill(killed.pid, signal.SIGKILL)
+    until(lambda: not killed.alive())
+    assert home.state_of(job) == "running"
+    assert home.server() != killed
+    (home.path / "go").touch()
+    until(lambda: home.state_of(job) == "succeeded")
+    assert len(home.data("status", job)["job"]["runs"]) == 1
+
+
+def test_a_watch_survives_the_end_of_the_server(home: Home) -> None:
+    watch = home.start("submit", home.workload("until [ -e go ]; do sleep 0.05; done"), "--watch")
+    assert watch.stdout is not None
+    job = watch.stdout.readline().strip()
+    until(lambda: home.state_of(job) == "running")
+    os.kill(home.server().pid, signal.SIGKILL)
+    (home.path / "go").touch()
+    assert watch.wait(60) == 0, watch.communicate()
+
+
+def test_a_stopped_server_leaves_no_word_behind_and_its_jobs_go_on(home: Home) -> None:
+    job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done"))["job"]["id"]
+    until(lambda: home.state_of(job) == "running")
+    stopped = home.server()
+    os.kill(stopped.pid, signal.SIGTERM)
+    until(lambda: not stopped.alive())
+    assert not (home.path / "state/server/server.json").exists()
+    assert home.state_of(job) == "running"
+    (home.path / "go").touch()
+    until(lambda: home.state_of(job) == "succeeded")
+
+
+def test_a_server_of_an_older_version_hands_over(home: Home) -> None:
+    home.data("status")
+    old = home.server()
+    path = home.path / "state/server/server.json"
+    path.write_text(json.dumps(home.endpoint() | {"version": "0.0.1"}))
+    done = home.run("status")
+    assert done.returncode == 0
+    assert "0.0.1" in done.stderr
+    assert not old.alive()
+    assert home.server() != old
+
+
+def test_an_idle_embedded_server_ends_by_itself(home: Home) -> None:
+    command = [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--idle-seconds", "0.5"]
+    server = subprocess.Popen(command, cwd=home.path, env=home.environment, stderr=subprocess.DEVNULL)
+    assert server.wait(40) == 0
+    assert not (home.path / "state/server/server.json").exists()
+
+
+def test_an_embedded_server_stays_while_a_job_is_not_over(home: Home) -> None:
+    home.environment["ORCHESTRATOR_TEST_MARK"] = "1"
+    command = [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--idle-seconds", "0.5"]
+    server = subprocess.Popen(command, cwd=home.path, env=home.environment, stderr=subprocess.DEVNULL)
+    until(lambda: (home.path / "state/server/server.json").exists())
+    job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done"))["job"]["id"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.wait(5)
+    (home.path / "go").touch()
+    assert server.wait(40) == 0
+    assert home.state_of(job) == "succeeded"
+
+
+def test_a_second_server_of_the_same_user_is_a_conflict(home: Home) -> None:
+    home.data("status")
+    done = home.run("serve")
+    assert done.returncode == 6
+    assert str(home.server().pid) in done.stderr
+
+
+def test_serve_in_the_foreground_prints_its_address_and_ends_cleanly_on_ctrl_c(home: Home) -> None:
+    server = home.start("serve")
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith("http://127.0.0.1:")
+    assert home.data("status")["server"]["embedded"] is False
+    server.send_signal(signal.SIGINT)
+    _, err = server.communicate(timeout=30)
+    assert server.returncode == 0, err
+    assert not (home.path / "state/server/server.json").exists()
+
+
+def test_a_server_that_cannot_start_is_3_and_its_last_words_are_shown(home: Home) -> None:
+    (home.path / "state").mkdir()
+    (home.path / "state/orchestrator.db").write_bytes(b"this is no database, " * 1000)
+    done = home.run("status")
+    assert done.returncode == 3
+    assert "orchestrator.db" in done.stderr
