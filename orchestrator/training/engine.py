@@ -118,7 +118,12 @@ class _Training:
         number = self._position.epoch + 1
         if number != self._config.epochs and number % self._config.evaluate_every:
             return {}
-        return evaluate(self._task, self._model, "validation", self._context.group, stop=self._context.stop)
+        return evaluate(self._task, self._model, "validation", self._context.group, stop=self._between_chunks)
+
+    def _between_chunks(self) -> bool:
+        """An evaluation can be long: progress is said meanwhile too."""
+        self._say_progress()
+        return self._context.stop()
 
     def _checkpoint(self) -> None:
         """Worker 0 writes; the others wait, so that none is ahead of what is on the disk."""
