@@ -1,0 +1,32 @@
+"""The table of events: each job's history, in the order in which it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from orchestrator.store.records import EventRecord, to_columns
+from orchestrator.store.tables import events
+
+
+def append(
+    connection: Connection,
+    job: str,
+    kind: str,
+    message: str,
+    *,
+    time: float,
+    run: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Add an entry."""
+    row = {"job": job, "run": run, "time": time, "kind": kind, "message": message, "data": data or {}}
+    connection.execute(events.insert().values(to_columns(row)))
+
+
+def after(connection: Connection, job: str, last: int, limit: int) -> list[EventRecord]:
+    """Entries of a job with a number above `last`, oldest first."""
+    query = select(events).where(events.c.job == job, events.c.id > last).order_by(events.c.id).limit(limit)
+    return [EventRecord.from_row(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,192 @@
+"""The table of jobs; `move` is the only way from one state to another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from orchestrator.base.errors import Conflict, NotFound
+from orchestrator.lifecycle.states import JobState, check_move
+from orchestrator.store import events
+from orchestrator.store.records import JobRecord, to_columns
+from orchestrator.store.tables import jobs
+
+_CHUNK = 500
+
+
+class Stale(Conflict):
+    """Somebody else moved the job in between; look again."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """The few columns of a queued job that a decision needs; ten thousand of them are read at once."""
+
+    id: str
+    sequence: int
+    priority: int
+    workers_min: int
+    workers_max: int
+    slots_per_worker: int
+    not_before: float | None
+    failures: str
+    depends_on: str
+    reason: str
+
+
+def insert(connection: Connection, job: JobRecord) -> JobRecord:
+    """Add a job at the end of the queue and say so in its history."""
+    connection.execute(jobs.insert().values(job.to_row()))
+    stored = get(connection, job.id)
+    events.append(connection, job.id, "submitted", job.reason, time=job.created_at, data={"state": str(job.state)})
+    return stored
+
+
+def move(
+    connection: Connection,
+    job: JobRecord,
+    new: JobState,
+    *,
+    reason: str,
+    time: float,
+    run: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> JobRecord:
+    """Move a job, in the caller's transaction, and append the event that says why.
+
+    Args:
+        connection: of a write transaction.
+        job: as the caller saw it; the move happens only where state and fencing token are still the same.
+        new: the new state.
+        reason: for people.
+        time: seconds since the epoch.
+        run: the run that the move is about.
+        data: more for the event.
+        changes: other columns that change with it.
+
+    Raises:
+        IllegalMove: the life cycle has no such arrow.
+        Stale: the job has changed since the caller looked.
+    """
+    check_move(job.id, job.state, new)
+    moved = replace(job, state=new, reason=reason, **changes)
+    _update(connection, job, {"state": new, "reason": reason, **changes})
+    told = {"from": str(job.state), "to": str(new), **(data or {})}
+    events.append(connection, job.id, "state", reason, time=time, run=run, data=told)
+    return moved
+
+
+def set_columns(connection: Connection, job: JobRecord, **changes: Any) -> JobRecord:
+    """Change columns other than the state.
+
+    Raises:
+        Stale: the job has changed state since the caller looked.
+    """
+    _update(connection, job, changes)
+    return replace(job, **changes)
+
+
+def set_reasons(connection: Connection, reasons: Mapping[str, str], state: JobState) -> None:
+    """Change the reasons of many jobs at once; those that are in another state by now keep theirs."""
+    for job, reason in reasons.items():
+        connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.state == str(state)).values(reason=reason))
+
+
+def get(connection: Connection, job: str) -> JobRecord:
+    """One job.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = connection.execute(select(jobs).where(jobs.c.id == job)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no job {job!r}", hint="orchestrator jobs lists them")
+    return JobRecord.from_row(row)
+
+
+def get_many(connection: Connection, ids: Collection[str]) -> dict[str, JobRecord]:
+    """Those of the jobs that exist."""
+    found: dict[str, JobRecord] = {}
+    for chunk in _chunks(ids):
+        rows = connection.execute(select(jobs).where(jobs.c.id.in_(chunk))).mappings()
+        found |= {row["id"]: JobRecord.from_row(row) for row in rows}
+    return found
+
+
+def states(connection: Connection, ids: Collection[str]) -> dict[str, JobState]:
+    """The states of those of the jobs that exist."""
+    found: dict[str, JobState] = {}
+    for chunk in _chunks(ids):
+        rows = connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(chunk)))
+        found |= {row.id: JobState(row.state) for row in rows}
+    return found
+
+
+def by_key(connection: Connection, owner: str, client_key: str) -> JobRecord | None:
+    """The job that this owner submitted under this key."""
+    query = select(jobs).where(jobs.c.owner == owner, jobs.c.client_key == client_key)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else JobRecord.from_row(row)
+
+
+def newest(
+    connection: Connection, *, states: Collection[JobState] | None, name: str | None, limit: int
+) -> list[JobRecord]:
+    """Jobs, newest first."""
+    query = select(jobs).order_by(jobs.c.sequence.desc()).limit(limit)
+    if states is not None:
+        query = query.where(_in(states))
+    if name is not None:
+        query = query.where(jobs.c.name == name)
+    return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def in_states(connection: Connection, states: Collection[JobState]) -> list[JobRecord]:
+    """All jobs in these states, oldest first."""
+    query = select(jobs).where(_in(states)).order_by(jobs.c.sequence)
+    return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def queue(connection: Connection) -> list[QueuedJob]:
+    """All queued jobs, in no order, with the columns that a decision needs."""
+    columns = [jobs.c[name] for name in QueuedJob.__dataclass_fields__]
+    rows = connection.execute(select(*columns).where(jobs.c.state == str(JobState.QUEUED)))
+    return [QueuedJob(*row) for row in rows]
+
+
+def positions(connection: Connection) -> dict[str, int]:
+    """The place of every queued job, the first is 1, in the order of the queue."""
+    order = select(jobs.c.id).where(jobs.c.state == str(JobState.QUEUED))
+    rows = connection.execute(order.order_by(jobs.c.priority.desc(), jobs.c.sequence))
+    return {row.id: place for place, row in enumerate(rows, 1)}
+
+
+def with_prefix(connection: Connection, prefix: str, limit: int) -> list[str]:
+    """Identifiers that begin with `prefix`."""
+    matches = jobs.c.id.startswith(prefix, autoescape=True)
+    return list(connection.scalars(select(jobs.c.id).where(matches).order_by(jobs.c.sequence.desc()).limit(limit)))
+
+
+def count(connection: Connection, states: Collection[JobState]) -> int:
+    """How many jobs are in these states."""
+    return connection.execute(select(func.count()).select_from(jobs).where(_in(states))).scalar_one()
+
+
+def _update(connection: Connection, job: JobRecord, changes: Mapping[str, Any]) -> None:
+    unchanged = (jobs.c.id == job.id, jobs.c.state == str(job.state), jobs.c.token == job.token)
+    result = connection.execute(update(jobs).where(*unchanged).values(to_columns(changes)))
+    if result.rowcount != 1:
+        raise Stale(f"job {job.id} is no longer {job.state} under token {job.token}", hint="look at it again")
+
+
+def _in(states: Collection[JobState]) -> ColumnElement[bool]:
+    return jobs.c.state.in_([str(state) for state in states])
+
+
+def _chunks(ids: Collection[str]) -> list[Sequence[str]]:
+    ordered = sorted(set(ids))
+    return [ordered[i : i + _CHUNK] for i in range(0, len(ordered), _CHUNK)]

@@ -1,0 +1,144 @@
+"""Frozen rows: what the store hands out. A change is a new record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from orchestrator.lifecycle.states import JobState, RunState
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job. `sequence` is 0 until it is stored; the other fields are explained in `tables`."""
+
+    id: str
+    name: str
+    kind: str
+    owner: str
+    team: str
+    priority: int
+    state: JobState
+    reason: str
+    profile: str
+    workload: str
+    workdir: str
+    content: str
+    workers_min: int
+    workers_max: int
+    slots_per_worker: int
+    created_at: float
+    sequence: int = 0
+    revision: str | None = None
+    dirty: bool | None = None
+    client_key: str | None = None
+    depends_on: tuple[str, ...] = ()
+    token: int = 0
+    runs: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    not_before: float | None = None
+    progress: Mapping[str, Any] | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> JobRecord:
+        """Of a row of `jobs`."""
+        values = {name: row[name] for name in _names(cls)}
+        values["state"] = JobState(values["state"])
+        values["depends_on"] = tuple(json.loads(values["depends_on"]))
+        values["failures"] = json.loads(values["failures"])
+        values["progress"] = None if values["progress"] is None else json.loads(values["progress"])
+        return cls(**values)
+
+    def to_row(self) -> dict[str, Any]:
+        """A row of `jobs`, without the sequence."""
+        return to_columns({name: getattr(self, name) for name in _names(type(self)) if name != "sequence"})
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One launch of a job."""
+
+    id: str
+    job: str
+    number: int
+    token: int
+    allocation: str
+    backend: str
+    state: RunState
+    world_size: int
+    slots: int
+    created_at: float
+    released: bool = False
+    stop_cause: str | None = None
+    cursors: Mapping[str, int] = field(default_factory=dict)
+    failure_class: str | None = None
+    message: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> RunRecord:
+        """Of a row of `runs`."""
+        values = {name: row[name] for name in _names(cls)}
+        values["state"] = RunState(values["state"])
+        values["cursors"] = json.loads(values["cursors"])
+        return cls(**values)
+
+    def to_row(self) -> dict[str, Any]:
+        """A row of `runs`."""
+        return to_columns({name: getattr(self, name) for name in _names(type(self))})
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """One entry of a job's history."""
+
+    id: int
+    job: str
+    run: str | None
+    time: float
+    kind: str
+    message: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> EventRecord:
+        """Of a row of `events`."""
+        return cls(**{name: row[name] for name in _names(cls)} | {"data": json.loads(row["data"])})
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One member of a search, as its file says."""
+
+    job: str
+    number: int
+    state: str
+    record: Mapping[str, Any]
+    stamp: str
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> TrialRecord:
+        """Of a row of `trials`."""
+        return cls(**{name: row[name] for name in _names(cls)} | {"record": json.loads(row["record"])})
+
+
+def to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of records as values of columns: mappings and tuples become JSON."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping | tuple | list):
+        return json.dumps(value, sort_keys=True, default=str)
+    return str(value) if isinstance(value, JobState | RunState) else value
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))

@@ -1,0 +1,60 @@
+"""The table of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from orchestrator.base.errors import Conflict
+from orchestrator.store.records import RunRecord, to_columns
+from orchestrator.store.tables import runs
+
+
+def insert(connection: Connection, run: RunRecord) -> None:
+    """Write a run down, before the engine is asked for it."""
+    connection.execute(runs.insert().values(run.to_row()))
+
+
+def change(connection: Connection, run: RunRecord, **changes: Any) -> RunRecord:
+    """Change columns of a run.
+
+    Raises:
+        Conflict: its state has changed since the caller looked.
+    """
+    unchanged = (runs.c.id == run.id, runs.c.state == str(run.state))
+    result = connection.execute(update(runs).where(*unchanged).values(to_columns(changes)))
+    if result.rowcount != 1:
+        raise Conflict(f"run {run.id} is no longer {run.state}", hint="look at it again")
+    return replace(run, **changes)
+
+
+def of_jobs(connection: Connection, jobs: Collection[str]) -> dict[str, list[RunRecord]]:
+    """The runs of some jobs, each job's in order."""
+    found: dict[str, list[RunRecord]] = {job: [] for job in jobs}
+    ordered = sorted(found)
+    for start in range(0, len(ordered), 500):
+        query = select(runs).where(runs.c.job.in_(ordered[start : start + 500])).order_by(runs.c.number)
+        for row in connection.execute(query).mappings():
+            found[row["job"]].append(RunRecord.from_row(row))
+    return found
+
+
+def unreleased(connection: Connection) -> list[RunRecord]:
+    """Every run for which the engine may still hold something, oldest first."""
+    query = select(runs).where(runs.c.released.is_(False)).order_by(runs.c.created_at, runs.c.id)
+    return [RunRecord.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def unreleased_of(connection: Connection, job: str) -> list[RunRecord]:
+    """Those of one job."""
+    query = select(runs).where(runs.c.job == job, runs.c.released.is_(False)).order_by(runs.c.number)
+    return [RunRecord.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def get(connection: Connection, run: str) -> RunRecord | None:
+    """One run."""
+    row = connection.execute(select(runs).where(runs.c.id == run)).mappings().first()
+    return None if row is None else RunRecord.from_row(row)

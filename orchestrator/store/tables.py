@@ -1,0 +1,122 @@
+"""The tables. Their history is in `migrations`; a test holds the two together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = "0001"
+"""The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
+
+NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("team", String(64), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("profile", String(64), nullable=False),
+    Column("workload", Text, nullable=False),  # the frozen document
+    Column("workdir", Text, nullable=False),
+    Column("revision", String(64)),
+    Column("dirty", Boolean),
+    Column("client_key", String(200)),
+    Column("content", String(64), nullable=False),  # digest of what was submitted
+    Column("depends_on", Text, nullable=False),  # JSON: job identifiers
+    Column("workers_min", Integer, nullable=False),
+    Column("workers_max", Integer, nullable=False),
+    Column("slots_per_worker", Integer, nullable=False),
+    Column("token", Integer, nullable=False),  # fencing token of the newest run
+    Column("runs", Integer, nullable=False),  # number of the newest run
+    Column("failures", Text, nullable=False),  # JSON: failed runs of each class since the last retry by a person
+    Column("not_before", Float),
+    Column("progress", Text),  # JSON: the newest progress event
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    UniqueConstraint("owner", "client_key"),
+    Index("ix_jobs_queue", "state", "priority", "sequence"),
+    Index("ix_jobs_name", "name"),
+    sqlite_autoincrement=True,  # a sequence is never given twice, whatever is deleted
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("job", String(64), ForeignKey("jobs.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("allocation", String(96), nullable=False, unique=True),
+    Column("backend", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("world_size", Integer, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("released", Boolean, nullable=False),  # the engine holds nothing for it any more
+    Column("stop_cause", String(16)),  # why the controller asked it to stop
+    Column("cursors", Text, nullable=False),  # JSON: events read so far of each writer
+    Column("failure_class", String(16)),
+    Column("message", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    UniqueConstraint("job", "number"),
+    Index("ix_runs_released", "released"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job", String(64), ForeignKey("jobs.id"), nullable=False),
+    Column("run", String(80)),
+    Column("time", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Index("ix_events_job_id", "job", "id"),
+    sqlite_autoincrement=True,
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("job", String(64), ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("record", Text, nullable=False),  # JSON: the trial's file
+    Column("stamp", String(64), nullable=False),  # of the file that was read
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("acquired_at", Float, nullable=False),
+)
