@@ -11,10 +11,14 @@ from typing import Any
 from orchestrator.base.text import one_line
 from orchestrator.cli.human import duration, figure, size
 from orchestrator.cli.output import state, table
+from orchestrator.planning.text import human
 from orchestrator.spec.messages import ResultsView, TrialView
 
 RANKED_BY = "val_error"
 """The metric that orders trials; lower is better."""
+
+_TOLD = ("val_error", "val_loss", "train_loss")
+"""The metrics that the table shows, where trials have them; CSV and JSON hold all."""
 
 _SHOWN = 10
 
@@ -25,8 +29,8 @@ def results_text(results: ResultsView) -> str:
     parts = [f"{job.id}  {one_line(job.name)}  {state(job.state)}"]
     if results.trials:
         parts.append(best_trials(results.trials))
-    if summary := _summary(results.summary):
-        parts.append(summary)
+    if results.summary:
+        parts.append("\n".join(f"{one_line(key):<12} {_block(value)}" for key, value in results.summary.items()))
     if results.files:
         rows = [(f.name, size(f.bytes), f.path) for f in results.files]
         parts.append(table(("file", ">size", "path"), rows))
@@ -78,7 +82,8 @@ def _rank(trial: TrialView) -> tuple[float, int]:
 
 def _columns(trials: Sequence[TrialView]) -> tuple[list[str], tuple[list[str], list[str], list[str]]]:
     names = tuple(_keys(getattr(t, part) for t in trials) for part in ("parameters", "complexity", "metrics"))
-    parameters, complexity, metrics = names
+    parameters, complexity, measured = names
+    metrics = [name for name in _TOLD if name in measured] or measured
     heads = [">trial", "state", *(f">{n}" for n in (*parameters, *complexity, *metrics)), ">epochs", ">time"]
     return heads, (parameters, complexity, metrics)
 
@@ -89,22 +94,22 @@ def _row(trial: TrialView, columns: tuple[list[str], list[str], list[str]]) -> l
         str(trial.index),
         state(trial.state),
         *(_value(trial.parameters.get(name)) for name in parameters),
-        *(_value(trial.complexity.get(name)) for name in complexity),
+        *(human(trial.complexity[name]) if name in trial.complexity else "" for name in complexity),
         *(_value(trial.metrics.get(name)) for name in metrics),
         figure(trial.epochs),
         duration(trial.seconds),
     ]
 
 
-def _summary(summary: Mapping[str, Any], prefix: str = "") -> str:
-    lines = []
-    for key, value in summary.items():
-        name = f"{prefix}{one_line(key)}"
-        if isinstance(value, dict):
-            lines.append(_summary(value, f"{name}."))
-        elif not isinstance(value, list) or len(value) <= 8:
-            lines.append(f"{name}: {_value(value)}")
-    return "\n".join(line for line in lines if line)
+def _block(value: object) -> str:
+    """A part of the summary on one line: `index 3, val_error 0.02, parameters (depth 8, w0 24)`."""
+    if not isinstance(value, Mapping):
+        return _value(value)
+    parts = []
+    for name, entry in value.items():
+        inner = f"({_block(entry)})" if isinstance(entry, Mapping) else _value(entry)
+        parts.append(f"{name} {inner}")
+    return one_line(", ".join(parts), 240)
 
 
 def _value(value: object) -> str:

@@ -6,10 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base.errors import UsageError
-
-LARGEST = 2_000_000
-"""Bytes; more than that is no workload."""
+from orchestrator.spec.source import MAX_BYTES, read_document
 
 
 @dataclass(frozen=True)
@@ -21,20 +18,12 @@ class Source:
 
 
 def read_source(file: str) -> Source:
-    """Read `file`; `-` is standard input.
+    """Read `file`; `-` is standard input, of which no more is read than can be accepted.
 
     Raises:
-        UsageError: it cannot be read, or is too large.
+        UsageError: it cannot be read.
+        SpecError: it is too large.
     """
-    try:
-        if file == "-":
-            content = sys.stdin.buffer.read(LARGEST + 1)
-        else:
-            with Path(file).open("rb") as source:
-                content = source.read(LARGEST + 1)
-    except OSError as error:
-        hint = "`orchestrator init` lays out workloads to start from" if isinstance(error, FileNotFoundError) else ""
-        raise UsageError(f"{file}: {error.strerror}", hint=hint) from None
-    if len(content) > LARGEST:
-        raise UsageError(f"{file} is larger than {LARGEST:,} bytes; that is no workload")
-    return Source(content, "<stdin>" if file == "-" else file)
+    if file == "-":
+        return Source(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+    return Source(read_document(Path(file)), file)

@@ -1,4 +1,4 @@
-"""The real thing: the embedded server that commands start, find, replace and survive, with real jobs on this machine."""
+"""The real thing: the embedded server that commands start, find, replace and survive, with real jobs."""
 
 import json
 import os
@@ -199,7 +199,6 @@ def test_an_idle_embedded_server_ends_by_itself(home: Home) -> None:
 
 
 def test_an_embedded_server_stays_while_a_job_is_not_over(home: Home) -> None:
-    home.environment["ORCHESTRATOR_TEST_MARK"] = "1"
     command = [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--idle-seconds", "0.5"]
     server = subprocess.Popen(command, cwd=home.path, env=home.environment, stderr=subprocess.DEVNULL)
     until(lambda: (home.path / "state/server/server.json").exists())

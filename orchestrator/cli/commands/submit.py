@@ -61,7 +61,7 @@ def _request(file: str, overrides: tuple[str, ...], key: str | None) -> SubmitRe
     source = read_source(file)
     parse_workload(source.content, source.filename, overrides)
     return SubmitRequest(
-        source=source.content.decode("utf-8-sig"),
+        source=source.content.decode(),
         filename=source.filename,
         overrides=list(overrides),
         client_key=key or f"cli-{secrets.token_hex(16)}",
