@@ -65,7 +65,7 @@ class DatasetCard(Document):
     columns: dict[Name, Column] = Field(min_length=1)
     splits: Fractions | HoldOut
     statistics: Statistics
-    rows: dict[Name, int] = Field(default_factory=dict, description="samples of each split, for plans before it is built")
+    rows: dict[Name, int] = Field(default_factory=dict, description="samples of each split, for plans before the build")
     shard_size: ByteSize = Field(default=128 * 2**20, description="bytes of a shard, about")
 
     @property

@@ -1,0 +1,153 @@
+"""Turns pydantic's errors into diagnostics: each at the key or value that people wrote, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Entries
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.base.text import one_line
+from orchestrator.spec.diagnostics import Diagnostic, did_you_mean
+from orchestrator.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, plain
+from orchestrator.spec.rules import broken, expectation, unexpected
+from orchestrator.spec.vocabulary import Path, Vocabulary
+
+
+@dataclass(frozen=True)
+class _Located:
+    """An error of pydantic's and the node that it is about.
+
+    Attributes:
+        error: as pydantic gives it.
+        path: of the node in the document.
+        key: where the node's key was written; for the root, where the document starts.
+        node: the innermost one that the document has.
+        branch: where a union branched and into what; the document knows nothing of it.
+        missing: the key that the node lacks.
+    """
+
+    error: Entries[str, Any]
+    path: Path
+    key: Mark
+    node: Node
+    branch: tuple[Path, str] | None = None
+    missing: str | None = None
+
+    @property
+    def mark(self) -> Mark:
+        """Where the caret goes: at the value, but at the key of a mapping or of nothing."""
+        nothing = isinstance(self.node, Scalar) and self.node.value is None
+        return self.key if nothing or isinstance(self.node, Mapping) else self.node.mark
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the node is of another kind than was expected."""
+        return self.missing is None and expectation(self.error) is not None
+
+
+def explain(error: ValidationError, model: type[BaseModel], root: Node) -> list[Diagnostic]:
+    """All errors that pydantic found in a document.
+
+    Args:
+        error: of the validation of `plain(root)`.
+        model: what the document should be.
+        root: the document.
+    """
+    located = [_locate(e, root) for e in error.errors(include_url=False, include_input=False)]
+    explainer = _Explainer(model)
+    return [explainer.diagnostic(complaint) for complaint in _complaints(located)]
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: `nodes[0].cpus`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{one_line(part, 80)}" for part in path)
+    return text.removeprefix(".")
+
+
+def _locate(error: Entries[str, Any], root: Node) -> _Located:
+    parts = list(error["loc"])
+    missing = str(parts.pop()) if error["type"] == "missing" else None
+    node: Node = root
+    key, branch = root.mark, None
+    path: Path = ()
+    for part in parts:
+        if isinstance(node, Mapping) and part in node.entries:
+            node, key, path = node.entries[part].value, node.entries[part].mark, (*path, part)
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            node, key, path = node.items[part], node.items[part].mark, (*path, part)
+        elif part == "[key]":
+            node = Scalar(key, str(path[-1]))
+        elif branch is None:
+            branch = (path, str(part))
+    return _Located(error, path, key, node, branch, missing)
+
+
+def _complaints(located: list[_Located]) -> list[list[_Located]]:
+    """The errors, those that make one complaint together: of a union, only the branch that was meant counts."""
+    unions: dict[Path, dict[str, list[_Located]]] = {}
+    for one in located:
+        if one.branch is not None:
+            unions.setdefault(one.branch[0], {}).setdefault(one.branch[1], []).append(one)
+    complaints = [[one] for one in located if one.branch is None]
+    for site, branches in unions.items():
+        likely = [errors for errors in branches.values() if any(e.path != site or not e.mismatch for e in errors)]
+        if likely:
+            complaints += [[one] for one in min(likely, key=len)]
+        else:
+            complaints.append([one for errors in branches.values() for one in errors])
+    return complaints
+
+
+class _Explainer:
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._model)
+
+    def diagnostic(self, complaint: list[_Located]) -> Diagnostic:
+        first = complaint[0]
+        if first.missing is not None:
+            return self._missing(first, first.missing)
+        if first.error["type"] == "extra_forbidden":
+            return self._unknown(first)
+        if all(one.mismatch for one in complaint):
+            choices_first = sorted(complaint, key=lambda one: one.error["type"] != "literal_error")
+            kinds = [kind for one in choices_first if (kind := expectation(one.error))]
+            message, hint = unexpected(kinds, plain(first.node))
+        else:
+            message, hint = broken(first.error, plain(first.node))
+        first, message = _of_a_key(first, message)
+        return Diagnostic.at(first.mark, _in_place(first.path, message), hint)
+
+    def _missing(self, located: _Located, key: str) -> Diagnostic:
+        meaning = self._vocabulary.keys(located.path).get(key, "")
+        message = _in_place(located.path, f"the key '{key}' is missing")
+        return Diagnostic.at(located.key, message, f"{key}: {meaning}" if meaning else "")
+
+    def _unknown(self, located: _Located) -> Diagnostic:
+        *above, key = located.path
+        parent = tuple(above)
+        hint = did_you_mean(key, list(self._vocabulary.keys(parent)))
+        homes = self._vocabulary.homes(str(key))
+        if homes and not hint.startswith("did"):
+            hint = f"it belongs in {homes[0]}" if homes[0] else "it belongs at the top of the document"
+        place = f" in {dotted(parent)}" if parent else ""
+        return Diagnostic.at(located.key, f"unknown key '{one_line(str(key), 80)}'{place}", hint)
+
+
+def _of_a_key(located: _Located, message: str) -> tuple[_Located, str]:
+    """A rule over several keys names the one to look at first: `model: give a preset, or …`."""
+    key, colon, rule = message.partition(": ")
+    if not colon or not isinstance(located.node, Mapping) or key not in located.node.entries:
+        return located, message
+    entry = located.node.entries[key]
+    return replace(located, path=(*located.path, key), key=entry.mark, node=entry.value), rule
+
+
+def _in_place(path: Path, message: str) -> str:
+    return f"{dotted(path)}: {message}" if path else message

@@ -1,0 +1,183 @@
+"""Loads documents: a workload, a cluster profile, a dataset card; every error of a document at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.base.errors import NotFound, SpecError
+from orchestrator.base.paths import bundled
+from orchestrator.spec.compose import compose
+from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, refusal
+from orchestrator.spec.nodes import Mapping, Node, Scalar, plain
+from orchestrator.spec.overrides import apply_overrides
+from orchestrator.spec.source import decode, read_document
+
+if TYPE_CHECKING:  # pydantic takes a fifth of a second; who only wants a path or a syntax error does not wait for it
+    from pydantic import BaseModel
+
+    from orchestrator.spec.card import DatasetCard
+    from orchestrator.spec.profile import ClusterProfile
+    from orchestrator.spec.workload import Workload
+
+    D = TypeVar("D", bound=BaseModel)
+
+KINDS = ("recipe", "command")
+"""The keys that say what a workload runs; it has exactly one."""
+
+
+def load_workload(path: Path | str, overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a file.
+
+    Args:
+        path: the file.
+        overrides: texts such as `optim.lr=0.1`.
+
+    Raises:
+        UsageError: the file cannot be read.
+        SpecError: the workload is wrong; the message says everything that is.
+    """
+    return parse_workload(read_document(Path(path)), str(path), overrides)
+
+
+def parse_workload(text: str | bytes, filename: str, overrides: Sequence[str] = ()) -> Workload:
+    """The workload in a text.
+
+    Args:
+        text: YAML 1.2; bytes are UTF-8.
+        filename: what messages call it.
+        overrides: texts such as `optim.lr=0.1`.
+
+    Raises:
+        SpecError: the workload is wrong; the message says everything that is.
+    """
+    from orchestrator.spec.workload import RECIPES, CommandWorkload
+
+    root, problems = _read(text, filename, overrides)
+    root, key, wrong = _kind(root)
+    problems += wrong
+    if key == "command":
+        return _validate(CommandWorkload, root, problems)
+    recipe = root.entries[key].value if key else None
+    name = recipe.value if isinstance(recipe, Scalar) else None
+    model = RECIPES.get(name) if isinstance(name, str) else None
+    if model is None:
+        if recipe is not None:
+            shown = f"unknown recipe {name!r}" if isinstance(name, str) else "recipe: expected the name of a recipe"
+            problems.append(Diagnostic.at(recipe.mark, shown, did_you_mean(name, list(RECIPES))))
+        raise refusal(problems)
+    return _validate(model, root, problems)
+
+
+def load_profile(name_or_path: Path | str) -> ClusterProfile:
+    """A cluster profile: a file, or a name that is looked up in ./cluster, then among those of the package.
+
+    Raises:
+        NotFound: there is no such profile; the hint names those that there are.
+        UsageError, SpecError: it cannot be read, or is wrong.
+    """
+    from orchestrator.spec.profile import ClusterProfile
+
+    return _load(ClusterProfile, _find(name_or_path, "cluster", "cluster profile"))
+
+
+def load_card(name_or_path: Path | str) -> DatasetCard:
+    """A dataset card: a file, or a name that is looked up in ./datasets, then among those of the package.
+
+    Raises:
+        NotFound: there is no such card; the hint names those that there are.
+        UsageError, SpecError: it cannot be read, or is wrong.
+    """
+    from orchestrator.spec.card import DatasetCard
+
+    return _load(DatasetCard, _find(name_or_path, "datasets", "dataset card"))
+
+
+def freeze_workload(workload: Workload) -> str:
+    """The resolved workload as JSON; `thaw_workload` makes an equal one of it."""
+    return workload.model_dump_json(indent=1) + "\n"
+
+
+def thaw_workload(text: str) -> Workload:
+    """The workload that was frozen.
+
+    Raises:
+        SpecError: the text is not a frozen workload.
+    """
+    from pydantic import ValidationError
+
+    from orchestrator.spec.workload import RECIPES, CommandWorkload
+
+    try:
+        document = json.loads(text)
+        model = CommandWorkload if "command" in document else RECIPES[document["recipe"]]
+        return model.model_validate(document)
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(f"not a frozen workload: {error}") from None
+
+
+def _load(model: type[D], path: Path) -> D:
+    root, problems = _read(read_document(path), str(path), ())
+    return _validate(model, root, problems)
+
+
+def _read(text: str | bytes, filename: str, overrides: Sequence[str]) -> tuple[Mapping, list[Diagnostic]]:
+    root, problems = compose(decode(text, filename))
+    if root is None:
+        raise refusal(problems)
+    root, wrong = apply_overrides(root, overrides)
+    problems += wrong
+    if isinstance(root, Mapping):
+        return root, problems
+    empty = isinstance(root, Scalar) and root.value is None
+    message = "the document is empty" if empty else "expected keys and values at the top of the document"
+    raise refusal([*problems, Diagnostic.at(root.mark, message)])
+
+
+def _kind(root: Mapping) -> tuple[Mapping, str, list[Diagnostic]]:
+    """The workload, the key that says what it runs (empty where it has none), and what is wrong with that."""
+    given = [key for key in KINDS if key in root.entries]
+    if len(given) == 1:
+        return root, given[0], []
+    if given:
+        last = max((root.entries[key].mark for key in given), key=lambda mark: (mark.source.option, mark))
+        return (
+            root,
+            "",
+            [Diagnostic.at(last, "a workload has a recipe or a command, not both", "leave one out")],
+        )
+    for key, entry in root.entries.items():
+        hint = did_you_mean(key, KINDS)
+        if hint.startswith("did"):
+            meant = hint.split("'")[1]
+            entries = {meant if k == key else k: e for k, e in root.entries.items()}
+            return Mapping(root.mark, entries), meant, [Diagnostic.at(entry.mark, f"unknown key '{key}'", hint)]
+    hint = "`recipe: regnet` trains or searches, `command: …` runs any program"
+    return root, "", [Diagnostic.at(root.mark, "a workload needs a recipe or a command", hint)]
+
+
+def _validate(model: type[D], root: Node, problems: list[Diagnostic]) -> D:
+    from pydantic import ValidationError
+
+    try:
+        document = model.model_validate(plain(root))
+    except ValidationError as error:
+        from orchestrator.spec.explain import explain
+
+        raise refusal([*problems, *explain(error, model, root)]) from None
+    if problems:
+        raise refusal(problems)
+    return document
+
+
+def _find(name_or_path: Path | str, folder: str, what: str) -> Path:
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+        return Path(name_or_path)
+    places = (Path(folder), bundled(folder))
+    known = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yaml"))}
+    if text not in known:
+        raise NotFound(f"there is no {what} {text[:100]!r}", hint=did_you_mean(text, sorted(known)))
+    return known[text]

@@ -1,0 +1,60 @@
+"""Which keys a document knows at a place, and what they mean, read off the model's JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+Path = tuple[str | int, ...]
+
+
+class Vocabulary:
+    """The keys of a document's model."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._schema: dict[str, Any] = model.model_json_schema()
+
+    def keys(self, path: Path) -> dict[str, str]:
+        """The keys that a mapping at `path` may have, each with its description."""
+        return {
+            key: str(schema.get("description", ""))
+            for place in self._at(path)
+            for key, schema in place.get("properties", {}).items()
+        }
+
+    def homes(self, key: str) -> list[str]:
+        """Where else a key is known, as dotted paths, the shortest first."""
+        return sorted((path for path, name in self._all(self._schema, "", 0) if name == key), key=len)
+
+    def _at(self, path: Path) -> list[dict[str, Any]]:
+        places = list(self._branches(self._schema))
+        for part in path:
+            below = [s for place in places for s in _below(place, part)]
+            places = [branch for schema in below for branch in self._branches(schema)]
+        return places
+
+    def _branches(self, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if "$ref" in schema:
+            yield from self._branches(self._schema["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
+        elif "anyOf" in schema:
+            for branch in schema["anyOf"]:
+                yield from self._branches(branch)
+        else:
+            yield schema
+
+    def _all(self, schema: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
+        for branch in self._branches(schema):
+            for key, below in branch.get("properties", {}).items():
+                yield path, key
+                if depth < 4:
+                    yield from self._all(below, f"{path}.{key}" if path else key, depth + 1)
+
+
+def _below(place: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
+    found = place.get("items") if isinstance(part, int) else place.get("properties", {}).get(part)
+    if found is None and isinstance(part, str):
+        found = place.get("additionalProperties")
+    if isinstance(found, dict):
+        yield found
