@@ -11,7 +11,7 @@ from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.raysession import Signals, private_ray
 from orchestrator.search.trial import TrialTask, run_trial
-from orchestrator.spec.regnet import RegNetWorkload, Search
+from orchestrator.spec.regnet import RegNetWorkload
 
 REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
 
@@ -36,7 +36,7 @@ class SearchRun:
 
 
 def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
-    """Run every trial that is left.
+    """Run every trial that is left, on a private Ray.
 
     Returns:
         True where all have ended, False where the run was asked to stop before.
@@ -46,35 +46,41 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
     """
     if not ledger.pending:
         return True
-    search = workload.search
-    assert search is not None
-    meeting = run.run.path / "trials"
-    shutil.rmtree(meeting, ignore_errors=True)
-    meeting.mkdir(parents=True)
     ledger.tell_progress({}, force=True)
     signals = Signals.current()
     with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker) as scratch:
-        stopped = _tune(run, workload, search, ledger, _Surroundings(meeting, scratch, should_stop, signals))
-    ledger.tell_progress({}, force=True)
-    return not stopped
+        return tune_trials(run, workload, ledger, should_stop, scratch, signals)
 
 
-@dataclass(frozen=True)
-class _Surroundings:
-    meeting: Path
-    scratch: Path
-    should_stop: Callable[[], bool]
-    signals: Signals
+def tune_trials(
+    run: SearchRun,
+    workload: RegNetWorkload,
+    ledger: Ledger,
+    should_stop: Callable[[], bool],
+    scratch: Path,
+    signals: Signals,
+) -> bool:
+    """The same on the Ray that this process is connected to.
 
-
-def _tune(run: SearchRun, workload: RegNetWorkload, search: Search, ledger: Ledger, around: _Surroundings) -> bool:
+    Args:
+        run: the run.
+        workload: with a search.
+        ledger: the trials.
+        should_stop: whether the run was asked to stop; asked many times a second.
+        scratch: a folder for what Tune writes.
+        signals: the handlers of this process, which Tune replaces.
+    """
     from ray import tune
 
     from orchestrator.search.schedulers import tune_scheduler
     from orchestrator.search.watcher import StopWhenDrained, Watcher
 
-    watcher = Watcher(ledger, around.meeting, around.should_stop, around.signals)
-    task = TrialTask(str(run.job.path), run.token, 0, run.trainer, str(around.meeting))
+    search, meeting = workload.search, run.run.path / "trials"
+    assert search is not None
+    shutil.rmtree(meeting, ignore_errors=True)
+    meeting.mkdir(parents=True)
+    watcher = Watcher(ledger, meeting, should_stop, signals)
+    task = TrialTask(str(run.job.path), run.token, 0, run.trainer, str(meeting))
     resources = {"cpu": 1.0, "gpu": float(workload.resources.gpus_per_worker)}
     tuner = tune.Tuner(
         tune.with_resources(run_trial, resources),
@@ -88,7 +94,7 @@ def _tune(run: SearchRun, workload: RegNetWorkload, search: Search, ledger: Ledg
         ),
         run_config=tune.RunConfig(
             name="search",
-            storage_path=str(around.scratch / "tune"),
+            storage_path=str(scratch / "tune"),
             stop=StopWhenDrained(watcher),
             callbacks=[watcher],
             failure_config=tune.FailureConfig(max_failures=search.retries),
@@ -96,4 +102,5 @@ def _tune(run: SearchRun, workload: RegNetWorkload, search: Search, ledger: Ledg
         ),
     )
     tuner.fit()
-    return watcher.stopping
+    ledger.tell_progress({}, force=True)
+    return not watcher.stopping

@@ -42,7 +42,8 @@ def private_ray(slots: int, gpus: int) -> Iterator[Path]:
         gpus: GPUs of all slots.
     """
     # These are read by Ray's daemons, which inherit the environment; RAY_ADDRESS would lead to somebody else's Ray.
-    os.environ.update(_SETTINGS, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    os.environ.update(_SETTINGS)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once in a process's life
     os.environ.pop("RAY_ADDRESS", None)
     import ray
 

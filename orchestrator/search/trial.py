@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from orchestrator.base.files import write_atomic
+from orchestrator.base.text import one_line
 
 End = Literal["finished", "stopped", "failed"]
 STOP_FILE = "stop"
@@ -67,6 +68,10 @@ class Surroundings:
     stop: Callable[[], bool]
 
 
+class TrialFailed(Exception):
+    """A trainer raised; the message is the error on one line, for Tune hands over texts only."""
+
+
 class Trainer(Protocol):
     """Trains one trial, from its checkpoint where there is one."""
 
@@ -94,7 +99,10 @@ def run_trial(config: dict[str, Any]) -> None:
         tell({}, end="stopped")
         return
     trainer = resolve(task.trainer)
-    found = trainer(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
+    try:
+        found = trainer(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
+    except Exception as error:
+        raise TrialFailed(one_line(f"{type(error).__name__}: {error}", 500)) from error
     tell(found.metrics, end=found.end, message=found.message)
 
 

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 from orchestrator.base.text import one_line
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.raysession import Signals
-from orchestrator.search.trial import STOP_FILE, read_samples
+from orchestrator.search.trial import STOP_FILE, TrialFailed, read_samples
 
 
 class Watcher(Callback):
@@ -116,6 +116,10 @@ def _index(trial: Trial) -> int:
 
 
 def _reason(trial: Trial) -> str:
-    """The last line of the error: its type and message, without the traceback, which is in the log."""
-    error = str(trial.get_error() or trial.get_pickled_error() or "unknown error").strip()
-    return one_line(error.splitlines()[-1], 500)
+    """The newest error without its traceback, which is in the log."""
+    text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    _, raised, message = text.rpartition(f"{TrialFailed.__name__}: ")
+    if raised:
+        return one_line(message.splitlines()[0], 500)
+    lines = text.rpartition("Failure # ")[2].splitlines()[1:]
+    return one_line(" ".join(lines), 500) or "its process ended without a word"

@@ -1,4 +1,4 @@
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,7 @@ def train(task, around):
             (job.path / f"held-{task.index}").touch()
             while not around.stop():
                 time.sleep(.02)
-            continue
+            return TrialEnd("stopped", metrics(seed, 1))
         around.progress(epoch * 100)
         saved.write_text(str(epoch))
         if epoch < EPOCHS:
@@ -50,10 +50,16 @@ def train(task, around):
 
 @pytest.fixture
 def workload() -> RegNetWorkload:
-    return make_workload()
+    return _workload()
 
 
-def make_workload(**search: object) -> RegNetWorkload:
+@pytest.fixture
+def make_workload() -> Callable[..., RegNetWorkload]:
+    """A workload whose search section has what is given."""
+    return _workload
+
+
+def _workload(**search: object) -> RegNetWorkload:
     space = {"depth": "4..12", "w0": "16..64", "wa": "8..64", "wm": "2..3", "group_width": "8..32"}
     return RegNetWorkload.model_validate(
         {
@@ -82,11 +88,12 @@ def trials(workload: RegNetWorkload, job: JobDirectory) -> tuple[TrialRecord, ..
     return fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload.seed, job)
 
 
-@pytest.fixture
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "trainer_for_tests.py").write_text(TRAINER)
-    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
-    sys.modules.pop("trainer_for_tests", None)
-    return "trainer_for_tests:train"
+@pytest.fixture(scope="session")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The import path of a trainer that Ray's workers can import."""
+    folder = tmp_path_factory.mktemp("lib")
+    (folder / "trainer_for_tests.py").write_text(TRAINER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PYTHONPATH", str(folder))
+        yield "trainer_for_tests:train"

@@ -1,0 +1,182 @@
+"""The driver on a real Ray, with a trainer that counts its starts."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.blueprint.workload import population_of
+from orchestrator.rundir.events import EventWriter, read_events
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.driver import SearchRun, tune_trials
+from orchestrator.search.ledger import Ledger
+from orchestrator.search.population import fresh_trials, resumed_trials
+from orchestrator.search.raysession import Signals, private_ray
+from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.voice import Voice
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.tracking.records import Metrics, Record
+from orchestrator.tracking.spool import Spool, read_segment
+
+pytestmark = pytest.mark.ray
+
+MakeWorkload = Callable[..., RegNetWorkload]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A Ray, and the trainer that its workers import."""
+
+    scratch: Path
+    trainer: str
+
+    def search(
+        self,
+        job: JobDirectory,
+        workload: RegNetWorkload,
+        should_stop: Callable[[], bool] = lambda: False,
+        attempt: int = 1,
+    ) -> tuple[bool, tuple[TrialRecord, ...]]:
+        """One run of the job; what earlier runs left is resumed."""
+        records = TrialRecords(job, attempt)
+        run = job.run(f"job-1-r{attempt}")
+        fresh = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload.seed, job)
+        with Spool(job, "search", attempt, interval=0) as spool:
+            voice = Voice(EventWriter(run, "rank-0", attempt), spool, "job-1")
+            ledger = Ledger(resumed_trials(fresh, records.load()), records, voice, epochs=4, samples_per_epoch=100)
+            search_run = SearchRun(job, run, attempt, slots=2, trainer=self.trainer)
+            scratch = self.scratch / f"{job.path.parent.parent.name}-{attempt}"
+            ended = tune_trials(search_run, workload, ledger, should_stop, scratch, Signals.current())
+        return ended, tuple(records.load().values())
+
+
+@pytest.fixture(scope="module")
+def rig(trainer: str) -> Iterator[Rig]:
+    with private_ray(2, 0) as scratch:
+        yield Rig(scratch, trainer)
+
+
+def starts(job: JobDirectory, index: int) -> int:
+    path = job.path / f"starts-{index}"
+    return len(path.read_text()) if path.exists() else 0
+
+
+def spooled(job: JobDirectory) -> list[Record]:
+    found: list[Record] = []
+    number = 0
+    while (part := read_segment(job.tracking / "search", number)) is not None:
+        found += part
+        number += 1
+    return found
+
+
+def test_every_trial_runs_once_and_its_result_does_not_depend_on_concurrency(
+    rig: Rig, tmp_path: Path, make_workload: MakeWorkload
+) -> None:
+    found = []
+    for concurrency in (1, 2):
+        job = JobDirectory.under(tmp_path / f"c{concurrency}", "job-1")
+        job.create()
+        ended, records = rig.search(job, make_workload(concurrency=concurrency))
+        assert ended
+        assert [(r.state, r.epochs, r.samples, r.attempts) for r in records] == [("succeeded", 4, 400, 1)] * 3
+        assert [starts(job, index) for index in range(3)] == [1, 1, 1]
+        events = list(read_events(job.run("job-1-r1"), {}))
+        succeeded = [e.data["index"] for e in events if e.data.get("state") == "succeeded"]
+        assert sorted(succeeded) == [0, 1, 2]
+        assert [e.data["done"] for e in events if e.kind == "progress"][-1] == 3
+        steps = [r.step for r in spooled(job) if isinstance(r, Metrics) and r.key == "job-1/trial-1"]
+        assert steps == [100, 200, 300, 400]
+        found.append([(r.index, r.seed, r.parameters, r.metrics) for r in records])
+    assert found[0] == found[1]
+
+
+def test_a_restart_runs_only_what_is_missing(
+    rig: Rig, job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    over = [replace(trials[i], state="succeeded", epochs=4, metrics={"val_error": 0.5}) for i in (0, 2)]
+    TrialRecords(job, 1).save_all([*over, replace(trials[1], state="running", epochs=2, samples=200)])
+    (job.path / "saved-1").write_text("2")
+    ended, records = rig.search(job, workload, attempt=2)
+    assert ended
+    assert [starts(job, index) for index in range(3)] == [0, 1, 0]
+    assert [records[0], records[2]] == over
+    assert (records[1].state, records[1].epochs) == ("succeeded", 4)
+    steps = [r.step for r in spooled(job) if isinstance(r, Metrics)]
+    assert steps == [300, 400]
+
+
+def test_a_trial_that_fails_is_tried_again_and_ends_no_other(
+    rig: Rig, job: JobDirectory, make_workload: MakeWorkload
+) -> None:
+    (job.path / "fail-1").touch()
+    ended, records = rig.search(job, make_workload(retries=1))
+    assert ended
+    assert [r.state for r in records] == ["succeeded", "failed", "succeeded"]
+    assert starts(job, 1) == 2
+    assert "the trial broke" in records[1].message
+
+
+def test_a_stop_request_ends_the_search_with_its_records_and_a_restart_resumes(
+    rig: Rig, job: JobDirectory, workload: RegNetWorkload
+) -> None:
+    (job.path / "hold-0").touch()
+    (job.path / "hold-1").touch()
+
+    noted: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: noted.append(number))
+
+    def terminated() -> bool:
+        if not noted and all((job.path / f"held-{index}").exists() for index in (0, 1)):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return bool(noted)
+
+    ended, records = rig.search(job, workload, should_stop=terminated)
+    signal.signal(signal.SIGTERM, before)
+    assert not ended
+    assert [(r.state, r.epochs) for r in records] == [("pending", 1), ("pending", 1), ("pending", 0)]
+    for index in (0, 1):
+        (job.path / f"hold-{index}").unlink()
+    ended, records = rig.search(job, workload, attempt=2)
+    assert ended
+    assert [r.state for r in records] == ["succeeded"] * 3
+    assert [starts(job, index) for index in range(3)] == [2, 2, 1]
+
+
+def test_asha_ends_trials_early(rig: Rig, job: JobDirectory, make_workload: MakeWorkload) -> None:
+    scheduler = {"type": "asha", "grace_epochs": 1, "reduction_factor": 2}
+    ended, records = rig.search(job, make_workload(trials=6, scheduler=scheduler))
+    assert ended
+    assert {record.state for record in records} == {"succeeded", "stopped"}
+    for record in records:
+        assert (record.epochs == 4) == (record.state == "succeeded")
+
+
+def test_every_scheduler_of_the_workload_is_one_of_tunes(make_workload: MakeWorkload) -> None:
+    from orchestrator.search.schedulers import tune_scheduler
+
+    found = {}
+    for kind in ("none", "asha", "hyperband", "median"):
+        search = make_workload(scheduler={"type": kind}).search
+        assert search is not None
+        found[kind] = type(tune_scheduler(search.scheduler, 4)).__name__
+    assert found == {
+        "none": "FIFOScheduler",
+        "asha": "AsyncHyperBandScheduler",
+        "hyperband": "HyperBandScheduler",
+        "median": "MedianStoppingRule",
+    }
+
+
+def test_synchronous_halving_is_a_function_of_the_seed(rig: Rig, tmp_path: Path, make_workload: MakeWorkload) -> None:
+    found = []
+    for concurrency in (1, 2):
+        job = JobDirectory.under(tmp_path / f"c{concurrency}", "job-1")
+        job.create()
+        scheduler = {"type": "hyperband", "reduction_factor": 2}
+        _, records = rig.search(job, make_workload(trials=6, scheduler=scheduler, concurrency=concurrency))
+        found.append([(r.index, r.state, r.epochs, r.metrics) for r in records])
+    assert found[0] == found[1]
