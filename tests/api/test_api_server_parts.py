@@ -1,0 +1,167 @@
+"""The parts of the server process: controller thread, keeper of the forwarder, the word on where it listens."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api.context import Activity
+from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, remove_endpoint, write_endpoint
+from orchestrator.api.forwarding import FIRST_BACKOFF_SECONDS, ForwarderKeeper
+from orchestrator.api.loop import ControlThread
+from orchestrator.base.errors import BackendUnavailable, Conflict, TimedOut
+from orchestrator.base.process import ProcessIdentity
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def endpoint() -> Endpoint:
+    own = ProcessIdentity.current()
+    return Endpoint("http://127.0.0.1:1", "secret", own.pid, own.start_ticks, "0.1.0", "local")
+
+
+class Scripted:
+    """A controller whose passes do what they are told, and that says when one has ended."""
+
+    def __init__(self, *passes: Callable[[], float]) -> None:
+        self.passes = list(passes)
+        self.ended = threading.Semaphore(0)
+
+    def step(self) -> float:
+        try:
+            return self.passes.pop(0)() if self.passes else 3600.0
+        finally:
+            self.ended.release()
+
+
+def test_a_pass_that_fails_is_followed_by_another() -> None:
+    def unavailable() -> float:
+        raise BackendUnavailable("no answer")
+
+    controller = Scripted(unavailable)
+    thread = ControlThread(controller)
+    thread.start()
+    assert controller.ended.acquire(timeout=10)
+    assert controller.ended.acquire(timeout=10)
+    thread.stop()
+
+
+def test_waking_begins_the_next_pass_at_once() -> None:
+    controller = Scripted()
+    thread = ControlThread(controller)
+    thread.start()
+    assert controller.ended.acquire(timeout=10)
+    thread.wake()
+    assert controller.ended.acquire(timeout=10)
+    thread.stop()
+
+
+def test_the_word_of_a_live_server_is_believed_and_private() -> None:
+    write_endpoint(endpoint())
+    assert read_endpoint() == endpoint()
+
+
+def test_the_word_of_a_dead_server_is_not_believed(state: Path) -> None:
+    write_endpoint(replace(endpoint(), start_ticks=1))
+    assert read_endpoint() is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"url": 1}', '{"url": "u", "more": 1}'])
+def test_a_damaged_word_counts_as_none(state: Path, content: str) -> None:
+    (state / "server").mkdir()
+    (state / "server/server.json").write_text(content)
+    assert read_endpoint() is None
+
+
+def test_a_server_takes_back_its_own_word_only(state: Path) -> None:
+    write_endpoint(replace(endpoint(), pid=1))
+    remove_endpoint(os.getpid())
+    assert json.loads((state / "server/server.json").read_text())["pid"] == 1
+
+
+def test_a_held_lock_names_its_holder() -> None:
+    with hold("lock"):
+        with pytest.raises(Conflict, match=str(os.getpid())), hold("lock"):
+            pass
+        with pytest.raises(TimedOut), hold("lock", wait_seconds=0.05):
+            pass
+    with hold("lock"):
+        pass
+
+
+def test_an_open_request_counts_as_use() -> None:
+    now = [100.0]
+    activity = Activity(lambda: now[0])
+    with activity.request():
+        now[0] += 1000
+        assert activity.idle_seconds() == 0
+    now[0] += 7
+    assert activity.idle_seconds() == 7
+
+
+class Keeper:
+    """A keeper whose child writes a line when it starts and ends with a code."""
+
+    def __init__(self, folder: Path, code: int) -> None:
+        self.now = 0.0
+        self.log = folder / "forwarder.log"
+        self.waiting = True
+        child = f"import sys; print('started', flush=True); sys.exit({code})"
+        self.keeper = ForwarderKeeper(
+            [sys.executable, "-c", child], self.log, lambda: self.waiting, monotonic=lambda: self.now
+        )
+
+    def round(self) -> None:
+        """Start the child and see it end."""
+        self.keeper.tick()
+        child = self.keeper._child
+        if child is not None:
+            child.wait(20)
+
+    @property
+    def starts(self) -> int:
+        return self.log.read_text().count("started") if self.log.exists() else 0
+
+
+def test_no_forwarder_runs_while_nothing_waits(state: Path) -> None:
+    keeper = Keeper(state, 0)
+    keeper.waiting = False
+    keeper.round()
+    assert keeper.starts == 0
+
+
+def test_a_forwarder_that_ended_well_is_started_again_when_something_waits(state: Path) -> None:
+    keeper = Keeper(state, 0)
+    keeper.round()
+    keeper.round()
+    assert keeper.starts == 2
+
+
+def test_a_forwarder_that_fails_is_started_again_ever_more_rarely(state: Path) -> None:
+    keeper = Keeper(state, 1)
+    for now, starts in ((0, 1), (1, 1), (FIRST_BACKOFF_SECONDS, 1), (2 * FIRST_BACKOFF_SECONDS, 2)):
+        keeper.now = float(now)
+        keeper.round()
+        assert keeper.starts == starts, now
+    keeper.now += FIRST_BACKOFF_SECONDS
+    keeper.round()
+    assert keeper.starts == 2
+
+
+def test_stopping_ends_the_forwarder(state: Path) -> None:
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    keeper = ForwarderKeeper(argv, state / "log", lambda: True)
+    keeper.tick()
+    child = keeper._child
+    assert child is not None
+    keeper.stop()
+    assert child.poll() is not None
