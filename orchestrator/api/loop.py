@@ -1,37 +1,39 @@
-"""The thread that runs the controller: one pass after another, woken early by whoever has something for it."""
+"""The thread that runs the controller."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Protocol
-
-from orchestrator.base.errors import OrchestratorError
 
 _LOG = logging.getLogger(__name__)
 
-LONGEST_BACKOFF_SECONDS = 10.0
 
-
-class Steps(Protocol):
+class Loop(Protocol):
     """What is run: `orchestrator.control.loop.Controller`."""
 
-    def step(self) -> float:
-        """One pass; returns the seconds until the next."""
+    def run(self, stopping: threading.Event) -> None:
+        """Pass after pass until `stopping` is set and `wake` called."""
+        ...
+
+    def wake(self) -> None:
+        """Make the next pass at once."""
         ...
 
 
 class ControlThread:
-    """Runs a controller until stopped; a pass that fails is logged and tried again, ever more rarely.
+    """Runs a controller until stopped.
 
     Args:
         controller: what is run.
+        on_end: called where it ends without being asked to: another server has taken the store over.
     """
 
-    def __init__(self, controller: Steps) -> None:
+    def __init__(self, controller: Loop, on_end: Callable[[], None]) -> None:
         self._controller = controller
+        self._on_end = on_end
         self._stopping = threading.Event()
-        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
 
     def start(self) -> None:
@@ -40,24 +42,17 @@ class ControlThread:
 
     def wake(self) -> None:
         """Begin the next pass now."""
-        self._woken.set()
+        self._controller.wake()
 
     def stop(self, timeout: float = 15.0) -> None:
         """Let the pass that is under way finish; jobs go on."""
         self._stopping.set()
-        self._woken.set()
+        self._controller.wake()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            self._woken.clear()
-            try:
-                wait = self._controller.step()
-                failures = 0
-            except Exception as error:
-                failures += 1
-                wait = min(LONGEST_BACKOFF_SECONDS, 0.25 * 2.0 ** min(failures, 10))
-                known = isinstance(error, OrchestratorError)
-                _LOG.error("a pass of the controller failed: %s", error, exc_info=None if known else error)
-            self._woken.wait(max(wait, 0.0))
+        try:
+            self._controller.run(self._stopping)
+        except Exception:
+            _LOG.exception("the controller has ended; so does the server")
+            self._on_end()

@@ -35,7 +35,6 @@ from orchestrator.api.loop import ControlThread
 from orchestrator.base.errors import BackendUnavailable, OrchestratorError, UsageError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
-from orchestrator.lifecycle.states import TERMINAL, JobState
 from orchestrator.spec.load import load_profile
 from orchestrator.spec.messages import ServerInfo
 from orchestrator.spec.tracking import default_tracking_uri
@@ -44,7 +43,6 @@ IDLE_SECONDS = 300.0
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
 
-_ACTIVE = tuple(state for state in JobState if state not in TERMINAL)
 _LOG = logging.getLogger(__name__)
 
 
@@ -123,7 +121,7 @@ class _Server:
         self._started_at = time.time()
         self._activity = Activity()
         self._stopping = threading.Event()
-        self._control = ControlThread(engine.controller)
+        self._control = ControlThread(engine.controller, self.stop)
         self._forwarder = _forwarder(engine)
         context = ApiContext(
             service=engine.service,
@@ -190,7 +188,7 @@ class _Server:
 
     def _idle(self) -> bool:
         long_ago = self._activity.idle_seconds() >= self._options.idle_seconds
-        return long_ago and not self._engine.service.list(states=_ACTIVE, limit=1)
+        return long_ago and self._engine.service.open_jobs() == 0
 
     def _grants(self) -> list[Grant]:
         admin = Principal(getpass.getuser(), "admin")

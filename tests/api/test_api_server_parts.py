@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from orchestrator.api.context import Activity
 from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, remove_endpoint, write_endpoint
 from orchestrator.api.forwarding import FIRST_BACKOFF_SECONDS, ForwarderKeeper
 from orchestrator.api.loop import ControlThread
-from orchestrator.base.errors import BackendUnavailable, Conflict, TimedOut
+from orchestrator.base.errors import Conflict, Fenced, TimedOut
 from orchestrator.base.process import ProcessIdentity
 
 
@@ -29,40 +28,43 @@ def endpoint() -> Endpoint:
     return Endpoint("http://127.0.0.1:1", "secret", own.pid, own.start_ticks, "0.1.0", "local")
 
 
-class Scripted:
-    """A controller whose passes do what they are told, and that says when one has ended."""
+class Waiting:
+    """A controller that waits to be woken."""
 
-    def __init__(self, *passes: Callable[[], float]) -> None:
-        self.passes = list(passes)
-        self.ended = threading.Semaphore(0)
+    def __init__(self) -> None:
+        self.woken = threading.Event()
 
-    def step(self) -> float:
-        try:
-            return self.passes.pop(0)() if self.passes else 3600.0
-        finally:
-            self.ended.release()
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            assert self.woken.wait(10)
+
+    def wake(self) -> None:
+        self.woken.set()
 
 
-def test_a_pass_that_fails_is_followed_by_another() -> None:
-    def unavailable() -> float:
-        raise BackendUnavailable("no answer")
+class Fallen:
+    """A controller whose store another server has taken over."""
 
-    controller = Scripted(unavailable)
-    thread = ControlThread(controller)
+    def run(self, stopping: threading.Event) -> None:
+        raise Fenced("another server has taken the store over")
+
+    def wake(self) -> None:
+        pass
+
+
+def test_stopping_wakes_the_controller_and_waits_for_it() -> None:
+    ended: list[str] = []
+    thread = ControlThread(Waiting(), lambda: ended.append("server"))
     thread.start()
-    assert controller.ended.acquire(timeout=10)
-    assert controller.ended.acquire(timeout=10)
     thread.stop()
+    assert not thread._thread.is_alive()
+    assert ended == []
 
 
-def test_waking_begins_the_next_pass_at_once() -> None:
-    controller = Scripted()
-    thread = ControlThread(controller)
-    thread.start()
-    assert controller.ended.acquire(timeout=10)
-    thread.wake()
-    assert controller.ended.acquire(timeout=10)
-    thread.stop()
+def test_a_controller_that_falls_takes_the_server_with_it() -> None:
+    ended = threading.Event()
+    ControlThread(Fallen(), ended.set).start()
+    assert ended.wait(10)
 
 
 def test_the_word_of_a_live_server_is_believed_and_private() -> None:
