@@ -8,6 +8,7 @@ from orchestrator.blueprint.regnet import RegNetParameters, preset
 from orchestrator.blueprint.schedule import LearningRate
 from orchestrator.blueprint.space import Constraints, DesignSpace, Population, sample_population
 from orchestrator.spec import regnet as spec
+from orchestrator.spec.units import CountRange
 
 
 def parameters_of(model: spec.RegNetModel) -> RegNetParameters:
@@ -101,7 +102,7 @@ def _axis(axis: spec.Axis) -> Axis:
 
 
 def _constraints(constraints: spec.Constraints) -> Constraints:
-    def ends(counts: spec.CountRange | None) -> tuple[int, int] | None:
+    def ends(counts: CountRange | None) -> tuple[int, int] | None:
         return None if counts is None else (counts.low, counts.high)
 
     return Constraints(ends(constraints.flops), ends(constraints.params), ends(constraints.activations))

@@ -8,15 +8,18 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Beside ASCII's and Latin-1's: what breaks a line or turns its direction, so that it shows other than it is.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _REFUSED_ENVIRONMENT = re.compile(
-    r"(LD_|DYLD_|PYTHON(STARTUP|HOME|INSPECT)|BASH_ENV$|ENV$|IFS$|ORCHESTRATOR_|SLURM_|SBATCH_|RAY_)"
+    r"LD_|DYLD_|GCONV_PATH$|PYTHON(STARTUP|HOME|INSPECT)$|BASH_ENV$|ENV$|IFS$|ORCHESTRATOR_|SLURM_|SBATCH_|RAY_"
+    r"|RANK$|LOCAL_RANK$|WORLD_SIZE$|LOCAL_WORLD_SIZE$|MASTER_(ADDR|PORT)$|CUDA_VISIBLE_DEVICES$"
 )
 
 
 class Document(BaseModel):
     """A part of a document that people write."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 def _check_name(name: str) -> str:
@@ -26,13 +29,13 @@ def _check_name(name: str) -> str:
 
 
 def _check_line(text: str) -> str:
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+    if "\n" in text or "\t" in text or _CONTROL.search(text):
         raise ValueError("must be one line without control characters")
     return text
 
 
 def _check_text(text: str) -> str:
-    if any(ord(c) < 32 and c not in "\t\n" for c in text) or "\x7f" in text:
+    if _CONTROL.search(text):
         raise ValueError("must not hold control characters")
     return text
 
@@ -45,7 +48,11 @@ def _check_variable(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_check_name)]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=63, json_schema_extra={"pattern": f"^{_NAME.pattern}$"}),
+    AfterValidator(_check_name),
+]
 Line = Annotated[str, Field(max_length=1000), AfterValidator(_check_line)]
 Text = Annotated[str, Field(max_length=20_000), AfterValidator(_check_text)]
 EnvironmentName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_variable)]

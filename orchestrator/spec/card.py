@@ -65,8 +65,10 @@ class DatasetCard(Document):
     columns: dict[Name, Column] = Field(min_length=1)
     splits: Fractions | HoldOut
     statistics: Statistics
-    rows: dict[Name, int] = Field(default_factory=dict, description="samples of each split, for plans before the build")
-    shard_size: ByteSize = Field(default=128 * 2**20, description="bytes of a shard, about")
+    rows: dict[Name, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description="samples of each split, for plans before the build"
+    )
+    shard_size: ByteSize = Field(default=128 * 2**20, ge=1, description="bytes of a shard, about")
 
     @property
     def classes(self) -> list[str]:

@@ -38,6 +38,13 @@ _PLAINER = (
     ),
     (r"found unexpected end of stream", "the text in quotes does not end", "close the quotes"),
     (r"found character '(.)' that cannot start any token", r"a text cannot start with '\1'", "put quotes around it"),
+    (r"expected the node content, but found .*", "a value is missing here", ""),
+    (r"expected ',' or '(.)', but got .*", r"expected ',' or the closing '\1'", "close the bracket"),
+    (
+        r"found unknown escape character .*",
+        r"a backslash in double quotes starts an escape",
+        r"write \\ for a backslash, or use single quotes",
+    ),
     (r"did not find expected <document start>.*", "the line does not fit the lines above it", ""),
     (r"expected '<document start>'.*", "the line does not fit the lines above it", "check its indentation"),
 )
@@ -97,7 +104,7 @@ class _Composer:
                 if problem == "found unexpected end of stream":
                     mark = error.context_mark or mark
                 return Diagnostic.at(self._mark(mark), match.expand(message), hint)
-        return Diagnostic.at(self._mark(mark), f"not YAML: {problem}")
+        return Diagnostic.at(self._mark(mark), "not YAML: " + problem.replace(r"'\x00'", "the end"))
 
     def _mark(self, mark: Any) -> Mark:
         return Mark(self._source, mark.line + 1, mark.column + 1) if mark else Mark(self._source, 1, 1)
@@ -128,13 +135,15 @@ class _Composer:
             raise _Unreadable(Diagnostic.at(mark, f"the document has more than {MAX_NODES:,} values"))
         if kind == "Alias":
             self._refuse(mark, f"aliases such as *{event.anchor} are not read", "write the value out")
-            return Scalar(mark, None)
+            return Scalar(mark, None, refused=True)
         if event.anchor is not None:
             self._refuse(mark, f"anchors such as &{event.anchor} are not read", "write the value where it is needed")
         if event.tag is not None:
             self._refuse(mark, "tags such as !name are not read", "a document holds plain values; quotes make a text")
         if kind == "Scalar":
-            return Scalar(mark, self._value(event, mark))
+            known = len(self.problems)
+            value = self._value(event, mark)
+            return Scalar(mark, value, refused=event.tag is not None or len(self.problems) > known)
         if depth > MAX_DEPTH:
             raise _Unreadable(Diagnostic.at(mark, f"values are nested more than {MAX_DEPTH} deep"))
         return self._sequence(mark, depth) if kind == "SequenceStart" else self._mapping(mark, depth)

@@ -58,7 +58,11 @@ def explain(error: ValidationError, model: type[BaseModel], root: Node) -> list[
     """
     located = [_locate(e, root) for e in error.errors(include_url=False, include_input=False)]
     explainer = _Explainer(model)
-    return [explainer.diagnostic(complaint) for complaint in _complaints(located)]
+    return [
+        explainer.diagnostic(complaint)
+        for complaint in _complaints(located)
+        if not (isinstance(complaint[0].node, Scalar) and complaint[0].node.refused)
+    ]
 
 
 def dotted(path: Path) -> str:
@@ -71,13 +75,16 @@ def _locate(error: Entries[str, Any], root: Node) -> _Located:
     parts = list(error["loc"])
     missing = str(parts.pop()) if error["type"] == "missing" else None
     node: Node = root
-    key, branch = root.mark, None
+    key = root.mark
     path: Path = ()
+    branch: tuple[Path, str] | None = None
     for part in parts:
         if isinstance(node, Mapping) and part in node.entries:
-            node, key, path = node.entries[part].value, node.entries[part].mark, (*path, part)
+            entry = node.entries[part]
+            node, key, path = entry.value, entry.mark, (*path, part)
         elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
-            node, key, path = node.items[part], node.items[part].mark, (*path, part)
+            node, path = node.items[part], (*path, part)
+            key = node.mark
         elif part == "[key]":
             node = Scalar(key, str(path[-1]))
         elif branch is None:

@@ -38,10 +38,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value."""
+    """One value; None also where one was refused, which is then nobody else's concern."""
 
     mark: Mark
     value: str | int | float | bool | None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

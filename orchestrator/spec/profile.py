@@ -25,13 +25,13 @@ class Limits(Document):
     """What no job may exceed."""
 
     max_workers: Annotated[int, Field(ge=1)] | None = None
-    max_time: Duration | None = None
+    max_time: Annotated[Duration, Field(gt=0)] | None = None
 
 
 class Watch(Document):
     """The controller's times, in seconds."""
 
-    poll: Duration = Field(default=0.5, description="between two looks at the engine")
+    poll: Duration = Field(default=0.5, ge=0.01, description="between two looks at the engine")
     lost_after: Duration = Field(default=30.0, description="a run absent for so long without a break is lost")
     cancel_grace: Duration = Field(default=20.0, description="a run has so long to checkpoint and stop")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from orchestrator.spec.base import Document, Name
+from orchestrator.spec.base import Document, Line, Name
 from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
-from orchestrator.spec.units import Count, Interval
+from orchestrator.spec.units import CountRange, Interval
 
 
 class Window(Document):
@@ -27,7 +29,7 @@ class Augment(Document):
 class Data(Document):
     """What is read, and in which order."""
 
-    dataset: str = Field(min_length=1, max_length=1000, description="a dataset card's name or path, or built shards")
+    dataset: Line = Field(min_length=1, description="a dataset card's name or path, or built shards")
     image_size: int = Field(ge=4, le=1024, description="pixels; images are resized to a square")
     shuffle: Literal["full"] | Window = "full"
     augment: Augment = Augment()
@@ -113,58 +115,39 @@ class Axis(Document):
     """One parameter of the design space."""
 
     range: Interval
-    step: Positive = Field(description="values are multiples of it")
-    scale: Literal["log", "linear"] = "log"
+    step: Positive = Field(description="values are multiples of it; default: the parameter's own")
+    scale: Literal["log", "linear"] = Field(default="log", description="default: the parameter's own")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A range alone, or a mapping in which the range is enough."""
+        full = handler.resolve_ref_schema(handler(schema))
+        short = full["properties"]["range"]
+        del full["properties"]["scale"]["default"]
+        return {"anyOf": [short, {**full, "required": ["range"]}], "description": full.pop("description", "")}
+
+
+def _completed(**usual: object) -> BeforeValidator:
+    """An axis may be written as its range alone, or without what is usual for its parameter."""
+
+    def complete(value: object) -> object:
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return {"range": value, **usual}
+        return {**usual, **value} if isinstance(value, dict) else value
+
+    return BeforeValidator(complete)
 
 
 class Space(Document):
     """The design space; each axis is a range such as `8..64`, or a mapping with range, step and scale."""
 
-    depth: Axis = Axis(range=Interval(low=12, high=28), step=1, scale="linear")
-    w0: Axis = Axis(range=Interval(low=8, high=256), step=8)
-    wa: Axis = Axis(range=Interval(low=8, high=256), step=0.1)
-    wm: Axis = Axis(range=Interval(low=2, high=3), step=0.001)
-    group_width: Axis = Axis(range=Interval(low=16, high=128), step=8)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_axes(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        steps = {"depth": 1, "w0": 8, "wa": 0.1, "wm": 0.001, "group_width": 8}
-        return {
-            k: {"range": v, "step": steps[k], "scale": "linear" if k == "depth" else "log"}
-            if k in steps and _is_short(v)
-            else v
-            for k, v in value.items()
-        }
-
-
-def _is_short(value: object) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
-
-
-class CountRange(Document):
-    """A closed range of counts such as `200M..400M`."""
-
-    low: Count
-    high: Count
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse(cls, value: object) -> object:
-        if isinstance(value, str):
-            low, dots, high = value.partition("..")
-            if not dots:
-                raise ValueError("expected a range such as 200M..400M")
-            return {"low": low.strip(), "high": high.strip()}
-        return value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> CountRange:
-        if self.low > self.high:
-            raise ValueError("the range is empty: its first number is the larger one")
-        return self
+    depth: Annotated[Axis, _completed(step=1, scale="linear")] = Axis(
+        range=Interval(low=12, high=28), step=1, scale="linear"
+    )
+    w0: Annotated[Axis, _completed(step=8)] = Axis(range=Interval(low=8, high=256), step=8)
+    wa: Annotated[Axis, _completed(step=0.1)] = Axis(range=Interval(low=8, high=256), step=0.1)
+    wm: Annotated[Axis, _completed(step=0.001)] = Axis(range=Interval(low=2, high=3), step=0.001)
+    group_width: Annotated[Axis, _completed(step=8)] = Axis(range=Interval(low=16, high=128), step=8)
 
 
 class Constraints(Document):

@@ -78,7 +78,7 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, str):
         return f"'{one_line(value, 60)}'" if value else "an empty text"
-    return _number(value)
+    return str(value)
 
 
 def _number(value: object) -> str:
@@ -100,7 +100,7 @@ def _mend(expected: list[str], value: object) -> str:
 def _mend_text(expected: list[str], value: str) -> str:
     if "true or false" in expected:
         meant = _OTHER_BOOLEANS.get(value.lower(), value.lower())
-        return f"write {meant}, without quotes" if meant in ("true", "false") else ""
+        return f"write {meant}" if meant in ("true", "false") else ""
     if {"a number", "a whole number"} & set(expected) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", value):
         return "take the quotes away"
     if "a list" in expected:

@@ -49,7 +49,7 @@ class WorkloadBase(Document):
     team: Name = "default"
     priority: int = Field(default=0, ge=-1000, le=1000)
     depends_on: list[Name] = Field(default_factory=list, max_length=100, description="jobs that must succeed first")
-    time_limit: Duration | None = Field(default=None, description="the longest a run may take")
+    time_limit: Annotated[Duration, Field(gt=0)] | None = Field(default=None, description="the longest a run may take")
     env: dict[EnvironmentName, Line] = Field(default_factory=dict, max_length=200)
     resources: Resources = Resources()
     retry: Retry = Retry()

@@ -6,15 +6,32 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, WithJsonSchema, model_serializer, model_validator
-from pydantic.main import BaseModel
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-_NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+LONGEST = 10 * 366 * 86400.0
+"""Seconds; no duration is longer than about ten years."""
+
+_NUMBER = r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _BYTES = {"": 1, "B": 1}
 _BYTES |= {f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGTP")}
 _BYTES |= {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGTP")} | {"kB": 1000}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
+
+_DURATION_PART = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)"
+_COUNT_PATTERN = rf"\s*{_NUMBER}\s*[KMGBT]?\s*"
+_RANGE_PATTERN = rf"^{_COUNT_PATTERN}(\.\.{_COUNT_PATTERN})?$"
 
 
 def parse_bytes(value: Any) -> int:
@@ -24,11 +41,19 @@ def parse_bytes(value: Any) -> int:
 
 def parse_duration(value: Any) -> float:
     """Seconds from a number of seconds or a text such as `90m`, `36h` or `1h30m`."""
-    if isinstance(value, str):
-        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value)
-        if parts and re.sub(r"\s", "", value) == "".join(n + u for n, u in parts):
-            return math.fsum(float(n) * _SECONDS[u] for n, u in parts)
-    return _scaled(value, {"": 1}, "a duration such as 90m, 36h or 1h30m")
+    seconds = _parts(value) if isinstance(value, str) else None
+    if seconds is None:
+        seconds = float(_scaled(value, {"": 1}, "a duration such as 90m, 36h or 1h30m"))
+    if seconds > LONGEST:
+        raise ValueError("longer than ten years")
+    return seconds
+
+
+def _parts(text: str) -> float | None:
+    parts = re.findall(_DURATION_PART, text)
+    if not parts or re.sub(r"\s", "", text) != "".join(number + unit for number, unit in parts):
+        return None
+    return math.fsum(float(number[:30]) * _SECONDS[unit] for number, unit in parts)
 
 
 def parse_count(value: Any) -> int:
@@ -36,75 +61,101 @@ def parse_count(value: Any) -> int:
     return _whole(_scaled(value, _COUNTS, "a count such as 200M or 1.5G"), value)
 
 
-def _scaled(value: Any, units: dict[str, Any], what: str) -> float:
-    if isinstance(value, bool):
+def _scaled(value: Any, units: dict[str, int], what: str) -> float | int:
+    number, unit = _number_and_unit(value, what)
+    if unit not in units:
+        near = [u for u in units if u.lower() == unit.lower()]
+        known = f"; did you mean {near[0]}?" if near else f"; units: {', '.join(u for u in units if u)}"
+        raise ValueError(f"expected {what}" + (known if len(units) > 1 else ""))
+    scaled = number * units[unit]
+    if not math.isfinite(scaled) or scaled < 0:
+        raise ValueError(f"expected {what}, finite and not negative")
+    return scaled
+
+
+def _number_and_unit(value: Any, what: str) -> tuple[float | int, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value, ""
+    match = re.fullmatch(rf"({_NUMBER})\s*([A-Za-z]*)", value.strip()) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(f"expected {what}")
-    if isinstance(value, int | float):
-        number, factor = float(value), 1
-    else:
-        match = re.fullmatch(_NUMBER + r"\s*(?P<unit>[A-Za-z]*)", value.strip()) if isinstance(value, str) else None
-        if match is None or match["unit"] not in units:
-            known = ", ".join(u for u in units if u)
-            raise ValueError(f"expected {what}" + (f"; units: {known}" if known else ""))
-        number, factor = float(match["number"]), units[match["unit"]]
-    if not math.isfinite(number) or number < 0:
-        raise ValueError(f"expected {what}, not negative and finite")
-    return number * factor
+    return (int(match[1]) if match[1].isdigit() and len(match[1]) < 30 else float(match[1])), match[2]
 
 
-def _whole(number: float, written: Any) -> int:
-    if isinstance(written, int):
-        return written
+def _whole(number: float | int, written: Any) -> int:
     if number != int(number):
         raise ValueError(f"{written} is not a whole number")
     return int(number)
 
 
-def _text_or_number(description: str) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": description})
+def _schema(pattern: str, description: str) -> WithJsonSchema:
+    forms = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": pattern}]
+    return WithJsonSchema({"anyOf": forms, "description": description})
 
 
-ByteSize = Annotated[int, BeforeValidator(parse_bytes), _text_or_number("bytes, or a text such as 32GiB")]
-Duration = Annotated[float, BeforeValidator(parse_duration), _text_or_number("seconds, or a text such as 90m or 36h")]
-Count = Annotated[int, BeforeValidator(parse_count), _text_or_number("a count, or a text such as 200M or 1.5G")]
+ByteSize = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    _schema(rf"^\s*{_NUMBER}\s*({'|'.join(_BYTES)})\s*$", "bytes, or a text such as 32GiB"),
+]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    _schema(rf"^\s*({_NUMBER}|({_DURATION_PART}\s*)+)\s*$", "seconds, or a text such as 90m or 36h"),
+]
+Count = Annotated[
+    int, BeforeValidator(parse_count), _schema(f"^{_COUNT_PATTERN}$", "a count, or a text such as 200M or 1.5G")
+]
 
 
-class Interval(BaseModel):
-    """A closed interval of numbers, written `low..high`, or one number for both ends."""
+class Range(BaseModel):
+    """What ranges have in common: they are written `low..high`, or as one number for both ends."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    low: float
-    high: float
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
-        if isinstance(value, dict | Interval):
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
             return value
         low, dots, high = str(value).partition("..")
-        try:
-            ends = _end(low), _end(high if dots else low)
-        except ValueError:
-            raise ValueError(f"expected a range such as 2..8, not {value!r}") from None
-        return {"low": ends[0], "high": ends[1]}
+        return {"low": _end(low), "high": _end(high if dots else low)}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A number, a text such as 2..8, or its two ends."""
+        full = handler.resolve_ref_schema(handler(schema))
+        description = full.pop("description", "")
+        written = {"type": "string", "pattern": _RANGE_PATTERN}
+        return {"anyOf": [{"type": "number", "minimum": 0}, written, full], "description": description}
+
+
+class Interval(Range):
+    """A closed interval of numbers, written `low..high`, or one number for both ends."""
+
+    low: float = Field(ge=0)
+    high: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _ordered(self) -> Interval:
-        if not self.low <= self.high:
-            raise ValueError(f"the range {self.low:g}..{self.high:g} is empty: its first number is the larger one")
+        if self.low > self.high:
+            raise ValueError(f"the range {self._write()} is empty: its first number is the larger one")
         return self
 
     @model_serializer
     def _write(self) -> str:
-        return f"{self.low!r}..{self.high!r}"
+        return f"{_plain(self.low)}..{_plain(self.high)}"
 
     def __contains__(self, number: float) -> bool:
         return self.low <= number <= self.high
 
 
-def _end(text: str) -> float:
-    return _scaled(text, _COUNTS, "a number")
+def _end(text: str) -> float | int:
+    return _scaled(text, _COUNTS, "a range such as 2..8")
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) and number < 1e15 else repr(number)
 
 
 class WorkerRange(Interval):
@@ -114,11 +165,9 @@ class WorkerRange(Interval):
     def _whole_and_positive(self) -> WorkerRange:
         if self.low < 1 or self.low != int(self.low) or self.high != int(self.high):
             raise ValueError("workers are whole numbers, at least 1")
+        if self.high > 1_000_000:
+            raise ValueError("workers are at most 1000000")
         return self
-
-    @model_serializer
-    def _write(self) -> str:
-        return f"{self.min}..{self.max}"
 
     @property
     def min(self) -> int:
@@ -129,3 +178,20 @@ class WorkerRange(Interval):
     def max(self) -> int:
         """The most workers."""
         return int(self.high)
+
+
+class CountRange(Range):
+    """A closed range of counts such as `200M..400M`."""
+
+    low: Count
+    high: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CountRange:
+        if self.low > self.high:
+            raise ValueError("the range is empty: its first number is the larger one")
+        return self
+
+    @model_serializer
+    def _write(self) -> str:
+        return f"{self.low}..{self.high}"

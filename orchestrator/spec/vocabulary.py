@@ -55,6 +55,6 @@ class Vocabulary:
 def _below(place: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
     found = place.get("items") if isinstance(part, int) else place.get("properties", {}).get(part)
     if found is None and isinstance(part, str):
-        found = place.get("additionalProperties")
+        found = next(iter(place.get("patternProperties", {}).values()), place.get("additionalProperties"))
     if isinstance(found, dict):
         yield found

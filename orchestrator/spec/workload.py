@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.spec.base import Text
+from orchestrator.spec.base import Line, Text
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.sections import WorkloadBase
 
@@ -17,7 +17,7 @@ class CommandWorkload(WorkloadBase):
     """Any program: a list of arguments, or a text that `/bin/sh` runs."""
 
     command: Argument | Annotated[list[Argument], Field(min_length=1, max_length=1000)]
-    workdir: Text | None = Field(default=None, description="where it runs; default: where it was submitted")
+    workdir: Line | None = Field(default=None, description="where it runs; default: where it was submitted")
 
     @property
     def argv(self) -> tuple[str, ...]:
