@@ -116,7 +116,8 @@ class Ledger:
         samples = sum(max(trial.samples, live.get(trial.index, 0)) - self._resumed[trial.index] for trial in trials)
         left = sum(self._planned - trial.samples for trial in trials if trial.state in {"pending", "running"})
         used = sum(trial.samples - self._resumed[trial.index] for trial in trials)
-        errors = [e for trial in trials if (e := trial.val_error) is not None]
+        over = [e for trial in trials if trial.over and (e := trial.val_error) is not None]
+        errors = over or [e for trial in trials if (e := trial.val_error) is not None]
         self._voice.progress(
             done=sum(trial.state in {"succeeded", "stopped", "failed"} for trial in trials),
             total=len(self._trials),

@@ -118,6 +118,8 @@ def _finish(context: RunContext, workload: RegNetWorkload, tracker: Tracker, led
     for path in found.files:
         tracker.artifact(key, path, "plots" if path.suffix == ".png" else "")
     tracker.artifact(key, context.job.spec)
+    if 2 * sum(trial.state == "failed" for trial in ledger.trials) > len(ledger.trials):
+        return Ending("failed", f"most trials failed: {_headline(found)}", "application")
     return Ending("succeeded", _headline(found))
 
 

@@ -62,6 +62,7 @@ def private_ray(slots: int, gpus: int) -> Iterator[Path]:
         _node_ip_address="127.0.0.1",
     )
     keep_signals.restore()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the watcher says the same in one line
     try:
         yield folder
     finally:

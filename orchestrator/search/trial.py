@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +99,11 @@ def run_trial(config: dict[str, Any]) -> None:
     if stop():
         tell({}, end="stopped")
         return
-    trainer = resolve(task.trainer)
     try:
-        found = trainer(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
+        found = resolve(task.trainer)(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
     except Exception as error:
-        raise TrialFailed(one_line(f"{type(error).__name__}: {error}", 500)) from error
+        traceback.print_exc()  # for the log; Ray would carry it along in a form that hides what matters
+        raise TrialFailed(one_line(f"{type(error).__name__}: {error}", 500)) from None
     tell(found.metrics, end=found.end, message=found.message)
 
 

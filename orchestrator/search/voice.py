@@ -13,6 +13,8 @@ from orchestrator.tracking.protocol import RunStatus, Tracker
 
 _WINDOW_SECONDS = 30.0
 _INTERVAL_SECONDS = 1.0
+_QUIET_SECONDS = 10.0
+"""Between two words on a progress that has not changed."""
 _STATUS: Mapping[str, RunStatus] = {"succeeded": "finished", "stopped": "stopped", "failed": "failed"}
 
 
@@ -43,6 +45,7 @@ class Voice:
         self._now = now
         self._marks: deque[tuple[float, int]] = deque()
         self._said = float("-inf")
+        self._last: tuple[int, int] | None = None
 
     def trial_began(self, record: TrialRecord) -> None:
         """A trial starts, or goes on from its checkpoint."""
@@ -76,7 +79,7 @@ class Voice:
     def progress(
         self, *, done: int, total: int, samples: int, total_samples: int, best: float | None, force: bool = False
     ) -> None:
-        """How far the search is; said about once a second.
+        """How far the search is; said about once a second while it moves.
 
         Args:
             done: trials that are over.
@@ -86,10 +89,11 @@ class Voice:
             best: the lowest validation error.
             force: say it now.
         """
-        now = self._now()
-        if not force and now - self._said < _INTERVAL_SECONDS:
+        now, state = self._now(), (done, samples)
+        interval = _INTERVAL_SECONDS if state != self._last else _QUIET_SECONDS
+        if not force and now - self._said < interval:
             return
-        self._said = now
+        self._said, self._last = now, state
         rate = self._rate(now, samples)
         eta = max(0, total_samples - samples) / rate if rate else None
         known = {} if best is None else {"best": best, "best_label": "val error"}
@@ -119,6 +123,8 @@ class Voice:
 
     def _rate(self, now: float, samples: int) -> float | None:
         """Samples per second of the last half minute; None before there is a rate."""
+        if len(self._marks) == 1 and self._marks[0][1] == samples:
+            self._marks.clear()  # nothing trains yet: what it takes to start is no part of the rate
         self._marks.append((now, samples))
         while len(self._marks) > 2 and self._marks[0][0] < now - _WINDOW_SECONDS:
             self._marks.popleft()
