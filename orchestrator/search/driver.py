@@ -46,6 +46,8 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
     """
     if not ledger.pending:
         return True
+    if should_stop():
+        return False
     ledger.tell_progress({}, force=True)
     signals = Signals.current()
     with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker) as scratch:

@@ -1,0 +1,107 @@
+"""The driver's entry with the real recipe: a small search on the digits, from spec to summary."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.rundir.control import Control, write_control
+from orchestrator.rundir.events import read_events
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.spec.load import freeze_workload
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.tracking.records import Start
+from orchestrator.tracking.spool import read_segment
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the digits are built, once."""
+    return tmp_path_factory.mktemp("state")
+
+
+def run_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> dict[str, object]:
+    """One run of the driver as an agent would start it; the data of its marker."""
+    job.create()
+    run = job.run("job-1-r1")
+    run.create()
+    job.spec.write_text(freeze_workload(workload))
+    environment = os.environ | {
+        "ORCHESTRATOR_STATE_DIR": str(state_dir),
+        "ORCHESTRATOR_RUN_DIR": str(run.path),
+        "ORCHESTRATOR_ALLOCATION": "job-1-r1.0",
+        "ORCHESTRATOR_TOKEN": "1",
+        "ORCHESTRATOR_SLOTS": str(slots),
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    with open(run.logs / "rank-0.log", "wb") as log:
+        command = [sys.executable, "-m", "orchestrator.search.main"]
+        subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=240, check=False)
+    last = list(read_events(run, {}))[-1]
+    assert last.kind == "rank_finished", (run.logs / "rank-0.log").read_text()
+    return dict(last.data)
+
+
+def results(job: JobDirectory) -> list[tuple[object, ...]]:
+    def line(record: TrialRecord) -> tuple[object, ...]:
+        return (record.index, record.state, record.seed, record.parameters, record.metrics)
+
+    return [line(record) for record in TrialRecords(job, 1).load().values()]
+
+
+def test_a_search_leaves_its_summary_and_does_not_depend_on_concurrency(
+    tmp_path: Path, state_dir: Path, make_workload: Callable[..., RegNetWorkload]
+) -> None:
+    train = {"epochs": 1, "batch_size": 64}
+    workload = make_workload(trials=2, constraints={"flops": "0..1M"}, bootstrap=50)
+    workload = workload.model_copy(update={"train": workload.train.model_copy(update=train)})
+    jobs = [JobDirectory.under(tmp_path / str(slots), "job-1") for slots in (1, 2)]
+    for job, slots in zip(jobs, (1, 2), strict=True):
+        marker = run_main(job, workload, state_dir, slots)
+        assert marker["outcome"] == "succeeded", marker
+    assert results(jobs[0]) == results(jobs[1])
+
+    summary = json.loads((jobs[0].results / "summary.json").read_text())
+    assert summary["trials"] == {"total": 2, "succeeded": 2}
+    assert summary["dataset"]["name"] == "digits"
+    assert 0 <= summary["best"]["test_accuracy"] <= 1
+    assert summary == json.loads((jobs[1].results / "summary.json").read_text())
+    assert (jobs[0].results / "edf.png").stat().st_size > 10_000
+
+    spooled = []
+    while (part := read_segment(jobs[0].tracking / "search", len(spooled))) is not None:
+        spooled.append(part)
+    started = [record for part in spooled for record in part if isinstance(record, Start)]
+    assert [(s.key, s.parent) for s in started] == [
+        ("job-1", None),
+        ("job-1/trial-0", "job-1"),
+        ("job-1/trial-1", "job-1"),
+    ]
+
+
+def test_a_space_without_models_is_an_error_that_no_retry_can_mend(
+    job: JobDirectory, state_dir: Path, make_workload: Callable[..., RegNetWorkload]
+) -> None:
+    workload = make_workload(constraints={"flops": "1..2"}, max_draws=500)
+    marker = run_main(job, workload, state_dir, 1)
+    assert (marker["outcome"], marker["failure_class"]) == ("failed", "permanent")
+    assert "constraints.flops" in str(marker["message"])
+
+
+def test_a_stop_request_from_the_controller_ends_the_run_as_stopped(
+    job: JobDirectory, state_dir: Path, workload: RegNetWorkload
+) -> None:
+    run = job.run("job-1-r1")
+    write_control(run, Control(generation=1, token=1, want="stop", world_size=1, cause="cancel"))
+    marker = run_main(job, workload, state_dir, 1)
+    assert marker["outcome"] == "stopped"
+    assert [r[1] for r in results(job)] == ["pending"] * 3
