@@ -40,6 +40,7 @@ from orchestrator.spec.messages import ServerInfo
 from orchestrator.spec.tracking import default_tracking_uri
 
 IDLE_SECONDS = 300.0
+KEEPING_SECONDS = 1.0
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
 
@@ -176,7 +177,7 @@ class _Server:
 
     def _keep(self) -> None:
         """Look after the forwarder, and notice when nothing is left to do."""
-        while not self._stopping.wait(2.0):
+        while not self._stopping.wait(KEEPING_SECONDS):
             try:
                 if self._forwarder is not None:
                     self._forwarder.tick()

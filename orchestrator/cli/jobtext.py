@@ -42,7 +42,7 @@ def job_details(job: JobView) -> str:
 def event_line(event: EventView) -> str:
     """One entry of a history."""
     run = f" [{event.run}]" if event.run else ""
-    return f"{clock(event.time)}  {event.kind:<12} {one_line(event.message, 500)}{run}"
+    return f"{clock(event.time)}  {event.kind:<13} {one_line(event.message, 500)}{run}"
 
 
 def progress_text(progress: Progress | None) -> str:

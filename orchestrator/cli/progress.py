@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _QUIET_KINDS = frozenset({"progress", "trial", "checkpoint"})
+_WAITING = frozenset({"queued", "held", "recovering"})
 _LINE_SECONDS = 10.0
 
 
@@ -34,27 +35,28 @@ def job_display() -> Iterator[Display]:
 
 
 class PlainDisplay:
-    """A line for each event, for each change of state, and now and then for progress."""
+    """A line for each event, for each new reason to wait, and now and then for progress."""
 
     def __init__(self, *, write: Callable[[str], None] = note, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._write = write
         self._monotonic = monotonic
-        self._state = ""
-        self._progress = ""
+        self._said = ""
         self._written = float("-inf")
 
     def event(self, event: EventView) -> None:
         """Say what happened."""
         if event.kind not in _QUIET_KINDS:
+            self._said = event.message
             self._write(event_line(event))
 
     def job(self, job: JobView) -> None:
-        """Say how far it is, where that is news and the last time is long enough ago."""
-        progress, now = progress_text(job.progress), self._monotonic()
-        news = job.state != self._state or (progress != self._progress and now - self._written >= _LINE_SECONDS)
-        if news and (progress or job.reason):
-            self._state, self._progress, self._written = job.state, progress, now
-            self._write(f"{clock(time.time())}  {job.state:<12} {progress or one_line(job.reason)}")
+        """Say why it waits or how far it is, where that is news; progress only when the last word is long ago."""
+        waits = job.state in _WAITING
+        news = job.reason if waits else progress_text(job.progress)
+        now = self._monotonic()
+        if news and news != self._said and (waits or now - self._written >= _LINE_SECONDS):
+            self._said, self._written = news, now
+            self._write(f"{clock(time.time())}  {job.state:<13} {one_line(news)}")
 
 
 class LiveDisplay:

@@ -42,12 +42,12 @@ def test_plain_progress_is_a_line_now_and_then(job: JobView) -> None:
     assert len(lines) == 3
 
 
-def test_plain_progress_tells_each_change_of_state_at_once(job: JobView) -> None:
+def test_plain_progress_tells_each_new_reason_to_wait_at_once(job: JobView) -> None:
     lines: list[str] = []
     display = PlainDisplay(write=lines.append, monotonic=lambda: 0.0)
-    for name in ("running", "recovering", "recovering", "running"):
-        display.job(job.model_copy(update={"state": name}))
-    assert [line.split()[2] for line in lines] == ["running", "recovering", "running"]
+    for reason in ("0 of 2 slots are free", "0 of 2 slots are free", "1 of 2 slots is free"):
+        display.job(job.model_copy(update={"state": "queued", "reason": reason}))
+    assert [line.split("queued")[1].strip() for line in lines] == ["0 of 2 slots are free", "1 of 2 slots is free"]
 
 
 def test_the_live_display_prints_markup_of_others_as_text(job: JobView) -> None:

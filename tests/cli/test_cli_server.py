@@ -73,11 +73,8 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path)
-    yield home
-    if (tmp_path / "state/server/server.json").exists():
+def close(home: Home) -> None:
+    if (home.path / "state/server/server.json").exists():
         active = [job["id"] for job in home.data("jobs", "--active")]
         if active:
             home.run("cancel", *active)
@@ -85,46 +82,62 @@ def home(tmp_path: Path) -> Iterator[Home]:
         assert home.run("serve", "--stop").returncode == 0
 
 
-def test_a_job_is_submitted_watched_and_read_back(home: Home) -> None:
-    done = home.run("submit", home.workload("echo hi; echo there >&2"), "--watch")
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """For tests that end the server, or that need it new."""
+    home = Home(tmp_path)
+    yield home
+    close(home)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """For tests that leave the server as it is."""
+    home = Home(tmp_path_factory.mktemp("shared"))
+    yield home
+    close(home)
+
+
+def test_a_job_is_submitted_watched_and_read_back(shared: Home) -> None:
+    done = shared.run("submit", shared.workload("echo hi; echo there >&2"), "--watch")
     assert done.returncode == 0, done.stderr
     job = done.stdout.split()[0]
-    assert home.run("logs", job).stdout == "hi\nthere\n"
-    assert home.run("logs", "-f", job).stdout == "hi\nthere\n"
-    assert home.state_of(job) == "succeeded"
-    assert job in home.run("jobs").stdout
-    assert home.run("events", job).stdout.count("\n") >= 3
-    assert home.run("results", job).returncode == 0
+    assert shared.run("logs", job).stdout == "hi\nthere\n"
+    assert shared.run("logs", "-f", job).stdout == "hi\nthere\n"
+    assert shared.state_of(job) == "succeeded"
+    assert job in shared.run("jobs").stdout
+    assert shared.run("events", job).stdout.count("\n") >= 3
+    assert shared.run("results", job).returncode == 0
 
 
-def test_a_job_that_fails_ends_the_watch_with_1_and_its_last_words(home: Home) -> None:
-    done = home.run("submit", home.workload("echo no luck; exit 3"), "--watch")
+def test_a_job_that_fails_ends_the_watch_with_1_and_its_last_words(shared: Home) -> None:
+    done = shared.run("submit", shared.workload("echo no luck; exit 3"), "--watch")
     assert done.returncode == 1
     assert "no luck" in done.stderr
 
 
-def test_an_interrupted_watch_leaves_the_job_and_says_the_way_back(home: Home) -> None:
-    (home.path / "go").unlink(missing_ok=True)
-    workload = home.workload("echo begun; until [ -e go ]; do sleep 0.05; done; echo done")
-    watch = home.start("submit", workload, "--watch")
+def test_an_interrupted_watch_leaves_the_job_and_says_the_way_back(shared: Home) -> None:
+    (shared.path / "go").unlink(missing_ok=True)
+    workload = shared.workload("echo begun; until [ -e go ]; do sleep 0.05; done; echo done")
+    watch = shared.start("submit", workload, "--watch")
     assert watch.stdout is not None
     job = watch.stdout.readline().strip()
-    until(lambda: home.state_of(job) == "running")
+    until(lambda: shared.state_of(job) == "running")
     watch.send_signal(signal.SIGINT)
     _, err = watch.communicate(timeout=20)
     assert watch.returncode == 130, err
     assert f"{job} goes on" in err
     assert f"orchestrator status {job}" in err
-    assert home.state_of(job) == "running"
-    follower = home.start("logs", "-f", job)
-    (home.path / "go").touch()
+    assert shared.state_of(job) == "running"
+    follower = shared.start("logs", "-f", job)
+    (shared.path / "go").touch()
     assert follower.communicate(timeout=30)[0] == "begun\ndone\n"
-    assert home.state_of(job) == "succeeded"
+    assert shared.state_of(job) == "succeeded"
 
 
-def test_the_same_key_from_two_calls_is_one_job(home: Home) -> None:
-    workload = home.workload("true")
-    first, second = (home.data("submit", workload, "--key", "k") for _ in range(2))
+def test_the_same_key_from_two_calls_is_one_job(shared: Home) -> None:
+    workload = shared.workload("true")
+    first, second = (shared.data("submit", workload, "--key", "k") for _ in range(2))
     assert first["job"]["id"] == second["job"]["id"]
     assert (first["created"], second["created"]) == (True, False)
 
@@ -136,12 +149,12 @@ def test_commands_that_start_together_start_one_server(home: Home) -> None:
     assert len({json.loads(out)["data"]["server"]["pid"] for out, _ in outputs}) == 1
 
 
-def test_only_the_user_can_read_the_servers_token(home: Home) -> None:
-    home.data("status")
-    path = home.path / "state/server/server.json"
+def test_only_the_user_can_read_the_servers_token(shared: Home) -> None:
+    shared.data("status")
+    path = shared.path / "state/server/server.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert str(home.endpoint()["url"]).startswith("http://127.0.0.1:")
+    assert str(shared.endpoint()["url"]).startswith("http://127.0.0.1:")
 
 
 def test_a_killed_server_is_replaced_and_its_job_goes_on(home: Home) -> None:
@@ -204,17 +217,17 @@ def test_an_embedded_server_stays_while_a_job_is_not_over(home: Home) -> None:
     until(lambda: (home.path / "state/server/server.json").exists())
     job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done"))["job"]["id"]
     with pytest.raises(subprocess.TimeoutExpired):
-        server.wait(5)
+        server.wait(3)
     (home.path / "go").touch()
     assert server.wait(40) == 0
     assert home.state_of(job) == "succeeded"
 
 
-def test_a_second_server_of_the_same_user_is_a_conflict(home: Home) -> None:
-    home.data("status")
-    done = home.run("serve")
+def test_a_second_server_of_the_same_user_is_a_conflict(shared: Home) -> None:
+    shared.data("status")
+    done = shared.run("serve")
     assert done.returncode == 6
-    assert str(home.server().pid) in done.stderr
+    assert str(shared.server().pid) in done.stderr
 
 
 def test_serve_in_the_foreground_prints_its_address_and_ends_cleanly_on_ctrl_c(home: Home) -> None:
