@@ -13,9 +13,7 @@ from orchestrator.spec.messages import EventView, JobView, Progress, RunView
 def job_table(jobs: Sequence[JobView]) -> str:
     """One line for each job."""
     heads = ("job", "name", "kind", "state", "workers", "age", "progress", "reason")
-    rows = [
-        (j.id, j.name, j.kind, state(j.state), j.workers, _age(j), progress_text(j.progress), _reason(j)) for j in jobs
-    ]
+    rows = [(j.id, j.name, j.kind, state(j.state), j.workers, _age(j), _progress(j), _reason(j)) for j in jobs]
     return table(heads, rows)
 
 
@@ -30,7 +28,7 @@ def job_details(job: JobView) -> str:
         *_field("started", _moment(job.started_at)),
         *_field("finished", _moment(job.finished_at)),
         *_field("took", _took(job)),
-        *_field("progress", progress_text(job.progress)),
+        *_field("progress", _progress(job)),
         *_field("failures", ", ".join(f"{kind} {count}" for kind, count in job.failures.items())),
         *_field("directory", job.directory),
     ]
@@ -45,8 +43,8 @@ def event_line(event: EventView) -> str:
     return f"{clock(event.time)}  {event.kind:<13} {one_line(event.message, 500)}{run}"
 
 
-def progress_text(progress: Progress | None) -> str:
-    """`7/24 trials, best val error 0.021, 5.3k samples/s, 1m 20s left`."""
+def progress_text(progress: Progress | None, *, over: bool = False) -> str:
+    """`7/24 trials, best val error 0.021, 5,313 samples/s, 1m 20s left`; without speed where the job is over."""
     if progress is None:
         return ""
     parts = []
@@ -56,9 +54,9 @@ def progress_text(progress: Progress | None) -> str:
         parts.append(f"{figure(progress.done)} {progress.unit}".strip())
     if progress.best is not None:
         parts.append(f"best {progress.best_label} {figure(progress.best)}".replace("  ", " "))
-    if progress.samples_per_second:
+    if progress.samples_per_second and not over:
         parts.append(f"{figure(round(progress.samples_per_second))} samples/s")
-    if progress.eta_seconds is not None:
+    if progress.eta_seconds is not None and not over:
         parts.append(f"{duration(progress.eta_seconds)} left")
     if progress.message:
         parts.append(progress.message)
@@ -93,6 +91,10 @@ def _took(job: JobView) -> str:
     if job.started_at is None or job.finished_at is None:
         return ""
     return duration(job.finished_at - job.started_at)
+
+
+def _progress(job: JobView) -> str:
+    return progress_text(job.progress, over=job.terminal)
 
 
 def _age(job: JobView) -> str:

@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _report(_usage(error), as_json)
     except (click.Abort, KeyboardInterrupt):
-        interrupted = OrchestratorError("interrupted")
+        interrupted = OrchestratorError("nothing more was done")
         interrupted.code, interrupted.exit_code = "interrupted", INTERRUPTED
         return _report(interrupted, as_json)
     except BrokenPipeError:

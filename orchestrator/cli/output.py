@@ -72,9 +72,11 @@ def report_error(error: OrchestratorError, *, as_json: bool) -> None:
         data = plain(getattr(error, "data", None))
         click.echo(json.dumps({"schema": SCHEMA, "data": data, "error": view}, indent=1))
         return
-    note(click.style("error", fg="red", bold=True) + f": {inert(error.message)}")
+    stopped = error.code == "interrupted"
+    label = click.style("interrupted", fg="yellow") if stopped else click.style("error", fg="red", bold=True)
+    note(f"{label}: {inert(error.message)}")
     if error.hint:
-        note(f"  hint: {inert(error.hint)}")
+        note(f"  {'next' if stopped else 'hint'}: {inert(error.hint)}")
 
 
 def note(message: str) -> None:

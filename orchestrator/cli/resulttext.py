@@ -12,13 +12,16 @@ from orchestrator.base.text import one_line
 from orchestrator.cli.human import duration, figure, size
 from orchestrator.cli.output import state, table
 from orchestrator.planning.text import human
-from orchestrator.spec.messages import ResultsView, TrialView
+from orchestrator.spec.messages import ResultFile, ResultsView, TrialView
 
 RANKED_BY = "val_error"
 """The metric that orders trials; lower is better."""
 
 _TOLD = ("val_error", "val_loss", "train_loss")
 """The metrics that the table shows, where trials have them; CSV and JSON hold all."""
+
+_LEFT_OUT = frozenset({"seed", "checkpoint", "complexity", "kind", "likely_best", "version"})
+"""What only `--json` holds: it is long, or stands in the table already."""
 
 _SHOWN = 10
 
@@ -29,13 +32,13 @@ def results_text(results: ResultsView) -> str:
     parts = [f"{job.id}  {one_line(job.name)}  {state(job.state)}"]
     if results.trials:
         parts.append(best_trials(results.trials))
-    if results.summary:
-        parts.append("\n".join(f"{one_line(key):<12} {_block(value)}" for key, value in results.summary.items()))
+    if summary := _summary(results.summary):
+        parts.append(summary)
     if results.files:
-        rows = [(f.name, size(f.bytes), f.path) for f in results.files]
-        parts.append(table(("file", ">size", "path"), rows))
-    if results.tracking:
-        parts.append("\n".join(f"{one_line(k)}: {one_line(str(v))}" for k, v in results.tracking.items()))
+        parts.append(_files(results.files))
+    if results.tracking.get("enabled"):
+        tracked = results.tracking
+        parts.append(one_line(f"tracked in MLflow: {tracked.get('uri')}, experiment {tracked.get('experiment')}", 500))
     return "\n\n".join(parts)
 
 
@@ -101,15 +104,29 @@ def _row(trial: TrialView, columns: tuple[list[str], list[str], list[str]]) -> l
     ]
 
 
+def _summary(summary: Mapping[str, Any]) -> str:
+    told = {key: value for key, value in summary.items() if key not in _LEFT_OUT}
+    return "\n".join(f"{one_line(key):<12} {_block(value)}" for key, value in told.items())
+
+
 def _block(value: object) -> str:
-    """A part of the summary on one line: `index 3, val_error 0.02, parameters (depth 8, w0 24)`."""
+    """A part of the summary on one line: `val_error 0.02, test_error 0.03, parameters (depth 8, w0 24)`."""
     if not isinstance(value, Mapping):
         return _value(value)
-    parts = []
-    for name, entry in value.items():
-        inner = f"({_block(entry)})" if isinstance(entry, Mapping) else _value(entry)
-        parts.append(f"{name} {inner}")
+    told = [(name, entry) for name, entry in value.items() if name not in _LEFT_OUT]
+    told.sort(key=lambda item: (isinstance(item[1], Mapping), "error" not in item[0]))
+    parts = (
+        f"{name} ({_block(entry)})" if isinstance(entry, Mapping) else f"{name} {_value(entry)}" for name, entry in told
+    )
     return one_line(", ".join(parts), 240)
+
+
+def _files(files: Sequence[ResultFile]) -> str:
+    """The EDF plot's path in full, where there is one, and the names of all files."""
+    lines = [f"EDF plot     {one_line(file.path, 1000)}" for file in files if file.name == "edf.png"]
+    listed = ", ".join(f"{one_line(file.name)} ({size(file.bytes)})" for file in files)
+    folder = one_line(files[0].path.removesuffix(files[0].name), 1000)
+    return "\n".join([*lines, f"files in     {folder}", f"             {listed}"])
 
 
 def _value(value: object) -> str:

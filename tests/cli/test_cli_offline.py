@@ -72,6 +72,7 @@ def test_mlflow_becomes_mlflows_own_server_on_loopback(cli, monkeypatch: pytest.
     started: list[list[str]] = []
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(os, "execve", lambda path, argv, env: started.append(argv))
+    monkeypatch.setattr(os, "dup2", lambda old, new: new)
     data = cli("mlflow", "--port", "0", "--json").document["data"]
     (argv,) = started
     assert argv[:5] == [sys.executable, "-P", "-m", "mlflow", "server"]

@@ -15,6 +15,8 @@ from orchestrator.cli.output import emit, note
 from orchestrator.spec.tracking import default_artifact_root, default_tracking_uri
 
 _LOOPBACK = "127.0.0.1"
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Nothing leaves the machine, and no process of MLflow's own job runner outlives its pages."""
 
 
 @click.command()
@@ -35,7 +37,8 @@ def command(port: int, as_json: bool) -> None:
     emit(as_json, {"url": url, "tracking_uri": uri}, lambda: url)
     note(f"MLflow's pages on {uri}; Ctrl-C ends them")
     sys.stdout.flush()
-    os.execve(sys.executable, server_command(uri, chosen), os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"})
+    os.dup2(sys.stderr.fileno(), 1)  # stdout holds our result alone; what MLflow says goes to stderr
+    os.execve(sys.executable, server_command(uri, chosen), os.environ | _QUIET)
 
 
 def server_command(uri: str, port: int) -> list[str]:
