@@ -49,7 +49,7 @@ def open_store(url_or_path: str | Path, *, clock: Clock, type_of: Callable[[Path
 
 
 class Store:
-    """An open store; `write` and `read` hand out connections for the functions of `jobs`, `runs`, `events`, `trials`."""
+    """An open store; `write` and `read` hand out connections for the functions of `jobs`, `runs` and so on."""
 
     def __init__(self, path: Path, lock: lease.StoreLock, holder: lease.Holder) -> None:
         self.path = path
@@ -75,10 +75,11 @@ class Store:
             Fenced: another server has taken the store over.
             StoreError: the disk is full or the file damaged; nothing was changed.
         """
-        with self._writing, self._translated(), self._writer.begin() as connection:
-            lease.check(connection, self._token)
-            yield connection
-            self._version += 1
+        with self._writing:
+            with self._translated(), self._writer.begin() as connection:
+                lease.check(connection, self._token)
+                yield connection
+            self._version += 1  # after the commit: who reads this number sees at least what it stands for
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -26,6 +26,12 @@ def append(
     connection.execute(events.insert().values(to_columns(row)))
 
 
+def newest_message(connection: Connection, job: str, kind: str) -> str | None:
+    """What the newest entry of this kind says."""
+    query = select(events.c.message).where(events.c.job == job, events.c.kind == kind)
+    return connection.scalars(query.order_by(events.c.id.desc()).limit(1)).first()
+
+
 def after(connection: Connection, job: str, last: int, limit: int) -> list[EventRecord]:
     """Entries of a job with a number above `last`, oldest first."""
     query = select(events).where(events.c.job == job, events.c.id > last).order_by(events.c.id).limit(limit)

@@ -27,7 +27,7 @@ def refuse_network_file_system(folder: Path, type_of: Callable[[Path], str] | No
     if kind in NETWORK:
         raise StoreError(
             f"{folder} lies on a network file system ({kind}); the store would be damaged there",
-            hint="set ORCHESTRATOR_STATE_DIR to a folder on a local disk; the profile's runs_dir may stay on the network",
+            hint="set ORCHESTRATOR_STATE_DIR to a folder on a local disk; a profile's runs_dir may stay where it is",
         )
 
 

@@ -96,6 +96,11 @@ def set_reasons(connection: Connection, reasons: Mapping[str, str], state: JobSt
         connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.state == str(state)).values(reason=reason))
 
 
+def set_reason_of_all(connection: Connection, states: Collection[JobState], reason: str) -> None:
+    """Give all jobs in these states one reason."""
+    connection.execute(update(jobs).where(_in(states)).values(reason=reason))
+
+
 def get(connection: Connection, job: str) -> JobRecord:
     """One job.
 

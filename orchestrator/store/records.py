@@ -76,6 +76,7 @@ class RunRecord:
     created_at: float
     released: bool = False
     stop_cause: str | None = None
+    time_limit: float | None = None
     cursors: Mapping[str, int] = field(default_factory=dict)
     failure_class: str | None = None
     message: str = ""

@@ -78,6 +78,7 @@ runs = Table(
     Column("slots", Integer, nullable=False),
     Column("released", Boolean, nullable=False),  # the engine holds nothing for it any more
     Column("stop_cause", String(16)),  # why the controller asked it to stop
+    Column("time_limit", Float),  # seconds that it may run
     Column("cursors", Text, nullable=False),  # JSON: events read so far of each writer
     Column("failure_class", String(16)),
     Column("message", Text, nullable=False),

@@ -75,6 +75,7 @@ def _runs() -> None:
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("released", sa.Boolean(), nullable=False),
         sa.Column("stop_cause", sa.String(length=16), nullable=True),
+        sa.Column("time_limit", sa.Float(), nullable=True),
         sa.Column("cursors", sa.Text(), nullable=False),
         sa.Column("failure_class", sa.String(length=16), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),

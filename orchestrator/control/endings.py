@@ -1,0 +1,143 @@
+"""What follows the end of a run: success, another run within the budget of its failure class, or the end of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from orchestrator.base.text import one_line
+from orchestrator.control.site import Site
+from orchestrator.lifecycle.failures import FailureClass, backoff_seconds, may_retry
+from orchestrator.lifecycle.reasons import duration
+from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.store import jobs, runs
+from orchestrator.store.records import JobRecord, RunRecord
+
+_STATES = {
+    "succeeded": RunState.SUCCEEDED,
+    "failed": RunState.FAILED,
+    "stopped": RunState.STOPPED,
+    "lost": RunState.LOST,
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        outcome: by its durable marker, or by the engine where it left none.
+        message: for people.
+        failure: which budget pays; None where it succeeded.
+    """
+
+    outcome: Literal["succeeded", "failed", "stopped", "lost"]
+    message: str
+    failure: FailureClass | None = None
+
+    @classmethod
+    def from_marker(cls, data: Mapping[str, Any], stop_cause: str | None) -> Ending:
+        """Of a `finished` event; what a run says is foreign, so that unknown words are taken for the nearest known."""
+        message = one_line(str(data.get("message", "")), 1000)
+        outcome = data.get("outcome")
+        if outcome == "succeeded":
+            return cls("succeeded", message or "finished")
+        if outcome == "stopped":
+            cause = data.get("cause") or stop_cause
+            failure = FailureClass.TIME_LIMIT if cause == "time_limit" else FailureClass.PREEMPTED
+            return cls("stopped", message or f"stopped ({cause})", failure)
+        return cls("failed", message or "failed without a word", _class_of(data.get("failure_class")))
+
+    @classmethod
+    def without_marker(cls, failure_class: str | None, detail: str, stop_cause: str | None) -> Ending:
+        """The engine says that it is over, and the run did not say how."""
+        message = "ended without saying how" + (f": {one_line(detail, 500)}" if detail else "")
+        if stop_cause == "time_limit":
+            return cls("stopped", f"{message} (beyond its time limit)", FailureClass.TIME_LIMIT)
+        failure = _class_of(failure_class) if failure_class else FailureClass.INFRASTRUCTURE
+        return cls("stopped" if stop_cause else "failed", message, failure)
+
+
+def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) -> RunRecord:
+    """Record the end of a run and move its job, in the caller's transaction.
+
+    A run whose job has gone on without it (another token, a terminal state) changes nothing but its own row.
+    """
+    now = site.clock.now()
+    ended = runs.change(
+        connection,
+        run,
+        state=_STATES[ending.outcome],
+        ended_at=now,
+        failure_class=None if ending.failure is None else str(ending.failure),
+        message=ending.message,
+    )
+    job = jobs.get(connection, run.job)
+    if job.token != run.token or job.state.terminal:
+        return ended
+    if ending.outcome == "succeeded":
+        reason = (
+            ending.message if job.state is not JobState.CANCELLING else f"{ending.message} (before it was cancelled)"
+        )
+        jobs.move(
+            connection, job, JobState.SUCCEEDED, reason=reason, time=now, run=run.id, finished_at=now, not_before=None
+        )
+    elif job.state is not JobState.CANCELLING:
+        _retry_or_fail(connection, site, job, ended, ending)
+    return ended
+
+
+def _retry_or_fail(connection: Connection, site: Site, job: JobRecord, run: RunRecord, ending: Ending) -> None:
+    now = site.clock.now()
+    failure = ending.failure or FailureClass.APPLICATION
+    retry = site.workloads.thaw(job.workload).retry
+    budgets = {str(name): int(getattr(retry, str(name), 0)) for name in FailureClass}
+    used = dict(job.failures)
+    used[str(failure)] = count = used.get(str(failure), 0) + 1
+    what = f"run {run.number} {run.state} ({failure.replace('_', ' ')}): {ending.message}"
+    told = {"failure_class": str(failure)}
+    if not may_retry(failure, used, budgets):
+        reason = f"{what}; {_no_more(failure, budgets[str(failure)])}"
+        jobs.move(
+            connection,
+            job,
+            JobState.FAILED,
+            reason=reason,
+            time=now,
+            run=run.id,
+            data=told,
+            failures=used,
+            finished_at=now,
+        )
+        return
+    wait = backoff_seconds(job.id, count, base=retry.backoff, limit=retry.backoff_limit)
+    reason = f"{what}; retry {count} of {budgets[str(failure)]} in {duration(wait)}"
+    jobs.move(
+        connection,
+        job,
+        JobState.RECOVERING,
+        reason=reason,
+        time=now,
+        run=run.id,
+        data=told,
+        failures=used,
+        not_before=now + wait,
+    )
+
+
+def _no_more(failure: FailureClass, budget: int) -> str:
+    if failure is FailureClass.PERMANENT:
+        return "no retry can help"
+    if budget == 0:
+        return f"retry.{failure} allows no retry"
+    return f"its budget is used up (retry.{failure}: {budget})"
+
+
+def _class_of(name: object) -> FailureClass:
+    try:
+        return FailureClass(str(name))
+    except ValueError:
+        return FailureClass.APPLICATION

@@ -1,0 +1,140 @@
+"""What runs say, taken into the store exactly once: the cursors are committed together with what they caused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from orchestrator.base.files import read_json
+from orchestrator.base.text import one_line
+from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.site import Site
+from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.rundir.events import RunEvent, read_events
+from orchestrator.store import events, jobs, runs, trials
+from orchestrator.store.records import RunRecord, TrialRecord
+
+BATCH = 2000
+"""Events that are taken in one transaction at most."""
+
+_TOLD = frozenset({"agent_started", "checkpoint", "resized", "trial"})
+"""Kinds that become entries of the job's history as they are."""
+
+
+def ingest(site: Site, run: RunRecord) -> RunRecord:
+    """Take in what a run has said since the last time.
+
+    Returns:
+        The run as it is now.
+
+    Raises:
+        OSError, KeyError, TypeError, ValueError: its events cannot be read.
+    """
+    while not run.state.terminal:
+        found = list(islice(read_events(site.run_directory(run), run.cursors), BATCH))
+        if not found:
+            break
+        with site.commit("ingest") as connection:
+            run = _Ingestion(site, connection).take(run, found)
+        if len(found) < BATCH:
+            break
+    return run
+
+
+@dataclass(frozen=True)
+class _Ingestion:
+    """One transaction."""
+
+    site: Site
+    connection: Connection
+
+    def take(self, seen: RunRecord, found: Iterable[RunEvent]) -> RunRecord:
+        run = runs.get(self.connection, seen.id)
+        assert run is not None
+        cursors, progress = dict(run.cursors), None
+        for event in found:
+            cursors[event.writer] = event.seq + 1
+            if event.token != run.token or run.state.terminal:
+                continue
+            if event.kind == "progress":
+                progress = event
+            else:
+                run = self._apply(run, event)
+        if progress is not None:
+            self._progress(run, progress)
+        return runs.change(self.connection, run, cursors=cursors)
+
+    def _apply(self, run: RunRecord, event: RunEvent) -> RunRecord:
+        match event.kind:
+            case "started":
+                return self._started(run, event)
+            case "finished":
+                self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
+                return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
+            case "trial" if isinstance(index := event.data.get("index"), int):
+                self._trials(run, [self.site.job_directory(run.job).trials / f"{index:05d}.json"])
+        if event.kind in _TOLD:
+            message = one_line(_sentence(event.kind, event.data), 500)
+            events.append(
+                self.connection, run.job, event.kind, message, time=event.time, run=run.id, data=dict(event.data)
+            )
+        return run
+
+    def _progress(self, run: RunRecord, event: RunEvent) -> None:
+        job = jobs.get(self.connection, run.job)
+        if job.token == run.token:
+            jobs.set_columns(self.connection, job, progress={**event.data, "time": event.time})
+
+    def _started(self, run: RunRecord, event: RunEvent) -> RunRecord:
+        if run.state is RunState.RUNNING:
+            return run
+        began = min(event.time, self.site.clock.now())  # the run's host may have a clock that is ahead
+        job = jobs.get(self.connection, run.job)
+        if job.state is JobState.STARTING and job.token == run.token:
+            reason = f"runs on {run.world_size} worker{'s' if run.world_size > 1 else ''} ({run.id})"
+            first = began if job.started_at is None else job.started_at
+            jobs.move(self.connection, job, JobState.RUNNING, reason=reason, time=began, run=run.id, started_at=first)
+        return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began)
+
+    def _trials(self, run: RunRecord, files: Iterable[Path]) -> None:
+        known = trials.stamps(self.connection, run.job)
+        for path in files:
+            record = _read_trial(run.job, path)
+            if record is not None and known.get(record.number) != record.stamp:
+                trials.put(self.connection, record)
+
+
+def _trial_files(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from sorted(path for path in folder.glob("*.json") if path.stem.isdigit())
+
+
+def _read_trial(job: str, path: Path) -> TrialRecord | None:
+    """The newest word of a trial's file; None where there is none, or it is not whole."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    document = read_json(path)
+    if document is None:
+        return None
+    stamp = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+    return TrialRecord(job, int(path.stem), str(document.get("state", "")), document, stamp)
+
+
+def _sentence(kind: str, data: Any) -> str:
+    match kind:
+        case "agent_started":
+            return f"its agent runs on {data.get('host', 'an unnamed host')}"
+        case "checkpoint":
+            return f"checkpoint at {data.get('samples', '?')} samples"
+        case "resized":
+            return f"now on {data.get('world_size', '?')} workers"
+        case _:
+            return f"trial {data.get('index', '?')}: {data.get('state', '')}"

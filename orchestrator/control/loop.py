@@ -1,0 +1,188 @@
+"""The reconcile loop: one pass takes in what runs say, looks at the engine, ends, stops, recovers and starts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.backends.protocol import AllocationState, Backend, Capacity, Observation
+from orchestrator.base.clock import Clock, IdSource
+from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, OrchestratorError
+from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.ingest import ingest
+from orchestrator.control.outage import Outage
+from orchestrator.control.queue import Queue
+from orchestrator.control.site import Probe, Site, no_probe
+from orchestrator.control.starts import Starts
+from orchestrator.control.stops import Stops
+from orchestrator.control.timers import Absences, Elapsed
+from orchestrator.control.workloads import Workloads
+from orchestrator.lifecycle.failures import FailureClass
+from orchestrator.lifecycle.states import RunState
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.store import events, runs
+from orchestrator.store.database import Store
+from orchestrator.store.records import RunRecord
+
+_LOG = logging.getLogger(__name__)
+
+IDLE = 5.0
+"""Seconds between two passes while no run is under way; `wake` ends the wait."""
+
+
+class Controller:
+    """The only code that moves a job, beside the requests of people in `service`."""
+
+    def __init__(
+        self,
+        store: Store,
+        backend: Backend,
+        profile: ClusterProfile,
+        clock: Clock,
+        ids: IdSource,
+        runs_root: Path,
+        probe: Probe = no_probe,
+        *,
+        workloads: Workloads | None = None,
+    ) -> None:
+        self._site = Site(store, backend, profile, clock, ids, runs_root, workloads or Workloads.standard(), probe)
+        self._absences = Absences(clock, profile.watch.lost_after)
+        self._running = Elapsed(clock)
+        self._starts = Starts(self._site)
+        self._stops = Stops(self._site)
+        self._queue = Queue(self._site, self._starts)
+        self._outage = Outage(self._site)
+        self._woken = threading.Event()
+
+    def step(self) -> float:
+        """One pass.
+
+        Returns:
+            Seconds until the next one is due.
+
+        Raises:
+            Fenced: another server has taken the store over.
+            StoreError: the store cannot be written.
+        """
+        active = [self._ingest(run) for run in self._active()]
+        try:
+            observed, capacity = self._look(active)
+            self._outage.over()
+            for run in active:
+                self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)))
+            due = self._queue.serve(capacity)
+        except BackendUnavailable as error:
+            self._absences.unknown()
+            self._outage.begin(error)
+            return self._site.profile.watch.poll
+        if self._active():
+            return self._site.profile.watch.poll
+        return IDLE if due is None else min(IDLE, max(due, 0.01))
+
+    def wake(self) -> None:
+        """There is something to do: `run` makes its next pass at once."""
+        self._woken.set()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Pass after pass until `stopping` is set and `wake` called.
+
+        Raises:
+            Fenced: another server has taken the store over.
+        """
+        while not stopping.is_set():
+            self._woken.clear()
+            try:
+                delay = self.step()
+            except Fenced:
+                raise
+            except Exception:  # the next pass may succeed, and healthy jobs must not pay for a broken one
+                _LOG.exception("a pass of the reconcile loop failed")
+                delay = self._site.profile.watch.poll * 4
+            self._woken.wait(delay)
+
+    def _active(self) -> list[RunRecord]:
+        with self._site.store.read() as connection:
+            return runs.unreleased(connection)
+
+    def _ingest(self, run: RunRecord) -> RunRecord:
+        try:
+            return ingest(self._site, run)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            _LOG.warning("%s: its events cannot be read: %s: %s", run.id, type(error).__name__, error)
+            return self._again(run)
+
+    def _look(self, active: Sequence[RunRecord]) -> tuple[Mapping[str, Observation], Capacity]:
+        with self._site.engine("observe") as backend:
+            observed = backend.observe([run.allocation for run in active]) if active else {}
+            return observed, backend.capacity()
+
+    def _guarded(self, run: RunRecord, seen: Observation) -> None:
+        """One run's trouble is not the others'."""
+        try:
+            self._judge(self._again(run), seen)
+        except (BackendUnavailable, Fenced):
+            raise
+        except Conflict as error:
+            _LOG.info("%s: %s", run.id, error.message)
+        except (OSError, OrchestratorError):
+            _LOG.exception("%s: it is looked at again in the next pass", run.id)
+
+    def _judge(self, run: RunRecord, seen: Observation) -> None:
+        if seen.state is not AllocationState.ABSENT:
+            self._absences.present(run.allocation)
+        if run.state.terminal:
+            self._let_go(run, seen)
+        elif seen.state is AllocationState.ENDED:
+            self._ended(run, seen)
+        elif run.stop_cause is not None:
+            self._stops.press(run, seen)
+        elif seen.state is AllocationState.ABSENT:
+            self._absent(run)
+        elif run.state is RunState.CREATED:
+            self._starts.launched(run)
+        else:
+            self._limit_time(run)
+
+    def _ended(self, run: RunRecord, seen: Observation) -> None:
+        # Its last word may have come between the reading of its events and the look at the engine.
+        run = self._ingest(run)
+        if not run.state.terminal:
+            self._end(run, Ending.without_marker(seen.failure_class, seen.detail, run.stop_cause))
+        self._let_go(self._again(run), seen)
+
+    def _absent(self, run: RunRecord) -> None:
+        if run.state is RunState.CREATED:
+            self._starts.resume(run)
+        elif self._absences.absent(run.allocation) and not (run := self._ingest(run)).state.terminal:
+            seconds = self._site.profile.watch.lost_after
+            message = f"absent from the engine for {seconds:g} s"
+            self._end(run, Ending("lost", message, FailureClass.INFRASTRUCTURE))
+
+    def _end(self, run: RunRecord, ending: Ending) -> None:
+        with self._site.commit("end") as connection:
+            end_run(connection, self._site, run, ending)
+
+    def _let_go(self, run: RunRecord, seen: Observation) -> None:
+        """A run that is over; its slots are free once the engine says so."""
+        if seen.state not in {AllocationState.ENDED, AllocationState.ABSENT}:
+            self._stops.overstay(run)
+            return
+        with self._site.commit("released") as connection:
+            runs.change(connection, run, released=True)
+        self._stops.forget(run.allocation)
+        self._absences.present(run.allocation)
+
+    def _limit_time(self, run: RunRecord) -> None:
+        if run.time_limit is None or run.started_at is None:
+            return
+        if self._running.since(run.id, run.started_at) > run.time_limit:
+            message = f"runs longer than its time limit of {run.time_limit:g} s; asked to stop"
+            with self._site.commit("time limit") as connection:
+                runs.change(connection, run, stop_cause="time_limit")
+                events.append(connection, run.job, "stopping", message, time=self._site.clock.now(), run=run.id)
+
+    def _again(self, run: RunRecord) -> RunRecord:
+        with self._site.store.read() as connection:
+            return runs.get(connection, run.id) or run

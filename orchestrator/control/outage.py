@@ -1,0 +1,48 @@
+"""While the engine does not answer, what it runs is unknown: the reasons say so, and nothing else changes."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestrator.base.errors import BackendUnavailable
+from orchestrator.base.text import one_line
+from orchestrator.control.site import Site
+from orchestrator.lifecycle.reasons import engine_silent
+from orchestrator.lifecycle.states import TERMINAL, JobState
+from orchestrator.store import events, jobs
+
+_LOG = logging.getLogger(__name__)
+
+_CONCERNED = frozenset(JobState) - TERMINAL - {JobState.HELD}
+
+
+class Outage:
+    """From the first call that was not answered to the first that was."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._since: float | None = None
+        self._checked = False
+
+    def begin(self, error: BackendUnavailable) -> None:
+        """A call was not answered."""
+        if self._since is not None:
+            return
+        self._since = self._site.clock.now()
+        reason = engine_silent(self._site.backend.name, self._since, one_line(error.message, 300)).text
+        _LOG.warning("%s", reason)
+        with self._site.commit("outage") as connection:
+            jobs.set_reason_of_all(connection, _CONCERNED, reason)
+
+    def over(self) -> None:
+        """A call was answered; each job gets the reason back that its last move gave it."""
+        if self._since is None and self._checked:
+            return
+        with self._site.store.read() as connection:
+            silent = [job for job in jobs.in_states(connection, _CONCERNED) if job.reason.startswith("unknown since ")]
+        if silent:
+            with self._site.commit("outage over") as connection:
+                for job in silent:
+                    told = events.newest_message(connection, job.id, "state")
+                    jobs.set_reasons(connection, {job.id: told or ""}, job.state)
+        self._since, self._checked = None, True

@@ -1,0 +1,244 @@
+"""`JobService`: what people ask of the control plane; every request is one transaction."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from orchestrator.backends.protocol import Backend
+from orchestrator.base.clock import Clock, IdSource
+from orchestrator.base.errors import Conflict, NotFound, UsageError
+from orchestrator.base.paths import state_dir
+from orchestrator.control import files
+from orchestrator.control.site import Probe, Site, no_probe
+from orchestrator.control.submission import Submission
+from orchestrator.control.views import Views
+from orchestrator.control.workloads import Workloads
+from orchestrator.lifecycle.states import TERMINAL, JobState
+from orchestrator.spec.messages import EventView, JobView, LogFile, ResultsView, SubmitReply, SubmitRequest
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.store import events, jobs, runs, trials
+from orchestrator.store.database import Store
+from orchestrator.store.records import JobRecord
+
+_OPEN = frozenset(JobState) - TERMINAL
+
+
+class JobService:
+    """Submit, look at, cancel, retry, hold and release jobs.
+
+    Args:
+        store: the open store.
+        profile: the cluster.
+        backend: its engine; asked for its capacity at submit.
+        clock: for the times of records.
+        ids: where job identifiers come from.
+        runs_root: job directories lie under it.
+        workloads: what knows documents; default: the real ones.
+        state_directory: datasets lie under it; default: the user's.
+        probe: called before and after every commit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        profile: ClusterProfile,
+        backend: Backend,
+        clock: Clock,
+        ids: IdSource,
+        runs_root: Path,
+        *,
+        workloads: Workloads | None = None,
+        state_directory: Path | None = None,
+        probe: Probe = no_probe,
+    ) -> None:
+        self._site = Site(store, backend, profile, clock, ids, runs_root, workloads or Workloads.standard(), probe)
+        self._submission = Submission(self._site, state_directory or state_dir())
+        self._views = Views(self._site)
+
+    def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
+        """Queue a workload; acknowledged only when it is on the disk.
+
+        Raises:
+            SpecError, UsageError: the workload is wrong or can never run here; nothing was created.
+            Conflict: the client key was used for something else.
+            StoreError: the disk is full; nothing was created.
+        """
+        job, created, warnings = self._submission.take(request, owner)
+        return SubmitReply(job=self.get(job.id), created=created, warnings=warnings)
+
+    def get(self, job: str) -> JobView:
+        """One job, with its runs.
+
+        Raises:
+            NotFound: there is none with this identifier.
+        """
+        with self._site.store.read() as connection:
+            return self._views.of(connection, [jobs.get(connection, job)])[0]
+
+    def list(
+        self, *, states: Sequence[str] | None = None, limit: int = 100, name: str | None = None
+    ) -> builtins.list[JobView]:
+        """Jobs, newest first.
+
+        Raises:
+            UsageError: an unknown state.
+        """
+        wanted = None if states is None else {_state(state) for state in states}
+        with self._site.store.read() as connection:
+            return self._views.of(connection, jobs.newest(connection, states=wanted, name=name, limit=limit))
+
+    def cancel(self, job: str) -> JobView:
+        """Stop a job for good; asking again changes nothing.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it has succeeded or failed already.
+        """
+        with self._site.commit("cancel") as connection:
+            record = jobs.get(connection, job)
+            if record.state in {JobState.SUCCEEDED, JobState.FAILED}:
+                raise Conflict(f"job {job} has {record.state} already", hint="nothing was changed")
+            if record.state not in {JobState.CANCELLING, JobState.CANCELLED}:
+                self._cancel(connection, record)
+        return self.get(job)
+
+    def retry(self, job: str) -> JobView:
+        """Queue a job again that failed or was cancelled, at its old place and with fresh budgets.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it has not ended, or it has succeeded.
+        """
+        with self._site.commit("retry") as connection:
+            record = jobs.get(connection, job)
+            if record.state not in {JobState.FAILED, JobState.CANCELLED}:
+                raise Conflict(f"job {job} is {record.state}", hint="only a failed or cancelled job can be retried")
+            fresh: dict[str, Any] = {"failures": {}, "not_before": None, "finished_at": None}
+            self._move(connection, record, JobState.QUEUED, "queued again: somebody asked for a retry", **fresh)
+        return self.get(job)
+
+    def hold(self, job: str) -> JobView:
+        """Keep a queued job from starting.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it is not queued.
+        """
+        return self._from_to(job, JobState.QUEUED, JobState.HELD, "held until somebody releases it")
+
+    def release(self, job: str) -> JobView:
+        """Let a held job start when its turn comes.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it is not held.
+        """
+        return self._from_to(job, JobState.HELD, JobState.QUEUED, "released; waits for its turn")
+
+    def events(self, job: str, after: int = 0, limit: int = 1000) -> builtins.list[EventView]:
+        """A job's history after the event `after`, oldest first."""
+        with self._site.store.read() as connection:
+            jobs.get(connection, job)
+            return [EventView(**event.__dict__) for event in events.after(connection, job, after, limit)]
+
+    def results(self, job: str) -> ResultsView:
+        """What a job has found so far."""
+        with self._site.store.read() as connection:
+            record = jobs.get(connection, job)
+            view = self._views.of(connection, [record])[0]
+            found = trials.of_job(connection, job)
+        folder = self._site.job_directory(job).results
+        return ResultsView(
+            job=view,
+            summary=files.summary(folder),
+            trials=[files.trial_view(trial) for trial in found],
+            files=files.result_files(folder),
+            tracking=self._views.tracking(record),
+        )
+
+    def logs(self, job: str) -> builtins.list[LogFile]:
+        """The log files of all runs of a job, oldest run first."""
+        return [log for run in self._runs_of(job) for log in files.logs_of(self._site.job_directory(job).run(run))]
+
+    def log_path(self, job: str, run: str | None, name: str) -> Path:
+        """One log file; without a run, the newest run's that has it.
+
+        Raises:
+            NotFound: no such job, run or log; a name that leads out of the logs folder is no log.
+        """
+        known = self._runs_of(job)
+        if run is not None and run not in known:
+            raise NotFound(f"job {job} has no run {run!r}", hint=f"orchestrator status {job} lists its runs")
+        wanted = [run] if run is not None else known[::-1]
+        return files.log_path(job, [self._site.job_directory(job).run(r) for r in wanted], name)
+
+    def resolve(self, prefix_or_name: str) -> str:
+        """The job that an identifier, the unique beginning of one, or a name stands for.
+
+        Raises:
+            NotFound: none.
+            Conflict: several.
+        """
+        with self._site.store.read() as connection:
+            return _resolve(connection, prefix_or_name)
+
+    def open_jobs(self) -> int:
+        """How many jobs are not over; an embedded server with none may end."""
+        with self._site.store.read() as connection:
+            return jobs.count(connection, _OPEN)
+
+    def _runs_of(self, job: str) -> builtins.list[str]:
+        with self._site.store.read() as connection:
+            jobs.get(connection, job)
+            return [run.id for run in runs.of_jobs(connection, [job])[job]]
+
+    def _cancel(self, connection: Connection, job: JobRecord) -> None:
+        active = runs.unreleased_of(connection, job.id)
+        if job.state in {JobState.QUEUED, JobState.HELD} and not active:
+            now = self._site.clock.now()
+            self._move(connection, job, JobState.CANCELLED, "cancelled before it began", finished_at=now)
+            return
+        self._move(connection, job, JobState.CANCELLING, "cancelled; waits until its slots are free")
+        for run in active:
+            if not run.state.terminal:
+                runs.change(connection, run, stop_cause="cancel")
+
+    def _from_to(self, job: str, old: JobState, new: JobState, reason: str) -> JobView:
+        with self._site.commit(str(new)) as connection:
+            record = jobs.get(connection, job)
+            if record.state is not old:
+                raise Conflict(f"job {job} is {record.state}, not {old}", hint="nothing was changed")
+            self._move(connection, record, new, reason)
+        return self.get(job)
+
+    def _move(self, connection: Connection, job: JobRecord, new: JobState, reason: str, **changes: Any) -> None:
+        jobs.move(connection, job, new, reason=reason, time=self._site.clock.now(), **changes)
+
+
+def _state(text: str) -> JobState:
+    try:
+        return JobState(text.lower())
+    except ValueError:
+        known = ", ".join(JobState)
+        raise UsageError(f"there is no state {text!r}", hint=f"one of {known}") from None
+
+
+def _resolve(connection: Connection, text: str) -> str:
+    matches = jobs.with_prefix(connection, text, 6) if len(text) > 2 else []
+    if text in matches:
+        return text
+    if not matches:
+        named = jobs.newest(connection, states=None, name=text, limit=6)
+        unfinished = [job for job in named if not job.state.terminal]
+        matches = [job.id for job in (unfinished if len(unfinished) == 1 else named)]
+    if not matches:
+        raise NotFound(f"there is no job {text!r}", hint="orchestrator jobs lists them")
+    if len(matches) > 1:
+        shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
+        raise Conflict(f"{text!r} stands for several jobs: {shown}", hint="give more of the identifier")
+    return matches[0]

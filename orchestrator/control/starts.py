@@ -1,0 +1,164 @@
+"""A run written down, its directory made, the engine asked: in this order, so that a crash anywhere loses nothing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from orchestrator.backends.protocol import LaunchRequest
+from orchestrator.base.errors import BackendUnavailable, Fenced, LaunchRefused
+from orchestrator.base.files import write_atomic
+from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.site import Site
+from orchestrator.control.stops import first_wish
+from orchestrator.lifecycle.failures import FailureClass
+from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.planning.launch import launch_for
+from orchestrator.rundir.control import write_control
+from orchestrator.rundir.fence import raise_fence, read_fence
+from orchestrator.rundir.launch import Launch, write_launch
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.scheduling.decisions import Start
+from orchestrator.store import jobs, runs
+from orchestrator.store.faults import free_bytes
+from orchestrator.store.records import JobRecord, RunRecord
+
+_LOG = logging.getLogger(__name__)
+
+
+class Starts:
+    """Carries out decisions to start."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def begin(self, start: Start) -> None:
+        """Write a run down and ask the engine for it.
+
+        Raises:
+            BackendUnavailable: the engine's answer is not known; `resume` finds out.
+        """
+        run = self._write_down(start)
+        if run is not None:
+            self.resume(run)
+
+    def resume(self, run: RunRecord) -> None:
+        """Launch a run that was written down and that the engine does not know (yet).
+
+        Raises:
+            BackendUnavailable: the engine's answer is not known.
+        """
+        with self._site.store.read() as connection:
+            job = jobs.get(connection, run.job)
+        try:
+            launch = self._prepare(job, run)
+        except Fenced as error:
+            self._over(run, Ending("failed", error.message, FailureClass.INFRASTRUCTURE))
+            return
+        except OSError as error:
+            self._cannot_write(run, job, error)
+            return
+        try:
+            self._launch(run, launch)
+        except LaunchRefused as error:
+            self._over(run, Ending("failed", error.message, FailureClass.PERMANENT))
+            return
+        self.launched(run)
+
+    def launched(self, run: RunRecord) -> None:
+        """The engine has it."""
+        with self._site.commit("launched") as connection:
+            runs.change(connection, run, state=RunState.LAUNCHED)
+            job = jobs.get(connection, run.job)
+            if job.state is JobState.STARTING:
+                jobs.set_columns(connection, job, reason=starting(run))
+
+    def _write_down(self, start: Start) -> RunRecord | None:
+        now = self._site.clock.now()
+        with self._site.commit("start") as connection:
+            job = jobs.get(connection, start.job)
+            if job.state is not JobState.QUEUED:
+                return None  # cancelled or held since the snapshot
+            directory = self._site.job_directory(job.id)
+            number, token = _next_number(job, directory), max(job.token, _fence_of(directory)) + 1
+            run = RunRecord(
+                id=f"{job.id}-r{number}",
+                job=job.id,
+                number=number,
+                token=token,
+                allocation=f"{job.id}-r{number}.0",
+                backend=self._site.backend.name,
+                state=RunState.CREATED,
+                world_size=start.workers,
+                slots=start.slots,
+                time_limit=self._time_limit(job),
+                created_at=now,
+            )
+            runs.insert(connection, run)
+            changes: dict[str, Any] = {"token": token, "runs": number, "not_before": None, "progress": None}
+            jobs.move(connection, job, JobState.STARTING, reason=starting(run), time=now, run=run.id, **changes)
+        return run
+
+    def _time_limit(self, job: JobRecord) -> float | None:
+        limits = (self._site.workloads.thaw(job.workload).time_limit, self._site.profile.limits.max_time)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _prepare(self, job: JobRecord, run: RunRecord) -> Launch:
+        """Everything that an agent reads; harmless where it is there already."""
+        folder, directory = self._site.job_directory(job.id), self._site.run_directory(run)
+        folder.create()
+        directory.create()
+        raise_fence(folder, run.token)
+        write_atomic(folder.spec, job.workload.encode())
+        workload = self._site.workloads.thaw(job.workload)
+        launch = launch_for(
+            workload, job=job.id, run=run.id, token=run.token, workers=run.world_size, workdir=job.workdir
+        )
+        write_launch(directory, launch)
+        if not directory.control.exists():
+            write_control(directory, first_wish(run, self._site.profile.watch.cancel_grace))
+        return launch
+
+    def _launch(self, run: RunRecord, launch: Launch) -> None:
+        request = LaunchRequest(run.allocation, self._site.run_directory(run), launch, run.time_limit)
+        with self._site.engine("launch") as backend:
+            try:
+                backend.launch(request)
+            except BackendUnavailable:
+                _LOG.warning("%s: the engine's answer to a launch is not known", run.allocation)
+                raise
+
+    def _over(self, run: RunRecord, ending: Ending) -> None:
+        with self._site.commit("not launched") as connection:
+            end_run(connection, self._site, run, ending)
+
+    def _cannot_write(self, run: RunRecord, job: JobRecord, error: OSError) -> None:
+        root = Path(self._site.runs_root)
+        reason = f"its run directory cannot be written ({error}); {free_bytes(root):,} bytes are free under {root}"
+        _LOG.error("%s: %s", run.id, reason)
+        if job.reason != reason:
+            with self._site.commit("cannot write") as connection:
+                jobs.set_reasons(connection, {job.id: reason}, JobState.STARTING)
+
+
+def starting(run: RunRecord) -> str:
+    """Why a job is STARTING."""
+    return f"{run.id} is being started on {run.world_size} worker{'s' if run.world_size > 1 else ''}"
+
+
+def _next_number(job: JobRecord, directory: JobDirectory) -> int:
+    """Above every run that the store or, after it was restored from a backup, the disk knows."""
+    folder, numbers = directory.path / "runs", [job.runs]
+    if folder.is_dir():
+        suffixes = (path.name.removeprefix(f"{job.id}-r") for path in folder.iterdir())
+        numbers += [int(suffix) for suffix in suffixes if suffix.isdecimal()]
+    return max(numbers) + 1
+
+
+def _fence_of(directory: JobDirectory) -> int:
+    """The newest token on the disk; 0 where it cannot be read: `_prepare` will meet the same trouble and tell."""
+    try:
+        return read_fence(directory)
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,136 @@
+"""A submitted workload checked, its dependencies found, and the job committed: only then is it acknowledged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from orchestrator.base.errors import Conflict, NotFound, StoreError, UsageError
+from orchestrator.control.site import Site
+from orchestrator.lifecycle.states import JobState
+from orchestrator.planning.check import slots_per_worker
+from orchestrator.planning.launch import kind_of
+from orchestrator.spec.messages import SubmitRequest
+from orchestrator.spec.workload import Workload
+from orchestrator.store import jobs
+from orchestrator.store.faults import free_bytes
+from orchestrator.store.records import JobRecord
+
+RESERVE = 16 * 2**20
+"""Bytes that must be free where run directories lie: less does not even hold a log."""
+
+
+class Submission:
+    """Takes workloads into the queue."""
+
+    def __init__(self, site: Site, state_directory: Path) -> None:
+        self._site = site
+        self._state_directory = state_directory
+
+    def take(self, request: SubmitRequest, owner: str) -> tuple[JobRecord, bool, list[str]]:
+        """The job, whether it is new, and warnings.
+
+        Raises:
+            SpecError, UsageError, Conflict, StoreError: nothing was created.
+        """
+        content = _digest(request)
+        with self._site.store.read() as connection:
+            if (known := _known(connection, request, owner, content)) is not None:
+                return known, False, []
+        workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
+        capacity = self._site.backend.capacity()
+        warnings = self._site.workloads.check(
+            workload,
+            self._site.profile,
+            capacity,
+            workdir=Path(request.workdir),
+            state_dir=self._state_directory,
+        )
+        self._refuse_full_disk()
+        job = self._record(request, owner, workload, content, slots_per_worker(workload, capacity))
+        with self._site.commit("submit") as connection:
+            if (known := _known(connection, request, owner, content)) is not None:
+                return known, False, warnings
+            job = jobs.insert(connection, _with_dependencies(connection, job, workload.depends_on))
+        return job, True, warnings
+
+    def _record(self, request: SubmitRequest, owner: str, workload: Workload, content: str, slots: int) -> JobRecord:
+        workers = workload.resources.workers
+        return JobRecord(
+            id=self._site.ids.new("j"),
+            name=workload.name,
+            kind=kind_of(workload),
+            owner=owner,
+            team=workload.team,
+            priority=workload.priority,
+            state=JobState.QUEUED,
+            reason="queued",
+            profile=self._site.profile.name,
+            workload=self._site.workloads.freeze(workload),
+            workdir=request.workdir,
+            content=content,
+            workers_min=workers.min,
+            workers_max=workers.max,
+            slots_per_worker=slots,
+            created_at=self._site.clock.now(),
+            revision=request.code.revision,
+            dirty=request.code.dirty,
+            client_key=request.client_key,
+        )
+
+    def _refuse_full_disk(self) -> None:
+        free = free_bytes(self._site.runs_root)
+        if free < RESERVE:
+            raise StoreError(
+                f"{self._site.runs_root}: the disk is full: {free:,} bytes are free, at least {RESERVE:,} are needed",
+                hint="nothing was created; free some space and submit again",
+            )
+
+
+def _digest(request: SubmitRequest) -> str:
+    """Of all that makes the job what it is; where the file was called what does not count."""
+    content = json.dumps([request.source, request.overrides, request.workdir])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _known(connection: Connection, request: SubmitRequest, owner: str, content: str) -> JobRecord | None:
+    """The job that the client key stands for already."""
+    if request.client_key is None:
+        return None
+    job = jobs.by_key(connection, owner, request.client_key)
+    if job is not None and job.content != content:
+        raise Conflict(
+            f"the client key {request.client_key!r} stands for job {job.id}, which was submitted with other content",
+            hint="use another key; nothing was created",
+        )
+    return job
+
+
+def _with_dependencies(connection: Connection, job: JobRecord, names: list[str]) -> JobRecord:
+    """Names and identifiers become identifiers of jobs that exist already, so that no cycle can arise."""
+    found, problems = [], []
+    for name in names:
+        try:
+            found.append(_dependency(connection, job, name))
+        except (NotFound, UsageError) as error:
+            problems.append(error.message)
+    if problems:
+        raise UsageError("depends_on: " + "; ".join(problems), hint="submit what it depends on first")
+    return replace(job, depends_on=tuple(dict.fromkeys(found)))
+
+
+def _dependency(connection: Connection, job: JobRecord, name: str) -> str:
+    named = jobs.get_many(connection, [name]).get(name)
+    if named is None:
+        newest = jobs.newest(connection, states=None, name=name, limit=1)
+        if not newest:
+            itself = name in {job.name, job.id}
+            raise UsageError(f"{job.name} depends on itself" if itself else f"there is no job {name!r}")
+        named = newest[0]
+    if named.state in {JobState.FAILED, JobState.CANCELLED}:
+        raise UsageError(f"job {named.id} ({name}) is {named.state}; retry it first")
+    return named.id

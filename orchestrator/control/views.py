@@ -1,0 +1,92 @@
+"""Records as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from orchestrator.control.site import Site
+from orchestrator.lifecycle.reasons import position
+from orchestrator.lifecycle.states import JobState
+from orchestrator.spec.messages import JobView, Progress, RunView
+from orchestrator.spec.tracking import default_tracking_uri
+from orchestrator.store import jobs, runs
+from orchestrator.store.records import JobRecord, RunRecord
+
+
+class Views:
+    """Makes views; a page of jobs takes as many queries as one job."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def of(self, connection: Connection, records: Sequence[JobRecord]) -> list[JobView]:
+        """Views of these jobs, with their runs."""
+        launched = runs.of_jobs(connection, [job.id for job in records if job.runs])
+        waiting = any(job.state is JobState.QUEUED for job in records)
+        places = jobs.positions(connection) if waiting else {}
+        return [self._job(job, launched.get(job.id, []), places) for job in records]
+
+    def tracking(self, job: JobRecord) -> dict[str, Any]:
+        """Where a job's metrics go."""
+        section = self._site.workloads.thaw(job.workload).tracking
+        if not section.enabled:
+            return {"enabled": False}
+        return {"enabled": True, "uri": default_tracking_uri(), "experiment": section.experiment, "run": job.id}
+
+    def _job(self, job: JobRecord, launched: Sequence[RunRecord], places: Mapping[str, int]) -> JobView:
+        low, high = job.workers_min, job.workers_max
+        return JobView(
+            id=job.id,
+            name=job.name,
+            kind=job.kind,
+            owner=job.owner,
+            team=job.team,
+            priority=job.priority,
+            state=str(job.state),
+            terminal=job.state.terminal,
+            reason=_reason(job, places),
+            profile=job.profile,
+            workers=str(low) if low == high else f"{low}..{high}",
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            failures=dict(job.failures),
+            progress=_progress(job.progress),
+            runs=[self._run(run) for run in launched],
+            directory=str(self._site.job_directory(job.id).path),
+        )
+
+    def _run(self, run: RunRecord) -> RunView:
+        return RunView(
+            id=run.id,
+            number=run.number,
+            state=str(run.state),
+            backend=run.backend,
+            world_size=run.world_size,
+            created_at=run.created_at,
+            started_at=run.started_at,
+            ended_at=run.ended_at,
+            failure_class=run.failure_class,
+            message=run.message,
+            directory=str(self._site.run_directory(run).path),
+        )
+
+
+def _reason(job: JobRecord, places: Mapping[str, int]) -> str:
+    """A queued job's place changes all the time, so that it is told here and not stored."""
+    place = places.get(job.id) if job.state is JobState.QUEUED else None
+    return job.reason if place is None else f"{job.reason}; {position(place, len(places))}"
+
+
+def _progress(data: Mapping[str, Any] | None) -> Progress | None:
+    """The newest progress event; a run may write what it likes, and what is no progress is not shown."""
+    if data is None:
+        return None
+    try:
+        return Progress.model_validate({name: value for name, value in data.items() if value is not None})
+    except ValidationError:
+        return None

@@ -1,0 +1,1 @@
+"""Shipped fakes: simulated clock, identifiers and engine, and the suite that every backend must pass."""
