@@ -25,6 +25,7 @@ class SearchRun:
         run: the run's directory.
         token: its fencing token.
         slots: workers' slots that the run holds.
+        on_lost: told which of Ray's daemons died; it does not come back, for nothing can go on.
         trainer: import path of what trains a trial.
     """
 
@@ -32,6 +33,7 @@ class SearchRun:
     run: RunDirectory
     token: int
     slots: int
+    on_lost: Callable[[str], None]
     trainer: str = REGNET_TRAINER
 
 
@@ -50,7 +52,7 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
         return False
     ledger.tell_progress({}, force=True)
     signals = Signals.current()
-    with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker) as scratch:
+    with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker, run.on_lost) as scratch:
         return tune_trials(run, workload, ledger, should_stop, scratch, signals)
 
 

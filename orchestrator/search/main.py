@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
     records = TrialRecords(context.job, context.token)
     trials = resumed_trials(fresh_trials(population, workload.seed, context.job), records.load())
     ledger = _ledger(context, workload, tracker, origin, records, trials)
-    run = SearchRun(context.job, context.run, context.token, context.slots)
+    run = SearchRun(context.job, context.run, context.token, context.slots, partial(_give_up, context))
     if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):
         over = sum(trial.over for trial in ledger.trials)
         return Ending("stopped", f"stopped with {over} of {len(ledger.trials)} trials finished")
@@ -101,6 +102,12 @@ def _ledger(
         epochs=workload.train.epochs,
         samples_per_epoch=origin.splits.get("train", 0),
     )
+
+
+def _give_up(context: RunContext, daemon: str) -> None:
+    """End at once: trials that are over are kept, and the job's next run goes on with the others."""
+    context.finish("failed", f"the search's Ray was lost: its {daemon} died", "infrastructure")
+    os._exit(1)
 
 
 def _finish(context: RunContext, workload: RegNetWorkload, tracker: Tracker, ledger: Ledger, origin: Origin) -> Ending:

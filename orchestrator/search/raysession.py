@@ -8,15 +8,19 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from orchestrator.base.process import ProcessIdentity
 
 _PREFIX = "orch-ray-"
 _LONGEST_FOLDER = 40
 """Ray appends about 65 characters, and the path of a Unix socket has 107 at most."""
+_WATCH_SECONDS = 0.5
 _OBJECT_STORE_BYTES = 80 * 2**20
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -34,12 +38,14 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @contextmanager
-def private_ray(slots: int, gpus: int) -> Iterator[Path]:
+def private_ray(slots: int, gpus: int, on_lost: Callable[[str], None]) -> Iterator[Path]:
     """Start a Ray that nobody else can reach; yields a scratch folder that goes with it.
 
     Args:
         slots: trials at once.
         gpus: GPUs of all slots.
+        on_lost: called, from another thread, with the name of a daemon of Ray's that died. Ray itself would notice
+            after a minute, and end this process without a word.
     """
     # These are read by Ray's daemons, which inherit the environment; RAY_ADDRESS would lead to somebody else's Ray.
     os.environ.update(_SETTINGS)
@@ -63,9 +69,12 @@ def private_ray(slots: int, gpus: int) -> Iterator[Path]:
     )
     keep_signals.restore()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the watcher says the same in one line
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(_daemons(), on_lost, over), name="ray-watch", daemon=True).start()
     try:
         yield folder
     finally:
+        over.set()
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,6 +94,24 @@ class Signals:
         """Set them again."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+
+
+def _daemons() -> dict[str, ProcessIdentity]:
+    """The processes that Ray cannot do without, by name; they are children of this one."""
+    found = {}
+    for child in psutil.Process().children():
+        identity = ProcessIdentity.of(child.pid)
+        if identity is not None and child.name() in {"gcs_server", "raylet"}:
+            found[child.name()] = identity
+    return found
+
+
+def _watch(daemons: dict[str, ProcessIdentity], on_lost: Callable[[str], None], over: threading.Event) -> None:
+    while not over.wait(_WATCH_SECONDS):
+        lost = sorted(name for name, identity in daemons.items() if not identity.alive())
+        if lost and not over.is_set():
+            on_lost(lost[0])
+            return
 
 
 def _short_folder() -> Path:

@@ -47,15 +47,19 @@ class Rig:
         with Spool(job, "search", attempt, interval=0) as spool:
             voice = Voice(EventWriter(run, "rank-0", attempt), spool, "job-1")
             ledger = Ledger(resumed_trials(fresh, records.load()), records, voice, epochs=4, samples_per_epoch=100)
-            search_run = SearchRun(job, run, attempt, slots=2, trainer=self.trainer)
+            search_run = SearchRun(job, run, attempt, slots=2, on_lost=lost, trainer=self.trainer)
             scratch = self.scratch / f"{job.path.parent.parent.name}-{attempt}"
             ended = tune_trials(search_run, workload, ledger, should_stop, scratch, Signals.current())
         return ended, tuple(records.load().values())
 
 
+def lost(daemon: str) -> None:
+    raise AssertionError(f"Ray's {daemon} died")
+
+
 @pytest.fixture(scope="module")
 def rig(trainer: str) -> Iterator[Rig]:
-    with private_ray(2, 0) as scratch:
+    with private_ray(2, 0, lost) as scratch:
         yield Rig(scratch, trainer)
 
 

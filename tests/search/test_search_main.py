@@ -1,12 +1,15 @@
 """The driver's entry with the real recipe: a small search on the digits, from spec to summary."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator.rundir.control import Control, write_control
@@ -29,6 +32,20 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> dict[str, object]:
     """One run of the driver as an agent would start it; the data of its marker."""
+    with start_main(job, workload, state_dir, slots) as process:
+        process.wait(240)
+    return last_word(job)
+
+
+def last_word(job: JobDirectory) -> dict[str, object]:
+    """The data of the rank's marker."""
+    run = job.run("job-1-r1")
+    last = list(read_events(run, {}))[-1]
+    assert last.kind == "rank_finished", (run.logs / "rank-0.log").read_text()
+    return dict(last.data)
+
+
+def start_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> "subprocess.Popen[bytes]":
     job.create()
     run = job.run("job-1-r1")
     run.create()
@@ -45,10 +62,7 @@ def run_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots
     }
     with open(run.logs / "rank-0.log", "wb") as log:
         command = [sys.executable, "-m", "orchestrator.search.main"]
-        subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=240, check=False)
-    last = list(read_events(run, {}))[-1]
-    assert last.kind == "rank_finished", (run.logs / "rank-0.log").read_text()
-    return dict(last.data)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
 def results(job: JobDirectory) -> list[tuple[object, ...]]:
@@ -105,3 +119,32 @@ def test_a_stop_request_from_the_controller_ends_the_run_as_stopped(
     marker = run_main(job, workload, state_dir, 1)
     assert marker["outcome"] == "stopped"
     assert [r[1] for r in results(job)] == ["pending"] * 3
+
+
+def test_a_ray_that_dies_ends_the_run_at_once(
+    job: JobDirectory, state_dir: Path, make_workload: Callable[..., RegNetWorkload]
+) -> None:
+    workload = make_workload(trials=2)
+    with start_main(job, workload, state_dir, 2) as process:
+        left: list[psutil.Process] = []
+        try:
+            left = kill_head(job, psutil.Process(process.pid))
+            process.wait(30)
+        finally:
+            process.kill()
+            for each in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+    marker = last_word(job)
+    assert (marker["outcome"], marker["failure_class"]) == ("failed", "infrastructure")
+    assert "gcs_server" in str(marker["message"])
+
+
+def kill_head(job: JobDirectory, driver: psutil.Process) -> list[psutil.Process]:
+    """Kill Ray's head once a trial runs; what is left of Ray, which an agent's guard would end."""
+    deadline = time.monotonic() + 120
+    while not any(row[1] == "running" for row in results(job)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    everything = driver.children(recursive=True)
+    next(child for child in everything if child.name() == "gcs_server").kill()
+    return everything
