@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import ipaddress
 import logging
 import os
 import secrets
@@ -19,55 +18,30 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 
 from orchestrator import __version__
 from orchestrator.api.app import create_app
 from orchestrator.api.auth import Grant, Principal, TokenBook, read_grants
+from orchestrator.api.binding import IDLE_SECONDS, ServeOptions, check_binding, listen, url_of
 from orchestrator.api.context import Activity, ApiContext
 from orchestrator.api.endpoint import Endpoint, hold, remove_endpoint, server_folder, write_endpoint
 from orchestrator.api.engine import Engine, open_engine
 from orchestrator.api.forwarding import ForwarderKeeper, forwarder_command
 from orchestrator.api.loop import ControlThread
-from orchestrator.base.errors import BackendUnavailable, OrchestratorError, UsageError
+from orchestrator.base.errors import BackendUnavailable, OrchestratorError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.spec.load import load_profile
 from orchestrator.spec.messages import ServerInfo
 from orchestrator.spec.tracking import default_tracking_uri
 
-IDLE_SECONDS = 300.0
 KEEPING_SECONDS = 1.0
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """How to serve.
-
-    Attributes:
-        profile: the cluster, by name or path.
-        host: where to listen.
-        port: 0: any free one.
-        tokens: the team's tokens; None: only the user's own, made anew, and `token`.
-        token: one more admin token, from the environment.
-        embedded: started by a command; ends when idle.
-        idle_seconds: how long an embedded server waits for another request.
-    """
-
-    profile: str = "local"
-    host: str = "127.0.0.1"
-    port: int = 0
-    tokens: Path | None = None
-    token: str | None = None
-    embedded: bool = False
-    idle_seconds: float = IDLE_SECONDS
 
 
 def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda endpoint: None) -> None:
@@ -85,28 +59,10 @@ def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda e
     loopback = check_binding(options)
     profile = load_profile(options.profile)
     wait_seconds = LOCK_SECONDS if options.embedded else 0.0
-    with hold("lock", wait_seconds=wait_seconds), _listen(options) as listener, open_engine(profile) as engine:
+    with hold("lock", wait_seconds=wait_seconds), listen(options) as listener, open_engine(profile) as engine:
         own_token = secrets.token_urlsafe(32)
         server = _Server(options, engine, listener, own_token, loopback_only=loopback)
         server.run(ready)
-
-
-def check_binding(options: ServeOptions) -> bool:
-    """Whether the address is on loopback.
-
-    Raises:
-        UsageError: it is not, and there is no token that others could be asked for.
-    """
-    try:
-        loopback = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback and options.tokens is None and not options.token:
-        raise UsageError(
-            f"listening on {options.host}, beyond loopback, needs tokens: everybody on the network could run programs",
-            hint="give --tokens FILE, or set ORCHESTRATOR_TOKEN to a long random text",
-        )
-    return loopback
 
 
 class _Server:
@@ -199,11 +155,9 @@ class _Server:
         return grants + (read_grants(self._options.tokens) if self._options.tokens is not None else [])
 
     def _endpoint(self) -> Endpoint:
-        host, port = self._listener.getsockname()[:2]
-        reachable = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
         identity = ProcessIdentity.current()
         return Endpoint(
-            url=f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}",
+            url=url_of(self._listener),
             token=self._own_token,
             pid=identity.pid,
             start_ticks=identity.start_ticks,
@@ -252,21 +206,6 @@ class _Uvicorn(uvicorn.Server):
         """A signal: streams end at once, requests that are under way finish."""
         self._stopping.set()
         self.should_exit = True
-
-
-def _listen(options: ServeOptions) -> socket.socket:
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((options.host, options.port))
-        listener.listen(256)
-    except OSError as error:
-        listener.close()
-        raise UsageError(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}", hint="choose another --port"
-        ) from None
-    return listener
 
 
 def _forwarder(engine: Engine) -> ForwarderKeeper | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.api.binding import ServeOptions, check_binding, listen, url_of
 from orchestrator.api.context import Activity
 from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, remove_endpoint, write_endpoint
 from orchestrator.api.forwarding import FIRST_BACKOFF_SECONDS, ForwarderKeeper
 from orchestrator.api.loop import ControlThread
-from orchestrator.base.errors import Conflict, Fenced, TimedOut
+from orchestrator.base.errors import Conflict, Fenced, TimedOut, UsageError
 from orchestrator.base.process import ProcessIdentity
 
 
@@ -98,6 +99,25 @@ def test_a_held_lock_names_its_holder() -> None:
             pass
     with hold("lock"):
         pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_loopback_needs_no_token_of_others(host: str) -> None:
+    assert check_binding(ServeOptions(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "localhost.evil.example", ""])
+def test_beyond_loopback_a_token_is_needed(host: str) -> None:
+    with pytest.raises(UsageError, match="token"):
+        check_binding(ServeOptions(host=host))
+    assert not check_binding(ServeOptions(host=host, token="a long random text"))
+
+
+def test_a_port_that_is_taken_is_a_usage_error() -> None:
+    with listen(ServeOptions()) as taken:
+        assert url_of(taken) == f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UsageError, match="cannot listen"):
+            listen(ServeOptions(port=taken.getsockname()[1]))
 
 
 def test_an_open_request_counts_as_use() -> None:

@@ -1,5 +1,6 @@
 """The commands on jobs, against a fake service over real HTTP: output, envelopes, exit codes."""
 
+import json
 import signal
 import threading
 from pathlib import Path
@@ -259,3 +260,27 @@ def test_hostile_names_and_reasons_are_shown_inert(cli, service: FakeService) ->
         assert "\x1b" not in out
         assert "\u202e" not in out
         assert "\nsecond line" not in out
+
+
+def test_submit_as_json_says_whether_the_job_is_new(cli, workload: Path) -> None:
+    document = cli("submit", workload, "--json").document
+    assert set(document["data"]) == {"job", "created", "warnings"}
+    assert document["data"]["created"] is True
+
+
+@pytest.mark.parametrize("command", ["events", "logs"])
+def test_what_is_followed_as_json_is_an_envelope_a_line(cli, service: FakeService, command: str) -> None:
+    service.default_script = ["running", "succeeded"]
+    service.add("j-a")
+    service.log("j-a", "rank-0.log", b"hi\n")
+    outcome = cli(command, "-f", "j-a", "--json")
+    assert outcome.code == 0
+    assert {frozenset(json.loads(line)) for line in outcome.out.splitlines()} == {
+        frozenset({"schema", "data", "error"})
+    }
+
+
+def test_a_cluster_that_the_server_does_not_serve_is_a_conflict(cli, service: FakeService, workload: Path) -> None:
+    assert cli("submit", workload, "--cluster", "other").code == 6
+    assert service.requests == []
+    assert cli("submit", workload, "--cluster", "local").code == 0

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import click
 
+from orchestrator.api.binding import ServeOptions, check_binding
+from orchestrator.api.endpoint import Endpoint
 from orchestrator.base.errors import UsageError
 from orchestrator.cli.connect import TOKEN_VARIABLE
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import emit, note
+
+_SHORTEST_TOKEN = 16
 
 
 @click.command()
@@ -25,22 +29,27 @@ def command(host: str, port: int, profile: str, tokens: Path | None, stop: bool,
     if stop:
         _stop(as_json)
         return
+    options = _options(host, port, profile, tokens)
+    check_binding(options)
     import logging
 
-    from orchestrator.api.endpoint import Endpoint
-    from orchestrator.api.server import ServeOptions, serve
+    from orchestrator.api.server import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    token = os.environ.get(TOKEN_VARIABLE) or None
-    if token is not None and len(token) < 16:
-        raise UsageError(f"{TOKEN_VARIABLE} is shorter than 16 characters", hint="take a long random text")
 
     def ready(endpoint: Endpoint) -> None:
         data = {"url": endpoint.url, "pid": endpoint.pid, "profile": endpoint.profile}
         emit(as_json, data, lambda: endpoint.url)
         note(f"serving cluster {endpoint.profile}; Ctrl-C ends the server, and its jobs go on")
 
-    serve(ServeOptions(profile, host, port, tokens, token), ready=ready)
+    serve(options, ready=ready)
+
+
+def _options(host: str, port: int, profile: str, tokens: Path | None) -> ServeOptions:
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise UsageError(f"{TOKEN_VARIABLE} is shorter than {_SHORTEST_TOKEN} characters", hint="take a random text")
+    return ServeOptions(profile, host, port, tokens, token)
 
 
 def _stop(as_json: bool) -> None:
