@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from typing import Annotated, Any
 
 from pydantic import (
@@ -21,15 +21,17 @@ from pydantic_core import CoreSchema
 
 LONGEST = 10 * 366 * 86400.0
 """Seconds; no duration is longer than about ten years."""
+LARGEST = 2**63 - 1
+"""No count and no size is larger."""
 
-_NUMBER = r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _BYTES = {"": 1, "B": 1}
 _BYTES |= {f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGTP")}
 _BYTES |= {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGTP")} | {"kB": 1000}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
 
-_DURATION_PART = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)"
+_DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)"
 _COUNT_PATTERN = rf"\s*{_NUMBER}\s*[KMGBT]?\s*"
 _RANGE_PATTERN = rf"^{_COUNT_PATTERN}(\.\.{_COUNT_PATTERN})?$"
 
@@ -53,7 +55,7 @@ def _parts(text: str) -> float | None:
     parts = re.findall(_DURATION_PART, text)
     if not parts or re.sub(r"\s", "", text) != "".join(number + unit for number, unit in parts):
         return None
-    return math.fsum(float(number[:30]) * _SECONDS[unit] for number, unit in parts)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def parse_count(value: Any) -> int:
@@ -68,7 +70,7 @@ def _scaled(value: Any, units: dict[str, int], what: str) -> float | int:
         known = f"; did you mean {near[0]}?" if near else f"; units: {', '.join(u for u in units if u)}"
         raise ValueError(f"expected {what}" + (known if len(units) > 1 else ""))
     scaled = number * units[unit]
-    if not math.isfinite(scaled) or scaled < 0:
+    if not 0 <= scaled <= sys.float_info.max:
         raise ValueError(f"expected {what}, finite and not negative")
     return scaled
 
@@ -85,6 +87,8 @@ def _number_and_unit(value: Any, what: str) -> tuple[float | int, str]:
 def _whole(number: float | int, written: Any) -> int:
     if number != int(number):
         raise ValueError(f"{written} is not a whole number")
+    if number > LARGEST:
+        raise ValueError("larger than 2^63 - 1")
     return int(number)
 
 
