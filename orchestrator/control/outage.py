@@ -13,7 +13,7 @@ from orchestrator.store import events, jobs
 
 _LOG = logging.getLogger(__name__)
 
-_CONCERNED = frozenset(JobState) - TERMINAL - {JobState.HELD}
+_ACTIVE = frozenset(JobState) - TERMINAL - {JobState.HELD, JobState.QUEUED}
 
 
 class Outage:
@@ -32,14 +32,14 @@ class Outage:
         reason = engine_silent(self._site.backend.name, self._since, one_line(error.message, 300)).text
         _LOG.warning("%s", reason)
         with self._site.commit("outage") as connection:
-            jobs.set_reason_of_all(connection, _CONCERNED, reason)
+            jobs.set_reason_of_all(connection, _ACTIVE | {JobState.QUEUED}, reason)
 
     def over(self) -> None:
-        """A call was answered; each job gets the reason back that its last move gave it."""
+        """A call was answered; each active job gets back the reason of its last move; the queue's are made anew."""
         if self._since is None and self._checked:
             return
         with self._site.store.read() as connection:
-            silent = [job for job in jobs.in_states(connection, _CONCERNED) if job.reason.startswith("unknown since ")]
+            silent = [job for job in jobs.in_states(connection, _ACTIVE) if job.reason.startswith("unknown since ")]
         if silent:
             with self._site.commit("outage over") as connection:
                 for job in silent:

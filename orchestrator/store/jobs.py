@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from orchestrator.base.errors import Conflict, NotFound
 from orchestrator.lifecycle.states import JobState, check_move
@@ -92,8 +92,10 @@ def set_columns(connection: Connection, job: JobRecord, **changes: Any) -> JobRe
 
 def set_reasons(connection: Connection, reasons: Mapping[str, str], state: JobState) -> None:
     """Change the reasons of many jobs at once; those that are in another state by now keep theirs."""
-    for job, reason in reasons.items():
-        connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.state == str(state)).values(reason=reason))
+    if reasons:
+        chosen = update(jobs).where(jobs.c.id == bindparam("job"), jobs.c.state == str(state))
+        rows = [{"job": job, "text": reason} for job, reason in reasons.items()]
+        connection.execute(chosen.values(reason=bindparam("text")), rows)
 
 
 def set_reason_of_all(connection: Connection, states: Collection[JobState], reason: str) -> None:
