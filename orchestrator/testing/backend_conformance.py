@@ -20,7 +20,7 @@ LOOKS = 600
 
 
 class Harness(Protocol):
-    """What the suite needs of a backend's author. All four slots must be free when a test begins."""
+    """What the suite needs of a backend's author. All slots must be free when a test begins."""
 
     @property
     def backend(self) -> Backend:
