@@ -34,9 +34,6 @@ class Queue:
 
         Returns:
             Seconds until a wait ends by itself; None where none does.
-
-        Raises:
-            BackendUnavailable: a launch was not answered.
         """
         self._settle()
         now = self._site.clock.monotonic()
@@ -48,7 +45,8 @@ class Queue:
         self._due = None if until is None else now + max(0.0, until - self._site.clock.now())
         self._tell(queue, decisions)
         for start in decisions.starts:
-            self._starts.begin(start)
+            if not self._starts.begin(start):
+                break
         self._served = None if decisions.starts else (version, capacity)
         return None if self._due is None else self._due - now
 

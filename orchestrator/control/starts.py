@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from orchestrator.backends.protocol import LaunchRequest
 from orchestrator.base.errors import BackendUnavailable, Fenced, LaunchRefused
 from orchestrator.base.files import write_atomic
+from orchestrator.base.text import one_line
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.site import Site
 from orchestrator.control.stops import first_wish
@@ -33,38 +33,37 @@ class Starts:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def begin(self, start: Start) -> None:
+    def begin(self, start: Start) -> bool:
         """Write a run down and ask the engine for it.
 
-        Raises:
-            BackendUnavailable: the engine's answer is not known; `resume` finds out.
+        Returns:
+            False where the engine did not answer: nothing more should be asked of it in this pass.
         """
         run = self._write_down(start)
-        if run is not None:
-            self.resume(run)
+        return run is None or self.resume(run)
 
-    def resume(self, run: RunRecord) -> None:
+    def resume(self, run: RunRecord) -> bool:
         """Launch a run that was written down and that the engine does not know (yet).
 
-        Raises:
-            BackendUnavailable: the engine's answer is not known.
+        Returns:
+            False where the engine did not answer; the next look at it shows whether it started the run.
         """
         with self._site.store.read() as connection:
             job = jobs.get(connection, run.job)
         try:
-            launch = self._prepare(job, run)
+            self._launch(run, self._prepare(job, run))
         except Fenced as error:
             self._over(run, Ending("failed", error.message, FailureClass.INFRASTRUCTURE))
-            return
-        except OSError as error:
-            self._cannot_write(run, job, error)
-            return
-        try:
-            self._launch(run, launch)
         except LaunchRefused as error:
             self._over(run, Ending("failed", error.message, FailureClass.PERMANENT))
-            return
-        self.launched(run)
+        except BackendUnavailable as error:
+            self._tell(job, f"the engine has not accepted {run.id} yet: {one_line(error.message, 300)}")
+            return False
+        except OSError as error:
+            self._tell(job, self._cannot_write(error))
+        else:
+            self.launched(run)
+        return True
 
     def launched(self, run: RunRecord) -> None:
         """The engine has it."""
@@ -123,22 +122,21 @@ class Starts:
     def _launch(self, run: RunRecord, launch: Launch) -> None:
         request = LaunchRequest(run.allocation, self._site.run_directory(run), launch, run.time_limit)
         with self._site.engine("launch") as backend:
-            try:
-                backend.launch(request)
-            except BackendUnavailable:
-                _LOG.warning("%s: the engine's answer to a launch is not known", run.allocation)
-                raise
+            backend.launch(request)
 
     def _over(self, run: RunRecord, ending: Ending) -> None:
         with self._site.commit("not launched") as connection:
             end_run(connection, self._site, run, ending)
 
-    def _cannot_write(self, run: RunRecord, job: JobRecord, error: OSError) -> None:
-        root = Path(self._site.runs_root)
-        reason = f"its run directory cannot be written ({error}); {free_bytes(root):,} bytes are free under {root}"
-        _LOG.error("%s: %s", run.id, reason)
+    def _cannot_write(self, error: OSError) -> str:
+        root = self._site.runs_root
+        return f"its run directory cannot be written ({error}); {free_bytes(root):,} bytes are free under {root}"
+
+    def _tell(self, job: JobRecord, reason: str) -> None:
+        """What keeps a job in STARTING; the next pass tries again."""
         if job.reason != reason:
-            with self._site.commit("cannot write") as connection:
+            _LOG.warning("job %s: %s", job.id, reason)
+            with self._site.commit("not launched yet") as connection:
                 jobs.set_reasons(connection, {job.id: reason}, JobState.STARTING)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.backends.protocol import Capacity
+from orchestrator.planning.check import check_submission
+from orchestrator.spec.load import freeze_workload, parse_workload, thaw_workload
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.workload import Workload
 
@@ -41,7 +43,4 @@ class Workloads:
     @classmethod
     def standard(cls) -> Workloads:
         """Those of `spec.load` and `planning.check`."""
-        from orchestrator.planning.check import check_submission
-        from orchestrator.spec.load import freeze_workload, parse_workload, thaw_workload
-
         return cls(parse_workload, check_submission, freeze_workload, thaw_workload)

@@ -235,6 +235,18 @@ def test_a_launch_whose_answer_is_lost_is_found_again_and_not_launched_twice(wor
     assert (allocation.launches, allocation.starts) == (1, 1)
 
 
+def test_a_launch_that_is_not_answered_is_that_jobs_trouble_only(world: World) -> None:
+    running = world.submit("start", *["wait"] * 20, "succeed")
+    world.step(3)
+    world.backend.answers_to_lose = 1
+    job = world.submit("start", "wait", "succeed")
+    world.controller.step()
+    assert world.job(job).reason == f"the engine has not accepted {job}-r1 yet: the answer was lost"
+    assert world.job(running).reason == f"runs on 1 worker ({running}-r1)"
+    world.controller.step()
+    assert world.job(job).reason == f"{job}-r1 is being started on 1 worker"
+
+
 def test_events_are_taken_in_once_and_those_of_another_token_not_at_all(world: World) -> None:
     job = world.submit("start", *["wait"] * 5, "succeed")
     world.step(3)
