@@ -26,22 +26,19 @@ SCRIPTS = (
     ("refuse",),
 )
 TERMINAL = {"succeeded", "failed", "cancelled"}
-_TEMPLATE = Path(tempfile.mkdtemp(prefix="races-"))
 
 
 class Races(RuleBasedStateMachine):
+    root: Path
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="races-"))
+        self.folder = Path(tempfile.mkdtemp(dir=self.root))
         self.jobs: list[str] = []
-        self.terminal_before: dict[str, str] = {}
 
     @initialize()
     def begin(self) -> None:
-        if not (_TEMPLATE / "store.sqlite").exists():
-            _TEMPLATE.mkdir(exist_ok=True)
-            World(_TEMPLATE).store.close()
-        shutil.copytree(_TEMPLATE, self.folder, dirs_exist_ok=True)
+        shutil.copytree(self.root / "template", self.folder, dirs_exist_ok=True)
         self.world = World(self.folder)
 
     @rule(script=st.sampled_from(SCRIPTS), workers=st.integers(1, 2), budget=st.integers(0, 1))
@@ -131,17 +128,16 @@ class Races(RuleBasedStateMachine):
             assert self.world.state(self.jobs[pick]) not in {"cancelling"} or what == "retry"
 
 
-def test_cancel_retry_finish_and_restart_in_any_order_end_in_one_terminal_state() -> None:
-    try:
-        run_state_machine_as_test(
-            Races,
-            settings=settings(
-                max_examples=30,
-                stateful_step_count=25,
-                deadline=None,
-                derandomize=True,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        shutil.rmtree(_TEMPLATE, ignore_errors=True)
+def test_cancel_retry_finish_and_restart_in_any_order_end_in_one_terminal_state(tmp_path: Path) -> None:
+    World(tmp_path / "template").store.close()
+    races = type("RacesHere", (Races,), {"root": tmp_path})
+    run_state_machine_as_test(
+        races,
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
