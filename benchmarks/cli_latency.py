@@ -1,4 +1,4 @@
-"""How long control-plane commands take, beside the commands of Ray and MLflow. Goal: help under 0.4 s, status under 0.5 s."""
+"""How long control-plane commands take, beside those of Ray and MLflow."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.backends.protocol import LaunchRequest
 from orchestrator.base.errors import BackendUnavailable, Fenced, LaunchRefused
-from orchestrator.base.files import write_atomic
+from orchestrator.base.files import write_atomic, write_json
 from orchestrator.base.text import one_line
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.site import Site
@@ -110,6 +110,7 @@ class Starts:
         directory.create()
         raise_fence(folder, run.token)
         write_atomic(folder.spec, job.workload.encode())
+        write_json(folder.about, {"owner": job.owner, "code": {"revision": job.revision, "dirty": job.dirty}})
         workload = self._site.workloads.thaw(job.workload)
         launch = launch_for(
             workload, job=job.id, run=run.id, token=run.token, workers=run.world_size, workdir=job.workdir

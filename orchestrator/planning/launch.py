@@ -52,7 +52,8 @@ def kind_of(workload: Workload) -> str:
 def _argv(workload: Workload) -> tuple[str, ...]:
     if isinstance(workload, CommandWorkload):
         return workload.argv
-    return (sys.executable, "-m", SEARCH_MODULE if is_search(workload) else RANK_MODULE)
+    # -P: a json.py where the user stood must not shadow a module of ours
+    return (sys.executable, "-P", "-m", SEARCH_MODULE if is_search(workload) else RANK_MODULE)
 
 
 def _workdir(workload: Workload, submitted_from: str) -> str:

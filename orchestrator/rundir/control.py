@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from orchestrator.base.files import read_json, write_json
@@ -45,6 +45,9 @@ def write_control(run: RunDirectory, control: Control) -> None:
 
 
 def read_control(run: RunDirectory) -> Control | None:
-    """The newest wish; None where there is none yet."""
+    """The newest wish; None where there is none yet. Keys of a newer controller are passed over."""
     document = read_json(run.control)
-    return None if document is None else Control(**document)
+    if document is None:
+        return None
+    known = {field.name for field in fields(Control)}
+    return Control(**{key: value for key, value in document.items() if key in known})

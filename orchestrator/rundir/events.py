@@ -19,6 +19,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.base.files import create_exclusive, read_json
@@ -56,7 +57,7 @@ class EventWriter:
         """Write the next event; durable when this returns."""
         event = {"seq": self._next, "time": time.time(), "token": self._token, "kind": kind, "data": data}
         content = json.dumps(event, sort_keys=True, default=str).encode()
-        while not create_exclusive(self._folder / f"{self._next:08d}.json", content):
+        while not create_exclusive(self._folder / _name(self._next), content):
             self._next += 1
             event["seq"] = self._next
             content = json.dumps(event, sort_keys=True, default=str).encode()
@@ -64,7 +65,7 @@ class EventWriter:
 
 
 def read_events(run: RunDirectory, cursors: Mapping[str, int]) -> Iterator[RunEvent]:
-    """Events not seen yet, writer by writer, each writer's in order.
+    """Events not seen yet, writer by writer, each writer's in order; a damaged one amid others is passed over.
 
     Args:
         run: the run.
@@ -74,10 +75,12 @@ def read_events(run: RunDirectory, cursors: Mapping[str, int]) -> Iterator[RunEv
         return
     for folder in sorted(run.events.iterdir()):
         seq = cursors.get(folder.name, 0)
-        while (document := read_json(folder / f"{seq:08d}.json")) is not None:
-            yield RunEvent(
-                folder.name, seq, float(document["time"]), int(document["token"]), document["kind"], document["data"]
-            )
+        while True:
+            event = _read(folder, seq)
+            if event is not None:
+                yield event
+            elif not (folder / _name(seq + 1)).exists():
+                break  # the tail: absent, or not whole yet
             seq += 1
 
 
@@ -86,8 +89,26 @@ def find_event(run: RunDirectory, kind: str) -> RunEvent | None:
     return next((event for event in read_events(run, {}) if event.kind == kind), None)
 
 
+def _read(folder: Path, seq: int) -> RunEvent | None:
+    document = read_json(folder / _name(seq))
+    try:
+        return (
+            None
+            if document is None
+            else RunEvent(
+                folder.name, seq, float(document["time"]), int(document["token"]), document["kind"], document["data"]
+            )
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _name(seq: int) -> str:
+    return f"{seq:08d}.json"
+
+
 def _count(run: RunDirectory, writer: str) -> int:
     seq = 0
-    while (run.events / writer / f"{seq:08d}.json").exists():
+    while (run.events / writer / _name(seq)).exists():
         seq += 1
     return seq

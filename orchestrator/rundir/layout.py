@@ -23,6 +23,11 @@ class JobDirectory:
         return self.path / "spec.yaml"
 
     @property
+    def about(self) -> Path:
+        """Who submitted the job, and from which version of their code."""
+        return self.path / "job.json"
+
+    @property
     def fence(self) -> Path:
         """The newest fencing token."""
         return self.path / "fence"

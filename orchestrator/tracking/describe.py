@@ -45,7 +45,7 @@ def job_tags(job: JobDirectory, workload: WorkloadBase, **more: str | None) -> d
 
     The controller leaves owner and code version in `job.json`; a run without one belongs to whoever runs it.
     """
-    known = read_json(job.path / "job.json") or {}
+    known = read_json(job.about) or {}
     code = known.get("code") or {}
     tags = {
         "orchestrator.job": job.path.name,

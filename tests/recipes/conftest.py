@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator.spec.load import load_card
 
 from orchestrator.data.build import build
+from orchestrator.spec.load import load_card
 from orchestrator.spec.regnet import RegNetWorkload
 
 

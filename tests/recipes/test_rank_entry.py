@@ -14,7 +14,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from orchestrator.spec.load import freeze_workload
 
 from orchestrator.base.files import read_json
 from orchestrator.recipes.main import main
@@ -22,6 +21,7 @@ from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.events import RunEvent, read_events
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.spec.load import freeze_workload
 from orchestrator.spec.regnet import RegNetWorkload
 
 Tiny = Callable[..., RegNetWorkload]
@@ -43,7 +43,7 @@ def environment(run: RunDirectory, token: int, world: int, rank: int) -> dict[st
         "ORCHESTRATOR_JOB": "job-a",
         "ORCHESTRATOR_RUN": run.run,
         "ORCHESTRATOR_ALLOCATION": f"{run.run}.0",
-        "ORCHESTRATOR_TOKEN": str(token),
+        "ORCHESTRATOR_FENCING_TOKEN": str(token),
         "ORCHESTRATOR_SLOTS": str(world),
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import Fenced, NotFound
+from orchestrator.base.files import write_json
 from orchestrator.rundir.control import Control, read_control, write_control
 from orchestrator.rundir.events import EventWriter, find_event, read_events
 from orchestrator.rundir.fence import check_fence, raise_fence
@@ -47,6 +48,14 @@ def test_a_half_written_event_hides_itself_and_what_follows(run: RunDirectory) -
     assert [e.seq for e in read_events(run, {})] == [0]
 
 
+def test_a_damaged_event_amid_others_is_passed_over(run: RunDirectory) -> None:
+    writer = EventWriter(run, "rank-0", token=1)
+    for done in range(3):
+        writer.append("progress", done=done)
+    (run.events / "rank-0" / "00000001.json").write_bytes(b'{"kind": 7}')
+    assert [e.seq for e in read_events(run, {})] == [0, 2]
+
+
 def test_the_end_marker_is_found_among_all_writers(run: RunDirectory) -> None:
     EventWriter(run, "rank-0", token=1).append("progress", done=1)
     assert find_event(run, "finished") is None
@@ -62,6 +71,12 @@ def test_control_keeps_the_newest_wish(run: RunDirectory) -> None:
     write_control(run, wish)
     write_control(run, wish.next(want="stop", cause="cancel"))
     assert read_control(run) == Control(generation=2, token=3, want="stop", world_size=2, cause="cancel")
+
+
+def test_a_key_of_a_newer_controller_is_passed_over(run: RunDirectory) -> None:
+    wish = Control(generation=1, token=3, want="run", world_size=2)
+    write_json(run.control, {**wish.__dict__, "colour": "blue"})
+    assert read_control(run) == wish
 
 
 def test_an_older_writer_is_fenced_off(run: RunDirectory) -> None:

@@ -91,7 +91,7 @@ def test_the_environment_of_a_rank_is_the_contract(bench: Any) -> None:
     seen = json.loads(bench.log(1))
     assert seen["ORCHESTRATOR_RUN_DIR"] == str(bench.run.path)
     assert (seen["ORCHESTRATOR_JOB"], seen["ORCHESTRATOR_RUN"]) == (bench.job, bench.run.run)
-    assert (seen["ORCHESTRATOR_ALLOCATION"], seen["ORCHESTRATOR_TOKEN"]) == (bench.allocation, "3")
+    assert (seen["ORCHESTRATOR_ALLOCATION"], seen["ORCHESTRATOR_FENCING_TOKEN"]) == (bench.allocation, "3")
     assert [seen[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")] == ["1", "1", "2", "2"]
     assert (seen["OMP_NUM_THREADS"], seen["CUDA_VISIBLE_DEVICES"], seen["PYTHONUNBUFFERED"]) == ("3", "6,7", "1")
     assert (seen["MINE"], seen["ORCHESTRATOR_SLOTS"]) == ("yes", "2")

@@ -27,7 +27,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     yield {
         "ORCHESTRATOR_RUN_DIR": str(run.path),
-        "ORCHESTRATOR_TOKEN": "2",
+        "ORCHESTRATOR_FENCING_TOKEN": "2",
         "ORCHESTRATOR_ALLOCATION": "j-r1.0",
         "ORCHESTRATOR_SLOTS": "4",
         "RANK": "1",

@@ -54,7 +54,7 @@ def start_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slo
         "ORCHESTRATOR_STATE_DIR": str(state_dir),
         "ORCHESTRATOR_RUN_DIR": str(run.path),
         "ORCHESTRATOR_ALLOCATION": "job-1-r1.0",
-        "ORCHESTRATOR_TOKEN": "1",
+        "ORCHESTRATOR_FENCING_TOKEN": "1",
         "ORCHESTRATOR_SLOTS": str(slots),
         "RANK": "0",
         "WORLD_SIZE": "1",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import stat
 import time
 from collections.abc import Iterator
@@ -22,16 +23,19 @@ _TRIES = 5
 
 
 def default_folder() -> Path:
-    """Where the user's slots of this machine lie: `$ORCHESTRATOR_SLOTS_DIR`, else the user's runtime directory.
+    """Where the slot locks of this machine lie: `$ORCHESTRATOR_SLOTS_DIR`, else the user's runtime or state directory.
 
     It does not depend on the state directory: servers with different ones share the machine.
     """
-    chosen = os.environ.get(SLOTS_VARIABLE)
+    chosen, runtime = os.environ.get(SLOTS_VARIABLE), os.environ.get("XDG_RUNTIME_DIR")
     if chosen:
         return Path(chosen).expanduser().absolute()
+    if runtime:
+        return Path(runtime) / "orchestrator" / "slots"
     import platformdirs
 
-    return Path(platformdirs.user_runtime_dir("orchestrator")) / "slots"
+    # a home directory may be shared between machines, whose slots are not
+    return Path(platformdirs.user_state_dir("orchestrator")) / "slots" / platform.node()
 
 
 @dataclass(frozen=True)
