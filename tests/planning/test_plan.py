@@ -1,0 +1,157 @@
+"""What `orchestrator plan` says, and what submit refuses, without anything started."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.backends.local import LocalBackend
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.errors import OrchestratorError, UsageError
+from orchestrator.base.paths import bundled
+from orchestrator.planning.check import check_submission
+from orchestrator.planning.document import PlanDocument
+from orchestrator.planning.launch import kind_of, launch_for
+from orchestrator.planning.plan import make_plan
+from orchestrator.spec.load import load_profile, load_workload, parse_workload
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.workload import Workload
+
+SWEEP = bundled("workloads") / "regnet_sweep.yaml"
+Check = Callable[..., list[str]]
+
+
+@pytest.fixture
+def profile() -> ClusterProfile:
+    return load_profile(bundled("cluster") / "local.yaml")
+
+
+@pytest.fixture
+def plan(profile: ClusterProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PlanDocument]:
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path / "state"))
+    backend = LocalBackend(profile, state=tmp_path / "state", slots=tmp_path / "slots")
+
+    def make(path: Path, *overrides: str) -> PlanDocument:
+        return make_plan(load_workload(path, overrides), profile, backend, workdir=tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def check(profile: ClusterProfile, tmp_path: Path) -> Check:
+    def refuse(workload: Workload, *, slots: int = 2, kind: str = "cpu") -> list[str]:
+        capacity = Capacity(slots=slots, free=slots, largest_gang=slots, slot_kind=kind)
+        return check_submission(workload, profile, capacity, workdir=tmp_path, state_dir=tmp_path / "state")
+
+    return refuse
+
+
+def command(text: str) -> Workload:
+    return parse_workload(text, "w.yaml")
+
+
+def test_a_search_is_planned_to_the_last_number(plan: Callable[..., PlanDocument]) -> None:
+    document = plan(SWEEP)
+    assert document.kind == "regnet search"
+    assert document.population is not None
+    population = document.population
+    assert (population.size, len(population.members)) == (24, 24)
+    flops = sorted(m.flops for m in population.members)
+    assert (population.flops.min, population.flops.max) == (flops[0], flops[-1])
+    assert population.flops.median == (flops[11] + flops[12]) / 2
+    assert all(1e6 <= f <= 3e6 for f in flops)
+    assert population.draws == 24 + sum(population.rejected.values())
+    training = document.training
+    assert training is not None
+    assert (training.samples, training.steps_per_epoch, training.steps) == (1078, 17, 17 * 12)
+    assert training.total_flops == 3 * sum(flops) * 1078 * 12
+
+
+def test_the_learning_rate_is_told_at_its_turning_points(plan: Callable[..., PlanDocument]) -> None:
+    rate = plan(SWEEP).learning_rate
+    assert rate is not None
+    assert rate.at[0] == {"step": 0, "samples": 0, "lr": pytest.approx(0.1 * 0.05)}
+    assert [p["step"] for p in rate.at] == [0, 50, 102, 203]
+    assert rate.at[2]["samples"] == 6 * 1078
+    assert rate.at[2]["lr"] == pytest.approx(0.025)
+
+
+def test_the_very_command_is_told_and_nothing_is_written(plan: Callable[..., PlanDocument], tmp_path: Path) -> None:
+    document = plan(SWEEP)
+    assert document.launch.argv[:2] == [sys.executable, "-P"]
+    assert document.launch.rank_argv == [sys.executable, "-P", "-m", "orchestrator.search.main"]
+    assert not (tmp_path / "state" / "runs").exists()
+
+
+def test_one_model_is_planned_from_its_preset(plan: Callable[..., PlanDocument], tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(
+        "name: one\nrecipe: regnet\ndata: {dataset: digits, image_size: 224}\nmodel: {preset: regnetx_400mf}\n"
+        "optim: {lr: 0.1}\ntrain: {epochs: 1, batch_size: 100, samples_per_virtual_worker: 30}\n"
+    )
+    document = plan(path)
+    assert document.population is None
+    assert document.model is not None
+    assert document.model.depths == [1, 2, 7, 12]
+    assert document.training is not None
+    assert document.training.virtual_workers == 4
+
+
+def test_a_text_for_people_names_every_part(plan: Callable[..., PlanDocument]) -> None:
+    text = plan(SWEEP).render()
+    for part in ("dataset", "population", "flops", "params", "activations", "training", "lr", "workers", "command"):
+        assert part in text
+
+
+def test_a_command_is_planned_without_any_recipe(plan: Callable[..., PlanDocument]) -> None:
+    document = plan(bundled("workloads") / "command.yaml")
+    assert (document.kind, document.training, document.dataset) == ("command", None, None)
+    assert document.launch.rank_argv[:3] == ["/bin/sh", "-eu", "-c"]
+
+
+def test_a_search_is_one_driver_on_all_slots() -> None:
+    workload = load_workload(SWEEP)
+    launch = launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=2, workdir="/")
+    assert launch.ranks_share_slots
+    assert kind_of(workload) == "regnet search"
+
+
+def test_more_workers_than_the_largest_cluster_are_refused(check: Check) -> None:
+    with pytest.raises(UsageError, match="needs at least 3 cpu slots; cluster local has 2"):
+        check(command("name: w\ncommand: [a]\nresources: {workers: 3..9}"))
+
+
+def test_cores_of_all_workers_together_are_counted(check: Check) -> None:
+    with pytest.raises(UsageError, match="needs at least 4 cpu slots"):
+        check(command("name: w\ncommand: [a]\nresources: {workers: 2, cpus_per_worker: 2}"))
+
+
+def test_gpus_on_a_cluster_without_any_are_refused(check: Check) -> None:
+    with pytest.raises(UsageError, match="has no GPU"):
+        check(command("name: w\ncommand: [a]\nresources: {gpus_per_worker: 1}"))
+
+
+def test_a_range_wider_than_the_cluster_is_a_warning(check: Check) -> None:
+    (warning,) = check(command("name: w\ncommand: [a]\nresources: {workers: 1..8}"))
+    assert "room for 2" in warning
+
+
+def test_a_working_directory_that_is_not_there_is_refused(check: Check) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        check(command("name: w\ncommand: [a]\nworkdir: /nowhere/at/all"))
+
+
+def test_an_unknown_dataset_is_refused_with_what_is_alike(check: Check) -> None:
+    with pytest.raises(OrchestratorError, match="digits"):
+        check(load_workload(SWEEP, ["data.dataset=digitz"]))
+
+
+def test_a_dataset_that_is_not_built_is_refused_with_the_command_that_builds_it(check: Check) -> None:
+    with pytest.raises(UsageError, match="orchestrator data build cifar10 --source"):
+        check(load_workload(bundled("workloads") / "regnet_cifar10.yaml"))
+
+
+def test_a_space_that_holds_no_such_model_is_refused(check: Check) -> None:
+    with pytest.raises(UsageError, match="flops"):
+        check(load_workload(SWEEP, ["search.constraints.flops=1..2", "search.max_draws=500"]))
