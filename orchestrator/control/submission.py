@@ -59,7 +59,7 @@ class Submission:
         return job, True, warnings
 
     def _record(self, request: SubmitRequest, owner: str, workload: Workload, content: str, slots: int) -> JobRecord:
-        workers = workload.resources.workers
+        workers = workload.workers
         return JobRecord(
             id=self._site.ids.new("j"),
             name=workload.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import NotFound, UsageError
-from orchestrator.blueprint.workload import parameters_of, population_of
+from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
@@ -23,17 +23,19 @@ def check_submission(
         UsageError: every reason at once.
     """
     problems = [*_too_large(workload, profile, capacity), *_bad_place(workload, workdir)]
+    warnings: list[str] = []
     if isinstance(workload, RegNetWorkload):
         try:
             facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
             problems += _bad_dataset(workload, facts)
             if not problems:
                 _check_models(workload, facts)
+                warnings += _without_effect(workload, facts)
         except (NotFound, UsageError) as error:
             problems.append(str(error))
     if problems:
         raise UsageError("\n".join(f"{workload.name}: {problem}" for problem in problems))
-    return _surprises(workload, capacity)
+    return [*warnings, *_surprises(workload, capacity)]
 
 
 def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) -> Iterator[str]:
@@ -89,10 +91,21 @@ def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:
         population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
 
 
-def _surprises(workload: Workload, capacity: Capacity) -> list[str]:
-    largest = capacity.largest_gang // slots_per_worker(workload, capacity)
-    if workload.resources.workers.max > largest:
-        return [
-            f"resources.workers asks for up to {workload.resources.workers.max}; the cluster has room for {largest}"
-        ]
-    return []
+def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:
+    asked, usable = workload.resources.workers.max, workload.workers.max
+    room = capacity.largest_gang // slots_per_worker(workload, capacity)
+    if asked > usable:
+        yield f"resources.workers asks for up to {asked}; with {usable} virtual workers at most {usable} are used"
+    if usable > room:
+        yield f"resources.workers asks for up to {usable}; the cluster has room for {room}"
+
+
+def _without_effect(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    optim, samples = workload.optim, facts.rows.get("train")
+    if optim.nesterov and optim.momentum == 0:
+        yield "optim.nesterov has no effect without optim.momentum"
+    late = [step for step in optim.steps if step >= workload.train.epochs]
+    if late:
+        yield f"optim.steps {late} lie beyond the {workload.train.epochs} epochs of train.epochs"
+    if samples is not None and optim.warmup_iterations >= (steps := cost_of(workload, samples).steps):
+        yield f"optim.warmup_iterations is {optim.warmup_iterations} of {steps} steps: optim.lr is never reached"

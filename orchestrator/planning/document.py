@@ -16,16 +16,16 @@ class PlanPart(BaseModel):
 class Spread(PlanPart):
     """Minimum, median and maximum of a population."""
 
-    min: float
+    min: int
     median: float
-    max: float
+    max: int
 
 
 class Member(PlanPart):
     """One model that would be trained."""
 
     index: int
-    parameters: dict[str, float]
+    parameters: dict[str, int | float]
     widths: list[int] = Field(description="of the four stages")
     depths: list[int] = Field(description="of the four stages")
     flops: int
@@ -74,7 +74,7 @@ class LearningRatePlan(PlanPart):
     peak: float
     schedule: str
     warmup_iterations: int
-    at: list[dict[str, float]] = Field(description="step, samples seen, and learning rate")
+    at: list[dict[str, int | float]] = Field(description="step, samples seen, and learning rate")
 
 
 class LaunchPlanView(PlanPart):

@@ -72,7 +72,7 @@ def _launch(
     workload: Workload, profile: ClusterProfile, backend: Backend, workdir: Path, state: Path
 ) -> LaunchPlanView:
     run = f"{JOB}-r1"
-    workers = min(workload.resources.workers.max, max(backend.capacity().largest_gang, 1))
+    workers = min(workload.workers.max, max(backend.capacity().largest_gang, 1))
     launch = launch_for(workload, job=JOB, run=run, token=1, workers=workers, workdir=str(workdir))
     root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
     directory = JobDirectory.under(root, JOB).run(run)
@@ -82,7 +82,7 @@ def _launch(
         argv=list(plan.argv),
         env=dict(plan.env),
         rank_argv=list(launch.argv),
-        workers=f"{workload.resources.workers.min}..{workload.resources.workers.max}",
+        workers=f"{workload.workers.min}..{workload.workers.max}",
         slots=plan.slots,
         script=plan.script,
     )
@@ -154,7 +154,7 @@ def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member
 def _learning_rate(workload: RegNetWorkload, facts: DatasetFacts) -> LearningRatePlan:
     optim = workload.optim
     samples = facts.rows.get("train")
-    points: list[dict[str, float]] = []
+    points: list[dict[str, int | float]] = []
     if samples is not None:
         rate, steps = learning_rate_of(workload, samples), cost_of(workload, samples).steps
         per_epoch = cost_of(workload, samples).steps_per_epoch

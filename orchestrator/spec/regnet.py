@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema
 
 from orchestrator.spec.base import Document, Line, Name
 from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
-from orchestrator.spec.units import CountRange, Interval
+from orchestrator.spec.units import CountRange, Interval, WorkerRange
 
 
 class Window(Document):
@@ -92,9 +92,9 @@ class Train(Document):
     """The training loop."""
 
     epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(ge=1, le=1_000_000, description="samples of the global batch, whatever the world size")
+    batch_size: int = Field(ge=2, le=1_000_000, description="samples of the global batch, whatever the world size")
     samples_per_virtual_worker: int | None = Field(
-        default=None, ge=1, description="samples of one slice (the n of batch norm); default: the whole batch"
+        default=None, ge=2, description="samples of one slice (the n of batch norm); default: the whole batch"
     )
     evaluate_every_epochs: int = Field(default=1, ge=1)
     checkpoint: Checkpointing = Checkpointing()
@@ -193,6 +193,25 @@ class RegNetWorkload(WorkloadBase):
     optim: Optim
     train: Train
     search: Search | None = None
+
+    @property
+    def workers(self) -> WorkerRange:
+        """How many workers a run can use: of a training at most one for each virtual worker."""
+        asked, slices = self.resources.workers, self.train.virtual_workers
+        if self.search is not None or asked.max <= slices:
+            return asked
+        return WorkerRange(low=min(asked.min, slices), high=slices)
+
+    @model_validator(mode="after")
+    def _every_worker_has_a_slice(self) -> RegNetWorkload:
+        slices = self.train.virtual_workers
+        if self.search is None and self.resources.workers.min > slices:
+            raise ValueError(
+                f"resources.workers is at least {self.resources.workers.min}, and train cuts a batch of "
+                f"{self.train.batch_size} into {slices} virtual workers of {self.train.slice_samples}: "
+                "set train.samples_per_virtual_worker lower, or resources.workers"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_name_the_model(self) -> RegNetWorkload:

@@ -55,6 +55,11 @@ class WorkloadBase(Document):
     retry: Retry = Retry()
     tracking: Tracking = Tracking()
 
+    @property
+    def workers(self) -> WorkerRange:
+        """How many workers a run can use."""
+        return self.resources.workers
+
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

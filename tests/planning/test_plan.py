@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.backends.local import LocalBackend
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.errors import OrchestratorError, UsageError
+from orchestrator.base.errors import OrchestratorError, SpecError, UsageError
 from orchestrator.base.paths import bundled
 from orchestrator.planning.check import check_submission
 from orchestrator.planning.document import PlanDocument
@@ -155,3 +155,39 @@ def test_a_dataset_that_is_not_built_is_refused_with_the_command_that_builds_it(
 def test_a_space_that_holds_no_such_model_is_refused(check: Check) -> None:
     with pytest.raises(UsageError, match="flops"):
         check(load_workload(SWEEP, ["search.constraints.flops=1..2", "search.max_draws=500"]))
+
+
+ONE = (
+    "name: one\nrecipe: regnet\ndata: {{dataset: digits, image_size: 16}}\nmodel: {{preset: regnetx_200mf}}\n"
+    "optim: {{lr: 0.1{optim}}}\ntrain: {{epochs: 4, batch_size: 64{train}}}\nresources: {{workers: {workers}}}\n"
+)
+
+
+def test_no_more_workers_than_virtual_workers_are_used(check: Check) -> None:
+    workload = command(ONE.format(optim="", train=", samples_per_virtual_worker: 32", workers="1..4"))
+    assert (workload.workers.min, workload.workers.max) == (1, 2)
+    assert check(workload, slots=8) == ["resources.workers asks for up to 4; with 2 virtual workers at most 2 are used"]
+
+
+def test_a_gang_larger_than_the_virtual_workers_is_refused() -> None:
+    with pytest.raises(SpecError, match="into 1 virtual workers of 64"):
+        command(ONE.format(optim="", train="", workers="2"))
+
+
+@pytest.mark.parametrize(
+    ("optim", "said"),
+    [
+        (", momentum: 0", "nesterov has no effect"),
+        (", schedule: step, steps: [2, 4]", "[4.0] lie beyond the 4 epochs"),
+        (", warmup_iterations: 500", "is 500 of 68 steps"),
+    ],
+)
+def test_a_setting_without_effect_is_a_warning(check: Check, optim: str, said: str) -> None:
+    (warning,) = check(command(ONE.format(optim=optim, train="", workers="1")))
+    assert said in warning
+
+
+def test_counts_are_whole_numbers_in_the_document(plan: Callable[..., PlanDocument]) -> None:
+    population = plan(SWEEP).data()["population"]
+    assert isinstance(population["flops"]["min"], int)
+    assert isinstance(population["members"][0]["parameters"]["depth"], int)
