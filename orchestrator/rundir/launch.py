@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 
 from orchestrator.base.errors import NotFound
 from orchestrator.base.files import read_json, write_json
+from orchestrator.base.paths import STATE_VARIABLE
 from orchestrator.rundir.layout import RunDirectory
+
+_FOR_JOBS = frozenset({STATE_VARIABLE, "ORCHESTRATOR_SLOTS_DIR", "ORCHESTRATOR_TEST_DATA"})
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Launch:
     gpus_per_worker: int = 0
     ranks_share_slots: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+def for_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    """A server's environment without what is the server's own, its token above all: no job may read that."""
+    return {n: value for n, value in environment.items() if n in _FOR_JOBS or not n.startswith("ORCHESTRATOR_")}
 
 
 def write_launch(run: RunDirectory, launch: Launch) -> None:

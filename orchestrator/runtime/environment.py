@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.rundir.allocations import GRANT, MARK, AllocationFiles
-from orchestrator.rundir.launch import Launch
+from orchestrator.rundir.allocations import MARK, AllocationFiles
+from orchestrator.rundir.launch import Launch, for_jobs
 
 RUN_DIR = "ORCHESTRATOR_RUN_DIR"
 JOB = "ORCHESTRATOR_JOB"
@@ -13,7 +13,6 @@ RUN = "ORCHESTRATOR_RUN"
 TOKEN = "ORCHESTRATOR_FENCING_TOKEN"
 SLOTS = "ORCHESTRATOR_SLOTS"
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-OURS = frozenset({GRANT, MARK, RUN_DIR, JOB, RUN, TOKEN, SLOTS, *_DISTRIBUTED})
 
 
 def process_count(launch: Launch) -> int:
@@ -22,8 +21,8 @@ def process_count(launch: Launch) -> int:
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what another run may have left in it."""
-    return {name: value for name, value in environment.items() if name not in OURS}
+    """An environment without what a server or another run may have left in it."""
+    return {name: value for name, value in for_jobs(environment).items() if name not in _DISTRIBUTED}
 
 
 def rank_environment(

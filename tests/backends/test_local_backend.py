@@ -224,6 +224,17 @@ def test_nothing_is_inherited_from_a_run_that_started_the_server(engine: Any, mo
     assert port != "1"
 
 
+def test_no_job_sees_the_token_or_anything_else_of_the_server(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEN", "URL", "DEBUG", "ANYTHING", "STATE_DIR", "SLOTS_DIR", "TEST_DATA"):
+        monkeypatch.setenv(f"ORCHESTRATOR_{name}", "of-the-server")
+    backend = engine.server()
+    request = engine.request(["/bin/sh", "-c", "env; tr '\\0' '\\n' < /proc/$PPID/environ"])
+    backend.launch(request)
+    engine.until(backend, request, ENDED)
+    shown = {line.partition("=")[0] for line in engine.log(request).splitlines() if "of-the-server" in line}
+    assert shown == {"ORCHESTRATOR_STATE_DIR", "ORCHESTRATOR_SLOTS_DIR", "ORCHESTRATOR_TEST_DATA"}
+
+
 def test_agents_that_have_ended_are_collected(engine: Any) -> None:
     backend, request = engine.server(), engine.request(["/bin/true"])
     backend.launch(request)

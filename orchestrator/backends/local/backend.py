@@ -21,6 +21,7 @@ from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity, processes_with_environment
 from orchestrator.base.sweep import sweep
 from orchestrator.rundir.allocations import END_NOW, GRANT, MARK, AllocationFiles, Grant, is_safe_name
+from orchestrator.rundir.launch import for_jobs
 from orchestrator.spec.profile import ClusterProfile
 
 _AGENT = "orchestrator.runtime.agent"
@@ -152,13 +153,12 @@ class LocalBackend:
     def _spawn(self, request: LaunchRequest, plan: LaunchPlan, lease: Lease) -> subprocess.Popen[bytes]:
         files = AllocationFiles(request.directory, request.allocation)
         grant = Grant(self.machine.devices_of(lease.slots, request.launch), request.time_limit)
-        environment = {name: value for name, value in os.environ.items() if name != MARK}
         try:
             request.directory.create()
             with files.log.open("ab") as log:
                 return subprocess.Popen(
                     plan.argv,
-                    env=environment | {GRANT: grant.to_text()},
+                    env=for_jobs(os.environ) | {GRANT: grant.to_text()},
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=log,
