@@ -9,9 +9,10 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import NotFound, UsageError
 from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
+from orchestrator.planning.launch import workdir_of
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.spec.workload import CommandWorkload, Workload
+from orchestrator.spec.workload import Workload
 
 
 def check_submission(
@@ -64,8 +65,8 @@ def slots_per_worker(workload: Workload, capacity: Capacity) -> int:
 
 
 def _bad_place(workload: Workload, workdir: Path) -> Iterator[str]:
-    folder = Path(workload.workdir) if isinstance(workload, CommandWorkload) and workload.workdir else workdir
-    if not (workdir / folder).is_dir():
+    folder = workdir_of(workload, str(workdir))
+    if not Path(folder).is_dir():
         yield f"the working directory {folder} does not exist"
 
 

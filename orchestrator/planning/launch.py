@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from orchestrator.rundir.launch import Launch
 from orchestrator.spec.workload import CommandWorkload, Workload
@@ -28,7 +29,7 @@ def launch_for(workload: Workload, *, job: str, run: str, token: int, workers: i
         run=run,
         token=token,
         argv=_argv(workload),
-        workdir=_workdir(workload, workdir),
+        workdir=workdir_of(workload, workdir),
         workers=workers,
         cpus_per_worker=resources.cpus_per_worker,
         gpus_per_worker=resources.gpus_per_worker,
@@ -49,14 +50,15 @@ def kind_of(workload: Workload) -> str:
     return workload.recipe + (" search" if workload.search is not None else "")
 
 
+def workdir_of(workload: Workload, submitted_from: str) -> str:
+    """Where the ranks run; a relative `workdir` is meant from where the user stood at submit."""
+    if isinstance(workload, CommandWorkload) and workload.workdir:
+        return str(Path(submitted_from) / workload.workdir)
+    return submitted_from
+
+
 def _argv(workload: Workload) -> tuple[str, ...]:
     if isinstance(workload, CommandWorkload):
         return workload.argv
     # -P: a json.py where the user stood must not shadow a module of ours
     return (sys.executable, "-P", "-m", SEARCH_MODULE if is_search(workload) else RANK_MODULE)
-
-
-def _workdir(workload: Workload, submitted_from: str) -> str:
-    if isinstance(workload, CommandWorkload) and workload.workdir:
-        return workload.workdir
-    return submitted_from

@@ -142,6 +142,21 @@ def test_a_working_directory_that_is_not_there_is_refused(check: Check) -> None:
         check(command("name: w\ncommand: [a]\nworkdir: /nowhere/at/all"))
 
 
+def test_a_relative_working_directory_is_launched_where_it_was_checked(check: Check, tmp_path: Path) -> None:
+    workload = command("name: w\ncommand: [a]\nworkdir: sub/folder")
+    with pytest.raises(UsageError, match=f"{tmp_path}/sub/folder does not exist"):
+        check(workload)
+    (tmp_path / "sub/folder").mkdir(parents=True)
+    check(workload)
+    launch = launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=1, workdir=str(tmp_path))
+    assert launch.workdir == str(tmp_path / "sub/folder")
+
+
+def test_an_absolute_working_directory_is_taken_as_it_is() -> None:
+    workload = command("name: w\ncommand: [a]\nworkdir: /usr")
+    assert launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=1, workdir="/srv").workdir == "/usr"
+
+
 def test_an_unknown_dataset_is_refused_with_what_is_alike(check: Check) -> None:
     with pytest.raises(OrchestratorError, match="digits"):
         check(load_workload(SWEEP, ["data.dataset=digitz"]))
