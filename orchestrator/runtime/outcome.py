@@ -11,6 +11,8 @@ from typing import Any, Literal
 from orchestrator.runtime.markers import Marker
 
 _KILLED_BY_SHELL = 128 + signal.SIGKILL
+_BY_SHELL = {126: "the program cannot be executed", 127: "the program was not found"}
+"""What a shell, and `env` and its like, say with their exit code; no retry changes that."""
 _OUT_OF_MEMORY = re.compile(r"^\s*(MemoryError\b|(\w+\.)*OutOfMemoryError\b|.*\bCUDA out of memory\b)")
 
 
@@ -97,7 +99,12 @@ def _classify(end: RankEnd) -> str:
         return "out_of_memory"
     if end.killed:
         return "out_of_memory" if end.memory_ran_out else "infrastructure"
-    return "application"
+    return "permanent" if _never_ran(end) else "application"
+
+
+def _never_ran(end: RankEnd) -> bool:
+    """Whether a shell says so; a rank that has opened its RunContext means something else by the same code."""
+    return end.exit_code in _BY_SHELL and not end.owes_marker
 
 
 def _describe(end: RankEnd) -> str:
@@ -109,6 +116,7 @@ def _describe(end: RankEnd) -> str:
         how = "ended with exit code 0 but never said that it had finished"
     else:
         how = f"ended with exit code {end.exit_code}"
+        how += f" ({_BY_SHELL[end.exit_code]})" if _never_ran(end) else ""
     last = f": {end.last_lines[-1]}" if end.last_lines else ""
     return f"rank {end.rank} {how}{last}"
 

@@ -65,6 +65,15 @@ def test_what_can_never_start_fails_for_good(bench: Any, argv: list[str], change
     assert finished.data["failure_class"] == "permanent"
 
 
+@pytest.mark.parametrize(
+    ("text", "what"), [("no-such-program-anywhere", "127 (the program was not found)"), ("/etc/passwd", "126 (the ")]
+)
+def test_a_shell_that_cannot_execute_a_program_fails_for_good_as_a_list_does(bench: Any, text: str, what: str) -> None:
+    finished = bench.execute(["/bin/sh", "-eu", "-c", text])
+    assert finished.data["failure_class"] == "permanent"
+    assert f"ended with exit code {what}" in finished.data["message"]
+
+
 def test_ranks_meet_at_the_master_port_and_each_has_a_log(bench: Any) -> None:
     finished = bench.execute([sys.executable, "-c", MEET], workers=3)
     assert finished.data["outcome"] == "succeeded"
