@@ -40,6 +40,15 @@ class Endpoint:
         """Whether that very process still runs."""
         return ProcessIdentity(self.pid, self.start_ticks).alive()
 
+    def leads_to(self, other: Endpoint) -> bool:
+        """Whether a command that follows it reaches that very server, with its token."""
+        return (self.url, self.token, self.pid, self.start_ticks) == (
+            other.url,
+            other.token,
+            other.pid,
+            other.start_ticks,
+        )
+
 
 def server_folder() -> Path:
     """The folder of server.json, the log and the locks; only its user may look in."""
@@ -88,6 +97,17 @@ def hold(name: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def held(name: str) -> bool:
+    """Whether some process holds a lock file of the server's folder."""
+    if not (state_dir() / "server" / name).exists():
+        return False
+    try:
+        with hold(name):
+            return False
+    except Conflict:
+        return True
 
 
 def _lock(handle: int, path: Path, wait_seconds: float) -> None:

@@ -26,7 +26,7 @@ from orchestrator.api.app import create_app
 from orchestrator.api.auth import Grant, Principal, TokenBook, read_grants
 from orchestrator.api.binding import IDLE_SECONDS, ServeOptions, check_binding, listen, url_of
 from orchestrator.api.context import Activity, ApiContext
-from orchestrator.api.endpoint import Endpoint, hold, remove_endpoint, server_folder, write_endpoint
+from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, remove_endpoint, server_folder, write_endpoint
 from orchestrator.api.engine import Engine, open_engine
 from orchestrator.api.forwarding import ForwarderKeeper, forwarder_command
 from orchestrator.api.loop import ControlThread
@@ -78,6 +78,7 @@ class _Server:
         self._started_at = time.time()
         self._activity = Activity()
         self._stopping = threading.Event()
+        self._published: Endpoint | None = None
         self._control = ControlThread(engine.controller, self.stop)
         self._forwarder = _forwarder(engine)
         context = ApiContext(
@@ -111,7 +112,8 @@ class _Server:
         endpoint = self._endpoint()
 
         def listening() -> None:
-            write_endpoint(endpoint)
+            self._publish(endpoint)
+            self._published = endpoint
             ready(endpoint)
 
         self._control.start()
@@ -131,10 +133,26 @@ class _Server:
         remove_endpoint(os.getpid())
         self._uvicorn.should_exit = True
 
+    def _publish(self, endpoint: Endpoint) -> None:
+        write_endpoint(endpoint)
+        if self._stopping.is_set():  # `stop` may have looked for the word just before it was written
+            remove_endpoint(endpoint.pid)
+
+    def _keep_published(self) -> None:
+        """Write the word on this server again where it was lost or damaged; without it, no command finds the way."""
+        own = self._published
+        if own is None:
+            return
+        found = read_endpoint()
+        if found is None or not found.leads_to(own):
+            _LOG.warning("server.json was missing or damaged; writing it again")
+            self._publish(own)
+
     def _keep(self) -> None:
-        """Look after the forwarder, and notice when nothing is left to do."""
+        """Look after the forwarder and server.json, and notice when nothing is left to do."""
         while not self._stopping.wait(KEEPING_SECONDS):
             try:
+                self._keep_published()
                 if self._forwarder is not None:
                     self._forwarder.tick()
                 if self._options.embedded and self._idle():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, server_folder
+from orchestrator.api.endpoint import Endpoint, held, hold, read_endpoint, server_folder
 from orchestrator.base.errors import OrchestratorError, ServerUnreachable, TimedOut
 from orchestrator.cli.output import note
 from orchestrator.client import Client, HttpTransport
@@ -44,8 +44,15 @@ def stop_running() -> Endpoint | None:
 
     Returns:
         The server that ended; None where none ran.
+
+    Raises:
+        TimedOut: it does not end, or one holds the lock and does not say where it listens.
     """
     endpoint = read_endpoint()
+    if endpoint is None and held("lock"):  # it is coming up or going, or server.json was lost and is written again
+        if not _until(lambda: read_endpoint() is not None or not held("lock"), HANDOVER_SECONDS):
+            raise TimedOut("a server runs, but does not say where", hint=f"its log: {server_folder() / 'server.log'}")
+        endpoint = read_endpoint()
     if endpoint is not None:
         _shut_down(endpoint)
     return endpoint
@@ -81,8 +88,7 @@ def _launch(cluster: str) -> Endpoint:
     found: list[Endpoint] = []
 
     def settled() -> bool:
-        endpoint = read_endpoint()
-        if endpoint is not None and endpoint.pid == server.pid:
+        if (endpoint := read_endpoint()) is not None:
             found.append(endpoint)
         return bool(found) or server.poll() is not None
 
@@ -90,6 +96,9 @@ def _launch(cluster: str) -> Endpoint:
         note("starting the server …")
         _until(settled, START_SECONDS)
     if found:
+        if found[0].pid != server.pid:  # another one was faster, or was there: ours only waits for its lock
+            server.terminate()
+            server.wait()
         return found[0]
     if server.poll() is None:
         server.terminate()

@@ -247,3 +247,22 @@ def test_a_server_that_cannot_start_is_3_and_its_last_words_are_shown(home: Home
     done = home.run("status")
     assert done.returncode == 3
     assert "orchestrator.db" in done.stderr
+
+
+def test_a_command_beside_a_server_that_is_coming_up_uses_that_one(home: Home) -> None:
+    server = home.start("serve")
+    lock = home.path / "state/server/lock"
+    until(lambda: lock.exists() and lock.read_text().strip() == str(server.pid))
+    found = home.data("status")["server"]
+    assert (found["pid"], found["embedded"]) == (server.pid, False)
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["serve", "--stop"]])
+def test_a_damaged_server_json_is_written_again_by_the_server_that_runs(home: Home, arguments: list[str]) -> None:
+    home.data("status")
+    pid = home.server().pid
+    (home.path / "state/server/server.json").write_text("}garbage{")
+    data = home.data(*arguments)
+    assert (data["pid"] if "pid" in data else data["server"]["pid"]) == pid
