@@ -19,7 +19,7 @@ def connect(cluster: str | None = None) -> Client:
         cluster: the profile that the server must have; None: whichever it has.
 
     Raises:
-        UsageError: a server's address without a token, or a token without an address.
+        UsageError: a server's address without a token.
         Conflict: a server with another profile runs.
         ServerUnreachable, TimedOut: the embedded server does not start.
     """
@@ -44,6 +44,24 @@ def connect_to_running(*, timeout: float = 60.0) -> Client | None:
         return Client(*remote)
     endpoint = read_endpoint()
     return None if endpoint is None else Client(HttpTransport(endpoint.url, timeout=timeout), endpoint.token)
+
+
+def check_tracking(client: Client) -> None:
+    """Refuse to queue a job whose metrics would go elsewhere than this command's environment says.
+
+    Raises:
+        Conflict: `$MLFLOW_TRACKING_URI` is set here, and the server writes to another place.
+    """
+    from orchestrator.spec.tracking import TRACKING_VARIABLE
+
+    wanted = os.environ.get(TRACKING_VARIABLE, "").strip()
+    if wanted and client.server().tracking_uri != wanted:
+        embedded = not os.environ.get(URL_VARIABLE)
+        mend = "`orchestrator serve --stop` ends it (its jobs go on); then submit again"
+        raise Conflict(
+            f"{TRACKING_VARIABLE} is set here, but the server that runs was started with another value",
+            hint=mend if embedded else f"unset {TRACKING_VARIABLE}: a team's server has its own",
+        )
 
 
 def _remote(timeout: float) -> tuple[Transport, str] | None:

@@ -6,8 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from api_fakes import TOKENS, FakeService
+from api_fakes import TOKENS, FakeService, make_client
 
+from orchestrator.base.errors import Conflict
+from orchestrator.cli.connect import check_tracking
 from orchestrator.spec.messages import TrialView
 
 pytestmark = pytest.mark.usefixtures("live")
@@ -284,3 +286,25 @@ def test_a_cluster_that_the_server_does_not_serve_is_a_conflict(cli, service: Fa
     assert cli("submit", workload, "--cluster", "other").code == 6
     assert service.requests == []
     assert cli("submit", workload, "--cluster", "local").code == 0
+
+
+def test_a_job_whose_metrics_would_go_elsewhere_is_a_conflict(
+    cli, service: FakeService, workload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5999")
+    outcome = cli("submit", workload)
+    assert outcome.code == 6
+    assert "MLFLOW_TRACKING_URI" in outcome.err
+    assert service.requests == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
+    assert cli("submit", workload).code == 0
+
+
+def test_the_way_to_another_tracking_server_is_to_stop_the_embedded_one(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORCHESTRATOR_URL")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5999")
+    with pytest.raises(Conflict) as caught:
+        check_tracking(make_client(service))
+    assert "`orchestrator serve --stop`" in caught.value.hint

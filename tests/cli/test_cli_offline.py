@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.cli import checks
 from orchestrator.cli.commands import mlflow
+from orchestrator.cli.connect import connect_to_running
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -136,3 +137,8 @@ def test_a_dataset_that_is_not_built_is_5_with_the_command_to_type(cli) -> None:
     outcome = cli("data", "info", "cifar10")
     assert outcome.code == 5
     assert "orchestrator data build cifar10 --source" in outcome.err
+
+
+def test_a_token_without_an_address_is_for_serve_and_leads_to_no_other_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_TOKEN", "a-token-that-serve-would-take")
+    assert connect_to_running() is None

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.base.errors import UsageError
-from orchestrator.cli.connect import connect
+from orchestrator.cli.connect import check_tracking, connect
 from orchestrator.cli.options import WORKLOAD, json_option, set_option
 from orchestrator.cli.output import CommandFailed, emit, note
 from orchestrator.cli.source import read_source
@@ -39,6 +39,7 @@ def command(
     seconds = _seconds(timeout, watch)
     request = _request(file, overrides, key)
     client = connect(cluster)
+    check_tracking(client)
     reply = _submit(client, request)
     job = reply.job.id
     for warning in reply.warnings:
