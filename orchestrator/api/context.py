@@ -71,7 +71,7 @@ class Service(Protocol):
 
 
 class Activity:
-    """When the server was last used; an open stream counts as use."""
+    """When the server was last used by somebody it knows; an open stream counts as use."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -81,7 +81,7 @@ class Activity:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Around every request."""
+        """Around every request that carries a good token."""
         with self._lock:
             self._open += 1
         try:

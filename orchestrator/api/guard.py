@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.api.auth import TokenRefused
 from orchestrator.api.context import ApiContext
 from orchestrator.spec.messages import ErrorView
 
@@ -31,12 +33,21 @@ class Guard:
         """Check, then pass on."""
         if scope["type"] != "http":
             return
-        with self._context.activity.request():
-            refusal = self._refusal(Headers(scope=scope))
-            if refusal is None:
-                await self._app(scope, receive, _hardened(send))
-            else:
-                await refusal(scope, receive, send)
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        with self._context.activity.request() if self._knows(headers) else nullcontext():
+            await self._app(scope, receive, _hardened(send))
+
+    def _knows(self, headers: Headers) -> bool:
+        """Whether the caller's token is good; a stranger's requests do not keep an idle server up."""
+        try:
+            self._context.tokens.principal(headers.get("authorization"))
+        except TokenRefused:
+            return False
+        return True
 
     def _refusal(self, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")

@@ -1,5 +1,6 @@
 """Who may do what, and what a browser cannot be made to do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from orchestrator.api.app import create_app
 from orchestrator.api.auth import read_grants
+from orchestrator.api.context import Activity
 from orchestrator.api.guard import BODY_LIMIT
 from orchestrator.base.errors import UsageError
 
@@ -168,3 +170,22 @@ def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(UsageError, match="read by others"):
         read_grants(path)
+
+
+@pytest.mark.parametrize(
+    ("headers", "counts"),
+    [
+        (bearer("viewer"), True),
+        ({}, False),
+        ({"authorization": "Bearer wrong"}, False),
+        ({**bearer("viewer"), "host": "evil.example"}, False),
+    ],
+)
+def test_only_requests_with_a_good_token_keep_the_server_up(
+    service: FakeService, headers: dict[str, str], counts: bool
+) -> None:
+    now = [0.0]
+    context = replace(make_context(service), activity=Activity(lambda: now[0]))
+    now[0] = 60.0
+    TestClient(create_app(context), base_url="http://127.0.0.1").get("/api/v1/server", headers=headers)
+    assert context.activity.idle_seconds() == (0.0 if counts else 60.0)
