@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,17 @@ def test_help_and_mistakes_import_nothing_heavy(arguments: list[str]) -> None:
     code = SNIPPET.format(arguments=arguments, heavy=heavy)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "LOADED []"
+
+
+def test_help_answers_within_0_4_seconds() -> None:
+    tool = str(Path(sys.executable).with_name("orchestrator"))
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([tool, "--help"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.4
 
 
 def test_help_names_every_command_and_the_exit_codes(cli) -> None:
