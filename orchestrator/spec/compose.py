@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.spec.diagnostics import Diagnostic
@@ -66,18 +67,21 @@ def compose(source: Source, text: str | None = None) -> tuple[Node | None, list[
         text: what is parsed where it is not all of the source; it must keep the source's columns.
 
     Returns:
-        The nodes, or None where the document cannot be read to its end; what was refused in it is a null there.
+        The nodes, or None where the document cannot be read to its end, or aliases stand for parts of it: what it
+        means is then unknown. Other things that were refused in it are a null there.
     """
     composer = _Composer(source, source.text if text is None else text)
     try:
-        return composer.document(), composer.problems
+        node = composer.document()
     except _Unreadable as error:
-        return None, [*composer.problems, error.diagnostic]
+        return None, [*composer.found(), error.diagnostic]
+    return None if "alias" in composer.kinds else node, composer.found()
 
 
 class _Composer:
     def __init__(self, source: Source, text: str) -> None:
-        self.problems: list[Diagnostic] = []
+        self.kinds: dict[str, list[Diagnostic]] = {}
+        self._problems: list[Diagnostic] = []
         self._source = source
         self._nodes = 0
         self._events = self._parse(text)
@@ -109,8 +113,16 @@ class _Composer:
     def _mark(self, mark: Any) -> Mark:
         return Mark(self._source, mark.line + 1, mark.column + 1) if mark else Mark(self._source, 1, 1)
 
+    def found(self) -> list[Diagnostic]:
+        """All that is wrong; of a habit of YAML's that is not read here, the first place and how many more."""
+        more = [replace(d[0], message=f"{d[0].message}{_and_more(len(d) - 1)}") for d in self.kinds.values()]
+        return [*self._problems, *more]
+
     def _refuse(self, mark: Mark, message: str, hint: str = "") -> None:
-        self.problems.append(Diagnostic.at(mark, message, hint))
+        self._problems.append(Diagnostic.at(mark, message, hint))
+
+    def _refuse_kind(self, kind: str, mark: Mark, message: str, hint: str = "") -> None:
+        self.kinds.setdefault(kind, []).append(Diagnostic.at(mark, message, hint))
 
     def document(self) -> Node:
         """The only document of the text."""
@@ -134,16 +146,18 @@ class _Composer:
         if self._nodes > MAX_NODES:
             raise _Unreadable(Diagnostic.at(mark, f"the document has more than {MAX_NODES:,} values"))
         if kind == "Alias":
-            self._refuse(mark, f"aliases such as *{event.anchor} are not read", "write the value out")
+            self._refuse_kind("alias", mark, f"aliases such as *{event.anchor} are not read", "write the value out")
             return Scalar(mark, None, refused=True)
         if event.anchor is not None:
-            self._refuse(mark, f"anchors such as &{event.anchor} are not read", "write the value where it is needed")
+            hint = "write the value where it is needed"
+            self._refuse_kind("anchor", mark, f"anchors such as &{event.anchor} are not read", hint)
         if event.tag is not None:
-            self._refuse(mark, "tags such as !name are not read", "a document holds plain values; quotes make a text")
+            hint = "a document holds plain values; quotes make a text"
+            self._refuse_kind("tag", mark, "tags such as !name are not read", hint)
         if kind == "Scalar":
-            known = len(self.problems)
+            known = len(self._problems)
             value = self._value(event, mark)
-            return Scalar(mark, value, refused=event.tag is not None or len(self.problems) > known)
+            return Scalar(mark, value, refused=event.tag is not None or len(self._problems) > known)
         if depth > MAX_DEPTH:
             raise _Unreadable(Diagnostic.at(mark, f"values are nested more than {MAX_DEPTH} deep"))
         return self._sequence(mark, depth) if kind == "SequenceStart" else self._mapping(mark, depth)
@@ -164,10 +178,12 @@ class _Composer:
             key = self._node(kind, event, depth=depth + 1)
             value = self._node(*next(self._events), depth=depth + 1)
             if not isinstance(key, Scalar) or not isinstance(key.value, str):
-                self._refuse(key.mark, "a key is a text", "put quotes around it" if isinstance(key, Scalar) else "")
+                hint = "put quotes around it" if isinstance(key, Scalar) else ""
+                self._refuse_kind("key", key.mark, "a key is a text", hint)
             elif key.value in entries:
                 first = entries[key.value].mark.line
-                self._refuse(key.mark, f"duplicate key {key.value!r}", f"it was given on line {first} already")
+                hint = f"it was given on line {first} already"
+                self._refuse_kind("duplicate", key.mark, f"duplicate key {key.value!r}", hint)
             else:
                 entries[key.value] = Entry(key.mark, value)
         return Mapping(mark, entries)
@@ -201,6 +217,10 @@ class _Composer:
                 return None
             return float(text)
         return text
+
+
+def _and_more(others: int) -> str:
+    return f", and {others:,} more like it" if others else ""
 
 
 def _integer(text: str) -> int:

@@ -57,7 +57,7 @@ def explain(error: ValidationError, model: type[BaseModel], root: Node) -> list[
         root: the document.
     """
     located = [_locate(e, root) for e in error.errors(include_url=False, include_input=False)]
-    explainer = _Explainer(model)
+    explainer = _Explainer(model, root)
     return [
         explainer.diagnostic(complaint)
         for complaint in _complaints(located)
@@ -109,8 +109,9 @@ def _complaints(located: list[_Located]) -> list[list[_Located]]:
 
 
 class _Explainer:
-    def __init__(self, model: type[BaseModel]) -> None:
+    def __init__(self, model: type[BaseModel], root: Node) -> None:
         self._model = model
+        self._root = root
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -139,12 +140,26 @@ class _Explainer:
     def _unknown(self, located: _Located) -> Diagnostic:
         *above, key = located.path
         parent = tuple(above)
-        hint = did_you_mean(key, list(self._vocabulary.keys(parent)))
-        homes = self._vocabulary.homes(str(key))
-        if homes and not hint.startswith("did"):
-            hint = f"it belongs in {homes[0]}" if homes[0] else "it belongs at the top of the document"
+        hint = self._of_recipes(located.path) or did_you_mean(key, list(self._vocabulary.keys(parent)))
+        homes = [] if hint.startswith("did") else self._homes(str(key), located.node)
+        if homes:
+            hint = f"it belongs in {dotted(homes[0])}" if homes[0] else "it belongs at the top of the document"
         place = f" in {dotted(parent)}" if parent else ""
         return Diagnostic.at(located.key, f"unknown key '{one_line(str(key), 80)}'{place}", hint)
+
+    def _of_recipes(self, path: Path) -> str:
+        """For a command whose key is a recipe's section, which recipes those are."""
+        from orchestrator.spec.workload import RECIPES, CommandWorkload
+
+        if self._model is not CommandWorkload or len(path) != 1:
+            return ""
+        names = [name for name, model in RECIPES.items() if path[0] in model.model_fields]
+        return f"did you mean a recipe? '{path[0]}' belongs to recipes: {', '.join(names)}" if names else ""
+
+    def _homes(self, key: str, value: Node) -> list[Path]:
+        """Where the key belongs: where its value's type fits; not at the top where that has it already."""
+        at_top = isinstance(self._root, Mapping) and key in self._root.entries
+        return [home for home in self._vocabulary.homes(key, plain(value)) if home or not at_top]
 
 
 def _of_a_key(located: _Located, message: str) -> tuple[_Located, str]:

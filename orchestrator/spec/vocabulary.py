@@ -24,9 +24,14 @@ class Vocabulary:
             for key, schema in place.get("properties", {}).items()
         }
 
-    def homes(self, key: str) -> list[str]:
-        """Where else a key is known, as dotted paths, the shortest first."""
-        return sorted((path for path, name in self._all(self._schema, "", 0) if name == key), key=len)
+    def homes(self, key: str, value: object) -> list[Path]:
+        """Where else a key is known that takes values of this one's type, the shortest path first."""
+        found = self._all(self._schema, (), 0)
+        return sorted((path for path, name, schema in found if name == key and self._takes(schema, value)), key=len)
+
+    def _takes(self, schema: dict[str, Any], value: object) -> bool:
+        types = {branch.get("type") for branch in self._branches(schema)}
+        return None in types or bool(types & _types_of(value))
 
     def _at(self, path: Path) -> list[dict[str, Any]]:
         places = list(self._branches(self._schema))
@@ -44,12 +49,22 @@ class Vocabulary:
         else:
             yield schema
 
-    def _all(self, schema: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
+    def _all(self, schema: dict[str, Any], path: Path, depth: int) -> Iterator[tuple[Path, str, dict[str, Any]]]:
         for branch in self._branches(schema):
             for key, below in branch.get("properties", {}).items():
-                yield path, key
+                yield path, key, below
                 if depth < 4:
-                    yield from self._all(below, f"{path}.{key}" if path else key, depth + 1)
+                    yield from self._all(below, (*path, key), depth + 1)
+
+
+def _types_of(value: object) -> set[str]:
+    """The types that JSON Schema gives a plain value."""
+    if isinstance(value, bool):
+        return {"boolean"}
+    if isinstance(value, int):
+        return {"integer", "number"}
+    names = {float: "number", str: "string", list: "array", dict: "object"}
+    return {names.get(type(value), "null")}
 
 
 def _below(place: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:

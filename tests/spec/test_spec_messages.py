@@ -173,3 +173,19 @@ def test_a_message_without_end_is_cut_and_counted() -> None:
 def test_did_you_mean_falls_back_to_what_is_known() -> None:
     assert did_you_mean("xyz", ["epochs", "batch_size"]) == "known: epochs, batch_size"
     assert did_you_mean("Epoch", ["epochs", "batch_size"]) == "did you mean 'epochs'?"
+
+
+def test_a_recipes_section_in_a_command_is_said_to_belong_to_recipes() -> None:
+    said = message("name: a\ncommand: echo\ndata: {dataset: digits}\n")
+    assert said.endswith("hint: did you mean a recipe? 'data' belongs to recipes: regnet")
+
+
+def test_another_place_is_suggested_only_where_the_value_fits_there() -> None:
+    assert message(REGNET + "lr: 3\n").endswith("hint: it belongs in optim")
+    assert "it belongs in" not in message(REGNET + "lr: {peak: 3}\n")
+
+
+def test_the_top_is_not_suggested_for_a_key_that_it_has_already() -> None:
+    said = message(REGNET + "model: {name: foo}\n")
+    assert "unknown key 'name' in model" in said
+    assert "it belongs" not in said

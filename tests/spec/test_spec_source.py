@@ -88,6 +88,21 @@ def test_an_alias_bomb_is_refused_without_being_expanded() -> None:
     assert time.perf_counter() - started < 1
 
 
+def test_an_alias_bomb_is_answered_in_a_few_lines() -> None:
+    names = [f"k{number}" for number in range(30)]
+    bomb = "k0: &k0 [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in pairwise(names))
+    said = refused(bomb)
+    assert len(said.splitlines()) < 10
+    assert "anchors such as &k0 are not read, and 29 more like it" in said
+    assert "aliases such as *k0 are not read, and 86 more like it" in said
+
+
+def test_a_habit_that_is_not_read_does_not_hide_the_other_errors() -> None:
+    said = refused("name: a b\ncommand: c\nenv: {A: &x b, A: c, B: d, B: e}\n")
+    assert "w.yaml:1:7: name:" in said
+    assert "duplicate key 'A', and 1 more like it" in said
+
+
 def test_fifty_megabytes_are_refused_without_being_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
     with path.open("wb") as file:
