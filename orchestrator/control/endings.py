@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from orchestrator.base.errors import SpecError
 from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.failures import FailureClass, backoff_seconds, may_retry
 from orchestrator.lifecycle.reasons import duration
 from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.spec.sections import Retry
 from orchestrator.store import jobs, runs
 from orchestrator.store.records import JobRecord, RunRecord
 
@@ -93,11 +95,16 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
 def _retry_or_fail(connection: Connection, site: Site, job: JobRecord, run: RunRecord, ending: Ending) -> None:
     now = site.clock.now()
     failure = ending.failure or FailureClass.APPLICATION
-    retry = site.workloads.thaw(job.workload).retry
+    what = f"run {run.number} {run.state} ({failure.replace('_', ' ')}): {ending.message}"
+    retry = Retry()
+    if failure is not FailureClass.PERMANENT:
+        try:
+            retry = site.workload_of(job).retry
+        except SpecError as error:
+            failure, what = FailureClass.PERMANENT, f"{what}; {error.message}"
     budgets = {str(name): int(getattr(retry, str(name), 0)) for name in FailureClass}
     used = dict(job.failures)
     used[str(failure)] = count = used.get(str(failure), 0) + 1
-    what = f"run {run.number} {run.state} ({failure.replace('_', ' ')}): {ending.message}"
     told = {"failure_class": str(failure)}
     if not may_retry(failure, used, budgets):
         reason = f"{what}; {_no_more(failure, budgets[str(failure)])}"

@@ -34,7 +34,7 @@ def ingest(site: Site, run: RunRecord) -> RunRecord:
         The run as it is now.
 
     Raises:
-        OSError, KeyError, TypeError, ValueError: its events cannot be read.
+        Exception: its events cannot be read; they are foreign.
     """
     while not run.state.terminal:
         found = list(islice(read_events(site.run_directory(run), run.cursors), BATCH))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.backends.protocol import AllocationState, Backend, Capacity, Observation
 from orchestrator.base.clock import Clock, IdSource
-from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, OrchestratorError
+from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, StoreError
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.ingest import ingest
 from orchestrator.control.outage import Outage
@@ -18,6 +18,7 @@ from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.starts import Starts
 from orchestrator.control.stops import Stops
 from orchestrator.control.timers import Absences, Elapsed
+from orchestrator.control.troubles import Troubles
 from orchestrator.control.workloads import Workloads
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import RunState
@@ -52,7 +53,8 @@ class Controller:
         self._running = Elapsed(clock)
         self._starts = Starts(self._site)
         self._stops = Stops(self._site)
-        self._queue = Queue(self._site, self._starts)
+        self._troubles = Troubles(self._site)
+        self._queue = Queue(self._site, self._starts, self._troubles)
         self._outage = Outage(self._site)
         self._woken = threading.Event()
 
@@ -97,7 +99,7 @@ class Controller:
                 delay = self.step()
             except Fenced:
                 raise
-            except Exception:  # the next pass may succeed, and healthy jobs must not pay for a broken one
+            except Exception:  # trouble with one job is met where it arises; the next pass may succeed
                 _LOG.exception("a pass of the reconcile loop failed")
                 delay = self._site.profile.watch.poll * 4
             self._woken.wait(delay)
@@ -109,7 +111,9 @@ class Controller:
     def _ingest(self, run: RunRecord) -> RunRecord:
         try:
             return ingest(self._site, run)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (Fenced, StoreError):
+            raise
+        except Exception as error:  # what a run writes is foreign
             _LOG.warning("%s: its events cannot be read: %s: %s", run.id, type(error).__name__, error)
             return self._again(run)
 
@@ -122,12 +126,13 @@ class Controller:
         """One run's trouble is not the others'."""
         try:
             self._judge(self._again(run), seen)
-        except (BackendUnavailable, Fenced):
+            self._troubles.over(run.job)
+        except (BackendUnavailable, Fenced, StoreError):
             raise
         except Conflict as error:
             _LOG.info("%s: %s", run.id, error.message)
-        except (OSError, OrchestratorError):
-            _LOG.exception("%s: it is looked at again in the next pass", run.id)
+        except Exception as error:
+            self._troubles.met(run.job, error)
 
     def _judge(self, run: RunRecord, seen: Observation) -> None:
         if seen.state is not AllocationState.ABSENT:

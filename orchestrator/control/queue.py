@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from orchestrator.backends.protocol import Capacity
+from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import dependencies_of, take_snapshot
 from orchestrator.control.starts import Starts
 from orchestrator.control.timers import Elapsed
+from orchestrator.control.troubles import Troubles
 from orchestrator.lifecycle.reasons import backing_off
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.decide import Policy, decide, next_time
-from orchestrator.scheduling.decisions import Decisions
+from orchestrator.scheduling.decisions import Decisions, Start
 from orchestrator.store import jobs, runs
 from orchestrator.store.jobs import QueuedJob, Stale
 from orchestrator.store.records import JobRecord
@@ -21,9 +23,10 @@ _DEAD = frozenset({JobState.FAILED, JobState.CANCELLED})
 class Queue:
     """Everything between two runs of a job."""
 
-    def __init__(self, site: Site, starts: Starts) -> None:
+    def __init__(self, site: Site, starts: Starts, troubles: Troubles) -> None:
         self._site = site
         self._starts = starts
+        self._troubles = troubles
         self._policy = Policy(site.profile.policy, site.profile.limits.max_workers)
         self._elapsed = Elapsed(site.clock)
         self._served: tuple[int, Capacity] | None = None
@@ -45,10 +48,22 @@ class Queue:
         self._due = None if until is None else now + max(0.0, until - self._site.clock.now())
         self._tell(queue, decisions)
         for start in decisions.starts:
-            if not self._starts.begin(start):
+            if not self._begin(start):
                 break
         self._served = None if decisions.starts else (version, capacity)
         return None if self._due is None else self._due - now
+
+    def _begin(self, start: Start) -> bool:
+        """Start one job; its trouble is not the others'."""
+        try:
+            answered = self._starts.begin(start)
+            self._troubles.over(start.job)
+        except (BackendUnavailable, Fenced, StoreError):
+            raise
+        except Exception as error:
+            self._troubles.met(start.job, error)
+            return True
+        return answered
 
     def _settle(self) -> None:
         """RECOVERING and CANCELLING end when the slots are free again."""

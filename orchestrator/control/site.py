@@ -11,11 +11,14 @@ from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import Clock, IdSource
+from orchestrator.base.errors import SpecError
+from orchestrator.base.text import one_line
 from orchestrator.control.workloads import Workloads
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.workload import Workload
 from orchestrator.store.database import Store
-from orchestrator.store.records import RunRecord
+from orchestrator.store.records import JobRecord, RunRecord
 
 Probe = Callable[[str], None]
 
@@ -62,6 +65,18 @@ class Site:
         self.probe(f"before engine {name}")
         yield self.backend
         self.probe(f"after engine {name}")
+
+    def workload_of(self, job: JobRecord) -> Workload:
+        """What a job runs, as it was stored at submit.
+
+        Raises:
+            SpecError: what is stored is no workload.
+        """
+        try:
+            return self.workloads.thaw(job.workload)
+        except SpecError as error:
+            what = f"the stored workload of job {job.id} cannot be read ({one_line(error.message, 300)})"
+            raise SpecError(what, hint="submit it again") from None
 
     def job_directory(self, job: str) -> JobDirectory:
         """Where a job's files lie."""

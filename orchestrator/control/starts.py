@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from orchestrator.backends.protocol import LaunchRequest
-from orchestrator.base.errors import BackendUnavailable, Fenced, LaunchRefused
+from orchestrator.base.errors import BackendUnavailable, LaunchRefused, OrchestratorError, SpecError
 from orchestrator.base.files import write_atomic, write_json
 from orchestrator.base.text import one_line
 from orchestrator.control.endings import Ending, end_run
@@ -39,7 +39,11 @@ class Starts:
         Returns:
             False where the engine did not answer: nothing more should be asked of it in this pass.
         """
-        run = self._write_down(start)
+        try:
+            run = self._write_down(start)
+        except SpecError as error:
+            self._give_up(start.job, error)
+            return True
         return run is None or self.resume(run)
 
     def resume(self, run: RunRecord) -> bool:
@@ -52,13 +56,13 @@ class Starts:
             job = jobs.get(connection, run.job)
         try:
             self._launch(run, self._prepare(job, run))
-        except Fenced as error:
-            self._over(run, Ending("failed", error.message, FailureClass.INFRASTRUCTURE))
-        except LaunchRefused as error:
-            self._over(run, Ending("failed", error.message, FailureClass.PERMANENT))
         except BackendUnavailable as error:
             self._tell(job, f"the engine has not accepted {run.id} yet: {one_line(error.message, 300)}")
             return False
+        except (LaunchRefused, SpecError) as error:
+            self._over(run, Ending("failed", one_line(str(error), 1000), FailureClass.PERMANENT))
+        except OrchestratorError as error:  # its directory has a newer token, or one that cannot be read
+            self._over(run, Ending("failed", one_line(str(error), 1000), FailureClass.INFRASTRUCTURE))
         except OSError as error:
             self._tell(job, self._cannot_write(error))
         else:
@@ -100,7 +104,7 @@ class Starts:
         return run
 
     def _time_limit(self, job: JobRecord) -> float | None:
-        limits = (self._site.workloads.thaw(job.workload).time_limit, self._site.profile.limits.max_time)
+        limits = (self._site.workload_of(job).time_limit, self._site.profile.limits.max_time)
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _prepare(self, job: JobRecord, run: RunRecord) -> Launch:
@@ -111,9 +115,15 @@ class Starts:
         raise_fence(folder, run.token)
         write_atomic(folder.spec, job.workload.encode())
         write_json(folder.about, {"owner": job.owner, "code": {"revision": job.revision, "dirty": job.dirty}})
-        workload = self._site.workloads.thaw(job.workload)
+        workload = self._site.workload_of(job)
         launch = launch_for(
-            workload, job=job.id, run=run.id, token=run.token, workers=run.world_size, workdir=job.workdir
+            workload,
+            job=job.id,
+            run=run.id,
+            token=run.token,
+            workers=run.world_size,
+            workdir=job.workdir,
+            environment=job.environment,
         )
         write_launch(directory, launch)
         if not directory.control.exists():
@@ -124,6 +134,15 @@ class Starts:
         request = LaunchRequest(run.allocation, self._site.run_directory(run), launch, run.time_limit)
         with self._site.engine("launch") as backend:
             backend.launch(request)
+
+    def _give_up(self, queued: str, error: SpecError) -> None:
+        """No run of it can even be written down."""
+        now = self._site.clock.now()
+        with self._site.commit("given up") as connection:
+            job = jobs.get(connection, queued)
+            if job.state is JobState.QUEUED:
+                reason = one_line(str(error), 1000)
+                jobs.move(connection, job, JobState.FAILED, reason=reason, time=now, finished_at=now)
 
     def _over(self, run: RunRecord, ending: Ending) -> None:
         with self._site.commit("not launched") as connection:
@@ -156,8 +175,8 @@ def _next_number(job: JobRecord, directory: JobDirectory) -> int:
 
 
 def _fence_of(directory: JobDirectory) -> int:
-    """The newest token on the disk; 0 where it cannot be read: `_prepare` will meet the same trouble and tell."""
+    """The newest token on the disk; 0 where it cannot be read: `_prepare` meets the same trouble and fails the run."""
     try:
         return read_fence(directory)
-    except (OSError, ValueError):
+    except (OSError, OrchestratorError):
         return 0

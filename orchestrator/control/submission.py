@@ -72,6 +72,7 @@ class Submission:
             profile=self._site.profile.name,
             workload=self._site.workloads.freeze(workload),
             workdir=request.workdir,
+            environment=request.environment,
             content=content,
             workers_min=workers.min,
             workers_max=workers.max,
@@ -92,7 +93,7 @@ class Submission:
 
 
 def _digest(request: SubmitRequest) -> str:
-    """Of all that makes the job what it is; where the file was called what does not count."""
+    """Of all that makes the job what it is; what the file was called, and in which shell, does not count."""
     content = json.dumps([request.source, request.overrides, request.workdir])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -32,7 +32,7 @@ class Views:
 
     def tracking(self, job: JobRecord) -> dict[str, Any]:
         """Where a job's metrics go."""
-        section = self._site.workloads.thaw(job.workload).tracking
+        section = self._site.workload_of(job).tracking
         if not section.enabled:
             return {"enabled": False}
         return {"enabled": True, "uri": default_tracking_uri(), "experiment": section.experiment, "run": job.id}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.base.errors import Fenced
+from orchestrator.base.errors import Fenced, OrchestratorError
 from orchestrator.base.files import write_atomic
 from orchestrator.rundir.layout import JobDirectory
 
@@ -12,6 +12,7 @@ def raise_fence(job: JobDirectory, token: int) -> None:
 
     Raises:
         Fenced: the directory already has a newer token.
+        OrchestratorError: its fence cannot be read; it is left as it is.
     """
     check_fence(job, token)
     write_atomic(job.fence, f"{token}\n".encode())
@@ -22,6 +23,7 @@ def check_fence(job: JobDirectory, token: int) -> None:
 
     Raises:
         Fenced: a newer run owns the directory; the caller must stop.
+        OrchestratorError: nobody can tell whether one does; the caller must stop, too.
     """
     newest = read_fence(job)
     if token < newest:
@@ -32,8 +34,17 @@ def check_fence(job: JobDirectory, token: int) -> None:
 
 
 def read_fence(job: JobDirectory) -> int:
-    """The newest token; 0 before the first run."""
+    """The newest token; 0 before the first run.
+
+    Raises:
+        OrchestratorError: the file holds no token.
+    """
     try:
         return int(job.fence.read_text())
     except FileNotFoundError:
         return 0
+    except ValueError:
+        raise OrchestratorError(
+            f"{job.fence}: this is no fencing token",
+            hint=f"remove the file once no process of job {job.path.name} runs, then retry the job",
+        ) from None

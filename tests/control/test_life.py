@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import Conflict
+from orchestrator.control.loop import Controller
+from orchestrator.control.starts import Starts
 from orchestrator.rundir.control import read_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.fence import read_fence
 from orchestrator.rundir.launch import read_launch
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.profile import Limits
+from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
 
 
@@ -356,6 +359,78 @@ def test_a_run_directory_that_cannot_be_written_is_told_and_tried_again(world: W
     (world.root / "runs" / "jobs").unlink()
     world.finish()
     assert world.state(job) == "succeeded"
+
+
+def test_a_fence_that_cannot_be_read_fails_its_own_job_by_name_and_the_queue_goes_on(world: World) -> None:
+    bad = world.submit(retry={"infrastructure": 1, "backoff": 1})
+    world.job_directory(bad).path.mkdir(parents=True)
+    world.job_directory(bad).fence.touch()
+    good = world.submit()
+    world.finish()
+    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
+    assert f"{world.job_directory(bad).fence}: this is no fencing token" in world.job(bad).reason
+    assert "hint: remove the file" in world.job(bad).reason
+    world.job_directory(bad).fence.unlink()
+    world.service.retry(bad)
+    world.finish()
+    assert world.state(bad) == "succeeded"
+
+
+def test_a_stored_workload_that_cannot_be_read_fails_its_own_job_and_the_queue_goes_on(world: World) -> None:
+    bad, good = world.submit(), world.submit()
+    spoil(world, bad)
+    world.finish()
+    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
+    assert world.job(bad).reason.startswith(f"the stored workload of job {bad} cannot be read (not a frozen workload")
+
+
+def test_a_run_ends_even_where_the_stored_workload_cannot_be_read_any_more(world: World) -> None:
+    bad, good = world.submit("start", "wait", "fail"), world.submit("start", "wait", "succeed")
+    world.step(3)
+    spoil(world, bad)
+    world.finish()
+    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
+    assert "it broke; the stored workload" in world.job(bad).reason
+    assert world.backend.capacity().free == 2
+
+
+@pytest.mark.parametrize("step", ["_write_down", "_prepare"])
+def test_trouble_that_nobody_foresaw_is_told_of_its_own_job_and_the_queue_goes_on(
+    world: World, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = world.submit("start", "wait", "succeed"), world.submit()
+    with monkeypatch.context() as patch:
+        original = getattr(Starts, step)
+
+        def broken(self: Starts, first: object, *rest: object) -> object:
+            if bad in str(first):
+                raise RuntimeError("gremlins")
+            return original(self, first, *rest)
+
+        patch.setattr(Starts, step, broken)
+        world.step(10)
+    assert world.state(good) == "succeeded"
+    assert world.job(bad).reason.startswith("in trouble, tried again in the next pass: RuntimeError: gremlins")
+    world.step(2)
+    assert "trouble" not in world.job(bad).reason
+    world.finish()
+    assert world.state(bad) == "succeeded"
+
+
+def test_trouble_with_a_run_is_told_until_a_look_goes_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = world.submit("start", *["wait"] * 10, "succeed")
+    world.step(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Controller, "_limit_time", lambda self, run: 1 / 0)
+        world.step(2)
+        assert "ZeroDivisionError" in world.job(job).reason
+    world.step()
+    assert world.job(job).reason == f"runs on 1 worker ({job}-r1)"
+
+
+def spoil(world: World, job: str) -> None:
+    with world.store.write() as connection:
+        table.set_columns(connection, table.get(connection, job), workload="no workload")
 
 
 def test_an_idle_controller_does_nothing(world: World) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import Fenced, NotFound
+from orchestrator.base.errors import Fenced, NotFound, OrchestratorError
 from orchestrator.base.files import write_json
 from orchestrator.rundir.control import Control, read_control, write_control
 from orchestrator.rundir.events import EventWriter, find_event, read_events
@@ -87,6 +87,15 @@ def test_an_older_writer_is_fenced_off(run: RunDirectory) -> None:
         check_fence(run.job, 1)
     with pytest.raises(Fenced):
         raise_fence(run.job, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"three", b"\xff"])
+def test_a_fence_that_cannot_be_read_stops_every_writer_and_is_kept(run: RunDirectory, content: bytes) -> None:
+    run.job.fence.write_bytes(content)
+    for use in (check_fence, raise_fence):
+        with pytest.raises(OrchestratorError, match=f"{run.job.fence}: this is no fencing token"):
+            use(run.job, 2)
+    assert run.job.fence.read_bytes() == content
 
 
 def test_a_launch_reads_back_as_written(run: RunDirectory) -> None:

@@ -1,0 +1,42 @@
+"""Trouble with one job that nobody foresaw: it is logged and told, and the other jobs do not pay for it."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestrator.base.text import one_line
+from orchestrator.control.site import Site
+from orchestrator.store import events, jobs
+
+_LOG = logging.getLogger(__name__)
+
+
+class Troubles:
+    """Jobs that the last look at went wrong; their reason says so until one goes well."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._told: dict[str, str] = {}
+
+    def met(self, job: str, error: Exception) -> None:
+        """A look at a job, or its start, raised this; call it while the exception is handled."""
+        reason = f"in trouble, tried again in the next pass: {type(error).__name__}: {one_line(str(error), 500)}"
+        if self._told.get(job) == reason:
+            return
+        _LOG.exception("job %s: %s", job, reason)
+        self._write(job, reason)
+        self._told[job] = reason
+
+    def over(self, job: str) -> None:
+        """It went well; the job gets back the reason of its last move unless it has a newer one."""
+        if (told := self._told.pop(job, None)) is None:
+            return
+        with self._site.store.read() as connection:
+            if jobs.get(connection, job).reason != told:
+                return
+            reason = events.newest_message(connection, job, "state") or ""
+        self._write(job, reason)
+
+    def _write(self, job: str, reason: str) -> None:
+        with self._site.commit("trouble") as connection:
+            jobs.set_reasons(connection, {job: reason}, jobs.get(connection, job).state)
