@@ -84,6 +84,7 @@ class LaunchPlanView(PlanPart):
     argv: list[str]
     env: dict[str, str]
     rank_argv: list[str] = Field(description="what each rank executes")
+    rank_env: dict[str, str] = Field(description="what is added to each rank's environment")
     workers: str
     slots: int
     script: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.rundir.launch import Launch
@@ -12,7 +13,16 @@ RANK_MODULE = "orchestrator.recipes.main"
 SEARCH_MODULE = "orchestrator.search.main"
 
 
-def launch_for(workload: Workload, *, job: str, run: str, token: int, workers: int, workdir: str) -> Launch:
+def launch_for(
+    workload: Workload,
+    *,
+    job: str,
+    run: str,
+    token: int,
+    workers: int,
+    workdir: str,
+    environment: Mapping[str, str] | None = None,
+) -> Launch:
     """What each rank of a run executes.
 
     Args:
@@ -22,6 +32,7 @@ def launch_for(workload: Workload, *, job: str, run: str, token: int, workers: i
         token: the run's fencing token.
         workers: how many workers the scheduler gave it.
         workdir: where the user stood at submit; recipes run there too, so that relative dataset paths mean the same.
+        environment: of the user's shell; a command runs with it, a recipe in the server's own Python. `env` wins.
     """
     resources = workload.resources
     return Launch(
@@ -34,7 +45,7 @@ def launch_for(workload: Workload, *, job: str, run: str, token: int, workers: i
         cpus_per_worker=resources.cpus_per_worker,
         gpus_per_worker=resources.gpus_per_worker,
         ranks_share_slots=is_search(workload),
-        env=dict(workload.env),
+        env=_inherited(workload, environment or {}) | workload.env,
     )
 
 
@@ -55,6 +66,10 @@ def workdir_of(workload: Workload, submitted_from: str) -> str:
     if isinstance(workload, CommandWorkload) and workload.workdir:
         return str(Path(submitted_from) / workload.workdir)
     return submitted_from
+
+
+def _inherited(workload: Workload, environment: Mapping[str, str]) -> dict[str, str]:
+    return dict(environment) if isinstance(workload, CommandWorkload) else {}
 
 
 def _argv(workload: Workload) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from orchestrator.planning.launch import kind_of, launch_for
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.submitter import submitter_environment
 from orchestrator.spec.workload import Workload
 
 JOB = "j-xxxxxxxx"
@@ -73,7 +75,15 @@ def _launch(
 ) -> LaunchPlanView:
     run = f"{JOB}-r1"
     workers = min(workload.workers.max, max(backend.capacity().largest_gang, 1))
-    launch = launch_for(workload, job=JOB, run=run, token=1, workers=workers, workdir=str(workdir))
+    launch = launch_for(
+        workload,
+        job=JOB,
+        run=run,
+        token=1,
+        workers=workers,
+        workdir=str(workdir),
+        environment=submitter_environment(os.environ),
+    )
     root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
     directory = JobDirectory.under(root, JOB).run(run)
     plan = backend.plan(LaunchRequest(f"{run}.0", directory, launch, workload.time_limit))
@@ -82,6 +92,7 @@ def _launch(
         argv=list(plan.argv),
         env=dict(plan.env),
         rank_argv=list(launch.argv),
+        rank_env=dict(launch.env),
         workers=f"{workload.workers.min}..{workload.workers.max}",
         slots=plan.slots,
         script=plan.script,

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.spec.submitter import SubmitterEnvironment
+
 
 class Message(BaseModel):
     """A document of the HTTP API; readers ignore keys that they do not know."""
@@ -28,6 +30,9 @@ class SubmitRequest(Message):
     overrides: list[str] = Field(default_factory=list, description="as given with --set")
     client_key: str | None = Field(default=None, max_length=200, description="the same key twice is one job")
     workdir: str = Field(description="where the user stood; commands run there")
+    environment: SubmitterEnvironment = Field(
+        default_factory=dict, description="PATH and its like of the user's shell; commands run with them"
+    )
     code: CodeVersion = CodeVersion()
 
 

@@ -36,6 +36,7 @@ class JobRecord:
     revision: str | None = None
     dirty: bool | None = None
     client_key: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     depends_on: tuple[str, ...] = ()
     token: int = 0
     runs: int = 0
@@ -51,6 +52,7 @@ class JobRecord:
         values = {name: row[name] for name in _names(cls)}
         values["state"] = JobState(values["state"])
         values["depends_on"] = tuple(json.loads(values["depends_on"]))
+        values["environment"] = json.loads(values["environment"])
         values["failures"] = json.loads(values["failures"])
         values["progress"] = None if values["progress"] is None else json.loads(values["progress"])
         return cls(**values)

@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -42,6 +42,7 @@ jobs = Table(
     Column("profile", String(64), nullable=False),
     Column("workload", Text, nullable=False),  # the frozen document
     Column("workdir", Text, nullable=False),
+    Column("environment", Text, nullable=False, server_default="{}"),  # JSON: of the submitter's shell
     Column("revision", String(64)),
     Column("dirty", Boolean),
     Column("client_key", String(200)),

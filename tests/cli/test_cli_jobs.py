@@ -39,6 +39,17 @@ def test_submit_sends_the_text_the_overrides_and_where_the_user_stood(
     assert request.filename == "hello.yaml"
 
 
+def test_submit_sends_where_the_users_shell_finds_programs(
+    cli, service: FakeService, workload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/mine/bin:/usr/bin:/bin")
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli("submit", workload).code == 0
+    (request,) = service.requests
+    assert request.environment == {"PATH": "/mine/bin:/usr/bin:/bin"}
+
+
 def test_each_submit_has_a_key_of_its_own_unless_one_is_given(cli, service: FakeService, workload: Path) -> None:
     for key in ([], [], ["--key", "k"], ["--key", "k"]):
         assert cli("submit", workload, *key).code == 0

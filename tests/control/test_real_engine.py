@@ -36,9 +36,10 @@ class Server:
         self.service = JobService(self.store, profile, self.backend, *common, state_directory=root)
         self.controller = Controller(self.store, self.backend, profile, *common)
 
-    def submit(self, command: str) -> str:
+    def submit(self, command: str, **shell: str) -> str:
         source = f"name: real\ncommand: {command}\nretry: {{application: 0}}\n"
-        return self.service.submit(SubmitRequest(source=source, workdir=str(self._root)), "me").job.id
+        request = SubmitRequest(source=source, workdir=str(self._root), environment=shell)
+        return self.service.submit(request, "me").job.id
 
     def until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
@@ -93,3 +94,19 @@ def test_a_real_run_is_cancelled_and_its_slot_is_free(server: Server) -> None:
     server.finish()
     assert server.service.get(job).state == "cancelled"
     assert server.backend.capacity().free == 1
+
+
+def test_a_command_finds_the_programs_of_its_submitter_and_a_retry_does_too(server: Server, tmp_path: Path) -> None:
+    tool = tmp_path / "bin" / "mytool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n[ -e again ] && exit 0\nexit 3\n")
+    tool.chmod(0o755)
+    job = server.submit("[mytool]", PATH=f"{tool.parent}:/usr/bin:/bin")
+    server.finish()
+    assert "exit code 3" in server.service.get(job).reason
+    (tmp_path / "again").touch()
+    server.close()
+    server.open()
+    server.service.retry(job)
+    server.finish()
+    assert server.service.get(job).state == "succeeded"

@@ -157,6 +157,26 @@ def test_an_absolute_working_directory_is_taken_as_it_is() -> None:
     assert launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=1, workdir="/srv").workdir == "/usr"
 
 
+def test_a_command_runs_with_the_submitters_path_and_its_own_env_wins() -> None:
+    shell = {"PATH": "/tools/bin", "VIRTUAL_ENV": "/tools"}
+
+    def environment(workload: Workload) -> dict[str, str]:
+        place = {"job": "j-1", "run": "j-1-r1", "workdir": "/"}
+        return dict(launch_for(workload, token=1, workers=1, environment=shell, **place).env)
+
+    assert environment(command("name: w\ncommand: [a]")) == shell
+    own = command("name: w\ncommand: [a]\nenv: {PATH: /mine, A: b}")
+    assert environment(own) == {"PATH": "/mine", "A": "b", "VIRTUAL_ENV": "/tools"}
+    assert environment(load_workload(SWEEP)) == {}
+
+
+def test_the_plan_of_a_command_shows_what_it_takes_over_from_the_shell(
+    plan: Callable[..., PlanDocument], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDA_PREFIX", "/conda")
+    assert plan(bundled("workloads") / "command.yaml").launch.rank_env["CONDA_PREFIX"] == "/conda"
+
+
 def test_an_unknown_dataset_is_refused_with_what_is_alike(check: Check) -> None:
     with pytest.raises(OrchestratorError, match="digits"):
         check(load_workload(SWEEP, ["data.dataset=digitz"]))

@@ -2,19 +2,42 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.store import schema
+from orchestrator.lifecycle.states import JobState
+from orchestrator.store import jobs, schema
 from orchestrator.store.database import open_store
+from orchestrator.store.records import JobRecord
+from orchestrator.store.tables import SCHEMA_VERSION
 from orchestrator.testing.clock import SimulatedClock
 
+JOB = JobRecord(
+    id="j-1",
+    name="job",
+    kind="command",
+    owner="ann",
+    team="default",
+    priority=0,
+    state=JobState.QUEUED,
+    reason="queued",
+    profile="local",
+    workload="{}",
+    workdir="here",
+    content="c",
+    workers_min=1,
+    workers_max=1,
+    slots_per_worker=1,
+    created_at=1.0,
+)
 STEP = """
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "{current}"
 def upgrade():
     op.add_column("jobs", sa.Column("colour", sa.String(10)))
     {more}
@@ -24,9 +47,9 @@ def upgrade():
 def newer_version(folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
     """From here on this is a version whose schema has one more step."""
     shutil.copytree(schema.MIGRATIONS, folder)
-    (folder / "versions" / "v0002_next.py").write_text(STEP.format(more=more))
+    (folder / "versions" / "next.py").write_text(STEP.format(more=more, current=SCHEMA_VERSION))
     monkeypatch.setattr(schema, "MIGRATIONS", folder)
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", "0002")
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", "next")
 
 
 def columns(path: Path) -> set[str]:
@@ -42,7 +65,7 @@ def test_an_older_store_is_migrated_and_the_old_file_is_kept(tmp_path: Path, mon
     newer_version(tmp_path / "migrations", monkeypatch)
     open_store(path, clock=SimulatedClock()).close()
     assert "colour" in columns(path)
-    assert "colour" not in columns(tmp_path / "store.sqlite.0001")
+    assert "colour" not in columns(tmp_path / f"store.sqlite.{SCHEMA_VERSION}")
     open_store(path, clock=SimulatedClock()).close()
 
 
@@ -55,3 +78,19 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monke
         with pytest.raises(RuntimeError, match="cannot"):
             open_store(path, clock=SimulatedClock())
     assert path.read_bytes() == before
+
+
+def test_jobs_of_the_first_version_have_recorded_no_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.sqlite"
+    with monkeypatch.context() as first:
+        shutil.copytree(schema.MIGRATIONS, tmp_path / "first")
+        (tmp_path / "first" / "versions" / "v0002_environment.py").unlink()
+        first.setattr(schema, "MIGRATIONS", tmp_path / "first")
+        schema.prepare(path)
+    row = {name: value for name, value in JOB.to_row().items() if name != "environment"}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join(':' + n for n in row)})", row)
+    store = open_store(path, clock=SimulatedClock())
+    with store.read() as connection:
+        assert jobs.get(connection, "j-1") == replace(JOB, sequence=1)
+    store.close()

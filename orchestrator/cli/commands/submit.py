@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def command(
 def _request(file: str, overrides: tuple[str, ...], key: str | None) -> SubmitRequest:
     from orchestrator.cli.revision import code_version
     from orchestrator.spec.load import parse_workload
+    from orchestrator.spec.submitter import submitter_environment
 
     source = read_source(file)
     parse_workload(source.content, source.filename, overrides)
@@ -67,6 +69,7 @@ def _request(file: str, overrides: tuple[str, ...], key: str | None) -> SubmitRe
         overrides=list(overrides),
         client_key=key or f"cli-{secrets.token_hex(16)}",
         workdir=str(Path.cwd()),
+        environment=submitter_environment(os.environ),
         code=code_version(),
     )
 
