@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.backends.local import backend as backend_module
+from orchestrator.backends.local import records as records_module
 from orchestrator.backends.protocol import AllocationState
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.rundir.control import Control, write_control
-from orchestrator.rundir.events import find_event
+from orchestrator.rundir.events import find_event, read_events
 
 RUNNING, ENDED, ABSENT = AllocationState.RUNNING, AllocationState.ENDED, AllocationState.ABSENT
 
@@ -233,6 +235,30 @@ def test_no_job_sees_the_token_or_anything_else_of_the_server(engine: Any, monke
     engine.until(backend, request, ENDED)
     shown = {line.partition("=")[0] for line in engine.log(request).splitlines() if "of-the-server" in line}
     assert shown == {"ORCHESTRATOR_STATE_DIR", "ORCHESTRATOR_SLOTS_DIR", "ORCHESTRATOR_TEST_DATA"}
+
+
+def test_of_the_allocations_that_are_over_only_the_newest_are_kept(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (backend_module, records_module):
+        monkeypatch.setattr(module, "KEPT", 2)
+    backend, ended = engine.server(), engine.root / "state" / "local" / "allocations" / "ended"
+    long = sleeper(engine)
+    backend.launch(long)
+    short = [engine.request(["/bin/true"]) for _ in range(3)]
+    for request in short:
+        backend.launch(request)
+        engine.until(backend, request, ENDED)
+    backend.kill(long.allocation)
+    engine.until(backend, long, ENDED)
+    newest = [short[-1].allocation, long.allocation]
+    assert list(backend._over) == newest
+    assert {path.stem for path in ended.iterdir()} == set(newest)
+    assert backend.observe(newest)[long.allocation].state is ENDED
+    backend.launch(short[0])  # it is forgotten, and still is not run twice
+    assert engine.until(backend, short[0], ENDED).failure_class is None
+    events = read_events(short[0].directory, {})
+    assert [event.kind for event in events].count("started") == 1
 
 
 def test_agents_that_have_ended_are_collected(engine: Any) -> None:

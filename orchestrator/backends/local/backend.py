@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.backends.local.machine import Machine, gpus_of_this_machine, measure
-from orchestrator.backends.local.records import Record, Records
+from orchestrator.backends.local.records import KEPT, Record, Records
 from orchestrator.backends.local.slots import Lease, SlotLocks, default_folder
 from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
@@ -204,6 +204,8 @@ class LocalBackend:
         self._records.set_ended(record.allocation)
         self._silent_since.pop(record.allocation, None)
         self._over[record.allocation] = seen
+        while len(self._over) > KEPT:
+            del self._over[next(iter(self._over))]
         return seen
 
     def _reap(self) -> None:

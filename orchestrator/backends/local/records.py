@@ -13,6 +13,9 @@ from orchestrator.base.process import ProcessIdentity
 from orchestrator.rundir.allocations import AllocationFiles, is_safe_name
 from orchestrator.rundir.layout import RunDirectory
 
+KEPT = 1000
+"""How many allocations that are over can still be found: the newest."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -72,15 +75,26 @@ class Records:
         return Record(allocation, Path(document["directory"]), spawned and ProcessIdentity.from_json(spawned))
 
     def set_ended(self, allocation: str) -> None:
-        """Put a record away; it can still be found."""
+        """Put a record away; it can still be found until many others have ended after it."""
+        away = self._ended / f"{allocation}.json"
         with contextlib.suppress(FileNotFoundError):
-            os.replace(self._path(allocation), self._ended / f"{allocation}.json")
+            os.replace(self._path(allocation), away)
+            os.utime(away)  # from now on its time says when it ended
+            self._prune()
 
     def current(self) -> list[str]:
         """Allocations that were not put away."""
         if not self._folder.is_dir():
             return []
         return sorted(p.stem for p in self._folder.glob("*.json") if is_safe_name(p.stem))
+
+    def _prune(self) -> None:
+        """Forget the oldest of those that are over; in batches, so that most calls only count them."""
+        names = os.listdir(self._ended)
+        if len(names) > KEPT + KEPT // 10:
+            paths = sorted((self._ended / name for name in names), key=lambda path: path.stat().st_mtime_ns)
+            for path in paths[:-KEPT]:
+                path.unlink(missing_ok=True)
 
     def _path(self, allocation: str) -> Path:
         return self._folder / f"{allocation}.json"
