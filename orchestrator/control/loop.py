@@ -69,6 +69,7 @@ class Controller:
             StoreError: the store cannot be written.
         """
         active = [self._ingest(run) for run in self._active()]
+        self._running.forget({run.id for run in active})
         try:
             observed, capacity = self._look(active)
             self._outage.over()

@@ -112,7 +112,7 @@ class Queue:
         with self._site.commit("dependency") as connection:
             job = jobs.get(connection, queued.id)
             if job.state is JobState.QUEUED:
-                what = ", ".join(f"{other} is {state}" for other, state in dead.items())
+                what = ", ".join(f"{other} {state.clause}" for other, state in dead.items())
                 reason = f"a job that it depends on did not succeed: {what}"
                 jobs.move(connection, job, JobState.FAILED, reason=reason, time=now, finished_at=now)
 

@@ -102,7 +102,7 @@ class JobService:
         with self._site.commit("cancel") as connection:
             record = jobs.get(connection, job)
             if record.state in {JobState.SUCCEEDED, JobState.FAILED}:
-                raise Conflict(f"job {job} has {record.state} already", hint="nothing was changed")
+                raise Conflict(f"job {job} {record.state.clause} already", hint="nothing was changed")
             if record.state not in {JobState.CANCELLING, JobState.CANCELLED}:
                 self._cancel(connection, record)
         return self.get(job)
@@ -117,7 +117,7 @@ class JobService:
         with self._site.commit("retry") as connection:
             record = jobs.get(connection, job)
             if record.state not in {JobState.FAILED, JobState.CANCELLED}:
-                raise Conflict(f"job {job} is {record.state}", hint="only a failed or cancelled job can be retried")
+                raise Conflict(f"job {job} {record.state.clause}", hint="only a failed or cancelled job can be retried")
             fresh: dict[str, Any] = {"failures": {}, "not_before": None, "finished_at": None}
             self._move(connection, record, JobState.QUEUED, "queued again: somebody asked for a retry", **fresh)
         return self.get(job)
@@ -212,7 +212,7 @@ class JobService:
         with self._site.commit(str(new)) as connection:
             record = jobs.get(connection, job)
             if record.state is not old:
-                raise Conflict(f"job {job} is {record.state}, not {old}", hint="nothing was changed")
+                raise Conflict(f"job {job} {record.state.clause}; it must be {old}", hint="nothing was changed")
             self._move(connection, record, new, reason)
         return self.get(job)
 

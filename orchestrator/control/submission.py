@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from orchestrator.base.errors import Conflict, NotFound, StoreError, UsageError
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.errors import Conflict, StoreError, UsageError
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.check import slots_per_worker
@@ -43,20 +44,35 @@ class Submission:
                 return known, False, []
         workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
         capacity = self._site.backend.capacity()
-        warnings = self._site.workloads.check(
-            workload,
-            self._site.profile,
-            capacity,
-            workdir=Path(request.workdir),
-            state_dir=self._state_directory,
-        )
+        warnings = self._check(workload, capacity, Path(request.workdir))
         self._refuse_full_disk()
         job = self._record(request, owner, workload, content, slots_per_worker(workload, capacity))
         with self._site.commit("submit") as connection:
             if (known := _known(connection, request, owner, content)) is not None:
                 return known, False, warnings
-            job = jobs.insert(connection, _with_dependencies(connection, job, workload.depends_on))
+            job = jobs.insert(connection, replace(job, depends_on=_dependencies(connection, workload)))
         return job, True, warnings
+
+    def _check(self, workload: Workload, capacity: Capacity, workdir: Path) -> list[str]:
+        """Warnings; what the cluster and what the dependencies have against the workload is refused in one message."""
+        warnings: list[str] = []
+        errors: list[UsageError] = []
+        site = self._site
+        try:
+            warnings = site.workloads.check(
+                workload, site.profile, capacity, workdir=workdir, state_dir=self._state_directory
+            )
+        except UsageError as error:
+            errors.append(error)
+        try:
+            with site.store.read() as connection:
+                _dependencies(connection, workload)
+        except UsageError as error:
+            errors.append(error)
+        if errors:
+            hints = [error.hint for error in errors if error.hint]
+            raise UsageError("\n".join(error.message for error in errors), hint="; ".join(hints))
+        return warnings
 
     def _record(self, request: SubmitRequest, owner: str, workload: Workload, content: str, slots: int) -> JobRecord:
         workers = workload.workers
@@ -111,27 +127,26 @@ def _known(connection: Connection, request: SubmitRequest, owner: str, content: 
     return job
 
 
-def _with_dependencies(connection: Connection, job: JobRecord, names: list[str]) -> JobRecord:
+def _dependencies(connection: Connection, workload: Workload) -> tuple[str, ...]:
     """Names and identifiers become identifiers of jobs that exist already, so that no cycle can arise."""
     found, problems = [], []
-    for name in names:
+    for name in workload.depends_on:
         try:
-            found.append(_dependency(connection, job, name))
-        except (NotFound, UsageError) as error:
+            found.append(_dependency(connection, workload, name))
+        except UsageError as error:
             problems.append(error.message)
     if problems:
-        raise UsageError("depends_on: " + "; ".join(problems), hint="submit what it depends on first")
-    return replace(job, depends_on=tuple(dict.fromkeys(found)))
+        raise UsageError(f"{workload.name}: depends_on: " + "; ".join(problems), hint="submit what it depends on first")
+    return tuple(dict.fromkeys(found))
 
 
-def _dependency(connection: Connection, job: JobRecord, name: str) -> str:
+def _dependency(connection: Connection, workload: Workload, name: str) -> str:
     named = jobs.get_many(connection, [name]).get(name)
     if named is None:
         newest = jobs.newest(connection, states=None, name=name, limit=1)
         if not newest:
-            itself = name in {job.name, job.id}
-            raise UsageError(f"{job.name} depends on itself" if itself else f"there is no job {name!r}")
+            raise UsageError("it depends on itself" if name == workload.name else f"there is no job {name!r}")
         named = newest[0]
     if named.state in {JobState.FAILED, JobState.CANCELLED}:
-        raise UsageError(f"job {named.id} ({name}) is {named.state}; retry it first")
+        raise UsageError(f"job {named.id} ({name}) {named.state.clause}; retry it first")
     return named.id

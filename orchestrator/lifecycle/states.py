@@ -26,8 +26,21 @@ class JobState(StrEnum):
         """Whether nothing follows (a retry makes it QUEUED again on demand)."""
         return self in TERMINAL
 
+    @property
+    def clause(self) -> str:
+        """What a sentence says of a job in this state: `has failed`, `is running`."""
+        return _CLAUSES.get(self, f"is {self}")
+
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+_CLAUSES = {
+    JobState.RESIZING: "is being resized",
+    JobState.CANCELLING: "is being cancelled",
+    JobState.SUCCEEDED: "has succeeded",
+    JobState.FAILED: "has failed",
+    JobState.CANCELLED: "was cancelled",
+}
 
 _S = JobState
 ARROWS: dict[JobState, frozenset[JobState]] = {

@@ -297,6 +297,15 @@ def test_a_run_beyond_its_time_limit_is_stopped_and_retried_at_its_budget(world:
     assert any("time limit of 10 s" in event.message for event in world.service.events(job))
 
 
+def test_a_controller_forgets_how_long_runs_that_are_over_have_been_running(world: World) -> None:
+    world.submit("start", "wait", "wait", "succeed", time_limit="10s")
+    world.step(4)
+    assert world.controller._running._began
+    world.finish()
+    world.step(2)
+    assert not world.controller._running._began
+
+
 def test_the_cluster_has_a_time_limit_too(tmp_path: Path) -> None:
     world = World(tmp_path, limits=Limits(max_time=5))
     job = world.submit("start", *["wait"] * 50, retry={"time_limit": 0})
@@ -318,7 +327,7 @@ def test_a_failed_dependency_fails_its_dependants_with_a_reason(world: World) ->
     second = world.submit(name="train", depends_on=["prepare"])
     third = world.submit(name="report", depends_on=[second])
     world.finish()
-    assert world.job(second).reason == f"a job that it depends on did not succeed: {first} is failed"
+    assert world.job(second).reason == f"a job that it depends on did not succeed: {first} has failed"
     assert world.state(third) == "failed"
 
 
@@ -326,7 +335,7 @@ def test_a_held_job_starts_only_when_it_is_released(world: World) -> None:
     blocker = world.submit("start", "wait", "succeed", resources={"workers": 2})
     job = world.submit()
     world.service.hold(job)
-    with pytest.raises(Conflict, match="not queued"):
+    with pytest.raises(Conflict, match="is held; it must be queued"):
         world.service.hold(job)
     world.step(10)
     assert (world.state(blocker), world.state(job)) == ("succeeded", "held")

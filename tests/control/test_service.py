@@ -51,7 +51,7 @@ def test_a_repeated_key_is_answered_even_when_the_job_is_long_over(world: World)
     [
         ({"resources": {"workers": 3}}, "needs at least 3 cpu slots"),
         ({"depends_on": ["nobody"]}, "there is no job 'nobody'"),
-        ({"depends_on": ["job"]}, "job depends on itself"),
+        ({"depends_on": ["job"]}, "job: depends_on: it depends on itself"),
         ({"workdir": "nowhere"}, "does not exist"),
         ({"nmae": "x"}, "nmae"),
     ],
@@ -72,10 +72,18 @@ def test_all_errors_of_a_document_come_at_once(world: World) -> None:
     assert "seed" in str(caught.value)
 
 
+def test_what_the_cluster_and_the_dependencies_have_against_a_job_comes_at_once(world: World) -> None:
+    with pytest.raises(UsageError) as caught:
+        world.submit(resources={"workers": 3}, depends_on=["nobody", "nothing"])
+    assert "needs at least 3 cpu slots" in caught.value.message
+    assert "job: depends_on: there is no job 'nobody'; there is no job 'nothing'" in caught.value.message
+    assert caught.value.hint == "submit what it depends on first"
+
+
 def test_a_dependency_that_has_failed_is_refused_at_once(world: World) -> None:
     job = world.submit("start", "fail", name="first", retry={"application": 0})
     world.finish()
-    with pytest.raises(UsageError, match=f"job {job} .first. is failed"):
+    with pytest.raises(UsageError, match=f"job {job} .first. has failed"):
         world.submit(depends_on=["first"])
 
 
@@ -148,6 +156,8 @@ def test_what_is_over_cannot_be_cancelled(world: World) -> None:
     world.finish()
     with pytest.raises(Conflict, match="has succeeded already"):
         world.service.cancel(job)
+    with pytest.raises(Conflict, match=f"job {job} has succeeded\n"):
+        world.service.retry(job)
 
 
 def test_a_job_whose_launch_is_not_answered_can_be_cancelled(world: World) -> None:

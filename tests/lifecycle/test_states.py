@@ -71,3 +71,11 @@ def test_terminal_run_states_are_those_that_end_a_run() -> None:
         RunState.LAUNCHED,
         RunState.RUNNING,
     }
+
+
+@pytest.mark.parametrize(
+    ("state", "clause"),
+    [(JobState.SUCCEEDED, "has succeeded"), (JobState.CANCELLED, "was cancelled"), (JobState.RUNNING, "is running")],
+)
+def test_a_state_is_worded_as_people_say_it(state: JobState, clause: str) -> None:
+    assert state.clause == clause
