@@ -34,6 +34,7 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
 
     Raises:
         StoreError: the store is damaged, held by another server, of a newer version, or on a network file system.
+        Conflict: it has jobs of another profile or engine that are not over.
     """
     clock, ids, state = SystemClock(), RandomIds(), state_dir()
     runs_root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
@@ -42,6 +43,7 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
     store = open_store(state / "orchestrator.db", clock=clock)
     try:
         service = JobService(store, profile, backend, clock, ids, runs_root)
+        service.refuse_other_clusters()
         controller = Controller(store, backend, profile, clock, ids, runs_root)
         yield Engine(profile, backend, service, controller, runs_root)
     finally:

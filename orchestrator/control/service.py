@@ -192,6 +192,25 @@ class JobService:
         with self._site.store.read() as connection:
             return jobs.count(connection, _OPEN)
 
+    def refuse_other_clusters(self) -> None:
+        """Called before a server takes jobs up: those of another profile or engine were checked against that one.
+
+        Raises:
+            Conflict: there are some that are not over; the message names them.
+        """
+        profile, backend = self._site.profile.name, self._site.backend.name
+        with self._site.store.read() as connection:
+            foreign = jobs.profiles(connection, _OPEN)
+            held = {run.job: f"engine {run.backend}" for run in runs.unreleased(connection) if run.backend != backend}
+        found = {job: f"profile {name}" for job, name in foreign.items() if name != profile} | held
+        if found:
+            shown = ", ".join(f"{job} ({where})" for job, where in sorted(found.items())[:5])
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            raise Conflict(
+                f"jobs of another cluster than profile {profile} (engine {backend}) are not over: {shown}{more}",
+                hint="serve that profile until they are over, or serve it and cancel them",
+            )
+
     def _runs_of(self, job: str) -> builtins.list[str]:
         with self._site.store.read() as connection:
             jobs.get(connection, job)

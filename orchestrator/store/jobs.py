@@ -133,6 +133,11 @@ def states(connection: Connection, ids: Collection[str]) -> dict[str, JobState]:
     return found
 
 
+def profiles(connection: Connection, states: Collection[JobState]) -> dict[str, str]:
+    """The profile of every job in these states."""
+    return {row.id: row.profile for row in connection.execute(select(jobs.c.id, jobs.c.profile).where(_in(states)))}
+
+
 def by_key(connection: Connection, owner: str, client_key: str) -> JobRecord | None:
     """The job that this owner submitted under this key."""
     query = select(jobs).where(jobs.c.owner == owner, jobs.c.client_key == client_key)

@@ -1,6 +1,7 @@
 """What people ask of the job service."""
 
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,6 +252,28 @@ def test_jobs_are_listed_newest_first_and_filtered(world: World) -> None:
     assert [job.id for job in world.service.list(name="two", limit=1)] == [second]
     with pytest.raises(UsageError, match="no state 'lazy'"):
         world.service.list(states=["lazy"])
+
+
+def test_jobs_of_another_profile_or_engine_are_named_until_they_are_over(world: World) -> None:
+    job = world.submit("start", "wait", "succeed")
+    world.service.refuse_other_clusters()
+    other = copy(world)
+    other.profile = world.profile.model_copy(update={"name": "elsewhere"})
+    world.store.close()
+    other.open()
+    with pytest.raises(Conflict, match=f"profile elsewhere .* are not over: {job} .profile simulated."):
+        other.service.refuse_other_clusters()
+    world.restart()
+    world.step(2)
+    world.backend.name = "another"
+    with pytest.raises(Conflict, match=f"{job} .engine simulated."):
+        world.service.refuse_other_clusters()
+    world.backend.name = "simulated"
+    world.finish()
+    world.step(2)
+    world.store.close()
+    other.open()
+    other.service.refuse_other_clusters()
 
 
 def test_ten_thousand_jobs_take_no_more_queries_than_ten(tmp_path: Path) -> None:
