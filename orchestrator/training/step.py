@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from orchestrator.base.errors import OrchestratorError
+from orchestrator.base.errors import OrchestratorError, UsageError
 from orchestrator.training.batchnorm import SliceStatistics
 from orchestrator.training.group import Group
 from orchestrator.training.optim import SGD
@@ -63,6 +63,9 @@ class Stepper:
         group: the workers.
         seed: of the run.
         exact: whether the sum has a fixed order; else the engine's all-reduce, whose bits depend on W.
+
+    Raises:
+        UsageError: there are more workers than slices.
     """
 
     def __init__(
@@ -76,6 +79,11 @@ class Stepper:
         seed: int,
         exact: bool,
     ) -> None:
+        if group.size > plan.count:
+            raise UsageError(
+                f"{group.size} workers cannot share a global batch of {plan.count} virtual workers",
+                hint="lower train.samples_per_virtual_worker, or ask for fewer workers",
+            )
         self._task, self._model, self._optimizer = task, model, optimizer
         self._plan, self._group, self._seed, self._exact = plan, group, seed, exact
         self._parameters = optimizer.parameters
@@ -123,7 +131,7 @@ class Stepper:
             sums.add(part.index, self._flat_gradient())
 
     def _in_slice_order(self, gathered: torch.Tensor) -> torch.Tensor:
-        """(W, passes, M) to (V, M): ghost passes are left out."""
+        """(W, passes, M) to (V, M): ghost passes are left out; each worker has a slice, and so its stop flag stays."""
         workers = range(self._group.size)
         return torch.cat([gathered[w, : len(share(self._plan.count, w, self._group.size))] for w in workers])
 

@@ -17,7 +17,7 @@ from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.engine import train
-from orchestrator.training.group import alone
+from orchestrator.training.group import Group, alone
 from orchestrator.training.progress import Progress
 from orchestrator.training.step import NonFiniteLoss
 
@@ -172,3 +172,10 @@ def test_one_slice_is_an_ordinary_step() -> None:
 class PlainTask(ToyTask):
     def build_model(self) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_more_workers_than_virtual_workers_are_refused_before_any_of_them_trains() -> None:
+    config = toy_config(slice_samples=16)
+    for rank in range(2):
+        with pytest.raises(UsageError, match="2 workers cannot share a global batch of 1 virtual workers"):
+            train(ToyTask(), config, EngineContext(Group(rank, 2, torch.device("cpu"))))

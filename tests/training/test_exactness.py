@@ -19,6 +19,7 @@ SCENARIOS = [
     {"name": "two", "world": 2},
     {"name": "three", "world": 3},
     {"name": "stopped", "world": 2, "checkpoints": "moved", "stop_at": 3},
+    {"name": "stopped by the third", "world": 3, "stop_at": 3},
     {"name": "moved", "world": 3, "checkpoints": "moved"},
     {"name": "loose alone", "world": 1, "exact": False},
     {"name": "loose", "world": 3, "exact": False},
@@ -69,6 +70,7 @@ def test_losses_and_evaluation_do_not_depend_on_the_workers(results: Results, na
 
 def test_a_stop_asked_of_one_worker_stops_all_after_the_same_step(results: Results) -> None:
     assert [(w["state"], w["samples"]) for w in results["stopped"]] == [("stopped", 48)] * 2
+    assert [(w["state"], w["samples"]) for w in results["stopped by the third"]] == [("stopped", 48)] * 3
 
 
 def test_a_training_moved_to_more_workers_in_the_middle_of_an_epoch_ends_the_same(results: Results) -> None:
