@@ -80,7 +80,7 @@ class CheckpointStore:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        self._tidy()
+        self._tidy(path)
         return path
 
     def newest(self, passed_over: Callable[[str], None] = lambda reason: None) -> Checkpoint | None:
@@ -114,8 +114,10 @@ class CheckpointStore:
         sync_folder(self.root)
         return path
 
-    def _tidy(self) -> None:
-        for path in [*self._folders()[self.keep :], *self._leftovers()]:
+    def _tidy(self, saved: Path) -> None:
+        """Remove what is too old, and what lies beyond `saved`: that is damaged, or of a history that was left."""
+        beyond = [path for path in self._folders() if path > saved]
+        for path in [*beyond, *self._folders()[len(beyond) + self.keep :], *self._leftovers()]:
             shutil.rmtree(path, ignore_errors=True)
 
     def _leftovers(self) -> Iterator[Path]:
@@ -136,13 +138,15 @@ def _load(path: Path) -> Checkpoint:
 
 def _damage(path: Path) -> str | None:
     """Why a checkpoint cannot be used; None where it is whole."""
-    manifest = read_json(path / _MANIFEST)
-    if manifest is None:
+    if not (path / _MANIFEST).is_file():
         return "it has no manifest: it was not finished"
-    for name, expected in manifest["files"].items():
+    files = (read_json(path / _MANIFEST) or {}).get("files")
+    if not isinstance(files, dict) or files.keys() != {_STATE, _META}:
+        return f"{_MANIFEST} is damaged"
+    for name in (_STATE, _META):  # never a name from the file
         if not (path / name).is_file():
             return f"{name} is missing"
-        if _digest(path / name) != expected:
+        if _digest(path / name) != files[name]:
             return f"{name} differs from its checksum"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def saved(root: Path, *places: int, keep: int = 2) -> CheckpointStore:
 
 
 def test_the_newest_is_read_back(tmp_path: Path) -> None:
-    found = saved(tmp_path / "c", 100, 1000, 900).newest()
+    found = saved(tmp_path / "c", 100, 900, 1000).newest()
     assert found is not None
     assert found.samples == 1000
     assert found.meta == {"at": 1000}
@@ -50,6 +51,60 @@ def test_a_damaged_newest_one_is_named_and_the_one_before_is_used(tmp_path: Path
     assert len(told) == 1
     assert f"{2:015d}" in told[0]
     assert f"{name} differs from its checksum" in told[0]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_was_just_saved_is_kept_and_what_lies_beyond_it_goes(tmp_path: Path, keep: int) -> None:
+    store = saved(tmp_path, 1, 4, 5)
+    for samples in (4, 5):
+        (tmp_path / f"samples-{samples:015d}" / "state.pt").write_bytes(b"damaged")
+    saved(tmp_path, 2, keep=keep)
+    found = store.newest()
+    assert found is not None
+    assert found.samples == 2
+    assert not any((tmp_path / f"samples-{samples:015d}").exists() for samples in (4, 5))
+
+
+def test_what_lies_beyond_a_save_takes_no_place_of_those_that_are_kept(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2, 5, 6, keep=4)
+    saved(tmp_path, 3, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"samples-{n:015d}" for n in (2, 3)]
+
+
+ENTRY = {"bytes": 1, "sha256": "0"}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"files": {}},
+        {"files": []},
+        {"files": {"state.pt": ENTRY}},
+        {"files": {"state.pt": None, "meta.json": 7}},
+        {"files": {"state.pt": ENTRY, "meta.json": ENTRY, "../../elsewhere": ENTRY}},
+        [],
+        "half",
+    ],
+)
+def test_a_damaged_manifest_is_named_and_the_checkpoint_before_is_used(tmp_path: Path, manifest: object) -> None:
+    store = saved(tmp_path, 1, 2)
+    folder = tmp_path / f"samples-{2:015d}"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "state.pt").unlink()
+    told: list[str] = []
+    found = store.newest(told.append)
+    assert found is not None
+    assert found.samples == 1
+    assert len(told) == 1
+
+
+def test_a_manifest_without_the_files_that_it_must_name_counts_as_damaged(tmp_path: Path) -> None:
+    store = saved(tmp_path, 1, 2)
+    (tmp_path / f"samples-{2:015d}" / "manifest.json").write_text('{"files": {}}')
+    told: list[str] = []
+    store.newest(told.append)
+    assert "manifest.json is damaged" in told[0]
 
 
 def test_one_without_a_manifest_is_passed_over(tmp_path: Path) -> None:
