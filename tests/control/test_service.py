@@ -263,7 +263,8 @@ def test_jobs_of_another_profile_or_engine_are_named_until_they_are_over(world: 
     other.open()
     with pytest.raises(Conflict, match=f"profile elsewhere .* are not over: {job} .profile simulated."):
         other.service.refuse_other_clusters()
-    world.restart()
+    other.store.close()
+    world.open()
     world.step(2)
     world.backend.name = "another"
     with pytest.raises(Conflict, match=f"{job} .engine simulated."):
