@@ -247,16 +247,15 @@ def run_training(
 
 
 def evaluate_checkpoint(
-    workload: RegNetWorkload, parameters: RegNetParameters, checkpoints: Path, split: Split
+    workload: RegNetWorkload, parameters: RegNetParameters, checkpoints: Path, samples: int, split: Split
 ) -> dict[str, float]:
-    """Means of `loss` and `error` over a split, of the model in the newest whole checkpoint.
+    """Means of `loss` and `error` over a split, of the model after `samples` samples, never of another.
 
     Raises:
-        NotFound: there is no checkpoint, or no such split.
+        DataError: that checkpoint is absent or damaged.
+        NotFound: there is no such split.
     """
-    found = CheckpointStore(checkpoints).newest()
-    if found is None:
-        raise NotFound(f"{checkpoints} holds no whole checkpoint", hint="train the model again")
+    found = CheckpointStore(checkpoints).read_whole(samples)
     group = alone()
     with deterministic(workload.resources.cpus_per_worker):
         recipe = RegNetRecipe.from_workload(workload, parameters)

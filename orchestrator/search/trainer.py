@@ -44,9 +44,8 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
 def evaluate_test(job: JobDirectory, record: TrialRecord) -> dict[str, float]:
     """Means of `loss` and `error` on the test split, of a finished trial's checkpoint."""
     workload = trial_workload(job, record)
-    return evaluate_checkpoint(
-        workload, parameters_of_trial(record, workload.model), checkpoint_folder(job, record.index), "test"
-    )
+    parameters = parameters_of_trial(record, workload.model)
+    return evaluate_checkpoint(workload, parameters, checkpoint_folder(job, record.index), record.samples, "test")
 
 
 def trial_workload(job: JobDirectory, record: TrialRecord) -> RegNetWorkload:

@@ -100,6 +100,21 @@ class CheckpointStore:
         """The checkpoint after `samples` samples, which another worker found whole."""
         return _load(self._folder(samples))
 
+    def read_whole(self, samples: int) -> Checkpoint:
+        """The checkpoint after `samples` samples and no other.
+
+        Raises:
+            DataError: it is absent or damaged.
+        """
+        path = self._folder(samples)
+        reason = _damage(path)
+        if reason is not None:
+            raise DataError(
+                f"the checkpoint {path} cannot be used: {reason}",
+                hint="train it again from the one before: for a trial, remove its record under trials, then retry",
+            )
+        return _load(path)
+
     def _folder(self, samples: int) -> Path:
         return self.root / f"{_PREFIX}{samples:015d}"
 

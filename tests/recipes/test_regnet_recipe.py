@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.base.errors import Conflict, Fenced, NotFound
+from orchestrator.base.errors import Conflict, DataError, Fenced
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.regnet import EpochMetrics, TrainingOutcome, evaluate_checkpoint, run_training
 from orchestrator.rundir.fence import raise_fence
@@ -65,14 +65,23 @@ def test_a_trial_that_was_interrupted_goes_on_and_ends_the_same(tiny: Tiny, tmp_
 def test_a_checkpoint_is_evaluated_without_training(tiny: Tiny, tmp_path: Path) -> None:
     workload = tiny(train={"epochs": 1})
     outcome = run(workload, checkpoints=tmp_path)
-    found = evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, "test")
+    found = evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, 1078, "test")
     assert found == outcome.evaluate("test")
 
 
 def test_evaluating_what_was_never_saved_is_an_error(tiny: Tiny, tmp_path: Path) -> None:
     workload = tiny()
-    with pytest.raises(NotFound, match="no whole checkpoint"):
-        evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, "test")
+    with pytest.raises(DataError, match="cannot be used"):
+        evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, 1078, "test")
+
+
+def test_a_damaged_last_checkpoint_is_named_and_no_earlier_one_is_evaluated(tiny: Tiny, tmp_path: Path) -> None:
+    workload = tiny()
+    run(workload, checkpoints=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / f"samples-{2156:015d}" / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"0002156 cannot be used: state\.pt differs"):
+        evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, 2156, "test")
 
 
 def test_a_checkpoint_of_another_model_is_refused(tiny: Tiny, tmp_path: Path) -> None:
