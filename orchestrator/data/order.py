@@ -5,21 +5,14 @@ It knows nothing of workers: whatever the world size, position `p` of an epoch i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
-from orchestrator.base.errors import UsageError
 from orchestrator.data.arrays import Int64s
 from orchestrator.data.keyed import derive_key
 from orchestrator.data.permutation import KeyedPermutation
-
-LastBatch = Literal["drop", "pad", "wrap"]
-
-_WINDOW = re.compile(r"window\(([1-9][0-9]{0,8})\)")
 
 
 @dataclass(frozen=True)
@@ -33,36 +26,12 @@ class Shuffle:
     kind: Literal["none", "full", "window"]
     window: int = 0
 
-    @classmethod
-    def parse(cls, text: str) -> Shuffle:
-        """Read `none`, `full` or `window(k)`, k the number of shards."""
-        if text == "none":
-            return SEQUENTIAL
-        if text == "full":
-            return FULL
-        match = _WINDOW.fullmatch(text)
-        if match is None:
-            raise UsageError(f"unknown shuffle {text!r}", hint="write none, full, or window(k) with k shards")
-        return cls("window", int(match.group(1)))
-
     def __str__(self) -> str:
         return f"window({self.window})" if self.kind == "window" else self.kind
 
 
 SEQUENTIAL = Shuffle("none")
 FULL = Shuffle("full")
-
-
-@dataclass(frozen=True)
-class GlobalBatch:
-    """One global batch: the positions that are used, and how many slots stay empty.
-
-    `positions` (n,) may run past the epoch's rows where the last batch wraps; each of them is used once all the same.
-    """
-
-    number: int
-    positions: Int64s
-    missing: int
 
 
 class _Arrangement(Protocol):
@@ -116,21 +85,6 @@ class EpochOrder:
     def positions_of(self, rows: Int64s) -> Int64s:
         """Where `rows` (n,) fall in the epoch: the inverse of `rows_at`."""
         return self._arrangement.positions_of(rows)
-
-    def batches(self, batch_size: int, last: LastBatch) -> int:
-        """How many global batches the epoch has."""
-        return self.rows // batch_size if last == "drop" else -(-self.rows // batch_size)
-
-    def global_batches(self, batch_size: int, last: LastBatch, *, start: int = 0) -> Iterator[GlobalBatch]:
-        """The epoch's global batches from number `start` on.
-
-        The last one, where `batch_size` does not divide the rows, is left out (`drop`), kept with empty slots that
-        hold no sample (`pad`), or filled with the rows of the epoch's first positions (`wrap`).
-        """
-        for number in range(start, self.batches(batch_size, last)):
-            begin, end = number * batch_size, (number + 1) * batch_size
-            used = end if last == "wrap" else min(end, self.rows)
-            yield GlobalBatch(number, np.arange(begin, used, dtype=np.int64), end - used)
 
 
 class _Sequential:

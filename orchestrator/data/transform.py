@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -29,20 +29,15 @@ class Augmentation(Protocol):
 
 @dataclass(frozen=True)
 class PadCrop:
-    """Pads by `pixels` on every side, then crops back at a random place.
-
-    `fill` is what the border holds: `zero` is black, `edge` repeats the outermost pixels, so that the image is merely
-    moved.
-    """
+    """Pads by `pixels` of black on every side, then crops back at a random place."""
 
     pixels: int
-    fill: Literal["zero", "edge"] = "zero"
 
     def apply(self, images: Bytes8, words: UInt32s) -> Bytes8:
         """(N, H, W, C) to the same shape; row and column offsets are uniform in 0..2 * pixels."""
         _, height, width, _ = images.shape
         border = ((0, 0), (self.pixels, self.pixels), (self.pixels, self.pixels), (0, 0))
-        padded = np.pad(images, border, mode="constant" if self.fill == "zero" else "edge")
+        padded = np.pad(images, border)
         top = below(words[0], 2 * self.pixels + 1)
         left = below(words[1], 2 * self.pixels + 1)
         cropped: Bytes8 = np.empty_like(images)
@@ -107,11 +102,9 @@ class Transform:
         return scaled
 
 
-def augmentations(*, pad_crop: int = 0, flip: bool = False, translate: int = 0) -> tuple[Augmentation, ...]:
+def augmentations(*, pad_crop: int = 0, flip: bool = False) -> tuple[Augmentation, ...]:
     """The augmentations of a workload by their keys; a value of 0 leaves one out."""
     chosen: list[Augmentation] = []
-    if translate:
-        chosen.append(PadCrop(translate, "edge"))
     if pad_crop:
         chosen.append(PadCrop(pad_crop))
     if flip:

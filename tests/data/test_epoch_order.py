@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.base.errors import UsageError
-from orchestrator.data.order import FULL, SEQUENTIAL, EpochOrder, LastBatch, Shuffle
+from orchestrator.data.order import FULL, SEQUENTIAL, EpochOrder, Shuffle
 
 shards = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(lambda rows: sum(rows) > 0)
 shuffles = st.one_of(st.sampled_from([SEQUENTIAL, FULL]), st.integers(1, 14).map(lambda k: Shuffle("window", k)))
@@ -94,42 +93,3 @@ def test_any_piece_of_an_epoch_is_a_fair_sample_of_its_rows(shuffle: Shuffle) ->
     order = epoch([1000] * 16, shuffle)
     counts = np.bincount(order.rows_between(3000, 7000) // 1000, minlength=16)
     assert ((counts - 250) ** 2 / 250).sum() < 42  # chi-square with 15 degrees of freedom: p < 0.0003
-
-
-@pytest.mark.parametrize(
-    ("last", "lengths", "missing"),
-    [("drop", [4, 4], [0, 0]), ("pad", [4, 4, 2], [0, 0, 2]), ("wrap", [4, 4, 4], [0, 0, 0])],
-)
-def test_the_last_batch_is_dropped_padded_or_wrapped_as_declared(
-    last: LastBatch, lengths: list[int], missing: list[int]
-) -> None:
-    order = epoch([10], FULL)
-    batches = list(order.global_batches(4, last))
-    assert [len(batch.positions) for batch in batches] == lengths
-    assert [batch.missing for batch in batches] == missing
-    assert order.batches(4, last) == len(lengths)
-
-
-def test_a_wrapped_batch_is_filled_from_the_start_of_the_epoch() -> None:
-    order = epoch([10], FULL)
-    last = list(order.global_batches(4, "wrap"))[-1]
-    assert last.positions.tolist() == [8, 9, 10, 11]
-    assert order.rows_at(last.positions).tolist() == whole(order)[8:] + whole(order)[:2]
-
-
-def test_batches_from_a_number_on_are_those_of_the_whole_epoch() -> None:
-    order = epoch([30], FULL)
-    every = [batch.positions.tolist() for batch in order.global_batches(7, "pad")]
-    later = [batch.positions.tolist() for batch in order.global_batches(7, "pad", start=3)]
-    assert later == every[3:]
-
-
-@pytest.mark.parametrize("text", ["none", "full", "window(12)"])
-def test_a_shuffle_is_read_as_it_is_written(text: str) -> None:
-    assert str(Shuffle.parse(text)) == text
-
-
-@pytest.mark.parametrize("text", ["", "random", "window", "window(0)", "window(-1)", "full "])
-def test_an_unknown_shuffle_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="unknown shuffle"):
-        Shuffle.parse(text)

@@ -13,7 +13,7 @@ def augmenting(**keys: object) -> Transform:
 
 
 def test_an_augmented_image_does_not_depend_on_its_batch() -> None:
-    transform = augmenting(pad_crop=2, flip=True, translate=1)
+    transform = augmenting(pad_crop=2, flip=True)
     together = transform.augment(IMAGES, POSITIONS, seed=1, epoch=4)
     for place in (0, 17, 199):
         alone = transform.augment(IMAGES[place : place + 1], POSITIONS[place : place + 1], seed=1, epoch=4)
@@ -45,13 +45,12 @@ def test_half_of_the_images_are_mirrored() -> None:
     assert 75 <= mirrored.sum() <= 125
 
 
-@pytest.mark.parametrize("fill", ["zero", "edge"])
-def test_a_crop_is_one_of_the_places_of_the_padded_image(fill: str) -> None:
+def test_a_crop_is_one_of_the_places_of_the_padded_image() -> None:
     words = np.random.default_rng(1).integers(0, 2**32, (4, 200), dtype=np.uint32)
-    cropped = PadCrop(1, fill).apply(IMAGES, words)
+    cropped = PadCrop(1).apply(IMAGES, words)
     seen = set()
     for image, crop in zip(IMAGES, cropped, strict=True):
-        padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="constant" if fill == "zero" else "edge")
+        padded = np.pad(image, ((1, 1), (1, 1), (0, 0)))
         places = [(y, x) for y in range(3) for x in range(3) if (padded[y : y + 8, x : x + 8] == crop).all()]
         assert len(places) == 1
         seen.update(places)
