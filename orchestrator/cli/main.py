@@ -73,6 +73,9 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except OrchestratorError as error:
         return _report(error, as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         return _report(_usage(error), as_json)
     except (click.Abort, KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.backends.protocol import Capacity
@@ -18,25 +19,61 @@ from orchestrator.spec.workload import Workload
 def check_submission(
     workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
 ) -> list[str]:
-    """Refuse what can never run on this cluster; return warnings about what may surprise.
+    """Refuse what can never run on this cluster, or not yet; return warnings about what may surprise.
 
     Raises:
         UsageError: every reason at once.
     """
+    findings = examine(workload, profile, capacity, workdir=workdir, state_dir=state_dir)
+    _refuse(workload, [*findings.problems, *findings.unbuilt])
+    return findings.warnings
+
+
+def check_plan(
+    workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
+) -> list[str]:
+    """As `check_submission`, but a dataset that has still to be built is only a warning.
+
+    Raises:
+        UsageError: every reason at once.
+    """
+    findings = examine(workload, profile, capacity, workdir=workdir, state_dir=state_dir)
+    _refuse(workload, findings.problems)
+    return [*findings.unbuilt, *findings.warnings]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is to be said of a workload before it runs: what can never work, what has to be built first, surprises."""
+
+    problems: list[str]
+    unbuilt: list[str]
+    warnings: list[str]
+
+
+def examine(
+    workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
+) -> Findings:
+    """Everything that is known of a workload's chances on this cluster."""
     problems = [*_too_large(workload, profile, capacity), *_bad_place(workload, workdir)]
+    unbuilt: list[str] = []
     warnings: list[str] = []
     if isinstance(workload, RegNetWorkload):
         try:
             facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
+            unbuilt += _not_built(facts)
             problems += _bad_dataset(workload, facts)
             if not problems:
                 _check_models(workload, facts)
                 warnings += _without_effect(workload, facts)
         except (NotFound, UsageError) as error:
             problems.append(str(error))
+    return Findings(problems, unbuilt, [*warnings, *_surprises(workload, capacity)])
+
+
+def _refuse(workload: Workload, problems: list[str]) -> None:
     if problems:
         raise UsageError("\n".join(f"{workload.name}: {problem}" for problem in problems))
-    return [*warnings, *_surprises(workload, capacity)]
 
 
 def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) -> Iterator[str]:
@@ -70,12 +107,15 @@ def _bad_place(workload: Workload, workdir: Path) -> Iterator[str]:
         yield f"the working directory {folder} does not exist"
 
 
-def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+def _not_built(facts: DatasetFacts) -> Iterator[str]:
     if not facts.built and not facts.buildable:
         yield (
             f"data.dataset: {facts.name} is not built: nothing at {facts.root}\n"
             f"  hint: orchestrator data build {facts.name} --source FOLDER"
         )
+
+
+def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
     if facts.classes < 2:
         yield f"data.dataset: {facts.name} has {facts.classes} classes; a classifier needs two or more"
     samples = facts.rows.get("train")

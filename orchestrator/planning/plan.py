@@ -12,7 +12,7 @@ from orchestrator.blueprint.complexity import Complexity, complexity
 from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
 from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of
-from orchestrator.planning.check import check_submission
+from orchestrator.planning.check import check_plan
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.document import (
     DatasetPlan,
@@ -45,15 +45,16 @@ def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, 
         workdir: where the user stands.
 
     Raises:
-        UsageError: what `submit` would refuse, with the same words.
+        UsageError: what can never run here, in the words of `submit`.
     """
     state = state_dir()
+    warnings = check_plan(workload, profile, backend.capacity(), workdir=workdir, state_dir=state)
     document = PlanDocument(
         name=workload.name,
         kind=kind_of(workload),
         profile=profile.name,
         launch=_launch(workload, profile, backend, workdir, state),
-        warnings=check_submission(workload, profile, backend.capacity(), workdir=workdir, state_dir=state),
+        warnings=warnings,
     )
     if not isinstance(workload, RegNetWorkload):
         return document

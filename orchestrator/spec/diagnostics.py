@@ -54,10 +54,10 @@ class Diagnostic:
 
 
 def refusal(diagnostics: Iterable[Diagnostic]) -> SpecError:
-    """One error that says everything that is wrong, in the order of the document; one complaint for each place."""
-    first: dict[tuple[str, int, int], Diagnostic] = {}
+    """One error that says everything that is wrong, in the order of the document, and nothing twice."""
+    first: dict[tuple[str, int, int, str], Diagnostic] = {}
     for found in diagnostics:
-        first.setdefault((found.file, found.line, found.column), found)
+        first.setdefault((found.file, found.line, found.column, found.message), found)
     ordered = sorted(first.values(), key=lambda d: (d.line == 0, d.line, d.column))
     shown = [str(d) for d in ordered[:SHOWN]]
     if len(ordered) > SHOWN:

@@ -23,7 +23,7 @@ class CommandWorkload(WorkloadBase):
     def argv(self) -> tuple[str, ...]:
         """The argument vector that is executed."""
         if isinstance(self.command, str):
-            return ("/bin/sh", "-eu", "-c", self.command)
+            return ("/bin/sh", "-e", "-c", self.command)
         return tuple(self.command)
 
 

@@ -107,7 +107,7 @@ def test_a_text_for_people_names_every_part(plan: Callable[..., PlanDocument]) -
 def test_a_command_is_planned_without_any_recipe(plan: Callable[..., PlanDocument]) -> None:
     document = plan(bundled("workloads") / "command.yaml")
     assert (document.kind, document.training, document.dataset) == ("command", None, None)
-    assert document.launch.rank_argv[:3] == ["/bin/sh", "-eu", "-c"]
+    assert document.launch.rank_argv[:3] == ["/bin/sh", "-e", "-c"]
 
 
 def test_a_search_is_one_driver_on_all_slots() -> None:
@@ -226,3 +226,10 @@ def test_counts_are_whole_numbers_in_the_document(plan: Callable[..., PlanDocume
     population = plan(SWEEP).data()["population"]
     assert isinstance(population["flops"]["min"], int)
     assert isinstance(population["members"][0]["parameters"]["depth"], int)
+
+
+def test_a_dataset_that_is_not_built_is_planned_from_its_card(plan: Callable[..., PlanDocument]) -> None:
+    document = plan(bundled("workloads") / "regnet_cifar10.yaml")
+    assert document.training is not None
+    assert document.training.samples == 45_000
+    assert "is not built" in document.warnings[0]
