@@ -77,7 +77,7 @@ class ImageSplits:
             shuffle=_shuffle(data.shuffle) if training else Shuffle("none"),
             shuffle_labels=data.shuffle_labels and training,
         )
-        return BatchLoader(ShardedDataset(self.index.root, split, on_corrupt=data.on_corrupt), transform, options)
+        return BatchLoader(ShardedDataset(self.index.root, split), transform, options)
 
 
 def _shuffle(shuffle: str | Window) -> Shuffle:

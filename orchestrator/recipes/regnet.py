@@ -63,7 +63,7 @@ class RegNetRecipe:
     @property
     def identity(self) -> Mapping[str, str | int | float]:
         """What a checkpoint belongs to."""
-        data = self.images.data.model_dump_json(exclude={"dataset", "on_corrupt"})
+        data = self.images.data.model_dump_json(exclude={"dataset"})
         return {
             "recipe": f"regnet {VERSION}",
             "dataset": self.images.index.version,

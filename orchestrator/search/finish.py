@@ -120,7 +120,7 @@ class _Figures:
         assert search is not None
         self._folder, self._name = folder, workload.name
         self._equal = not search.scheduler.ends_trials_early
-        self._errors = [trial.val_error or 0.0 for trial in trials]
+        self._errors = [trial.metrics["val_error"] for trial in trials]
         self._columns = {
             name: [float(getattr(trial, part)[name]) for trial in trials]
             for part in ("parameters", "complexity")

@@ -33,7 +33,6 @@ class Data(Document):
     image_size: int = Field(ge=4, le=1024, description="pixels; images are resized to a square")
     shuffle: Literal["full"] | Window = "full"
     augment: Augment = Augment()
-    on_corrupt: Literal["fail", "skip"] = "fail"
     shuffle_labels: bool = Field(default=False, description="control experiment: training labels are permuted")
 
 
