@@ -50,7 +50,7 @@ format: setup  ## format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: setup  ## resolve all versions anew
-	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 --extra all --upgrade --output-file requirements.lock pyproject.toml
 
 wheel: setup  ## dist/orchestrator-*.whl

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class DatasetWriter:
     def __init__(self, root: Path, schema: Schema, description: Description, *, limits: Limits | None = None) -> None:
         if (root / INDEX_FILE).exists():
             raise Conflict(f"{root} already holds a dataset", hint="delete it first, or build into another folder")
-        _claim(root)
+        self._claim = _claim(root)
         self._root = root
         self._schema = schema
         self._description = description
@@ -64,11 +65,12 @@ class DatasetWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is None:
-            self._finish()
-        else:
-            for split in self._splits.values():
-                split.abandon()
+        with self._claim:
+            if kind is None:
+                self._finish()
+            else:
+                for split in self._splits.values():
+                    split.abandon()
 
     def add_split(self, name: str) -> None:
         """Declare a split, so that it exists even without rows; splits lie in the order in which they are named."""
@@ -181,16 +183,32 @@ class _SplitWriter:
         self._shard_bytes = self._shard_rows = 0
 
 
-def _claim(root: Path) -> None:
-    """Make `root` ours and empty; the marker tells what an interrupted build left from what is somebody else's."""
+def _claim(root: Path) -> IO[str]:
+    """Make `root` ours and empty; the marker tells what an interrupted build left from what is somebody else's.
+
+    Returns:
+        The open marker, locked: as long as it is open nobody else builds there.
+    """
     root.mkdir(parents=True, exist_ok=True)
     marker = root / _MARKER
     left = [path for path in root.iterdir() if path != marker]
     if left and not marker.exists():
         raise Conflict(f"{root} is not empty: it holds {left[0].name}", hint="build into a new folder")
-    marker.touch()
-    for path in left:
-        path.unlink()
+    claim = marker.open("a")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        claim.close()
+        raise Conflict(
+            f"another process builds {root} at this moment", hint="wait for it, or build elsewhere"
+        ) from None
+    if not marker.exists():  # that build ended while we opened its marker
+        claim.close()
+        raise Conflict(f"{root} already holds a dataset", hint="delete it first, or build elsewhere")
+    for path in root.iterdir():
+        if path != marker:
+            path.unlink()
+    return claim
 
 
 def _shard_table(entries: list[ShardEntry]) -> Structured:

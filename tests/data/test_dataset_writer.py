@@ -75,6 +75,14 @@ def test_a_finished_dataset_is_never_overwritten(small: Path) -> None:
         DatasetWriter(small, SCHEMA, Description(name="d"))
 
 
+def test_two_builds_of_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path / "d", SCHEMA, Description(name="d")) as writer:
+        writer.write("train", {"image": b"x", "label": 0})
+        with pytest.raises(Conflict, match="another process builds"):
+            DatasetWriter(tmp_path / "d", SCHEMA, Description(name="d"))
+    assert (tmp_path / "d" / "index.json").exists()
+
+
 def test_a_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(Conflict, match=r"it holds thesis\.tex"):
