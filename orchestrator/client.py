@@ -246,10 +246,9 @@ class Client:
             except ServerUnreachable:
                 if attempt == _ATTEMPTS or not (repeat or method == "GET"):
                     raise
+                time.sleep(0.1 * attempt)  # a server that was killed still looks alive until its memory is given back
                 if self._recover is not None:
                     self._transport, self._token = self._recover()
-                else:
-                    time.sleep(0.1 * attempt)
         if reply.status >= 400:
             _raise(reply)
         return reply
