@@ -31,6 +31,7 @@ from orchestrator.spec.messages import (
 
 _PREFIX = "/api/v1"
 _ATTEMPTS = 3
+_SILENCE_SECONDS = 20.0
 
 T = TypeVar("T")
 
@@ -92,8 +93,8 @@ class HttpTransport:
             connection.close()
 
     def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[str]:
-        """The lines of a streamed answer as they come."""
-        connection = self._connection(self._netloc, timeout=self._timeout)
+        """The lines of a streamed answer as they come; a server says something every few seconds, or is gone."""
+        connection = self._connection(self._netloc, timeout=min(self._timeout, _SILENCE_SECONDS))
         try:
             response = self._send(connection, "GET", path, None, headers)
             if response.status != 200:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from orchestrator.base.errors import ServerUnreachable
+from orchestrator.base.errors import ServerUnreachable, TimedOut
 from orchestrator.cli.human import duration
 from orchestrator.cli.output import CommandFailed, note
 from orchestrator.client import Client
@@ -76,7 +76,7 @@ def _follow(client: Client, job: str, display: Display, deadline: float | None) 
             display.job(view)
             if view.terminal:
                 return view
-        except ServerUnreachable:
+        except (ServerUnreachable, TimedOut):
             now = time.monotonic()
             if away_since is None:
                 away_since = now

@@ -177,7 +177,7 @@ def test_a_watch_survives_the_end_of_the_server(home: Home) -> None:
     until(lambda: home.state_of(job) == "running")
     os.kill(home.server().pid, signal.SIGKILL)
     (home.path / "go").touch()
-    assert watch.wait(60) == 0, watch.communicate()
+    assert watch.wait(150) == 0, watch.communicate()
 
 
 def test_a_stopped_server_leaves_no_word_behind_and_its_jobs_go_on(home: Home) -> None:
