@@ -7,11 +7,12 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 from orchestrator.base.errors import Fenced, UsageError
 from orchestrator.blueprint.workload import parameters_of
+from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.failure import describe, failure_class
 from orchestrator.recipes.regnet import TrainingOutcome, run_training
 from orchestrator.recipes.summary import summarise, write_summary
@@ -23,15 +24,6 @@ from orchestrator.tracking.describe import job_tags, workload_parameters
 from orchestrator.tracking.protocol import Discard, Tracker
 from orchestrator.tracking.spool import open_tracker
 from orchestrator.training.group import Group, join
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What the rank's marker will say."""
-
-    outcome: Literal["succeeded", "failed", "stopped"]
-    message: str
-    failure_class: str | None = None
 
 
 def main() -> int:

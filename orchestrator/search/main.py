@@ -6,12 +6,11 @@ import contextlib
 import os
 import sys
 import traceback
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from orchestrator.base.errors import DataError, OrchestratorError, UsageError
 from orchestrator.blueprint.workload import population_of
+from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.failure import describe, failure_class
 from orchestrator.recipes.images import ImageSplits
 from orchestrator.runtime.context import RunContext
@@ -28,15 +27,6 @@ from orchestrator.tracking.protocol import Discard, Tracker
 from orchestrator.tracking.spool import open_tracker
 
 _TRIAL_WITHOUT = frozenset({"search", "resources", "retry", "depends_on", "priority", "seed"})
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What the rank's marker will say."""
-
-    outcome: Literal["succeeded", "failed", "stopped"]
-    message: str
-    failure_class: str | None = None
 
 
 def main() -> int:
