@@ -11,7 +11,7 @@ SYSTEM_PACKAGES := git
 .PHONY: help setup demo test test-full check format lock wheel system clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 14
 
 setup: $(READY)  ## .venv with all that the lock names
 
@@ -53,6 +53,15 @@ lock: setup  ## resolve all versions anew
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 --extra all --upgrade --output-file requirements.lock pyproject.toml
 
+	@cp requirements.lock benchmarks/requirements.lock && $(UV) pip compile --quiet --universal --generate-hashes --no-header \
+	  --no-annotate --python-version 3.11 --extra train --extra bench --output-file benchmarks/requirements.lock pyproject.toml
+
+.venv-bench: setup benchmarks/requirements.lock  ## the peers that benchmarks/ measures, in an environment of their own
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $@
+	@$(UV) pip install --quiet --python $@/bin/python --require-hashes -r benchmarks/requirements.lock
+	@$(UV) pip install --quiet --python $@/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
 wheel: setup  ## dist/orchestrator-*.whl
 	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python
 
@@ -63,4 +72,4 @@ system:  ## Debian packages that the tests use
 	else echo "as root: apt-get install$$missing" >&2; exit 1; fi
 
 clean:  ## what was built; the state directory and its jobs stay
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

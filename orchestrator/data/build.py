@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from orchestrator.data.index import DatasetIndex
 from orchestrator.data.keyed import derive_key
 from orchestrator.data.permutation import KeyedPermutation
 from orchestrator.data.schema import Schema
-from orchestrator.data.source import Sample, Skipped
+from orchestrator.data.source import BadSample, Record, Sample, Skipped
 from orchestrator.data.splits import hold_out, stratify
 from orchestrator.data.writer import DatasetWriter, Limits
-from orchestrator.spec.card import DatasetCard, Fractions
+from orchestrator.spec.card import DatasetCard, Fractions, Given
 from orchestrator.spec.placement import card_digest
 
 Progress = Callable[[int, int], None]
@@ -68,24 +68,25 @@ def build(card: DatasetCard, source: Path | None, out: Path, progress: Progress 
         DataError: no sample of the source is good, or the disk is full.
     """
     found = converter(card.converter)(card, source)
-    image, label = _columns(card)
+    image = next((name for name, column in card.columns.items() if column.type == "image"), None)
     description = Description(
         name=card.name,
         card=card_digest(card),
         classes=found.classes,
         channels=card.channels,
-        mean=tuple(card.statistics.mean),
-        std=tuple(card.statistics.std),
+        mean=tuple(card.statistics.mean) if card.statistics else (),
+        std=tuple(card.statistics.std) if card.statistics else (),
+        attributes=dict(found.attributes),
     )
     bad: list[Skipped] = []
     tell = _Telling(progress, len(found.samples))
-    schema = Schema.of([(image, "image"), (label, "label")])
+    schema = Schema.of((name, column.type) for name, column in card.columns.items())
     try:
         with DatasetWriter(out, schema, description, limits=Limits(shard_bytes=card.shard_size)) as writer:
             for split, places in assign_splits(card, found.samples).items():
                 writer.add_split(split)
-                for sample, encoded in _good(found.samples, _mixed(places, card, split), card.channels, bad, tell):
-                    writer.write(split, {image: encoded, label: sample.label})
+                for record in _good(found.samples, _mixed(places, card, split), image, card.channels, bad, tell):
+                    writer.write(split, record)
             if found.samples and len(bad) == len(found.samples):
                 raise DataError(f"no sample of {card.name} is good; the first: {bad[0].name}: {bad[0].reason}")
             skipped = (*found.skipped, *bad)
@@ -100,14 +101,16 @@ def build(card: DatasetCard, source: Path | None, out: Path, progress: Progress 
     return _report(card, out, skipped)
 
 
-def assign_splits(card: DatasetCard, samples: tuple[Sample, ...]) -> dict[str, Int64s]:
+def assign_splits(card: DatasetCard, samples: Sequence[Sample]) -> dict[str, Int64s]:
     """The places of the samples of each split: cut by the card's fractions, or by folder with a part held out."""
     splits = card.splits
-    labels = [sample.label for sample in samples]
+    labels = [sample.stratum for sample in samples]
     if isinstance(splits, Fractions):
         fractions = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         return stratify(labels, {name: part for name, part in fractions.items() if part}, splits.seed)
     folders = np.array([sample.folder for sample in samples])
+    if isinstance(splits, Given):
+        return {split: np.flatnonzero(folders == folder) for split, folder in splits.names.items()}
     train = np.flatnonzero(folders == splits.train)
     if splits.validation > len(train):
         raise DataError(f"the card holds out {splits.validation} samples of train, which has {len(train)}")
@@ -132,34 +135,27 @@ class _Telling:
 
 
 def _good(
-    samples: tuple[Sample, ...], places: Int64s, channels: int, bad: list[Skipped], tell: _Telling
-) -> Iterator[tuple[Sample, bytes]]:
+    samples: Sequence[Sample], places: Int64s, image: str | None, channels: int, bad: list[Skipped], tell: _Telling
+) -> Iterator[Record]:
     for place in places.tolist():
         sample = samples[place]
         tell.one_more()
         try:
-            encoded = sample.read()
-            image_size(encoded)
-            decode(encoded, channels)
-        except UndecodableImage as error:
+            record = sample.read()
+            if image is not None:
+                image_size(record[image])
+                decode(record[image], channels)
+        except (UndecodableImage, BadSample) as error:
             bad.append(Skipped(sample.name, error.message))
         except OSError as error:
             bad.append(Skipped(sample.name, f"cannot be read: {error.strerror}"))
         else:
-            yield sample, encoded
+            yield record
 
 
 def _mixed(places: Int64s, card: DatasetCard, split: str) -> Int64s:
     permutation = KeyedPermutation(len(places), derive_key("rows", card.splits.seed, split))
     return places[permutation.apply(np.arange(len(places), dtype=np.int64))]
-
-
-def _columns(card: DatasetCard) -> tuple[str, str]:
-    """The names of the image and the label column."""
-    by_type = {column.type: name for name, column in card.columns.items()}
-    if len(card.columns) != 2 or by_type.keys() != {"image", "label"}:
-        raise DataError(f"the converter {card.converter} makes one image and one label column", hint="mend the card")
-    return by_type["image"], by_type["label"]
 
 
 def _report(card: DatasetCard, out: Path, skipped: tuple[Skipped, ...]) -> BuildReport:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.base.files import read_json
@@ -50,6 +50,7 @@ class Description(_Part):
     channels: int = Field(default=3, ge=1, le=3)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    attributes: dict[str, JsonValue] = Field(default_factory=dict, description="facts of the source, such as ids")
 
 
 class Header(_Part):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from orchestrator.base.errors import DataError
-
-Kind = Literal["image", "video", "mask", "bytes", "text", "label", "int64", "float64", "int64_list", "float32_list"]
+from orchestrator.spec.card import ColumnType
 
 FIXED: dict[str, str] = {"label": "<i8", "int64": "<i8", "float64": "<f8"}
 """Kinds whose values take 8 bytes each, and their numpy types; all other kinds have values of any length."""
 
-LISTS: dict[str, str] = {"int64_list": "<i8", "float32_list": "<f4"}
-"""Kinds that are lists of numbers, and the numpy types of those."""
+LISTS: dict[str, str] = {"int64_list": "<i8", "float32_list": "<f4", "boxes": "<f8"}
+"""Kinds that are lists of numbers, and the numpy types of those; `boxes` are (n, 4): x, y, width, height in pixels."""
+
+NESTED = ("text_list", "masks")
+"""Kinds that are lists of values of any length: texts (tags, captions), or a mask of each instance (COCO's RLE)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MAX_VALUE_BYTES = (1 << 32) - 1
@@ -28,12 +30,22 @@ class Column:
     """One column: its name and kind. Encoded images, videos and masks stay as they came."""
 
     name: str
-    kind: Kind
+    kind: ColumnType
 
     @property
     def fixed(self) -> bool:
         """Whether every value takes the same 8 bytes."""
         return self.kind in FIXED
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The byte ranges that hold one value: the bytes; of nested kinds first the offsets of the items, n + 1 int64.
+
+        The offsets count from the start of the record batch: subtract the first one.
+        """
+        if self.fixed:
+            return ()
+        return (f"{self.name}.items", self.name) if self.kind in NESTED else (self.name,)
 
 
 @dataclass(frozen=True)
@@ -51,9 +63,9 @@ class Schema:
         """
         columns: list[Column] = []
         for name, kind in pairs:
-            if kind not in get_args(Kind):
+            if kind not in get_args(ColumnType):
                 raise DataError(
-                    f"column {name!r} has the unknown kind {kind!r}", hint=f"use {', '.join(get_args(Kind))}"
+                    f"column {name!r} has the unknown kind {kind!r}", hint=f"use {', '.join(get_args(ColumnType))}"
                 )
             if not _NAME.fullmatch(name) or any(name == column.name for column in columns):
                 raise DataError(f"bad or repeated column name {name!r}", hint="use lower-case letters, digits and _")
@@ -76,6 +88,11 @@ class Schema:
     def variable(self) -> tuple[Column, ...]:
         """The columns of any length."""
         return tuple(column for column in self.columns if not column.fixed)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The byte ranges that hold one record's variable columns, in order."""
+        return tuple(part for column in self.variable for part in column.parts)
 
     def column(self, name: str) -> Column:
         """The column of this name; DataError where there is none."""

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.base.errors import DataError
+
+Record = Mapping[str, Any]
+"""A value for each column: bytes for encoded media, str, int, float, arrays of numbers, lists of str or bytes."""
+
+
+class BadSample(DataError):
+    """One input cannot become a row; it is listed, and the build goes on."""
+
+    code = "bad_sample"
 
 
 @dataclass(frozen=True)
@@ -20,21 +32,33 @@ class Sample:
 
     Attributes:
         name: in the source, for reports.
-        label: number of its class.
-        folder: the source's own split; empty where it has none.
-        read: returns the encoded image; raises OSError where it cannot be read.
+        folder: the source's own split, as the card names it; empty where the card cuts the splits.
+        stratum: number of its class where splits are cut stratified; -1 where it has none.
+        size: bytes of its record, about; shards are cut by it before anything is read.
+        read: returns the record. It travels to another process, and so is a module's function or a `partial` of one.
+            Raises OSError where a file cannot be read, and BadSample where it is no good.
     """
 
     name: str
-    label: int
     folder: str
-    read: Callable[[], bytes]
+    stratum: int
+    size: int
+    read: Callable[[], Record]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Everything that a converter found, in an order that depends on the source alone."""
+    """Everything that a converter found, in an order that depends on the source alone.
+
+    Attributes:
+        classes: names of the classes, in the order of the label column's numbers.
+        samples: may be made on demand from compact tables: a source can have a billion.
+        skipped: what the scan itself left out.
+        attributes: what is true of the whole data set and of no single row, as JSON values: COCO's category ids, LVIS's
+            frequency groups. It becomes part of the index and of the version.
+    """
 
     classes: tuple[str, ...]
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     skipped: tuple[Skipped, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)

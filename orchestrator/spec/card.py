@@ -10,14 +10,49 @@ from pydantic import Field, model_validator
 from orchestrator.spec.base import Document, Line, Name, Text
 from orchestrator.spec.units import ByteSize
 
+ColumnType = Literal[
+    "image",
+    "video",
+    "mask",
+    "masks",
+    "boxes",
+    "bytes",
+    "text",
+    "text_list",
+    "label",
+    "int64",
+    "float64",
+    "int64_list",
+    "float32_list",
+]
+
+ConverterName = Literal[
+    "digits",
+    "image_folder",
+    "imagenet",
+    "cifar10",
+    "coco",
+    "lvis",
+    "kinetics",
+    "something_something",
+    "parquet",
+    "webdataset",
+    "yfcc100m",
+    "hugging_face",
+]
+
 
 class Column(Document):
     """One column of the shards."""
 
-    type: Literal["image", "label"]
-    encoding: Literal["png", "jpeg"] | None = Field(default=None, description="of an image")
+    type: ColumnType
+    encoding: Literal["png", "jpeg"] | None = Field(default=None, description="of an image; none: as it comes")
     channels: Literal[1, 3] | None = Field(default=None, description="of an image")
-    classes: list[Line] = Field(default_factory=list, description="of a label: its names, in the order of the numbers")
+    classes: list[Line] = Field(
+        default_factory=list,
+        description="of a label or int64_list: its names, in the order of the numbers; none: as the source has them",
+    )
+    field: Line | None = Field(default=None, description="what the source calls it; default: the column's own name")
 
 
 class Fractions(Document):
@@ -44,6 +79,38 @@ class HoldOut(Document):
     validation: Annotated[int, Field(ge=0)] = Field(default=0, description="samples of train that are held out")
 
 
+class Given(Document):
+    """Splits that the source has, named as the converter wants it: a folder, a file, a glob, a table's split."""
+
+    seed: int = 0
+    train: Line | None = None
+    validation: Line | None = None
+    test: Line | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Given:
+        if not self.names:
+            raise ValueError("name at least one of train, validation and test")
+        return self
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the source calls each split."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: name for split, name in parts.items() if name is not None}
+
+
+class Layout(Document):
+    """What a converter must be told of its source beyond the splits; each names the keys that it reads."""
+
+    annotations: Literal["instances", "panoptic"] = Field(default="instances", description="coco: which ones")
+    instances: Line | None = Field(default=None, description="coco, lvis: annotation file, `{split}` replaced")
+    panoptic: Line | None = Field(default=None, description="coco: panoptic annotation file, `{split}` replaced")
+    images: Line | None = Field(default=None, description="folder of the images or videos, `{split}` replaced")
+    labels: Line | None = Field(default=None, description="file that lists the classes")
+    crowd: bool = Field(default=True, description="coco: keep crowd regions, marked as such")
+
+
 class Statistics(Document):
     """Mean and standard deviation of each channel, of pixels in 0..1."""
 
@@ -60,11 +127,17 @@ class DatasetCard(Document):
     homepage: Line | None = None
     license: Line | None = None
     citation: Text | None = None
-    converter: Literal["digits", "image_folder"]
-    source: Literal["bundled", "folder"] = Field(description="bundled: comes with a package; folder: given at build")
+    converter: ConverterName
+    source: Literal["bundled", "folder"] = Field(
+        description="bundled: comes with a package; folder: files that are named at build"
+    )
     columns: dict[Name, Column] = Field(min_length=1)
-    splits: Fractions | HoldOut
-    statistics: Statistics
+    splits: Fractions | HoldOut | Given
+    layout: Layout = Layout()
+    row_order: Literal["keyed", "source"] = Field(
+        default="keyed", description="keyed: any shard is a fair sample; source: rows lie as they come"
+    )
+    statistics: Statistics | None = Field(default=None, description="none: whoever trains on it must say them")
     rows: dict[Name, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="samples of each split, for plans before the build"
     )

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.base.errors import UsageError
+from orchestrator.data.arrays import Bytes8
+from orchestrator.data.converters.image_folder import image_and_label
 from orchestrator.data.decode import encode_png
-from orchestrator.data.source import Sample, Source
+from orchestrator.data.source import Record, Sample, Source
 from orchestrator.spec.card import DatasetCard
 
 _DARKEST = 16
+_SIZE = 120
 
 
 def scan(card: DatasetCard, source: Path | None) -> Source:
@@ -27,8 +30,13 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
 
     loaded = load_digits()
     pixels = np.rint(np.asarray(loaded.images) * (255 / _DARKEST)).astype(np.uint8)
+    image_column, label_column = image_and_label(card)
     samples = tuple(
-        Sample(f"digit {number}", int(label), "", partial(encode_png, pixels[number]))
-        for number, label in enumerate(loaded.target)
+        Sample(f"digit {number}", "", label, _SIZE, partial(_read, pixels[number], label, image_column, label_column))
+        for number, label in enumerate(loaded.target.tolist())
     )
     return Source(tuple(str(name) for name in loaded.target_names), samples)
+
+
+def _read(pixels: Bytes8, label: int, image_column: str, label_column: str) -> Record:
+    return {image_column: encode_png(pixels), label_column: label}

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.base.errors import DataError, NotFound, UsageError
-from orchestrator.data.source import Sample, Skipped, Source
+from orchestrator.data.source import Record, Sample, Skipped, Source
 from orchestrator.spec.card import DatasetCard, HoldOut
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -26,13 +26,14 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     """
     if source is None:
         raise UsageError(f"{card.name} is built from a folder of images", hint="name it with --source FOLDER")
+    columns = image_and_label(card)
     root = source.resolve()
     folders = [card.splits.train, card.splits.test] if isinstance(card.splits, HoldOut) else [""]
     classes = tuple(card.classes) or _class_folders(_folder(root, folders[0]))
     samples: list[Sample] = []
     skipped: list[Skipped] = []
     for folder in folders:
-        for found in _scan_split(root, folder, classes):
+        for found in _scan_split(root, folder, classes, columns):
             if isinstance(found, Sample):
                 samples.append(found)
             else:
@@ -42,7 +43,17 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     return Source(classes, tuple(samples), tuple(skipped))
 
 
-def _scan_split(root: Path, folder: str, classes: tuple[str, ...]) -> Iterator[Sample | Skipped]:
+def image_and_label(card: DatasetCard) -> tuple[str, str]:
+    """The names of a card's image and label column; DataError where it has others."""
+    by_type = {column.type: name for name, column in card.columns.items()}
+    if len(card.columns) != 2 or by_type.keys() != {"image", "label"}:
+        raise DataError(f"the converter {card.converter} makes one image and one label column", hint="mend the card")
+    return by_type["image"], by_type["label"]
+
+
+def _scan_split(
+    root: Path, folder: str, classes: tuple[str, ...], columns: tuple[str, str]
+) -> Iterator[Sample | Skipped]:
     place = _folder(root, folder)
     for name in _class_folders(place):
         if name not in classes:
@@ -54,10 +65,12 @@ def _scan_split(root: Path, folder: str, classes: tuple[str, ...]) -> Iterator[S
             continue
         if not class_folder.is_dir():
             raise NotFound(f"no folder for class {name!r} in {place}", hint=f"expected {_layout(folder)}")
-        yield from _scan_class(root, class_folder, os.path.join(folder, name), label, folder)
+        yield from _scan_class(root, class_folder, os.path.join(folder, name), label, folder, columns)
 
 
-def _scan_class(root: Path, place: Path, name: str, label: int, folder: str) -> Iterator[Sample | Skipped]:
+def _scan_class(
+    root: Path, place: Path, name: str, label: int, folder: str, columns: tuple[str, str]
+) -> Iterator[Sample | Skipped]:
     with os.scandir(place) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
@@ -71,12 +84,12 @@ def _scan_class(root: Path, place: Path, name: str, label: int, folder: str) -> 
         elif not entry.name.lower().endswith(_SUFFIXES):
             yield Skipped(title, f"its name does not end in {', '.join(_SUFFIXES)}")
         else:
-            yield Sample(title, label, folder, partial(_read, entry.path))
+            yield Sample(title, folder, label, entry.stat().st_size, partial(_read, entry.path, label, *columns))
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, label: int, image_column: str, label_column: str) -> Record:
     with open(path, "rb") as file:
-        return file.read()
+        return {image_column: file.read(), label_column: label}
 
 
 def _folder(root: Path, folder: str) -> Path:
