@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.errors import NotFound, UsageError
+from orchestrator.base.errors import DataError, NotFound, UsageError
 from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
@@ -31,15 +31,18 @@ def check_submission(
 
 def check_plan(
     workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
-) -> list[str]:
+) -> tuple[list[str], DatasetFacts | None]:
     """As `check_submission`, but a dataset that has still to be built is only a warning.
+
+    Returns:
+        The warnings, and what is known of the dataset: a remote one is asked once.
 
     Raises:
         UsageError: every reason at once.
     """
     findings = examine(workload, profile, capacity, workdir=workdir, state_dir=state_dir)
     _refuse(workload, findings.problems)
-    return [*findings.unbuilt, *findings.warnings]
+    return [*findings.unbuilt, *findings.warnings], findings.facts
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Findings:
     problems: list[str]
     unbuilt: list[str]
     warnings: list[str]
+    facts: DatasetFacts | None = None
 
 
 def examine(
@@ -58,6 +62,7 @@ def examine(
     problems = [*_too_large(workload, profile, capacity), *_bad_place(workload, workdir)]
     unbuilt: list[str] = []
     warnings: list[str] = []
+    facts: DatasetFacts | None = None
     if isinstance(workload, RegNetWorkload):
         try:
             facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
@@ -66,9 +71,9 @@ def examine(
             if not problems:
                 _check_models(workload, facts)
                 warnings += _without_effect(workload, facts)
-        except (NotFound, UsageError) as error:
+        except (NotFound, UsageError, DataError) as error:
             problems.append(str(error))
-    return Findings(problems, unbuilt, [*warnings, *_surprises(workload, capacity)])
+    return Findings(problems, unbuilt, [*warnings, *_surprises(workload, capacity)], facts)
 
 
 def _refuse(workload: Workload, problems: list[str]) -> None:
@@ -108,11 +113,8 @@ def _bad_place(workload: Workload, workdir: Path) -> Iterator[str]:
 
 
 def _not_built(facts: DatasetFacts) -> Iterator[str]:
-    if not facts.built and not facts.buildable:
-        yield (
-            f"data.dataset: {facts.name} is not built: nothing at {facts.root}\n"
-            f"  hint: orchestrator data build {facts.name} --source FOLDER"
-        )
+    if not facts.built and not facts.named.buildable:
+        yield f"data.dataset: {facts.named.not_built()}"
 
 
 def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from orchestrator.base.errors import NotFound
+from orchestrator.base.errors import DataError
 from orchestrator.base.files import read_json
-from orchestrator.spec.card import DatasetCard
-from orchestrator.spec.load import load_card
-from orchestrator.spec.placement import INDEX_FILE, dataset_root
+from orchestrator.planning.remote import read_remote_index
+from orchestrator.spec.dataset import NamedDataset, find_dataset
+from orchestrator.spec.placement import INDEX_FILE
 
 
 @dataclass(frozen=True)
@@ -17,54 +19,57 @@ class DatasetFacts:
     """A dataset as the control plane sees it.
 
     Attributes:
-        name: what people call it.
-        root: where its shards lie, or will lie.
+        named: where its shards lie, or will lie.
         built: whether they are there.
-        buildable: whether a run can build it without a source.
         rows: samples of each split; empty where nobody has counted yet.
         channels: of its images.
         classes: how many.
+        columns: name and type of each.
+        version: of the content; empty where it is not built.
     """
 
-    name: str
-    root: Path
+    named: NamedDataset
     built: bool
-    buildable: bool
     rows: dict[str, int]
     channels: int
     classes: int
+    columns: dict[str, str]
+    version: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.named.name
 
 
 def dataset_facts(dataset: str, *, workdir: Path, state_dir: Path) -> DatasetFacts:
-    """What is known of `data.dataset`: a card's name, a card's path, or a folder of built shards.
+    """What is known of `data.dataset`; of a URL its index is read.
 
     Raises:
-        NotFound: it is none of these; the hint names cards that are alike.
+        NotFound: it names nothing; the hint names cards that are alike.
         SpecError: the card is invalid.
+        UsageError, DataError: its URL cannot be read, or its index is damaged.
     """
-    root = workdir / dataset
-    if (root / INDEX_FILE).is_file():
-        return _built(dataset, root)
-    path = workdir / dataset
-    card = load_card(path if path.is_file() else dataset)
-    root = dataset_root(card, state_dir)
-    if (root / INDEX_FILE).is_file():
-        return _built(card.name, root)
-    return _unbuilt(card, root)
+    named = find_dataset(dataset, workdir=workdir, state_dir=state_dir)
+    if isinstance(named.location, str):
+        return _built(named, read_remote_index(named.location))
+    if named.built:
+        return _built(named, read_json(named.location / INDEX_FILE) or {})
+    card = named.card
+    assert card is not None, "only a card's dataset may be found and not built"
+    columns = {name: column.type for name, column in card.columns.items()}
+    return DatasetFacts(named, False, dict(card.rows), card.channels, len(card.classes), dict(columns))
 
 
-def _built(name: str, root: Path) -> DatasetFacts:
-    header = read_json(root / INDEX_FILE)
+def _built(named: NamedDataset, header: Mapping[str, Any]) -> DatasetFacts:
     try:
-        assert header is not None
-        rows = {split: int(part["rows"]) for split, part in header["splits"].items()}
-        description = header["description"]
-        channels, classes = int(description["channels"]), len(description["classes"])
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise NotFound(f"{root / INDEX_FILE} is damaged", hint=f"orchestrator data verify {root}") from error
-    return DatasetFacts(name, root, True, True, rows, channels, classes)
-
-
-def _unbuilt(card: DatasetCard, root: Path) -> DatasetFacts:
-    buildable = card.source == "bundled"
-    return DatasetFacts(card.name, root, False, buildable, dict(card.rows), card.channels, len(card.classes))
+        rows = {str(split): int(part["rows"]) for split, part in header["splits"].items()}
+        about = header["description"]
+        channels, classes = int(about["channels"]), len(about["classes"])
+        columns = {str(name): str(kind) for name, kind in header["columns"]}
+        version = str(header["version"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{named.location}/{INDEX_FILE} is damaged", hint=f"orchestrator data verify {named.location}"
+        ) from error
+    return DatasetFacts(named, True, rows, channels, classes, columns, version)

@@ -52,7 +52,8 @@ class DatasetPlan(PlanPart):
     rows: dict[str, int] = Field(description="samples of each split; empty where nobody has counted yet")
     classes: int
     built: bool
-    directory: str
+    location: str = Field(description="its folder or URL")
+    version: str = Field(description="of the content; empty where it is not built")
 
 
 class TrainingPlan(PlanPart):

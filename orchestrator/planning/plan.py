@@ -13,7 +13,7 @@ from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
 from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of
 from orchestrator.planning.check import check_plan
-from orchestrator.planning.dataset import DatasetFacts, dataset_facts
+from orchestrator.planning.dataset import DatasetFacts
 from orchestrator.planning.document import (
     DatasetPlan,
     LaunchPlanView,
@@ -48,7 +48,7 @@ def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, 
         UsageError: what can never run here, in the words of `submit`.
     """
     state = state_dir()
-    warnings = check_plan(workload, profile, backend.capacity(), workdir=workdir, state_dir=state)
+    warnings, facts = check_plan(workload, profile, backend.capacity(), workdir=workdir, state_dir=state)
     document = PlanDocument(
         name=workload.name,
         kind=kind_of(workload),
@@ -56,9 +56,8 @@ def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, 
         launch=_launch(workload, profile, backend, workdir, state),
         warnings=warnings,
     )
-    if not isinstance(workload, RegNetWorkload):
+    if not isinstance(workload, RegNetWorkload) or facts is None:
         return document
-    facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state)
     models, population = _models(workload, facts)
     return document.model_copy(
         update={
@@ -102,7 +101,12 @@ def _launch(
 
 def _dataset(facts: DatasetFacts) -> DatasetPlan:
     return DatasetPlan(
-        name=facts.name, rows=facts.rows, classes=facts.classes, built=facts.built, directory=str(facts.root)
+        name=facts.name,
+        rows=facts.rows,
+        classes=facts.classes,
+        built=facts.built,
+        location=str(facts.named.location),
+        version=facts.version,
     )
 
 

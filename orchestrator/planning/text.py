@@ -46,8 +46,8 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
 def _dataset(dataset: DatasetPlan) -> Iterator[str]:
     rows = ", ".join(f"{split} {count:,}" for split, count in dataset.rows.items()) or "not counted yet"
     yield f"  dataset    {dataset.name}: {rows}; {dataset.classes} classes"
-    state = "built" if dataset.built else "not built yet"
-    yield f"             {state}: {dataset.directory}"
+    state = f"version {dataset.version[:12]}" if dataset.built else "not built yet"
+    yield f"             {state}: {dataset.location}"
 
 
 def _population(population: PopulationPlan) -> Iterator[str]:

@@ -13,22 +13,19 @@ from orchestrator.data.location import ensure_built
 from orchestrator.data.order import Shuffle
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.transform import Transform, augmentations
-from orchestrator.spec.load import load_card
-from orchestrator.spec.placement import INDEX_FILE
+from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data, Window
 from orchestrator.training.task import Split
 
 
-def dataset_folder(dataset: str) -> Path:
-    """The shards that a workload's `data.dataset` names: built ones by their folder, or a card's, built where possible.
+def dataset_location(dataset: str) -> Path | str:
+    """Folder or URL of the shards that a workload's `data.dataset` names; a card's are built where that is possible.
 
     Raises:
-        NotFound: there is no such card, or it needs a source and is not built.
+        NotFound: there is no such dataset, or its card needs a source and it is not built.
     """
-    folder = Path(dataset).expanduser()
-    if (folder / INDEX_FILE).is_file():
-        return folder
-    return ensure_built(load_card(dataset), state_dir())
+    found = find_dataset(dataset, workdir=Path.cwd(), state_dir=state_dir())
+    return found.location if found.card is None else ensure_built(found.card, state_dir())
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class ImageSplits:
     @classmethod
     def open(cls, data: Data, seed: int) -> ImageSplits:
         """Find or build the dataset."""
-        return cls(DatasetIndex.open(dataset_folder(data.dataset)), data, seed)
+        return cls(DatasetIndex.open(dataset_location(data.dataset)), data, seed)
 
     @property
     def description(self) -> Description:

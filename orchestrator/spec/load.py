@@ -83,8 +83,12 @@ def load_profile(name_or_path: Path | str) -> ClusterProfile:
     return _load(ClusterProfile, _find(name_or_path, "cluster", "cluster profile"))
 
 
-def load_card(name_or_path: Path | str) -> DatasetCard:
-    """A dataset card: a file, or a name that is looked up in ./datasets, then among those of the package.
+def load_card(name_or_path: Path | str, base: Path = Path()) -> DatasetCard:
+    """A dataset card: a file, or a name that is looked up in `base`/datasets, then among those of the package.
+
+    Args:
+        name_or_path: what a person wrote.
+        base: where that person stood.
 
     Raises:
         NotFound: there is no such card; the hint names those that there are.
@@ -92,7 +96,7 @@ def load_card(name_or_path: Path | str) -> DatasetCard:
     """
     from orchestrator.spec.card import DatasetCard
 
-    return _load(DatasetCard, _find(name_or_path, "datasets", "dataset card"))
+    return _load(DatasetCard, _find(name_or_path, "datasets", "dataset card", base))
 
 
 def freeze_workload(workload: Workload) -> str:
@@ -172,11 +176,11 @@ def _validate(model: type[D], root: Node, problems: list[Diagnostic]) -> D:
     return document
 
 
-def _find(name_or_path: Path | str, folder: str, what: str) -> Path:
+def _find(name_or_path: Path | str, folder: str, what: str, base: Path = Path()) -> Path:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
-        return Path(name_or_path)
-    places = (Path(folder), bundled(folder))
+        return base / name_or_path
+    places = (base / folder, bundled(folder))
     known = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yaml"))}
     if text not in known:
         raise NotFound(f"there is no {what} {text[:100]!r}", hint=did_you_mean(text, sorted(known)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.spec.card import DatasetCard
+if TYPE_CHECKING:  # pydantic takes a fifth of a second; who only wants a path does not wait for it
+    from orchestrator.spec.card import DatasetCard
 
 INDEX_FILE = "index.json"
 _ABOUT = {"title", "description", "homepage", "license", "citation", "rows"}

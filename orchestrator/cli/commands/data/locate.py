@@ -1,4 +1,4 @@
-"""From what a person names, a dataset card or a folder, to the built dataset."""
+"""From what a person names, a dataset card, a folder or a URL, to the built dataset."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.errors import NotFound, UsageError
+from orchestrator.base.errors import UsageError
 from orchestrator.base.paths import state_dir
-from orchestrator.spec.placement import INDEX_FILE, dataset_root
 
 
 def require_data_plane() -> None:
@@ -23,28 +22,22 @@ def require_data_plane() -> None:
         raise UsageError(f"this needs {', '.join(missing)}", hint="pip install 'orchestrator[train]'")
 
 
-def built_dataset(named: str) -> Path:
-    """The folder of a built dataset.
+def built_dataset(named: str) -> Path | str:
+    """The folder or URL of a built dataset.
 
     Args:
-        named: the folder, or a card's name or path.
+        named: a card's name or file, a folder, or a URL.
 
     Raises:
         NotFound: the card's dataset is not built; the hint is the command to type.
     """
     require_data_plane()
-    if Path(named).is_dir():
-        return Path(named)
-    from orchestrator.spec.load import load_card
+    from orchestrator.spec.dataset import find_dataset
 
-    card = load_card(named)
-    root = dataset_root(card, state_dir())
-    if not (root / INDEX_FILE).exists():
-        source = "" if card.source == "bundled" else " --source FOLDER"
-        raise NotFound(
-            f"dataset {card.name} is not built: nothing at {root}", hint=f"orchestrator data build {named}{source}"
-        )
-    return root
+    found = find_dataset(named, workdir=Path.cwd(), state_dir=state_dir())
+    if not found.built:
+        raise found.not_built()
+    return found.location
 
 
 def jsonable(report: object) -> Any:
