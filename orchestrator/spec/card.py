@@ -53,6 +53,11 @@ class Column(Document):
         description="of a label or int64_list: its names, in the order of the numbers; none: as the source has them",
     )
     field: Line | None = Field(default=None, description="what the source calls it; default: the column's own name")
+    separator: Line = Field(
+        default=",",
+        min_length=1,
+        description="of text_list, int64_list: divides the tags where they come as one string",
+    )
 
 
 class Fractions(Document):
@@ -107,7 +112,11 @@ class Layout(Document):
     instances: Line | None = Field(default=None, description="coco, lvis: annotation file, `{split}` replaced")
     panoptic: Line | None = Field(default=None, description="coco: panoptic annotation file, `{split}` replaced")
     images: Line | None = Field(default=None, description="folder of the images or videos, `{split}` replaced")
-    labels: Line | None = Field(default=None, description="file that lists the classes")
+    labels: Line | None = Field(default=None, description="file that lists the classes or tags, one a line")
+    tables: Line | None = Field(
+        default=None,
+        description="files of rows (label lists, Parquet, TSV, tars): a glob or `{000..123}`, `{split}` replaced",
+    )
     crowd: bool = Field(default=True, description="coco: keep crowd regions, marked as such")
 
 

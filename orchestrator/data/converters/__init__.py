@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 from orchestrator.base.errors import DataError
-from orchestrator.data.converters import digits, image_folder
 from orchestrator.data.source import Source
-from orchestrator.spec.card import DatasetCard
+from orchestrator.spec.card import ConverterName, DatasetCard
 
 Converter = Callable[[DatasetCard, Path | None], Source]
 
-_CONVERTERS: dict[str, Converter] = {"digits": digits.scan, "image_folder": image_folder.scan}
-
 
 def converter(name: str) -> Converter:
-    """The converter of this name; DataError where there is none."""
-    found = _CONVERTERS.get(name)
-    if found is None:
-        raise DataError(f"no converter {name!r}", hint=f"there are {', '.join(sorted(_CONVERTERS))}")
-    return found
+    """The converter of this name: `scan` of the module of that name, imported now; DataError where there is none."""
+    known = get_args(ConverterName)
+    if name not in known:
+        raise DataError(f"no converter {name!r}", hint=f"there are {', '.join(sorted(known))}")
+    scan: Converter = import_module(f"{__name__}.{name}").scan
+    return scan

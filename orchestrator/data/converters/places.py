@@ -1,0 +1,116 @@
+"""Where the inputs of a source lie: files by patterns, files by names in tables, and none outside the source."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.base.errors import DataError, NotFound, UsageError
+from orchestrator.data.converters.listing import Listing
+from orchestrator.data.source import BadSample
+from orchestrator.spec.card import DatasetCard, Fractions, HoldOut
+
+OUTSIDE = "a symbolic link that leads out of the source"
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_MOST_NAMES = 1_000_000
+
+
+def source_folder(card: DatasetCard, source: Path | None) -> Path:
+    """The folder of a source, links resolved.
+
+    Raises:
+        UsageError: none was given.
+        NotFound: it is not there.
+    """
+    if source is None:
+        raise UsageError(f"{card.name} is built from a folder", hint="name it with --source FOLDER")
+    if not source.is_dir():
+        raise NotFound(f"no folder {source}", hint="name the source's folder with --source FOLDER")
+    return source.resolve()
+
+
+def split_names(card: DatasetCard) -> tuple[str, ...]:
+    """What the source calls its splits; one empty name where the card cuts them."""
+    if isinstance(card.splits, Fractions):
+        return ("",)
+    if isinstance(card.splits, HoldOut):
+        return (card.splits.train, card.splits.test)
+    return tuple(card.splits.names.values())
+
+
+def split_patterns(card: DatasetCard, default: str) -> dict[str, str]:
+    """The pattern of each split's tables: the card's `layout.tables`, else `default`, with `{split}` replaced."""
+    pattern = card.layout.tables or default
+    return {name: pattern.replace("{split}", name) for name in split_names(card)}
+
+
+def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
+    """The files of a pattern under `root`, in order: `*`, `?`, `**`, `{000..123}` and `{a,b}` mean what they mean in a shell.
+
+    Named files that are absent, and links that lead out of `root`, are listed as skipped.
+
+    Raises:
+        DataError: the pattern leads out of `root`.
+        NotFound: nothing matches.
+    """
+    if _leads_out(pattern):
+        raise DataError(
+            f"the pattern {pattern!r} leads out of the source", hint="name files inside the source's folder"
+        )
+    found: list[Path] = []
+    for name in _expand(pattern):
+        paths = sorted(root.glob(name)) if glob.has_magic(name) else [root / name]
+        for path in paths:
+            relative = path.relative_to(root).as_posix()
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                listing.add(relative, OUTSIDE)
+            elif path.is_file():
+                found.append(path)
+            elif not path.is_dir():
+                listing.add(relative, "no such file")
+    if not found:
+        raise NotFound(f"no file matches {pattern!r} in {root}", hint="see how the card says the source is laid out")
+    return list(dict.fromkeys(found))
+
+
+def contained(root: str, relative: str) -> str:
+    """The path of a file that a table names, relative to `root`, which is resolved already.
+
+    Raises:
+        BadSample: the path is empty, absolute, has `..`, or goes through a link that leads out of `root`.
+    """
+    if not relative or "\0" in relative:
+        raise BadSample("its path is empty or holds a NUL byte")
+    if os.path.isabs(relative):
+        raise BadSample("its path is absolute, and so not of this source")
+    if _leads_out(relative):
+        raise BadSample("its path leads out of the source")
+    path = os.path.join(root, relative)
+    if os.path.commonpath((root, os.path.realpath(path))) != root:
+        raise BadSample(OUTSIDE)
+    return path
+
+
+def _leads_out(path: str) -> bool:
+    return os.path.isabs(path) or ".." in re.split(r"[/\\]", path)
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    """All names of a pattern with braces, the first brace changing slowest."""
+    if found := _RANGE.search(pattern):
+        first, last = found.groups()
+        if int(last) - int(first) >= _MOST_NAMES:
+            raise DataError(f"the pattern {pattern!r} names more than {_MOST_NAMES:,} files")
+        width = len(first) if first.startswith("0") else 0
+        parts = [f"{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+    elif found := _CHOICE.search(pattern):
+        parts = found[1].split(",")
+    else:
+        yield pattern
+        return
+    for part in parts:
+        yield from _expand(pattern[: found.start()] + part + pattern[found.end() :])
