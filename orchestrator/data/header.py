@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from orchestrator.base.errors import DataError, NotFound
-from orchestrator.base.files import read_json
 from orchestrator.data.arrays import Structured
 from orchestrator.spec.placement import INDEX_FILE
 
@@ -82,6 +81,18 @@ def content_version(
     return digest.hexdigest()
 
 
+def check_version(header: Header, shards: Structured, where: str) -> None:
+    """Refuse an index whose shard table is not the one that its version names.
+
+    Raises:
+        DataError: they do not belong together.
+    """
+    if content_version(header.description, header.columns, header.splits, shards) != header.version:
+        raise DataError(
+            f"the index of {where} does not have the content that its version names", hint="build the dataset again"
+        )
+
+
 def read_header(root: Path) -> Header:
     """Read and check a dataset's index.json.
 
@@ -90,19 +101,35 @@ def read_header(root: Path) -> Header:
         DataError: it is damaged, or of a newer format.
     """
     path = root / INDEX_FILE
-    if not path.exists():
-        raise NotFound(f"no dataset at {root}: it has no {INDEX_FILE}", hint="build it: orchestrator data build CARD")
-    document = read_json(path)
-    if document is None:
-        raise DataError(f"{path} is damaged: not a JSON object", hint="build the dataset again")
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(
+            f"no dataset at {root}: it has no {INDEX_FILE}", hint="build it: orchestrator data build CARD"
+        ) from error
+    return parse_header(content, str(path))
+
+
+def parse_header(content: bytes, where: str) -> Header:
+    """The header from the bytes of an index.json that lies at `where`, a path or a URL.
+
+    Raises:
+        DataError: it is damaged, or of a newer format.
+    """
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise DataError(f"{where} is damaged: not a JSON object", hint="build the dataset again")
     written = document.get("format")
     if isinstance(written, int) and written > FORMAT:
         raise DataError(
-            f"{path} is of dataset format {written}; this version reads up to {FORMAT}", hint="upgrade orchestrator"
+            f"{where} is of dataset format {written}; this version reads up to {FORMAT}", hint="upgrade orchestrator"
         )
     try:
-        return Header.model_validate_json(path.read_bytes())
+        return Header.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path} is damaged: {where}: {first['msg']}", hint="build the dataset again") from error
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{where} is damaged: {place}: {first['msg']}", hint="build the dataset again") from error

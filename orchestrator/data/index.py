@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.base.errors import DataError, NotFound, ShardCorrupt
+from orchestrator.base.errors import NotFound
 from orchestrator.data.arrays import Int64s
-from orchestrator.data.header import Header, content_version, read_header
+from orchestrator.data.catalog import Catalog
+from orchestrator.data.files import LocalFiles, ShardFiles
+from orchestrator.data.header import Header, check_version, read_header
+from orchestrator.data.place import parse_location
 from orchestrator.data.schema import Schema
 from orchestrator.data.table import TABLE_FILE, Table
 
-
-def shard_file(split: str, number: int) -> str:
-    """The file name of a shard: `train-00007.arrow`."""
-    return f"{split}-{number:05d}.arrow"
+if TYPE_CHECKING:
+    from orchestrator.data.remote.settings import RemoteSettings
 
 
 @dataclass(frozen=True)
@@ -35,30 +36,60 @@ class SplitIndex:
 
 
 class DatasetIndex:
-    """An open index. Cheap to open whatever the number of rows: nothing is read but the header and the shard table."""
+    """An open index. Cheap to open whatever the number of rows: nothing is read but the header and the shard table.
 
-    def __init__(self, root: Path, header: Header, schema: Schema, table: Table) -> None:
-        self.root = root
+    Attributes:
+        location: what was opened, to open it again: a folder or a URL.
+        files: where its shards come from.
+    """
+
+    def __init__(
+        self, location: Path | str, header: Header, schema: Schema, table: Table, catalog: Catalog, files: ShardFiles
+    ) -> None:
+        self.location = location
         self.header = header
         self.schema = schema
         self.table = table
+        self.catalog = catalog
+        self.files = files
 
     @classmethod
-    def open(cls, root: Path) -> DatasetIndex:
-        """Open the dataset at `root`.
+    def open(cls, location: Path | str, *, remote: RemoteSettings | None = None) -> DatasetIndex:
+        """Open the dataset at `location`, a folder or a URL such as `s3://bucket/data/cifar10`.
+
+        Args:
+            location: where.
+            remote: how a remote one is fetched and kept; default: as the environment says.
 
         Raises:
             NotFound: there is none.
+            UsageError: a URL that is not used.
             DataError: index or table are damaged, do not belong together, or are of a newer format.
+            RemoteUnavailable: it cannot be fetched now.
         """
+        place = parse_location(location)
+        if isinstance(place, Path):
+            return cls._open_folder(place)
+        from orchestrator.data.remote.opening import open_remote  # fsspec and its drivers take a second to import
+        from orchestrator.data.remote.settings import RemoteSettings
+
+        opened = open_remote(place, remote or RemoteSettings.from_environment())
+        header = opened.header
+        return cls(place.url, header, opened.schema, opened.table, opened.catalog, opened.files)
+
+    @classmethod
+    def _open_folder(cls, root: Path) -> DatasetIndex:
         header = read_header(root)
         schema = Schema.of(header.columns)
         table = Table.open(root / TABLE_FILE, schema, size=header.table.bytes)
-        if content_version(header.description, header.columns, header.splits, table.shards) != header.version:
-            raise DataError(
-                f"the index of {root} does not have the content that its version names", hint="build the dataset again"
-            )
-        return cls(root, header, schema, table)
+        check_version(header, table.shards, str(root))
+        catalog = Catalog(str(root), header, table.shards)
+        return cls(root, header, schema, table, catalog, LocalFiles(root, catalog))
+
+    @property
+    def root(self) -> Path:
+        """The local folder of its files: the dataset itself, or its part of the node's cache."""
+        return self.files.folder
 
     @property
     def version(self) -> str:
@@ -75,7 +106,7 @@ class DatasetIndex:
         """One split; NotFound where the dataset has none of this name."""
         part = self.header.splits.get(name)
         if part is None:
-            raise NotFound(f"{self.root} has no split {name!r}", hint=f"its splits: {', '.join(self.splits)}")
+            raise NotFound(f"{self.location} has no split {name!r}", hint=f"its splits: {', '.join(self.splits)}")
         rows = self.table.shards["rows"][part.first_shard : part.first_shard + part.shards]
         return SplitIndex(name, part.rows, part.shards, part.bytes, part.first_row, part.first_shard, rows.copy())
 
@@ -90,39 +121,4 @@ class DatasetIndex:
         if not 0 <= row < part.rows:
             raise NotFound(f"{split} has no row {row}", hint=f"its rows are 0 to {part.rows - 1}")
         shard = int(np.searchsorted(self.first_rows, part.first_row + row, side="right")) - 1
-        return self.shard_name(shard), part.first_row + row - int(self.first_rows[shard])
-
-    def shard_name(self, shard: int) -> str:
-        """The file name of a shard, counted over the whole dataset."""
-        for name, part in self.header.splits.items():
-            if part.first_shard <= shard < part.first_shard + part.shards:
-                return shard_file(name, shard - part.first_shard)
-        raise NotFound(f"{self.root} has no shard {shard}")
-
-    def check_size(self, shard: int) -> Path:
-        """The path of a shard whose size is right: a truncated file under a memory map would end the process.
-
-        Raises:
-            ShardCorrupt: it is absent or of another size.
-        """
-        path = self.root / self.shard_name(shard)
-        expected = int(self.table.shards["bytes"][shard])
-        try:
-            size = os.stat(path).st_size
-        except OSError as error:
-            raise self.corrupt(shard, f"cannot be read: {error.strerror}") from error
-        if size != expected:
-            raise self.corrupt(shard, f"has {size} bytes, {expected} expected")
-        return path
-
-    def corrupt(self, shard: int, what: str, rows: Int64s | None = None) -> ShardCorrupt:
-        """The error that names a shard and rows of its split (all of the shard's where none are given)."""
-        name = self.shard_name(shard)
-        split = name.rpartition("-")[0]
-        first = int(self.first_rows[shard]) - self.header.splits[split].first_row
-        last = first + int(self.table.shards["rows"][shard]) - 1
-        named = f"rows {first} to {last}" if rows is None else f"rows {', '.join(map(str, rows.tolist()[:16]))}"
-        return ShardCorrupt(
-            f"shard {self.root / name} {what} ({split} {named})",
-            hint=f"copy the shard again or build the dataset again, then: orchestrator data verify {self.root}",
-        )
+        return self.catalog.name(shard), part.first_row + row - int(self.first_rows[shard])

@@ -44,7 +44,7 @@ class ShardedDataset:
     Picklable: a copy opens the same files again.
 
     Args:
-        root: the dataset's folder.
+        location: the dataset's folder, or its URL.
         split: which split.
         on_corrupt: `fail` raises ShardCorrupt at the first bad record; `skip` leaves it out of what is read and keeps
             its number in `corrupt_rows`.
@@ -55,23 +55,23 @@ class ShardedDataset:
         ShardCorrupt: a shard is absent or has not the size in the index.
     """
 
-    def __init__(self, root: Path, split: str, *, on_corrupt: OnCorrupt = "fail") -> None:
+    def __init__(self, location: Path | str, split: str, *, on_corrupt: OnCorrupt = "fail") -> None:
         if on_corrupt not in ("fail", "skip"):
             raise UsageError(f"on_corrupt is fail or skip, not {on_corrupt!r}")
-        self.index = DatasetIndex.open(root)
+        self.index = DatasetIndex.open(location)
         self.split = self.index.split(split)
         self.on_corrupt = on_corrupt
         self.corrupt_rows: set[int] = set()
-        self._maps = ShardMaps(self.index)
+        self._maps = ShardMaps(self.index.files, self.index.catalog)
         stop = self.split.first_row + self.split.rows
         self._records: Structured = self.index.table.records[self.split.first_row : stop]
         self._shard_starts = self.index.first_rows[self.split.first_shard :][: self.split.shards] - self.split.first_row
-        if self.split.shards <= _CHECKED_AT_OPENING:
+        if not self.index.files.remote and self.split.shards <= _CHECKED_AT_OPENING:
             for shard in range(self.split.first_shard, self.split.first_shard + self.split.shards):
-                self.index.check_size(shard)
+                self.index.files.shard(shard)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open, (self.index.root, self.split.name, self.on_corrupt)
+        return _open, (self.index.location, self.split.name, self.on_corrupt)
 
     def __len__(self) -> int:
         return self.split.rows
@@ -155,8 +155,10 @@ class ShardedDataset:
     def _corrupt(self, rows: Int64s) -> Exception:
         shards = np.searchsorted(self._shard_starts, rows, side="right") - 1
         same = rows[shards == shards[0]]
-        return self.index.corrupt(int(shards[0]) + self.split.first_shard, "has records with a wrong checksum", same)
+        return self.index.catalog.corrupt(
+            int(shards[0]) + self.split.first_shard, "has records with a wrong checksum", same
+        )
 
 
-def _open(root: Path, split: str, on_corrupt: OnCorrupt) -> ShardedDataset:
-    return ShardedDataset(root, split, on_corrupt=on_corrupt)
+def _open(location: Path | str, split: str, on_corrupt: OnCorrupt) -> ShardedDataset:
+    return ShardedDataset(location, split, on_corrupt=on_corrupt)

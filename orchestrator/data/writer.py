@@ -15,8 +15,8 @@ import numpy as np
 from orchestrator.base.errors import Conflict, DataError
 from orchestrator.base.files import sync_folder, write_json
 from orchestrator.data.arrays import Structured
+from orchestrator.data.catalog import shard_file
 from orchestrator.data.header import FORMAT, Description, Header, SplitPart, TablePart, content_version
-from orchestrator.data.index import shard_file
 from orchestrator.data.schema import Schema, encode_value
 from orchestrator.data.shard import ShardEntry, ShardWriter
 from orchestrator.data.table import SHARD_TYPE, TABLE_FILE, write_table

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.data.operations import head, info, verify
+from orchestrator.data.operations import head, info
 from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.verify import verify
 
 
 def flip(path: Path, offset: int) -> None:

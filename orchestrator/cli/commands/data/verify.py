@@ -13,7 +13,7 @@ from orchestrator.cli.options import WORKLOAD, json_option
 from orchestrator.cli.output import CommandFailed, emit
 
 if TYPE_CHECKING:
-    from orchestrator.data.operations import Problem
+    from orchestrator.data.verify import Problem
 
 _ROWS_SHOWN = 20
 
@@ -25,7 +25,7 @@ def command(dataset: str, as_json: bool) -> None:
     """Compare every byte of DATASET (a folder, or a card's name or path) with its index."""
     root = built_dataset(dataset)
     from orchestrator.cli.progress import counter
-    from orchestrator.data.operations import verify
+    from orchestrator.data.verify import verify
 
     with counter("verifying", "rows") as progress:
         report = verify(root, progress)

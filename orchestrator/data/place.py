@@ -1,0 +1,81 @@
+"""Where a dataset lies: a local folder, or a URL that names a place and nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from orchestrator.base.errors import UsageError
+from orchestrator.base.text import one_line
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_HINT = "a dataset's place is a folder or a URL such as s3://bucket/data/cifar10"
+
+
+@dataclass(frozen=True)
+class RemotePlace:
+    """A folder of objects in a remote store: `s3://bucket/prefix`.
+
+    Attributes:
+        protocol: in lower case, as fsspec knows it.
+        path: bucket (or host) and prefix, without a slash at the end.
+    """
+
+    protocol: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """The whole URL; it holds no credentials."""
+        return f"{self.protocol}://{self.path}"
+
+    def object(self, name: str) -> str:
+        """The path of one object, without the protocol."""
+        return f"{self.path}/{name}"
+
+
+def parse_location(location: Path | str) -> Path | RemotePlace:
+    """The folder or remote place that `location` names; `file://` is a folder.
+
+    Raises:
+        UsageError: it steps out of its root by `..`, holds credentials, a query or a control character, or chains
+            protocols. The message never repeats a password.
+    """
+    if isinstance(location, Path):
+        return location
+    match = _URL.fullmatch(location)
+    if match is None:
+        return Path(location)
+    protocol, rest = match[1].lower(), match[2]
+    if "@" in rest.partition("/")[0]:
+        raise UsageError(f"a dataset's {protocol} URL holds credentials", hint="put them into the environment")
+    _refuse_tricks(location, rest)
+    if protocol in {"file", "local"}:
+        return _local(location, rest)
+    path = rest.rstrip("/")
+    if not path or path.startswith("/"):
+        raise UsageError(f"{one_line(location)} names no bucket or host", hint=_HINT)
+    return RemotePlace(protocol, path)
+
+
+def _refuse_tricks(location: str, rest: str) -> None:
+    decoded = unquote(unquote(rest))  # twice: a proxy may decode once before the store does
+    shown = one_line(re.split(r"[?#]", location)[0])
+    if any(character in text for text in (rest, decoded) for character in "?#*\\") or "::" in location:
+        raise UsageError(f"{shown}: a query, a fragment, a pattern or a chain of protocols is not used", hint=_HINT)
+    if any(ord(character) < 32 or ord(character) == 127 for character in decoded):
+        raise UsageError(f"{shown} holds a control character", hint=_HINT)
+    if any(part in {".", ".."} for text in (rest, decoded) for part in text.split("/")):
+        raise UsageError(f"{shown} holds a step such as `..`", hint=_HINT)
+
+
+def _local(location: str, rest: str) -> Path:
+    host, slash, path = unquote(rest).partition("/")
+    if host not in {"", "localhost"} or not slash:
+        raise UsageError(
+            f"{one_line(location)} names another machine, or no absolute path",
+            hint="file:// URLs have three slashes: file:///data/cifar10",
+        )
+    return Path("/" + path)
