@@ -58,8 +58,8 @@ def probe(encoded: bytes | memoryview) -> VideoInfo:
     The first frame and the last key frame are decoded and every packet is read: some milliseconds for a clip of ten
     seconds. That catches what is no video, an absent index, and a truncated file: fewer packets than the index says, a
     packet cut short, or (Matroska and WebM, which have no index of frames) packets that end more than half a second
-    before the stated end. Not seen: what a transport stream lacks (it states no length), and flipped bits inside a frame,
-    most of which decoders hide.
+    before the stated end. Not seen: what a transport stream lacks (it states no length), and flipped bits inside a
+    frame, most of which decoders hide.
 
     Raises:
         UndecodableVideo: and why.

@@ -49,7 +49,7 @@ def split_patterns(card: DatasetCard, default: str) -> dict[str, str]:
 
 
 def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
-    """The files of a pattern under `root`, in order: `*`, `?`, `**`, `{000..123}` and `{a,b}` mean what they mean in a shell.
+    """The files of a pattern, in order; `*`, `?`, `**`, `{000..123}` and `{a,b}` mean what they do in a shell.
 
     Named files that are absent, and links that lead out of `root`, are listed as skipped.
 

@@ -39,6 +39,9 @@ class Names:
         """The number of a name; None where it has none."""
         return self._numbers.get(name)
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def __bool__(self) -> bool:
         return bool(self.inline or self.path)
 
@@ -140,8 +143,8 @@ def _label(wanted: Wanted, raw: Any) -> int:
             raise BadSample(f"{raw!r} is no class of the card")
         return number
     number = _int64(wanted, raw)
-    if wanted.names and not UNKNOWN <= number < len(wanted.names.ordered):
-        raise BadSample(f"there is no class {number}: the last one is {len(wanted.names.ordered) - 1}")
+    if wanted.names and not UNKNOWN <= number < len(wanted.names):
+        raise BadSample(f"there is no class {number}: the last one is {len(wanted.names) - 1}")
     return number
 
 
