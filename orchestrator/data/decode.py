@@ -14,6 +14,7 @@ from orchestrator.data.arrays import Bytes8
 
 _JPEG = b"\xff\xd8\xff"
 _MODES = {1: "L", 3: "RGB"}
+_COLOURS = {1: "GRAY", 3: "RGB"}
 _DEEP_MODES = ("I", "F")
 _MOST_PIXELS = 1 << 28
 _FAILURES = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -41,11 +42,36 @@ def decode(encoded: bytes | memoryview, channels: int) -> Bytes8:
     view = memoryview(encoded).cast("B")  # simplejpeg refuses views of anything but plain bytes
     if view[:3] == _JPEG:
         try:
-            pixels = simplejpeg.decode_jpeg(view, colorspace="RGB" if channels == 3 else "GRAY")
+            pixels = simplejpeg.decode_jpeg(view, colorspace=_COLOURS[channels])
         except ValueError:  # CMYK, or a flaw that Pillow knows how to survive or to name
             return _with_pillow(view, channels)
         return np.asarray(pixels)
     return _with_pillow(view, channels)
+
+
+def decode_onto(encoded: memoryview, out: Bytes8) -> Bytes8:
+    """The pixels of an encoded image, written to `out` by the decoder itself where they have its size.
+
+    Nothing is allocated or copied then.
+
+    Args:
+        encoded: a JPEG, PNG or whatever else Pillow reads.
+        out: (H, W, C) uint8, contiguous, the image's place in a batch; C is 1 or 3.
+
+    Returns:
+        `out` itself, or an array of its own where the image has another size or is no JPEG; `out` is undefined then.
+
+    Raises:
+        UndecodableImage: as `decode`.
+    """
+    channels = out.shape[2]
+    if encoded[:3] == _JPEG:
+        try:
+            pixels = simplejpeg.decode_jpeg(encoded, _COLOURS[channels], buffer=out)
+        except ValueError:  # the place is too small, which is known before anything is decoded; or as in `decode`
+            return decode(encoded, channels)
+        return out if pixels.shape == out.shape else np.array(pixels)  # a smaller image filled but a part of it
+    return decode(encoded, channels)
 
 
 def image_size(encoded: bytes | memoryview) -> tuple[int, int]:

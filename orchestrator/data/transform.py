@@ -6,17 +6,15 @@ position and the augmentation's place in the list, and so not on the batch, the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from orchestrator.data.arrays import Bytes8, Float32s, Int64s, UInt32s
-from orchestrator.data.decode import resize
+from orchestrator.data.arrays import AnyArray, Bytes8, Float32s, Int64s, UInt32s
 from orchestrator.data.keyed import below, sample_words
 
-_HALF_RANGE = 1 << 32
+_ALL_WORDS = 1 << 32
 
 
 class Augmentation(Protocol):
@@ -54,9 +52,13 @@ class HorizontalFlip:
 
     def apply(self, images: Bytes8, words: UInt32s) -> Bytes8:
         """(N, H, W, C) to the same shape."""
-        mirrored = words[0] < np.uint64(round(self.probability * _HALF_RANGE))
+        count, height, width, channels = images.shape
+        mirrored = words[0] < np.uint64(round(self.probability * _ALL_WORDS))
+        backwards = np.arange(width * channels).reshape(width, channels)[::-1].reshape(-1)
         flipped = images.copy()
-        flipped[mirrored] = images[mirrored, :, ::-1]
+        lines = images.reshape(count, height, width * channels)[mirrored]
+        # A gather along whole lines takes a third of the time of a view with negative strides.
+        flipped[mirrored] = lines.take(backwards, axis=2).reshape(-1, height, width, channels)
         return flipped
 
 
@@ -82,24 +84,41 @@ class Transform:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"{self.channels} channels need as many means and deviations")
 
-    def prepare(self, pixels: Bytes8) -> Bytes8:
-        """The part without randomness, which may be kept: (H, W, C) resized."""
-        return pixels if self.size is None else resize(pixels, *self.size)
-
     def augment(self, images: Bytes8, positions: Int64s, *, seed: int, epoch: int) -> Bytes8:
         """The random part, of (N, H, W, C) images at `positions` (N,) of an epoch."""
         for stream, augmentation in enumerate(self.augmentations):
             images = augmentation.apply(images, sample_words(seed, epoch, positions, stream))
         return images
 
-    def normalise(self, images: Bytes8) -> Float32s:
-        """(N, H, W, C) uint8 to (N, C, H, W) float32: (pixel / 255 - mean) / std."""
-        std = np.asarray(self.std, dtype=np.float64)
-        scale = (1 / (255 * std)).astype(np.float32).reshape(-1, 1, 1)
-        shift = (np.asarray(self.mean) / std).astype(np.float32).reshape(-1, 1, 1)
-        scaled: Float32s = np.multiply(images.transpose(0, 3, 1, 2), scale, dtype=np.float32, order="C")
+    def normalise(self, images: Bytes8, out: Float32s | None = None) -> Float32s:
+        """(N, H, W, C) uint8 to (N, C, H, W) float32: pixel * (1 / (255 * std)) - mean / std, each rounded to float32.
+
+        Args:
+            images: contiguous.
+            out: (N, H, W, C) float32, contiguous, that is written and that the answer is a view of.
+
+        Returns:
+            A view of NHWC memory (torch's channels_last), which is what convolutions are fastest in.
+        """
+        count, height, width, channels = images.shape
+        scale, shift = (np.tile(values, height * width) for values in self.affine)
+        lines = images.reshape(count, height * width * channels)
+        scaled = np.empty(lines.shape, np.float32) if out is None else out.reshape(lines.shape)
+        np.multiply(lines, scale, out=scaled, dtype=np.float32)
         scaled -= shift
-        return scaled
+        return channels_first(scaled.reshape(images.shape))
+
+    @property
+    def affine(self) -> tuple[Float32s, Float32s]:
+        """(scale, shift), each (C,): a normalised value is pixel * scale - shift."""
+        std = np.asarray(self.std, dtype=np.float64)
+        return (1 / (255 * std)).astype(np.float32), (np.asarray(self.mean) / std).astype(np.float32)
+
+
+def channels_first(images: AnyArray) -> AnyArray:
+    """(N, H, W, C) as a view (N, C, H, W); of one channel it is contiguous."""
+    count, height, width, channels = images.shape
+    return images.reshape(count, 1, height, width) if channels == 1 else images.transpose(0, 3, 1, 2)
 
 
 def augmentations(*, pad_crop: int = 0, flip: bool = False) -> tuple[Augmentation, ...]:
@@ -110,15 +129,3 @@ def augmentations(*, pad_crop: int = 0, flip: bool = False) -> tuple[Augmentatio
     if flip:
         chosen.append(HorizontalFlip())
     return tuple(chosen)
-
-
-def stack(images: Sequence[Bytes8]) -> Bytes8:
-    """(N, H, W, C) from images of one size.
-
-    Raises:
-        ValueError: their sizes differ.
-    """
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise ValueError(f"images of different sizes, such as {sorted(shapes)[:2]}: give the transform a size")
-    return np.stack(images)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from orchestrator.base.errors import ShardCorrupt, UsageError
-from orchestrator.data.decode import decode
+from orchestrator.data.decode import decode_onto
 from orchestrator.data.header import Description
 from orchestrator.data.loader import BatchLoader, LoaderOptions
 from orchestrator.data.order import FULL, Shuffle
@@ -55,7 +55,7 @@ def test_a_sample_does_not_depend_on_its_batch_or_on_the_cache(small: Path, cach
 def test_a_cached_image_is_not_decoded_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
     monkeypatch.setattr(
-        "orchestrator.data.loader.decode", lambda view, channels: decoded.append(1) or decode(view, channels)
+        "orchestrator.data.images.decode_onto", lambda view, out: decoded.append(1) or decode_onto(view, out)
     )
     batches = loader(small, shuffle=FULL)
     for epoch in range(3):
