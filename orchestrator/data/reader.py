@@ -29,8 +29,9 @@ _CHECKED_AT_OPENING = 10_000
 class Rows:
     """Rows that were read and found whole.
 
-    `rows` (n,) are their numbers; `values` has for each column n values, raw: views of the encoded bytes (of text and
-    lists too), or an array (n,) for an 8-byte column. `skipped` are the corrupt rows that were asked for and left out.
+    `rows` (n,) are their numbers; `values` has for each part of a column (`Column.parts`) n views of the encoded bytes
+    (of text and lists too: see `schema.decode_value`), and an array (n,) for an 8-byte column. `skipped` are the
+    corrupt rows that were asked for and left out.
     """
 
     rows: Int64s
@@ -103,8 +104,10 @@ class ShardedDataset:
             raise self._corrupt(found.skipped)
         record: dict[str, Any] = {}
         for column in self.schema.columns:
-            value = found.values[column.name][0]
-            record[column.name] = value.item() if column.fixed else decode_value(column, value)  # type: ignore[union-attr]
+            if column.fixed:
+                record[column.name] = found.values[column.name][0].item()  # type: ignore[union-attr]
+            else:
+                record[column.name] = decode_value(column, *(found.values[part][0] for part in column.parts))
         return record
 
     def read_many(self, rows: Int64s) -> Rows:
@@ -119,15 +122,15 @@ class ShardedDataset:
         records = self._records[rows]
         fixed = {column.name: records[column.name] for column in self.schema.fixed}
         seeds = record_seeds(list(fixed.values()), len(rows)).tolist()
-        views = {column.name: self._views(rows, records, column.name) for column in self.schema.variable}
+        views = {part: self._views(rows, records, part) for part in self.schema.parts}
         bad = mismatches(seeds, list(views.values()), records["checksum"].tolist())
         if not bad:
             return Rows(rows, {**views, **fixed}, np.empty(0, dtype=np.int64))
         return self._without(bad, rows, views, fixed)
 
-    def _views(self, rows: Int64s, records: Structured, column: str) -> list[memoryview]:
-        starts = records[f"{column}.offset"]
-        ends = starts + records[f"{column}.length"]
+    def _views(self, rows: Int64s, records: Structured, part: str) -> list[memoryview]:
+        starts = records[f"{part}.offset"]
+        ends = starts + records[f"{part}.length"]
         if self.split.shards == 1:
             view = self._maps[self.split.first_shard]
             return [view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -102,31 +103,81 @@ class Schema:
         raise DataError(f"no column {name!r}", hint=f"the columns are {', '.join(c.name for c in self.columns)}")
 
 
-def encode_value(column: Column, value: Any) -> bytes:
-    """The bytes of one value of a variable column, as they lie in the shard."""
-    if column.kind == "text":
-        content = _text(column, value)
+def encode_value(column: Column, value: Any) -> tuple[bytes, ...]:
+    """The bytes of one value of a variable column, one for each of `column.parts`; offsets of items start at 0.
+
+    Raises:
+        DataError: it is not what the column holds, or longer than a value may be.
+    """
+    parts: tuple[bytes, ...]
+    if column.kind in NESTED:
+        parts = _items(column, value)
+    elif column.kind == "text":
+        parts = (_text(column, value),)
     elif column.kind in LISTS:
-        content = np.ascontiguousarray(value, dtype=LISTS[column.kind]).reshape(-1).tobytes()
-    elif isinstance(value, bytes | bytearray | memoryview):
-        content = bytes(value)
+        parts = (_numbers(column, value),)
     else:
-        raise DataError(f"column {column.name!r} holds encoded bytes, got {type(value).__name__}")
-    if len(content) > _MAX_VALUE_BYTES:
-        raise DataError(f"a value of column {column.name!r} has {len(content)} bytes; the most is {_MAX_VALUE_BYTES}")
-    return content
+        parts = (_encoded(column, value),)
+    longest = max(map(len, parts))
+    if longest > _MAX_VALUE_BYTES:
+        raise DataError(f"a value of column {column.name!r} has {longest} bytes; the most is {_MAX_VALUE_BYTES}")
+    return parts
 
 
-def decode_value(column: Column, view: memoryview) -> Any:
-    """The inverse of `encode_value`: encoded bytes stay a view, text is a str, a list of numbers an array."""
+def decode_value(column: Column, *parts: memoryview) -> Any:
+    """The inverse of `encode_value`: encoded bytes stay a view; text is a str, numbers an array, nested kinds lists.
+
+    Args:
+        column: which.
+        parts: a view for each of `column.parts`.
+    """
     if column.kind == "text":
-        return str(view, "utf-8")
+        return str(parts[0], "utf-8")
+    if column.kind in NESTED:
+        return _cut(column, *parts)
     if column.kind in LISTS:
-        return np.frombuffer(view, dtype=LISTS[column.kind])
-    return view
+        numbers = np.frombuffer(parts[0], dtype=LISTS[column.kind])
+        return numbers.reshape(-1, 4) if column.kind == "boxes" else numbers
+    return parts[0]
+
+
+def _items(column: Column, values: Any) -> tuple[bytes, bytes]:
+    if isinstance(values, str | bytes | bytearray | memoryview):
+        raise DataError(f"column {column.name!r} holds a list, got one {type(values).__name__}")
+    one = _text if column.kind == "text_list" else _encoded
+    items = [one(column, value) for value in values]
+    offsets = np.zeros(len(items) + 1, dtype="<i8")
+    np.cumsum([len(item) for item in items], out=offsets[1:])
+    return offsets.tobytes(), b"".join(items)
+
+
+def _cut(column: Column, items: memoryview, joined: memoryview) -> list[Any]:
+    offsets = np.frombuffer(items, dtype="<i8")
+    bounds = (offsets - offsets[0]).tolist()
+    views = [joined[start:end] for start, end in pairwise(bounds)]
+    return [str(view, "utf-8") for view in views] if column.kind == "text_list" else views
+
+
+def _numbers(column: Column, value: Any) -> bytes:
+    try:
+        array = np.ascontiguousarray(value, dtype=LISTS[column.kind])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"column {column.name!r} holds a list of numbers: {error}") from error
+    if column.kind == "boxes" and array.size and array.shape[1:] != (4,):
+        raise DataError(f"column {column.name!r} holds boxes (n, 4), got the shape {array.shape}")
+    return array.reshape(-1).tobytes()
 
 
 def _text(column: Column, value: Any) -> bytes:
     if not isinstance(value, str):
         raise DataError(f"column {column.name!r} holds text, got {type(value).__name__}")
-    return value.encode()
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"column {column.name!r} holds text that is no UTF-8: {error.reason}") from error
+
+
+def _encoded(column: Column, value: Any) -> bytes:
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise DataError(f"column {column.name!r} holds encoded bytes, got {type(value).__name__}")
+    return bytes(value)

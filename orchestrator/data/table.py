@@ -3,7 +3,8 @@
 A file of two little-endian sections after a 64-byte preamble (magic, format, counts, item sizes):
 
     shards    first_row, rows, bytes, sha256 of each shard; `first_row` counts over all splits
-    records   checksum, `<column>.offset` and `<column>.length` of each variable column, `<column>` of each 8-byte one
+    records   checksum, `<part>.offset` and `<part>.length` of each part of the variable columns, `<column>` of each
+              8-byte one
 
 One record's fields lie side by side, so that a row in random order costs one page of the table. Offsets count from the
 start of the shard's file. The 8-byte columns are here as well as in the shard, so that all labels can be read at once.
@@ -39,10 +40,10 @@ SHARD_TYPE = np.dtype([("first_row", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), 
 def record_type(schema: Schema) -> np.dtype[np.void]:
     """The numpy type of one record of the table; 8-byte fields first, so that all are aligned."""
     fields = [("checksum", "<u8")]
-    fields += [(f"{column.name}.offset", "<i8") for column in schema.variable]
+    fields += [(f"{part}.offset", "<i8") for part in schema.parts]
     fields += [(column.name, FIXED[column.kind]) for column in schema.fixed]
-    fields += [(f"{column.name}.length", "<u4") for column in schema.variable]
-    if len(schema.variable) % 2:
+    fields += [(f"{part}.length", "<u4") for part in schema.parts]
+    if len(schema.parts) % 2:
         fields.append(("padding", "<u4"))
     return np.dtype(fields)
 

@@ -157,7 +157,7 @@ class _SplitWriter:
         for column in self._schema.columns:
             value = record[column.name]
             if not column.fixed:
-                values[column.name] = encode_value(column, value)
+                values.update(zip(column.parts, encode_value(column, value), strict=True))
             elif column.kind == "float64":
                 values[column.name] = float(value)
             else:
@@ -165,7 +165,9 @@ class _SplitWriter:
         return values
 
     def _empty_batch(self) -> None:
-        self._batch: dict[str, list[Any]] = {column.name: [] for column in self._schema.columns}
+        self._batch: dict[str, list[Any]] = {
+            name: [] for name in (*self._schema.parts, *(c.name for c in self._schema.fixed))
+        }
         self._batch_rows = self._batch_bytes = 0
 
     def _flush_batch(self) -> None:
