@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.base.errors import UsageError
+from orchestrator.blueprint.batches import EpochBatches
 from orchestrator.blueprint.complexity import Complexity
+
+if TYPE_CHECKING:
+    from orchestrator.spec.data import LastBatch
 
 BACKWARD_PER_FORWARD = 2
 """A backward pass multiplies twice for each multiplication of the forward pass: once for the gradient of the weights,
@@ -17,10 +22,11 @@ class TrainingCost:
     """What a training does, whatever the number of workers.
 
     Attributes:
-        samples: training samples of an epoch.
-        epochs: how often each is used.
-        batch_size: samples of the global batch; the last batch of an epoch may be short.
+        samples: training samples of an epoch: the positions of its order.
+        epochs: how many.
+        batch_size: samples of the global batch.
         samples_per_virtual_worker: samples of one slice of the batch; None: the whole batch is one slice.
+        last_batch: what becomes of an epoch's last batch where it is not whole.
 
     Raises:
         UsageError: where one of them is not positive.
@@ -30,6 +36,7 @@ class TrainingCost:
     epochs: int
     batch_size: int
     samples_per_virtual_worker: int | None = None
+    last_batch: LastBatch = "keep"
 
     def __post_init__(self) -> None:
         if min(self.samples, self.epochs, self.batch_size, self.slice_samples) < 1:
@@ -49,9 +56,14 @@ class TrainingCost:
         return -(-self.batch_size // self.slice_samples)
 
     @property
+    def batches(self) -> EpochBatches:
+        """The global batches of an epoch."""
+        return EpochBatches(self.samples, self.batch_size, self.last_batch)
+
+    @property
     def steps_per_epoch(self) -> int:
-        """Global batches of an epoch, the short one included."""
-        return -(-self.samples // self.batch_size)
+        """Global batches of an epoch."""
+        return self.batches.steps
 
     @property
     def steps(self) -> int:
@@ -61,7 +73,7 @@ class TrainingCost:
     @property
     def total_samples(self) -> int:
         """Samples of the training, repeated ones included."""
-        return self.samples * self.epochs
+        return self.batches.samples * self.epochs
 
     def forward_flops(self, complexity: Complexity) -> int:
         """Multiply-adds of all forward passes of the training; evaluation is not counted."""

@@ -101,8 +101,8 @@ class LearningRate:
 
         Args:
             base: the peak, for a whole global batch.
-            samples_per_epoch: training samples of the data set.
-            epochs: how often each is used.
+            samples_per_epoch: training samples that an epoch uses.
+            epochs: how many.
             batch_size: samples of the global batch.
             schedule: `cosine`, `step` or `constant`.
             steps: for `step`: epochs after which the rate falls; fractions are allowed.

@@ -53,16 +53,16 @@ def population_of(workload: spec.RegNetWorkload, *, in_channels: int, num_classe
 
 
 def learning_rate_of(workload: spec.RegNetWorkload, samples: int) -> LearningRate:
-    """The schedule over samples seen.
+    """The schedule over samples seen, dropped ones not counted and repeated ones counted again.
 
     Args:
         workload: the workload.
-        samples: training samples of one epoch.
+        samples: positions of one epoch's order.
     """
     optim, train = workload.optim, workload.train
     return LearningRate.from_epochs(
         optim.lr,
-        samples_per_epoch=samples,
+        samples_per_epoch=cost_of(workload, samples).batches.samples,
         epochs=train.epochs,
         batch_size=train.batch_size,
         schedule=optim.schedule,
@@ -78,10 +78,10 @@ def cost_of(workload: spec.RegNetWorkload, samples: int) -> TrainingCost:
 
     Args:
         workload: the workload.
-        samples: training samples of one epoch.
+        samples: positions of one epoch's order.
     """
-    train = workload.train
-    return TrainingCost(samples, train.epochs, train.batch_size, train.samples_per_virtual_worker)
+    train, last = workload.train, workload.data.last_batch
+    return TrainingCost(samples, train.epochs, train.batch_size, train.samples_per_virtual_worker, last)
 
 
 def _space(space: spec.Space, model: spec.RegNetModel) -> DesignSpace:

@@ -23,7 +23,7 @@ from orchestrator.store.records import RunRecord, TrialRecord
 BATCH = 2000
 """Events that are taken in one transaction at most."""
 
-_TOLD = frozenset({"agent_started", "checkpoint", "resized", "trial"})
+_TOLD = frozenset({"agent_started", "checkpoint", "data_skipped", "resized", "trial"})
 """Kinds that become entries of the job's history as they are."""
 
 
@@ -134,6 +134,9 @@ def _sentence(kind: str, data: Any) -> str:
             return f"its agent runs on {data.get('host', 'an unnamed host')}"
         case "checkpoint":
             return f"checkpoint at {data.get('samples', '?')} samples"
+        case "data_skipped":
+            count, shard = data.get("count", "?"), data.get("shard", "?")
+            return f"{count} corrupt records of shard {shard} left out ({data.get('split', '?')})"
         case "resized":
             return f"now on {data.get('world_size', '?')} workers"
         case _:

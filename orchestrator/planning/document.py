@@ -59,13 +59,15 @@ class DatasetPlan(PlanPart):
 class TrainingPlan(PlanPart):
     """The arithmetic of the training loop, for one model."""
 
-    samples: int | None = Field(description="training samples of one epoch")
+    samples: int | None = Field(description="training samples that one epoch uses")
     epochs: int
     batch_size: int
     virtual_workers: int
     samples_per_virtual_worker: int
     steps_per_epoch: int | None
     steps: int | None
+    last_batch: str = Field(description="keep, drop or wrap: what becomes of an epoch's last batch if it is not whole")
+    left_out: str = Field(description="what each epoch leaves out or repeats, in words; empty where nothing")
     total_flops: float | None = Field(description="forward and backward, of all models together")
 
 

@@ -152,17 +152,19 @@ def _population(population: Population, members: list[Member]) -> PopulationPlan
 
 def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member]) -> TrainingPlan:
     train = workload.train
-    samples = facts.rows.get("train")
-    cost = None if samples is None else cost_of(workload, samples)
+    rows = facts.rows.get("train")
+    cost = None if rows is None else cost_of(workload, rows)
     total = None if cost is None else float(sum(cost.total_flops(Complexity(flops=m.flops)) for m in models))
     return TrainingPlan(
-        samples=samples,
+        samples=None if cost is None else cost.batches.samples,
         epochs=train.epochs,
         batch_size=train.batch_size,
         virtual_workers=train.virtual_workers,
         samples_per_virtual_worker=train.slice_samples,
         steps_per_epoch=None if cost is None else cost.steps_per_epoch,
         steps=None if cost is None else cost.steps,
+        last_batch=workload.data.last_batch,
+        left_out="" if cost is None else cost.batches.note,
         total_flops=total,
     )
 
@@ -172,10 +174,11 @@ def _learning_rate(workload: RegNetWorkload, facts: DatasetFacts) -> LearningRat
     samples = facts.rows.get("train")
     points: list[dict[str, int | float]] = []
     if samples is not None:
-        rate, steps = learning_rate_of(workload, samples), cost_of(workload, samples).steps
-        per_epoch = cost_of(workload, samples).steps_per_epoch
+        rate, cost = learning_rate_of(workload, samples), cost_of(workload, samples)
+        steps, batches = cost.steps, cost.batches
         for step in sorted({0, min(optim.warmup_iterations, steps - 1), steps // 2, steps - 1}):
-            seen = (step // per_epoch) * samples + (step % per_epoch) * workload.train.batch_size
+            epoch, place = divmod(step, batches.steps)
+            seen = epoch * batches.samples + batches.start(place)
             points.append({"step": step, "samples": seen, "lr": rate.at(seen)})
     return LearningRatePlan(
         peak=optim.lr, schedule=optim.schedule, warmup_iterations=optim.warmup_iterations, at=points

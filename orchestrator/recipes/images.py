@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base.paths import state_dir
+from orchestrator.data.arrays import Float32s, Int64s
 from orchestrator.data.header import Description
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.loader import TRAINING_SPLIT, BatchLoader, LoaderOptions
@@ -13,8 +15,10 @@ from orchestrator.data.location import ensure_built
 from orchestrator.data.order import Shuffle
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.transform import Transform, augmentations
+from orchestrator.recipes.skipped import SkipLog, SkippedRows
+from orchestrator.spec.data import Window
 from orchestrator.spec.dataset import find_dataset
-from orchestrator.spec.regnet import Data, Window
+from orchestrator.spec.regnet import Data
 from orchestrator.training.task import Split
 
 
@@ -36,17 +40,37 @@ class ImageSplits:
         index: of the dataset.
         data: the workload's section.
         seed: of the run.
+        location: the dataset's folder or URL.
+        cores: of this worker.
     """
 
     index: DatasetIndex
     data: Data
     seed: int
+    location: Path | str
+    cores: int = 1
+    _skips: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
     _loaders: dict[str, BatchLoader] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, data: Data, seed: int) -> ImageSplits:
-        """Find or build the dataset."""
-        return cls(DatasetIndex.open(dataset_location(data.dataset)), data, seed)
+    def open(
+        cls, data: Data, seed: int, *, cores: int = 1, skipped: Callable[[SkippedRows], None] = lambda rows: None
+    ) -> ImageSplits:
+        """Find or build the dataset.
+
+        Args:
+            data: the workload's section.
+            seed: of the run.
+            cores: of this worker.
+            skipped: told of records that were found corrupt and left out.
+        """
+        location = dataset_location(data.dataset)
+        return cls(DatasetIndex.open(location), data, seed, location, cores, SkipLog(skipped))
+
+    @property
+    def version(self) -> str:
+        """The dataset's version."""
+        return self.index.version
 
     @property
     def description(self) -> Description:
@@ -57,6 +81,22 @@ class ImageSplits:
     def sizes(self) -> dict[str, int]:
         """Samples of each split."""
         return {name: self.index.split(name).rows for name in self.index.splits}
+
+    def positions(self, split: Split) -> int:
+        """How many positions an epoch of the split has; 0 where there is no such split."""
+        return self.sizes.get(split, 0)
+
+    def load(self, split: Split, positions: Int64s, epoch: int) -> tuple[Float32s, Int64s]:
+        """Images (N, C, H, W) and labels (N,) at `positions` of an epoch; what is left out is told now and then."""
+        loader = self.loader(split)
+        found = loader.load(positions, epoch)
+        if len(found[1]) < len(positions):
+            self._skips.note(self.index, split, loader.skipped_rows)
+        return found
+
+    def tell_skipped(self) -> None:
+        """Tell of all that was left out and not told yet."""
+        self._skips.flush()
 
     def loader(self, split: Split) -> BatchLoader:
         """What loads batches of a split: training images shuffled and augmented, all others as they lie."""
@@ -73,8 +113,10 @@ class ImageSplits:
             seed=self.seed,
             shuffle=_shuffle(data.shuffle) if training else Shuffle("none"),
             shuffle_labels=data.shuffle_labels and training,
+            workers=data.loader_processes(self.cores) if training else 0,
         )
-        return BatchLoader(ShardedDataset(self.index.root, split), transform, options)
+        dataset = ShardedDataset(self.location, split, on_corrupt=data.on_corrupt)
+        return BatchLoader(dataset, transform, options)
 
 
 def _shuffle(shuffle: str | Window) -> Shuffle:

@@ -5,61 +5,42 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import traceback
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.base.errors import Fenced, UsageError
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.ending import Ending
-from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.recipes.entry import run_rank
 from orchestrator.recipes.regnet import TrainingOutcome, run_training
 from orchestrator.recipes.summary import summarise, write_summary
 from orchestrator.recipes.telling import Telling
 from orchestrator.runtime.context import RunContext
-from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.describe import job_tags, workload_parameters
-from orchestrator.tracking.protocol import Discard, Tracker
-from orchestrator.tracking.spool import open_tracker
+from orchestrator.tracking.protocol import Tracker
 from orchestrator.training.group import Group, join
 
 
 def main() -> int:
     """Train as the environment says; the exit code is 0 where the run succeeded or was stopped."""
-    context = RunContext.from_environment()
-    tracker: Tracker = Discard()
-    try:
-        workload = _workload(context)
-        if context.rank == 0:
-            tracker = open_tracker(context.job, "rank-0", context.token, workload.tracking)
-        with join() as group:
-            ending = _train(context, workload, group, tracker)
-    except Exception as error:  # whatever it is, the run is owed a marker
-        traceback.print_exc()
-        ending = Ending("failed", describe(error), failure_class(error))
-    if ending.outcome != "stopped":
-        with suppress(Fenced):  # the newer run speaks for the job now
-            tracker.end_run(context.job.path.name, "finished" if ending.outcome == "succeeded" else "failed")
-    context.finish(ending.outcome, ending.message, ending.failure_class)
-    return 1 if ending.outcome == "failed" else 0
+    return run_rank(_joined, writer="rank-0")
 
 
-def _workload(context: RunContext) -> RegNetWorkload:
-    workload = thaw_workload(context.job.spec.read_text(encoding="utf-8"))
-    if not isinstance(workload, RegNetWorkload):
-        raise UsageError(f"{context.job.spec} is not a regnet workload", hint="a command needs no recipe")
-    return workload
+def _joined(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> Ending:
+    with join() as group:
+        return _train(context, workload, group, tracker)
 
 
 def _train(context: RunContext, workload: RegNetWorkload, group: Group, tracker: Tracker) -> Ending:
     key = context.job.path.name
     first = group.rank == 0
     telling = Telling(context.events, tracker, key, workload.train.epochs)
-    if first:
-        tags = job_tags(context.job, workload, kind=workload.recipe)
+
+    def announce(**data: str) -> None:
+        tags = job_tags(context.job, workload, kind=workload.recipe, **data)
         tracker.start_run(key, name=workload.name, params=workload_parameters(workload), tags=tags)
+
+    announce()
     outcome = run_training(
         workload,
         parameters_of(workload.model),
@@ -72,6 +53,8 @@ def _train(context: RunContext, workload: RegNetWorkload, group: Group, tracker:
         progress=telling.progress,
         checkpointed=telling.checkpointed,
         note=telling.note,
+        skipped=telling.skipped,
+        opened=lambda images: announce(dataset=images.description.name, dataset_version=images.version),
     )
     if outcome.state == "stopped":
         tracker.flush()

@@ -6,7 +6,7 @@ is picked along the way. The validation split compares models; the test split is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from orchestrator.data.arrays import Int64s
 from orchestrator.models.anynet import build_anynet
 from orchestrator.recipes.classification import MEASURES, LabelledImages, measure, smoothed_loss
 from orchestrator.recipes.images import ImageSplits
+from orchestrator.recipes.skipped import SKIPPED_METRICS, SkippedRows
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.regnet import RegNetWorkload
@@ -30,12 +31,13 @@ from orchestrator.training.checkpoint import CheckpointStore
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.engine import train
-from orchestrator.training.evaluation import evaluate
+from orchestrator.training.evaluation import Evaluation, evaluate
 from orchestrator.training.group import Group, alone
 from orchestrator.training.optim import SGDConfig
 from orchestrator.training.progress import Progress
 from orchestrator.training.slices import SlicePlan
-from orchestrator.training.task import Split
+from orchestrator.training.state import DATASET, refuse_other_data
+from orchestrator.training.task import Request, Split
 
 VERSION = 1
 """Rises whenever equal workloads would train differently; a checkpoint of another version is refused."""
@@ -56,18 +58,25 @@ class RegNetRecipe:
     label_smoothing: float = 0.0
 
     @classmethod
-    def from_workload(cls, workload: RegNetWorkload, parameters: RegNetParameters) -> Self:
-        """The recipe of a workload's model or of one of its trials."""
-        return cls(parameters, ImageSplits.open(workload.data, workload.seed), workload.optim.label_smoothing)
+    def from_workload(
+        cls,
+        workload: RegNetWorkload,
+        parameters: RegNetParameters,
+        skipped: Callable[[SkippedRows], None] = lambda rows: None,
+    ) -> Self:
+        """The recipe of a workload's model or of one of its trials; `skipped` is told of corrupt records."""
+        images = ImageSplits.open(
+            workload.data, workload.seed, cores=workload.resources.cpus_per_worker, skipped=skipped
+        )
+        return cls(parameters, images, workload.optim.label_smoothing)
 
     @property
     def identity(self) -> Mapping[str, str | int | float]:
         """What a checkpoint belongs to."""
-        data = self.images.data.model_dump_json(exclude={"dataset"})
         return {
             "recipe": f"regnet {VERSION}",
-            "dataset": self.images.index.version,
-            "data": data,
+            DATASET: self.images.version,
+            "data": self.images.data.identity(),
             "label_smoothing": self.label_smoothing,
             **{f"model.{name}": value for name, value in asdict(self.parameters).items()},
         }
@@ -94,13 +103,17 @@ class RegNetRecipe:
         return build_anynet(self.parameters.design(), in_channels=about.channels, num_classes=len(about.classes))
 
     def samples(self, split: Split) -> int:
-        """How many samples the split has; 0 where there is no such split."""
-        return self.images.sizes.get(split, 0)
+        """How many samples an epoch of the split has; 0 where there is no such split."""
+        return self.images.positions(split)
 
     def load(self, split: Split, positions: Int64s, epoch: int) -> LabelledImages:
         """The images and labels at `positions` of an epoch's order."""
-        images, labels = self.images.loader(split).load(positions, epoch)
+        images, labels = self.images.load(split, positions, epoch)
         return LabelledImages(torch.from_numpy(images), torch.from_numpy(labels))
+
+    def expect(self, split: Split, requests: Sequence[Request]) -> None:
+        """What is loaded next."""
+        self.images.loader(split).expect(requests)
 
     def loss(self, model: nn.Module, batch: LabelledImages) -> torch.Tensor:
         """Cross-entropy with label smoothing, summed over the samples."""
@@ -117,12 +130,14 @@ class EpochMetrics:
 
     Attributes:
         epoch: from 1.
-        samples: training samples used so far.
+        samples: training samples so far, those among them that were skipped included.
         train_loss: mean over the epoch, label smoothing included.
         lr: learning rate of its last step.
         val_loss: mean cross-entropy.
         val_error: share of wrong top-1 answers.
         samples_per_second: None where the epoch was too short to say.
+        skipped: training samples that were corrupt and left out so far.
+        val_skipped: validation samples that were, in this epoch's evaluation.
     """
 
     epoch: int
@@ -132,19 +147,30 @@ class EpochMetrics:
     val_loss: float | None
     val_error: float | None
     samples_per_second: float | None
+    skipped: int = 0
+    val_skipped: int = 0
 
     @classmethod
     def of(cls, report: EpochReport) -> Self:
         """In the words of a classifier."""
         found = report.validation
-        rate = report.samples_per_second
         return cls(
-            report.epoch, report.samples, report.train_loss, report.rate, found.get("loss"), found.get("error"), rate
+            epoch=report.epoch,
+            samples=report.samples,
+            train_loss=report.train_loss,
+            lr=report.rate,
+            val_loss=found.get("loss"),
+            val_error=found.get("error"),
+            samples_per_second=report.samples_per_second,
+            skipped=report.skipped,
+            val_skipped=report.validation_skipped,
         )
 
     def values(self) -> dict[str, float]:
-        """All values that are known, by name, `epoch` and `samples` included."""
-        return {name: float(value) for name, value in asdict(self).items() if value is not None}
+        """All values that are known, by name, `epoch` and `samples` included; what was skipped, once anything was."""
+        known = {SKIPPED_METRICS.get(name, name): value for name, value in asdict(self).items()}
+        unsaid = {name for name in SKIPPED_METRICS.values() if not known[name]}
+        return {name: float(value) for name, value in known.items() if value is not None and name not in unsaid}
 
 
 @dataclass(frozen=True)
@@ -153,7 +179,8 @@ class TrainingOutcome:
 
     Attributes:
         state: `finished`, or `stopped` by a stop request or by a report's answer.
-        samples: training samples used.
+        samples: training samples, those among them that were skipped included.
+        skipped: training samples that were corrupt and left out.
         history: metrics of every epoch, those before a resume included.
         exact_until: samples after which the bits may differ from an undisturbed run's; None: they do not.
         fingerprint: what else the bits depend on (device, torch, threads).
@@ -161,10 +188,12 @@ class TrainingOutcome:
         recipe: what was trained.
         group: the workers.
         threads: of each worker.
+        left_out: what each epoch left out or repeated, in words; empty where nothing.
     """
 
     state: Literal["finished", "stopped"]
     samples: int
+    skipped: int
     history: tuple[EpochMetrics, ...]
     exact_until: int | None
     fingerprint: Mapping[str, str | int]
@@ -172,13 +201,14 @@ class TrainingOutcome:
     recipe: RegNetRecipe
     group: Group
     threads: int
+    left_out: str = ""
 
     @property
     def metrics(self) -> EpochMetrics | None:
         """Of the last complete epoch."""
         return self.history[-1] if self.history else None
 
-    def evaluate(self, split: Split) -> dict[str, float]:
+    def evaluate(self, split: Split) -> Evaluation:
         """Means of `loss` and `error` over a split; every worker of the group calls this, and gets the same.
 
         Raises:
@@ -201,6 +231,9 @@ def run_training(
     progress: Callable[[Progress], None] = lambda progress: None,
     checkpointed: Callable[[Path, int], None] = lambda path, samples: None,
     note: Callable[[str], None] = lambda text: None,
+    skipped: Callable[[SkippedRows], None] = lambda rows: None,
+    opened: Callable[[ImageSplits], None] = lambda images: None,
+    dataset_version: str | None = None,
 ) -> TrainingOutcome:
     """Train one model, from its newest checkpoint where there is one.
 
@@ -216,26 +249,41 @@ def run_training(
         progress: told about once a second.
         checkpointed: told of each checkpoint: its folder, and samples so far.
         note: told what a person may want to know.
+        skipped: told of corrupt records that this worker found and left out.
+        opened: told of the data before the first step.
+        dataset_version: the only version of the data that will do; None: whichever there is, and the checkpoint's.
 
     Raises:
         DataError, NonFiniteLoss, Conflict, Fenced, UsageError: see `training.engine.train`.
     """
     workers = group or alone()
     with deterministic(workload.resources.cpus_per_worker):
-        recipe = RegNetRecipe.from_workload(workload, parameters)
+        recipe = RegNetRecipe.from_workload(workload, parameters, skipped)
+
+        opened(recipe.images)
+        refuse_other_data(dataset_version or recipe.images.version, recipe.images.version)
+
+        def reported(epoch: EpochReport) -> bool:
+            recipe.images.tell_skipped()
+            return report(EpochMetrics.of(epoch))
+
         context = EngineContext(
             group=workers,
             checkpoints=_store(workload, checkpoints, job, token),
             stop=stop,
-            report=lambda epoch: report(EpochMetrics.of(epoch)),
+            report=reported,
             progress=progress,
             checkpointed=checkpointed,
             note=note,
         )
-        result = train(recipe, _config(workload, recipe.samples("train")), context)
+        try:
+            result = train(recipe, _config(workload, recipe.samples("train")), context)
+        finally:
+            recipe.images.tell_skipped()
     return TrainingOutcome(
         state=result.state,
         samples=result.samples,
+        skipped=result.skipped,
         history=tuple(map(EpochMetrics.of, result.history)),
         exact_until=result.exact_until,
         fingerprint=result.fingerprint,
@@ -243,15 +291,17 @@ def run_training(
         recipe=recipe,
         group=workers,
         threads=workload.resources.cpus_per_worker,
+        left_out=result.left_out,
     )
 
 
 def evaluate_checkpoint(
     workload: RegNetWorkload, parameters: RegNetParameters, checkpoints: Path, samples: int, split: Split
-) -> dict[str, float]:
+) -> Evaluation:
     """Means of `loss` and `error` over a split, of the model after `samples` samples, never of another.
 
     Raises:
+        Conflict: it was trained on another version of the data.
         DataError: that checkpoint is absent or damaged.
         NotFound: there is no such split.
     """
@@ -259,15 +309,17 @@ def evaluate_checkpoint(
     group = alone()
     with deterministic(workload.resources.cpus_per_worker):
         recipe = RegNetRecipe.from_workload(workload, parameters)
+        refuse_other_data(found.meta["identity"].get(DATASET), recipe.images.version)
         model = recipe.build_model()
         model.load_state_dict(found.tensors["model"])
         return _evaluate(recipe, model.to(memory_format=torch.channels_last).to(group.device), split, group)
 
 
-def _evaluate(recipe: RegNetRecipe, model: nn.Module, split: Split, group: Group) -> dict[str, float]:
+def _evaluate(recipe: RegNetRecipe, model: nn.Module, split: Split, group: Group) -> Evaluation:
     found = evaluate(recipe, model, split, group)
-    if not found:
-        raise NotFound(f"{recipe.images.index.root} has no samples in the split {split}", hint="see its dataset card")
+    recipe.images.tell_skipped()
+    if found is None or not found.samples:
+        raise NotFound(f"{recipe.images.location} has no samples in the split {split}", hint="see its dataset card")
     return found
 
 
@@ -282,6 +334,7 @@ def _config(workload: RegNetWorkload, samples: int) -> TrainConfig:
         exact=settings.exact,
         evaluate_every=settings.evaluate_every_epochs,
         checkpoint_every=settings.checkpoint.every_epochs,
+        last_batch=workload.data.last_batch,
     )
 
 

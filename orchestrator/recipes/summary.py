@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.base.files import write_json
 from orchestrator.recipes.regnet import TrainingOutcome
 from orchestrator.training.digest import parameters_digest
+from orchestrator.training.evaluation import Evaluation
 
 SUMMARY_FILE = "summary.json"
 
@@ -20,6 +21,7 @@ def summarise(outcome: TrainingOutcome) -> dict[str, Any]:
     """
     recipe, metrics = outcome.recipe, outcome.metrics
     images = recipe.images
+    test = outcome.evaluate("test") if recipe.samples("test") else None
     return {
         "kind": "regnet",
         "parameters": asdict(recipe.parameters),
@@ -29,19 +31,35 @@ def summarise(outcome: TrainingOutcome) -> dict[str, Any]:
         "train_loss": None if metrics is None else metrics.train_loss,
         "val_loss": None if metrics is None else metrics.val_loss,
         "val_error": None if metrics is None else metrics.val_error,
-        **_on_test(outcome),
-        "dataset": {"name": images.description.name, "version": images.index.version, "splits": images.sizes},
+        **_on_test(test),
+        "dataset": {"name": images.description.name, "version": images.version, "splits": images.sizes},
+        "data": {
+            "on_corrupt": images.data.on_corrupt,
+            "skipped": _skipped(outcome, test),
+            "last_batch": images.data.last_batch,
+            "left_out": outcome.left_out,
+        },
         "parameters_sha256": parameters_digest(outcome.model),
         "exact_until": outcome.exact_until,
         "fingerprint": dict(outcome.fingerprint),
     }
 
 
-def _on_test(outcome: TrainingOutcome) -> dict[str, float]:
-    if not outcome.recipe.samples("test"):
+def _on_test(found: Evaluation | None) -> dict[str, float]:
+    if found is None:
         return {}
-    found = outcome.evaluate("test")
-    return {"test_loss": found["loss"], "test_error": found["error"], "test_accuracy": 1 - found["error"]}
+    loss, error = found.means["loss"], found.means["error"]
+    return {"test_loss": loss, "test_error": error, "test_accuracy": 1 - error}
+
+
+def _skipped(outcome: TrainingOutcome, test: Evaluation | None) -> dict[str, int]:
+    """Samples that were corrupt and left out: of the whole training, and of the last evaluation of the other splits."""
+    metrics = outcome.metrics
+    return {
+        "train": outcome.skipped,
+        "validation": 0 if metrics is None else metrics.val_skipped,
+        "test": 0 if test is None else test.skipped,
+    }
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> Path:

@@ -1,11 +1,13 @@
-"""What worker 0 says while it trains: events for the controller, metrics for the tracker, lines for its log."""
+"""What workers say while they train: events for the controller, metrics for the tracker, lines for their logs."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.recipes.regnet import EpochMetrics
+from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.rundir.events import EventWriter
 from orchestrator.tracking.protocol import Tracker
 from orchestrator.training.progress import Progress
@@ -52,6 +54,11 @@ class Telling:
     def checkpointed(self, path: Path, samples: int) -> None:
         """A checkpoint is on the disk."""
         self._events.append("checkpoint", path=str(path), samples=samples)
+
+    def skipped(self, found: SkippedRows) -> None:
+        """This worker found corrupt records and left them out."""
+        self._events.append("data_skipped", **asdict(found))
+        self.note(str(found))
 
     def note(self, text: str) -> None:
         """Something for the log."""

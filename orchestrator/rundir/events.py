@@ -7,6 +7,7 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
     progress        {done, total, unit, samples, samples_per_second, eta_seconds, best?, message?, …}
     checkpoint      {path, samples}
     resized         {world_size}
+    data_skipped    {split, shard, rows, count, trial?}          corrupt records that were left out
     trial           {index, state, …}                            a search's trial began or ended
     rank_finished   {outcome, failure_class?, message}           a rank's own word on how it ended, its last event
     finished        {outcome: succeeded|failed|stopped, failure_class?, message, exit_code?, cause?}

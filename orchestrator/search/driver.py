@@ -84,7 +84,7 @@ def tune_trials(
     shutil.rmtree(meeting, ignore_errors=True)
     meeting.mkdir(parents=True)
     watcher = Watcher(ledger, meeting, should_stop, signals)
-    task = TrialTask(str(run.job.path), run.token, 0, run.trainer, str(meeting))
+    task = TrialTask(str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path))
     resources = {"cpu": 1.0, "gpu": float(workload.resources.gpus_per_worker)}
     tuner = tune.Tuner(
         tune.with_resources(run_trial, resources),

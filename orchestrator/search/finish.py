@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.base.files import write_atomic, write_json
 from orchestrator.base.text import one_line
+from orchestrator.recipes.skipped import SKIPPED_METRICS
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.edf import Band, Edf, LikelyBest, edf_band, likely_best
 from orchestrator.search.plots import Caption, plot_edf, plot_parameter
@@ -32,6 +33,7 @@ class Origin:
         dataset: name of the dataset.
         version: of the dataset.
         splits: samples of each split.
+        left_out: what each epoch of a trial leaves out or repeats, in words; empty where nothing.
     """
 
     draws: int
@@ -39,6 +41,7 @@ class Origin:
     dataset: str
     version: str
     splits: Mapping[str, int]
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,12 @@ def publish(
         "edf": figures.edf_summary(),
         "likely_best": {name: asdict(interval) for name, interval in figures.likely.items()},
         "population": {"draws": origin.draws, "rejected": dict(origin.rejected)},
+        "data": {
+            "on_corrupt": workload.data.on_corrupt,
+            "skipped": _skipped(trials),
+            "last_batch": workload.data.last_batch,
+            "left_out": origin.left_out,
+        },
         "dataset": {"name": origin.dataset, "version": origin.version, "splits": dict(origin.splits)},
     }
     files = [*figures.draw(), job.results / TRIALS_FILE, job.results / SUMMARY_FILE]
@@ -101,6 +110,8 @@ def publish(
 
 def _describe(best: TrialRecord, test: Mapping[str, float]) -> dict[str, Any]:
     known = {"test_loss": test["loss"], "test_error": test["error"], "test_accuracy": 1 - test["error"]} if test else {}
+    if test.get("skipped"):
+        known["test_skipped"] = test["skipped"]
     return {
         "index": best.index,
         "seed": best.seed,
@@ -110,6 +121,12 @@ def _describe(best: TrialRecord, test: Mapping[str, float]) -> dict[str, Any]:
         "checkpoint": best.checkpoint,
         **known,
     }
+
+
+def _skipped(trials: Sequence[TrialRecord]) -> dict[str, int]:
+    """Samples that were corrupt and left out, of all trials together."""
+    names = (("train", "skipped"), ("validation", "val_skipped"))
+    return {split: int(sum(t.metrics.get(SKIPPED_METRICS[name], 0) for t in trials)) for split, name in names}
 
 
 class _Figures:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.recipes.skipped import SKIPPED_METRICS
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.voice import Voice
 
-KEPT_METRICS = ("train_loss", "val_loss", "val_error")
+KEPT_METRICS = ("train_loss", "val_loss", "val_error", *SKIPPED_METRICS.values())
 """What a trial's record keeps of its last epoch; the tracker has all of every epoch."""
-_NOT_METRICS = frozenset({"score", "seconds", "end", "message"})
+_NOT_METRICS = frozenset({"score", "seconds", "end", "message", "failure_class"})
 
 
 class Ledger:
@@ -63,7 +64,7 @@ class Ledger:
         if old.state == "running":
             return
         self._earlier[index] = old.seconds
-        self._put(replace(old, state="running", attempts=old.attempts + 1, message=""))
+        self._put(replace(old, state="running", attempts=old.attempts + 1, message="", failure_class=""))
         self._voice.trial_began(self._trials[index])
 
     def reported(self, index: int, result: Mapping[str, Any]) -> None:
@@ -76,7 +77,8 @@ class Ledger:
         if end == "finished":
             self._end(replace(record, state="succeeded"))
         elif end == "failed":
-            self._end(replace(record, state="failed", message=str(result.get("message", ""))))
+            message, failure = str(result.get("message", "")), str(result.get("failure_class", ""))
+            self._end(replace(record, state="failed", message=message, failure_class=failure))
         elif end == "stopped":
             self._put(replace(record, state="pending"), durable=True)
         else:
@@ -95,9 +97,9 @@ class Ledger:
         elif record.state in {"running", "pending"} and not stopping:
             self._end(replace(record, state="stopped"))
 
-    def failed(self, index: int, message: str) -> None:
+    def failed(self, index: int, message: str, failure_class: str) -> None:
         """A trial failed for the last time."""
-        self._end(replace(self._trials[index], state="failed", message=message))
+        self._end(replace(self._trials[index], state="failed", message=message, failure_class=failure_class))
 
     def failed_once(self, index: int, message: str) -> None:
         """A trial failed and is tried again."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import traceback
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
-from orchestrator.base.errors import DataError, OrchestratorError, UsageError
-from orchestrator.blueprint.workload import population_of
+from orchestrator.base.errors import DataError, UsageError
+from orchestrator.blueprint.workload import cost_of, population_of
 from orchestrator.recipes.ending import Ending
-from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.recipes.entry import run_rank
 from orchestrator.recipes.images import ImageSplits
 from orchestrator.runtime.context import RunContext
 from orchestrator.search.driver import SearchRun, run_trials
@@ -20,52 +20,33 @@ from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, resumed_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.voice import Voice
-from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.describe import job_tags, workload_parameters
-from orchestrator.tracking.protocol import Discard, Tracker
-from orchestrator.tracking.spool import open_tracker
+from orchestrator.tracking.protocol import Tracker
 
 _TRIAL_WITHOUT = frozenset({"search", "resources", "retry", "depends_on", "priority", "seed"})
 
 
 def main() -> int:
     """Search as the environment says; the exit code is 0 where the run succeeded or was stopped."""
-    context = RunContext.from_environment()
-    tracker: Tracker = Discard()
-    try:
-        workload = _workload(context)
-        tracker = open_tracker(context.job, "search", context.token, workload.tracking)
-        ending = _search(context, workload, tracker)
-        if ending.outcome != "stopped":
-            tracker.end_run(context.job.path.name, "finished" if ending.outcome == "succeeded" else "failed")
-        tracker.flush()
-    except Exception as error:  # whatever it is, the run is owed a marker
-        traceback.print_exc()
-        ending = Ending("failed", describe(error), failure_class(error))
-        with contextlib.suppress(OrchestratorError):
-            tracker.end_run(context.job.path.name, "failed")
-    context.finish(ending.outcome, ending.message, ending.failure_class)
-    return 1 if ending.outcome == "failed" else 0
-
-
-def _workload(context: RunContext) -> RegNetWorkload:
-    workload = thaw_workload(context.job.spec.read_text(encoding="utf-8"))
-    if not isinstance(workload, RegNetWorkload) or workload.search is None:
-        raise UsageError(f"{context.job.spec} holds no search", hint="only a recipe with a search section has one")
-    return workload
+    return run_rank(_search, writer="search")
 
 
 def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> Ending:
+    if workload.search is None:
+        raise UsageError(f"{context.job.spec} holds no search", hint="only a recipe with a search section has one")
     images = ImageSplits.open(workload.data, workload.seed)
     about = images.description
     if not images.sizes.get("validation"):
         raise DataError(f"{about.name} has no validation split", hint="models are compared on it: add one to its card")
     population = population_of(workload, in_channels=about.channels, num_classes=len(about.classes))
-    origin = Origin(population.draws, population.rejected_by, about.name, images.index.version, images.sizes)
+    batches = cost_of(workload, images.positions("train")).batches
+    origin = Origin(population.draws, population.rejected_by, about.name, images.version, images.sizes, batches.note)
     records = TrialRecords(context.job, context.token)
-    trials = resumed_trials(fresh_trials(population, workload.seed, context.job), records.load())
-    ledger = _ledger(context, workload, tracker, origin, records, trials)
+    trials = resumed_trials(
+        fresh_trials(population, workload.seed, context.job, dataset_version=origin.version), records.load()
+    )
+    ledger = _ledger(context, workload, tracker, origin, records, trials, batches.samples)
     run = SearchRun(context.job, context.run, context.token, context.slots, partial(_give_up, context))
     if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):
         over = sum(trial.over for trial in ledger.trials)
@@ -80,6 +61,7 @@ def _ledger(
     origin: Origin,
     records: TrialRecords,
     trials: tuple[TrialRecord, ...],
+    epoch: int,
 ) -> Ledger:
     job = context.job.path.name
     tags = job_tags(context.job, workload, dataset=origin.dataset, dataset_version=origin.version)
@@ -90,7 +72,7 @@ def _ledger(
         records,
         Voice(context.events, tracker, job, params=own, tags=tags),
         epochs=workload.train.epochs,
-        samples_per_epoch=origin.splits.get("train", 0),
+        samples_per_epoch=epoch,
     )
 
 
@@ -104,7 +86,9 @@ def _finish(context: RunContext, workload: RegNetWorkload, tracker: Tracker, led
     best = choose_best(ledger.trials)
     if best is None:
         reasons = sorted({trial.message for trial in ledger.trials if trial.message}) or ["see the log"]
-        return Ending("failed", f"none of {len(ledger.trials)} trials finished: {reasons[0]}", "application")
+        return Ending(
+            "failed", f"none of {len(ledger.trials)} trials finished: {reasons[0]}", _usual_failure(ledger.trials)
+        )
     from orchestrator.search.trainer import evaluate_test
 
     context.check_fence()
@@ -116,8 +100,14 @@ def _finish(context: RunContext, workload: RegNetWorkload, tracker: Tracker, led
         tracker.artifact(key, path, "plots" if path.suffix == ".png" else "")
     tracker.artifact(key, context.job.spec)
     if 2 * sum(trial.state == "failed" for trial in ledger.trials) > len(ledger.trials):
-        return Ending("failed", f"most trials failed: {_headline(found)}", "application")
+        return Ending("failed", f"most trials failed: {_headline(found)}", _usual_failure(ledger.trials))
     return Ending("succeeded", _headline(found))
+
+
+def _usual_failure(trials: Sequence[TrialRecord]) -> str:
+    """The class that most of the failed trials failed with: its budget is charged for the search."""
+    classes = Counter(trial.failure_class for trial in trials if trial.state == "failed" and trial.failure_class)
+    return classes.most_common(1)[0][0] if classes else "application"
 
 
 def _headline(found: Findings) -> str:

@@ -32,7 +32,9 @@ class TrialRecord:
         seconds: spent on it, all attempts together.
         attempts: how often it was started.
         message: why it failed.
+        failure_class: of that failure, by the names of `lifecycle.failures`.
         checkpoint: folder of its checkpoints, relative to the job's directory.
+        dataset_version: of the data that it is trained on, the same for all trials of a search.
     """
 
     index: int
@@ -46,7 +48,9 @@ class TrialRecord:
     seconds: float = 0
     attempts: int = 0
     message: str = ""
+    failure_class: str = ""
     checkpoint: str = ""
+    dataset_version: str = ""
 
     @property
     def over(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from orchestrator.base.errors import UsageError
-from orchestrator.recipes.failure import describe
+from orchestrator.base.errors import Conflict, Fenced, UsageError
+from orchestrator.recipes.failure import describe, failure_class
 from orchestrator.recipes.regnet import EpochMetrics, evaluate_checkpoint, run_training
-from orchestrator.rundir.layout import JobDirectory
+from orchestrator.recipes.skipped import SkippedRows
+from orchestrator.rundir.events import EventWriter
+from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.population import parameters_of_trial
 from orchestrator.search.records import TrialRecord, TrialRecords, checkpoint_folder
 from orchestrator.search.trial import Surroundings, TrialEnd, TrialTask
@@ -35,9 +38,13 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
             report=reports.epoch,
             progress=lambda progress: surroundings.progress(progress.samples),
             checkpointed=reports.checkpointed,
+            skipped=_Skips(task),
+            dataset_version=record.dataset_version,
         )
-    except (NonFiniteLoss, UsageError) as error:  # the same again, however often it is tried
-        return TrialEnd("failed", reports.last, describe(error))
+    except Fenced:
+        raise
+    except (NonFiniteLoss, UsageError, Conflict) as error:  # the same again, however often it is tried
+        return TrialEnd("failed", reports.last, describe(error), failure_class(error))
     return TrialEnd(outcome.state, outcome.metrics.values() if outcome.metrics else {})
 
 
@@ -45,7 +52,8 @@ def evaluate_test(job: JobDirectory, record: TrialRecord) -> dict[str, float]:
     """Means of `loss` and `error` on the test split, of a finished trial's checkpoint."""
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
-    return evaluate_checkpoint(workload, parameters, checkpoint_folder(job, record.index), record.samples, "test")
+    found = evaluate_checkpoint(workload, parameters, checkpoint_folder(job, record.index), record.samples, "test")
+    return found.means | ({"skipped": found.skipped} if found.skipped else {})
 
 
 def trial_workload(job: JobDirectory, record: TrialRecord) -> RegNetWorkload:
@@ -54,6 +62,19 @@ def trial_workload(job: JobDirectory, record: TrialRecord) -> RegNetWorkload:
     if not isinstance(workload, RegNetWorkload):
         raise UsageError(f"{job.spec} is not a regnet workload", hint="only recipes can be searched")
     return workload.model_copy(update={"seed": record.seed, "search": None})
+
+
+@dataclass(frozen=True)
+class _Skips:
+    """Tells the run of corrupt records that a trial left out, by events of its own."""
+
+    task: TrialTask
+
+    def __call__(self, found: SkippedRows) -> None:
+        run = RunDirectory(Path(self.task.run))
+        events = EventWriter(run, f"trial-{self.task.index}", self.task.token)
+        events.append("data_skipped", trial=self.task.index, **asdict(found))
+        sys.stdout.write(f"trial {self.task.index}: {found}\n")
 
 
 @dataclass

@@ -31,6 +31,7 @@ class TrialTask:
         index: which trial.
         trainer: import path of the trainer, `module:function`.
         meeting: the folder where driver and trials meet.
+        run: the run's directory.
     """
 
     job: str
@@ -38,6 +39,7 @@ class TrialTask:
     index: int
     trainer: str
     meeting: str
+    run: str
 
     def config(self) -> dict[str, Any]:
         """As Tune carries it."""
@@ -46,11 +48,12 @@ class TrialTask:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """How a training ended: its last metrics, and why where it `failed` in a way that no second attempt can mend."""
+    """How a training ended: its last metrics; where it `failed` so that no second attempt can mend it, why and how."""
 
     end: End
     metrics: Mapping[str, float]
     message: str = ""
+    failure_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Surroundings:
 
 
 class TrialFailed(Exception):
-    """A trainer raised; the message is the error on one line, for Tune hands over texts only."""
+    """A trainer raised; the message is `class: error` on one line, for Tune hands over texts only."""
 
 
 class Trainer(Protocol):
@@ -103,8 +106,14 @@ def run_trial(config: dict[str, Any]) -> None:
         found = resolve(task.trainer)(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
     except Exception as error:
         traceback.print_exc()  # for the log; Ray would carry it along in a form that hides what matters
-        raise TrialFailed(one_line(f"{type(error).__name__}: {error}", 500)) from None
-    tell(found.metrics, end=found.end, message=found.message)
+        raise TrialFailed(_in_one_line(error)) from None
+    tell(found.metrics, end=found.end, message=found.message, failure_class=found.failure_class)
+
+
+def _in_one_line(error: Exception) -> str:
+    from orchestrator.recipes.failure import failure_class
+
+    return one_line(f"{failure_class(error)}: {type(error).__name__}: {error}", 500)
 
 
 def resolve(path: str) -> Trainer:

@@ -10,6 +10,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from orchestrator.base.text import one_line
+from orchestrator.recipes.skipped import SKIPPED_METRICS
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.raysession import Signals
 from orchestrator.search.trial import STOP_FILE, TrialFailed, read_samples
@@ -74,11 +75,12 @@ class Watcher(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed; Tune tries it again."""
-        self._ledger.failed_once(_index(trial), _reason(trial))
+        self._ledger.failed_once(_index(trial), _reason(trial)[1])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed for good."""
-        self._ledger.failed(_index(trial), _reason(trial))
+        failure_class, message = _reason(trial)
+        self._ledger.failed(_index(trial), message, failure_class)
 
 
 class StopWhenDrained(Stopper):
@@ -104,10 +106,12 @@ _REPORTED = (
     "val_error",
     "lr",
     "samples_per_second",
+    *SKIPPED_METRICS.values(),
     "score",
     "seconds",
     "end",
     "message",
+    "failure_class",
 )
 
 
@@ -115,11 +119,12 @@ def _index(trial: Trial) -> int:
     return int(trial.config["index"])
 
 
-def _reason(trial: Trial) -> str:
-    """The newest error without its traceback, which is in the log."""
+def _reason(trial: Trial) -> tuple[str, str]:
+    """Class and text of the newest error without its traceback, which is in the log."""
     text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
     _, raised, message = text.rpartition(f"{TrialFailed.__name__}: ")
     if raised:
-        return one_line(message.splitlines()[0], 500)
+        failure_class, _, what = message.splitlines()[0].partition(": ")
+        return failure_class, one_line(what, 500)
     lines = text.rpartition("Failure # ")[2].splitlines()[1:]
-    return one_line(" ".join(lines), 500) or "its process ended without a word"
+    return "infrastructure", one_line(" ".join(lines), 500) or "its process ended without a word"

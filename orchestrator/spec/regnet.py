@@ -8,15 +8,10 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from orchestrator.spec.base import Document, Line, Name
+from orchestrator.spec.base import Document, Name
+from orchestrator.spec.data import DataSection, RepeatFactor, SquareRoot
 from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
 from orchestrator.spec.units import CountRange, Interval, WorkerRange
-
-
-class Window(Document):
-    """Shuffle inside a window of shards."""
-
-    window: int = Field(ge=1, description="shards that are shuffled together")
 
 
 class Augment(Document):
@@ -26,14 +21,20 @@ class Augment(Document):
     flip: bool = Field(default=False, description="mirror half of the images horizontally")
 
 
-class Data(Document):
+class Data(DataSection):
     """What is read, and in which order."""
 
-    dataset: Line = Field(min_length=1, description="a dataset card's name or path, or built shards")
     image_size: int = Field(ge=4, le=1024, description="pixels; images are resized to a square")
-    shuffle: Literal["full"] | Window = "full"
     augment: Augment = Augment()
     shuffle_labels: bool = Field(default=False, description="control experiment: training labels are permuted")
+
+    @model_validator(mode="after")
+    def _one_label_a_sample(self) -> Data:
+        if isinstance(self.resample, RepeatFactor | SquareRoot):
+            raise ValueError(
+                "resample: an image of a classifier has one label: use class_balanced, or {weights: column}"
+            )
+        return self
 
 
 class RegNetModel(Document):

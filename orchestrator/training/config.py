@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import nn
 
+from orchestrator.blueprint.batches import EpochBatches
+from orchestrator.spec.data import LastBatch
 from orchestrator.training.checkpoint import CheckpointStore
 from orchestrator.training.group import Group
 from orchestrator.training.optim import Schedule, SGDConfig
@@ -21,7 +23,7 @@ class TrainConfig:
     """What to do, whatever the number of workers.
 
     Attributes:
-        epochs: how often each sample is used.
+        epochs: how many.
         plan: the global batch and its slices.
         schedule: the learning rate.
         sgd: the optimizer.
@@ -29,6 +31,7 @@ class TrainConfig:
         exact: the gradient sum has a fixed order.
         evaluate_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
         checkpoint_every: epochs between checkpoints; there is always one at the end.
+        last_batch: what becomes of an epoch's last global batch where it is not whole.
     """
 
     epochs: int
@@ -39,10 +42,11 @@ class TrainConfig:
     exact: bool = True
     evaluate_every: int = 1
     checkpoint_every: int = 1
+    last_batch: LastBatch = "keep"
 
-    def steps_per_epoch(self, samples: int) -> int:
-        """Global batches of an epoch; the last one may be short."""
-        return -(-samples // self.plan.batch_size)
+    def batches(self, positions: int) -> EpochBatches:
+        """The global batches of an epoch whose order has so many positions."""
+        return EpochBatches(positions, self.plan.batch_size, self.last_batch)
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ class EpochReport:
 
     Attributes:
         epoch: from 1.
-        samples: training samples used so far.
+        samples: training samples so far, those among them that were skipped included.
         train_loss: mean over the epoch.
         rate: learning rate of its last step.
         samples_per_second: None where it was too short to say.
         validation: means of the recipe's measures; empty where the epoch was not evaluated.
+        skipped: training samples that were corrupt and left out so far, by all workers together.
+        validation_skipped: the same of this epoch's evaluation.
     """
 
     epoch: int
@@ -64,6 +70,8 @@ class EpochReport:
     rate: float
     samples_per_second: float | None
     validation: dict[str, float]
+    skipped: int = 0
+    validation_skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,15 +104,19 @@ class TrainResult:
     Attributes:
         state: `finished`, or `stopped` by a request or by a report's answer; a stopped one can be resumed.
         model: with its last parameters.
-        samples: training samples used.
+        samples: training samples, those among them that were skipped included.
+        skipped: training samples that were corrupt and left out.
         history: one report an epoch, earlier runs included.
         exact_until: samples after which the bits may differ from an undisturbed run's; None: they do not.
         fingerprint: what else the bits depend on (device, torch, threads).
+        left_out: what each epoch left out or repeated, in words; empty where nothing.
     """
 
     state: Literal["finished", "stopped"]
     model: nn.Module
     samples: int
+    skipped: int = 0
     history: tuple[EpochReport, ...] = field(default=())
     exact_until: int | None = None
     fingerprint: Mapping[str, str | int] = field(default_factory=dict)
+    left_out: str = ""

@@ -10,13 +10,13 @@ from orchestrator.base.errors import UsageError
 from orchestrator.training.checkpoint import Checkpoint
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
-from orchestrator.training.evaluation import evaluate
+from orchestrator.training.evaluation import Evaluation, evaluate
 from orchestrator.training.optim import SGD
 from orchestrator.training.progress import ProgressMeter
 from orchestrator.training.seeding import seed_initialisation
 from orchestrator.training.state import Position, TrainingState, describe, identity_of, pack, read_back, unpack
 from orchestrator.training.step import Stepper, StepPlace
-from orchestrator.training.task import BatchT, Task
+from orchestrator.training.task import LOOK_AHEAD, BatchT, Task
 
 
 def train(task: Task[BatchT], config: TrainConfig, context: EngineContext) -> TrainResult:
@@ -54,14 +54,16 @@ class _Training:
                 "batch norm needs at least 2 samples in a virtual worker",
                 hint="raise train.samples_per_virtual_worker or train.batch_size",
             )
+        self._batches = config.batches(self._samples)
         self._identity = identity_of(config, task.identity, self._samples)
         self._fingerprint = fingerprint(context.group.device)
         self._state = self._resume()
-        self._meter = ProgressMeter(self._samples * config.epochs, context.progress)
+        self._meter = ProgressMeter(self._batches.samples * config.epochs, context.progress)
 
     def run(self) -> TrainResult:
         """Train."""
         self._model.train()
+        self._note(self._batches.note)
         self._say_progress(force=True)
         while self._position.epoch < self._config.epochs:
             if not self._epoch() or not self._end_epoch():
@@ -75,33 +77,39 @@ class _Training:
 
     def _epoch(self) -> bool:
         """The steps of the current epoch that are left; False where a stop was asked for."""
-        batch_size = self._config.plan.batch_size
-        for step in range(self._position.step, self._config.steps_per_epoch(self._samples)):
+        for step in range(self._position.step, self._batches.steps):
             position = self._position
-            planned = min(batch_size, self._samples - step * batch_size)
-            place = StepPlace(position.steps, position.epoch, step * batch_size, planned)
+            place, *ahead = (self._place(each) for each in range(step, min(step + LOOK_AHEAD, self._batches.steps)))
             rate = self._config.schedule.at(position.samples)
-            result = self._stepper.step(place, rate=rate, stop=self._context.stop())
-            self._move(position.after_step(planned, result.samples, result.loss))
+            result = self._stepper.step(place, rate=rate, stop=self._context.stop(), ahead=ahead)
+            self._move(position.after_step(place.samples, result.samples, result.loss))
             self._say_progress()
             if result.stop:
                 return False
         return True
 
+    def _place(self, step: int) -> StepPlace:
+        """A step of the current epoch, of which `step` is the number there."""
+        number = self._position.steps + step - self._position.step
+        return StepPlace(number, self._position.epoch, self._batches.start(step), self._batches.size(step))
+
     def _end_epoch(self) -> bool:
         """Evaluate, report and checkpoint; False where the training is to end here."""
-        validation = self._validate()
-        if validation is None:
+        found = self._validate()
+        if found is None:
             return False
         position = self._position
         report = EpochReport(
             epoch=position.epoch + 1,
             samples=position.samples,
             train_loss=position.loss / max(position.counted, 1),
-            rate=self._config.schedule.at(position.samples - self._last_batch_samples()),
+            rate=self._config.schedule.at(position.samples - self._batches.size(self._batches.steps - 1)),
             samples_per_second=self._meter.rate(position.samples),
-            validation=validation,
+            validation=found.means,
+            skipped=position.skipped,
+            validation_skipped=found.skipped,
         )
+        self._say_skipped(report, self._batches.samples - position.counted)
         self._state = replace(self._state, position=position.next_epoch(), history=(*self._state.history, report))
         goes_on = not self._context.group.any(not self._context.report(report))
         last = report.epoch == self._config.epochs
@@ -110,14 +118,20 @@ class _Training:
             self._checkpoint()
         return goes_on or last
 
-    def _last_batch_samples(self) -> int:
-        return (self._samples - 1) % self._config.plan.batch_size + 1
+    def _say_skipped(self, report: EpochReport, skipped: int) -> None:
+        """Nobody shall take a shorter epoch for a whole one."""
+        if skipped:
+            self._note(f"epoch {report.epoch}: {skipped} of {self._batches.samples} samples were corrupt and left out")
+        if report.validation_skipped:
+            self._note(
+                f"epoch {report.epoch}: {report.validation_skipped} validation samples were corrupt and left out"
+            )
 
-    def _validate(self) -> dict[str, float] | None:
+    def _validate(self) -> Evaluation | None:
         """Measures on the validation split, where they are due; None where a stop was asked for meanwhile."""
         number = self._position.epoch + 1
         if number != self._config.epochs and number % self._config.evaluate_every:
-            return {}
+            return Evaluation({}, 0, 0)
         return evaluate(self._task, self._model, "validation", self._context.group, stop=self._between_chunks)
 
     def _between_chunks(self) -> bool:
@@ -149,9 +163,13 @@ class _Training:
             chosen = store.read(samples)
         state = read_back(chosen.meta, self._identity, self._fingerprint)
         unpack(chosen.tensors, self._model, self._optimizer)
-        if group.rank == 0:
-            self._context.note(f"resumed from {chosen.path}, after {samples} samples")
+        self._note(f"resumed from {chosen.path}, after {samples} samples")
         return state
+
+    def _note(self, text: str) -> None:
+        """Worker 0 speaks for all."""
+        if text and self._context.group.rank == 0:
+            self._context.note(text)
 
     def _move(self, position: Position) -> None:
         self._state = replace(self._state, position=position)
@@ -165,7 +183,9 @@ class _Training:
             "finished" if state == "finished" else "stopped",
             self._model,
             self._position.samples,
+            self._position.skipped,
             self._state.history,
             self._state.exact_until,
             self._fingerprint,
+            self._batches.note,
         )

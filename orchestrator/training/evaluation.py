@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,15 +12,30 @@ from torch import nn
 
 from orchestrator.training.group import Group
 from orchestrator.training.slices import share
-from orchestrator.training.task import BatchT, Split, Task
+from orchestrator.training.task import LOOK_AHEAD, BatchT, Request, Split, Task
 
 CHUNK = 256
 """Samples of a chunk; fixed, since the bits of a convolution can depend on how many images it is given."""
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on a split.
+
+    Attributes:
+        means: of the task's measures; empty where there is no sample.
+        samples: that were measured.
+        skipped: that were corrupt and left out.
+    """
+
+    means: dict[str, float]
+    samples: int
+    skipped: int
+
+
 def evaluate(
     task: Task[BatchT], model: nn.Module, split: Split, group: Group, *, stop: Callable[[], bool] = lambda: False
-) -> dict[str, float] | None:
+) -> Evaluation | None:
     """The means of the task's measures over a split; None where any worker was asked to stop.
 
     Args:
@@ -31,15 +47,16 @@ def evaluate(
     """
     total = task.samples(split)
     chunks = -(-total // CHUNK)
-    mine = share(chunks, group.rank, group.size)
+    requests = [_request(chunk, total) for chunk in share(chunks, group.rank, group.size)]
     sums = torch.zeros(-(-chunks // group.size), 1 + len(task.measures), dtype=torch.float64, device=group.device)
     training, stopped = model.training, False
     model.eval()
     with torch.inference_mode():
-        for row, chunk in zip(sums, mine, strict=False):
+        for number, (row, request) in enumerate(zip(sums, requests, strict=False)):
             stopped = stopped or stop()
             if not stopped:
-                batch = task.load(split, np.arange(chunk * CHUNK, min(total, (chunk + 1) * CHUNK), dtype=np.int64), 0)
+                task.expect(split, requests[number : number + LOOK_AHEAD])
+                batch = task.load(split, request[1], request[0])
                 row[0] = len(batch)
                 row[1:] = task.evaluate(model, batch.to(group.device)) if len(batch) else 0.0
     model.train(training)
@@ -47,4 +64,10 @@ def evaluate(
         return None
     gathered = group.all_gather(sums).flatten(0, 1).T.tolist()
     counted, *measured = (math.fsum(column) for column in gathered)  # exact, so that the order cannot matter
-    return {name: value / counted for name, value in zip(task.measures, measured, strict=True)} if counted else {}
+    named = zip(task.measures, measured, strict=True)
+    means = {name: value / counted for name, value in named} if counted else {}
+    return Evaluation(means, int(counted), total - int(counted))
+
+
+def _request(chunk: int, total: int) -> Request:
+    return 0, np.arange(chunk * CHUNK, min(total, (chunk + 1) * CHUNK), dtype=np.int64)

@@ -13,6 +13,8 @@ from orchestrator.training.config import EpochReport, TrainConfig
 from orchestrator.training.optim import SGD
 
 FORMAT = 1
+DATASET = "dataset"
+"""What the identity of a task calls the version of its data."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Position:
         samples: positions used since the start; the learning rate follows from it.
         counted: samples of the current epoch whose loss is in `loss` (corrupt ones that were skipped are not).
         loss: their summed loss.
+        skipped: positions since the start whose samples were corrupt and left out.
     """
 
     epoch: int = 0
@@ -34,6 +37,7 @@ class Position:
     samples: int = 0
     counted: int = 0
     loss: float = 0.0
+    skipped: int = 0
 
     def after_step(self, planned: int, counted: int, loss: float) -> Position:
         """One step further."""
@@ -44,11 +48,12 @@ class Position:
             samples=self.samples + planned,
             counted=self.counted + counted,
             loss=self.loss + loss,
+            skipped=self.skipped + planned - counted,
         )
 
     def next_epoch(self) -> Position:
         """At the start of the next epoch."""
-        return Position(epoch=self.epoch + 1, steps=self.steps, samples=self.samples)
+        return Position(epoch=self.epoch + 1, steps=self.steps, samples=self.samples, skipped=self.skipped)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def identity_of(config: TrainConfig, task_identity: Mapping[str, str | int | flo
         "seed": config.seed,
         "batch_size": config.plan.batch_size,
         "slice_samples": config.plan.slice_samples,
+        "last_batch": config.last_batch,
         "train_samples": samples,
     }
 
@@ -87,6 +93,23 @@ def describe(state: TrainingState, identity: Mapping[str, Any], fingerprint: Map
     return {"format": FORMAT, "identity": dict(identity), "fingerprint": dict(fingerprint), "state": asdict(state)}
 
 
+def refuse_other_data(then: object, now: object) -> None:
+    """Refuse to go on with other data than a training began with.
+
+    Args:
+        then: the version of the data that it has used.
+        now: the version that there is.
+
+    Raises:
+        Conflict: they differ.
+    """
+    if then != now:
+        raise Conflict(
+            f"the data has changed: this training began on version {then} of its dataset, which is now version {now}",
+            hint="put that version back (the same source builds it again), or submit the workload as a new job",
+        )
+
+
 def read_back(meta: Mapping[str, Any], identity: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> TrainingState:
     """The inverse of `describe`; on other hardware or another torch the state is marked as exact up to here only.
 
@@ -101,6 +124,7 @@ def read_back(meta: Mapping[str, Any], identity: Mapping[str, Any], fingerprint:
     differing = sorted(
         k for k in identity.keys() | meta["identity"].keys() if identity.get(k) != meta["identity"].get(k)
     )
+    refuse_other_data(meta["identity"].get(DATASET), identity.get(DATASET))
     if differing:
         changes = ", ".join(f"{k}: {meta['identity'].get(k)} then, {identity.get(k)} now" for k in differing)
         raise Conflict(

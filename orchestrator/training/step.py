@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,7 +18,7 @@ from orchestrator.training.group import Group
 from orchestrator.training.optim import SGD
 from orchestrator.training.seeding import seed_slice
 from orchestrator.training.slices import Slice, SlicePlan, passes, share
-from orchestrator.training.task import BatchT, Task
+from orchestrator.training.task import LOOK_AHEAD, BatchT, Request, Task
 from orchestrator.training.tree_sum import SubtreeSums, maximal_nodes, tree_all_reduce
 
 _HEAD = 3  # samples, loss, stop flag: what stands before a slice's moments in its row
@@ -92,8 +95,14 @@ class Stepper:
         self._nodes = maximal_nodes(plan.count, share(plan.count, group.rank, group.size))
         self.statistics = SliceStatistics(model, group.device)
 
-    def step(self, place: StepPlace, *, rate: float, stop: bool) -> StepResult:
-        """Make one step with the learning rate `rate`; `stop` says whether this worker was asked to stop.
+    def step(self, place: StepPlace, *, rate: float, stop: bool, ahead: Sequence[StepPlace] = ()) -> StepResult:
+        """Make one step with the learning rate `rate`.
+
+        Args:
+            place: which step.
+            rate: of learning.
+            stop: whether this worker was asked to stop.
+            ahead: the steps that come next, as far as is known: their samples can be made meanwhile.
 
         Raises:
             NonFiniteLoss: on every worker at once.
@@ -104,9 +113,11 @@ class Stepper:
         sums = SubtreeSums(self._nodes) if self._exact else None
         if sums is None or self._plan.count == 1:
             self._optimizer.zero_grad()
+        coming = deque(request for one in (place, *ahead) for request in self._requests(one))
         for row, index in zip(rows, self._passes, strict=True):
             if index is not None and len(slices[index]):
-                self._run(slices[index], place, row, sums)
+                self._task.expect("train", list(islice(coming, LOOK_AHEAD)))
+                self._run(slices[index], place, coming.popleft(), row, sums)
         table = self._in_slice_order(self._group.all_gather(rows))
         result = self._read(table[:, :_HEAD].tolist(), place)
         self._reduce(sums, filled=sum(map(bool, map(len, slices))), samples=result.samples)
@@ -114,12 +125,24 @@ class Stepper:
         self.statistics.update(table[table[:, 0] > 1, _HEAD:])
         return result
 
-    def _run(self, part: Slice, place: StepPlace, row: torch.Tensor, sums: SubtreeSums | None) -> None:
+    def _requests(self, place: StepPlace) -> list[Request]:
+        """What this worker loads in a step: the positions of each of its slices that is not empty."""
+        parts = self._plan.slices(place.samples)
+        mine = [parts[index] for index in self._passes if index is not None]
+        return [
+            (place.epoch, np.arange(place.start + part.start, place.start + part.stop, dtype=np.int64))
+            for part in mine
+            if len(part)
+        ]
+
+    def _run(
+        self, part: Slice, place: StepPlace, request: Request, row: torch.Tensor, sums: SubtreeSums | None
+    ) -> None:
         """Forward and backward of one slice; its row of the table, and its leaf of the sum."""
         if self._plan.count > 1 and sums is not None:
             self._optimizer.zero_grad()
-        positions = np.arange(place.start + part.start, place.start + part.stop, dtype=np.int64)
-        batch = self._task.load("train", positions, place.epoch)
+        epoch, positions = request
+        batch = self._task.load("train", positions, epoch)
         if len(batch):
             seed_slice(self._seed, place.number, part.index, self._group.device)
             with self.statistics.capture(len(batch)):

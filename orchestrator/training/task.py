@@ -5,7 +5,7 @@ A recipe knows nothing of workers: it is given positions, and what it returns fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, Self, TypeVar
 
 import torch
@@ -14,6 +14,11 @@ from torch import nn
 from orchestrator.data.arrays import Int64s
 
 Split = Literal["train", "validation", "test"]
+Request = tuple[int, Int64s]
+"""An epoch and positions (n,) in its order."""
+
+LOOK_AHEAD = 4
+"""How many loads a worker announces; what it holds of them is up to the recipe."""
 
 
 class Batch(Protocol):
@@ -54,6 +59,10 @@ class Task(Protocol[BatchT]):
 
     def load(self, split: Split, positions: Int64s, epoch: int) -> BatchT:
         """The samples at `positions` (n,) of an epoch's order; of `train`, augmented."""
+        ...
+
+    def expect(self, split: Split, requests: Sequence[Request]) -> None:
+        """What this worker will load next, in order: a hint, so that it can be made meanwhile. It changes no result."""
         ...
 
     def loss(self, model: nn.Module, batch: BatchT) -> torch.Tensor:

@@ -233,3 +233,18 @@ def test_a_dataset_that_is_not_built_is_planned_from_its_card(plan: Callable[...
     assert document.training is not None
     assert document.training.samples == 45_000
     assert "is not built" in document.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("last", "samples", "said"),
+    [("keep", 1078, ""), ("drop", 1024, "leaves out the last 54 of its 1078"), ("wrap", 1088, "uses the first 10")],
+)
+def test_what_becomes_of_the_last_batch_is_told(
+    plan: Callable[..., PlanDocument], last: str, samples: int, said: str
+) -> None:
+    document = plan(SWEEP, f"data.last_batch={last}")
+    assert document.training is not None
+    assert (document.training.samples, document.training.last_batch) == (samples, last)
+    assert said in document.render()
+    assert document.learning_rate is not None
+    assert document.learning_rate.at[2]["samples"] == 6 * samples

@@ -36,13 +36,13 @@ def test_it_learns_and_reports_every_epoch(tiny: Tiny) -> None:
     assert told[1].train_loss < told[0].train_loss
     assert told[1].val_error is not None
     assert told[1].val_error < 0.6
-    assert outcome.evaluate("test")["error"] < 0.6
+    assert outcome.evaluate("test").means["error"] < 0.6
     assert progress[-1].samples == progress[-1].total == 2156
 
 
 def test_with_shuffled_labels_it_does_no_better_than_guessing(tiny: Tiny) -> None:
     outcome = run(tiny(data={"shuffle_labels": True}))
-    assert outcome.evaluate("test")["error"] == pytest.approx(0.9, abs=0.08)
+    assert outcome.evaluate("test").means["error"] == pytest.approx(0.9, abs=0.08)
 
 
 def test_the_same_seed_gives_the_same_results_and_another_one_others(tiny: Tiny) -> None:
