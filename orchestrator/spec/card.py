@@ -24,6 +24,7 @@ ColumnType = Literal[
     "float64",
     "int64_list",
     "float32_list",
+    "float64_list",
 ]
 
 ConverterName = Literal[
@@ -108,7 +109,6 @@ class Given(Document):
 class Layout(Document):
     """What a converter must be told of its source beyond the splits; each names the keys that it reads."""
 
-    annotations: Literal["instances", "panoptic"] = Field(default="instances", description="coco: which ones")
     instances: Line | None = Field(default=None, description="coco, lvis: annotation file, `{split}` replaced")
     panoptic: Line | None = Field(default=None, description="coco: panoptic annotation file, `{split}` replaced")
     images: Line | None = Field(default=None, description="folder of the images or videos, `{split}` replaced")
@@ -117,7 +117,6 @@ class Layout(Document):
         default=None,
         description="files of rows (label lists, Parquet, TSV, tars): a glob or `{000..123}`, `{split}` replaced",
     )
-    crowd: bool = Field(default=True, description="coco: keep crowd regions, marked as such")
 
 
 class Statistics(Document):
