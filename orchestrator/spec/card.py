@@ -77,12 +77,12 @@ class Fractions(Document):
 
 
 class HoldOut(Document):
-    """Splits that the source has, by folder, and a stratified part of train held out for validation."""
+    """Two splits that the source has, and a stratified part of train held out for validation: its number says so."""
 
     seed: int = 0
     train: Line = "train"
     test: Line = "test"
-    validation: Annotated[int, Field(ge=0)] = Field(default=0, description="samples of train that are held out")
+    validation: Annotated[int, Field(ge=0)] = Field(description="samples of train that are held out")
 
 
 class Given(Document):

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from orchestrator.base.errors import DataError, NotFound
+from orchestrator.data.arrays import AnyArray, Int64s
 from orchestrator.data.converters.places import contained
+from orchestrator.data.schema import LISTS
 from orchestrator.data.source import BadSample
 from orchestrator.spec.card import ColumnType, DatasetCard
 
@@ -170,7 +172,7 @@ def _text_list(wanted: Wanted, raw: Any) -> list[str]:
     return [_text(wanted, tag) for tag in tags_of(wanted, raw)]
 
 
-def _int64_list(wanted: Wanted, raw: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _int64_list(wanted: Wanted, raw: Any) -> Int64s:
     tags = tags_of(wanted, raw)
     if wanted.names and any(isinstance(tag, str) for tag in tags):
         numbers = [number for tag in tags if (number := wanted.names.number(tag)) is not None]
@@ -178,11 +180,11 @@ def _int64_list(wanted: Wanted, raw: Any) -> np.ndarray[Any, np.dtype[np.int64]]
     return np.array(tags, dtype=np.int64)
 
 
-def _float32_list(wanted: Wanted, raw: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.array([] if raw is None else raw, dtype=np.float32)
+def _float_list(wanted: Wanted, raw: Any) -> AnyArray:
+    return np.array([] if raw is None else raw, dtype=LISTS[wanted.kind])
 
 
-def _boxes(wanted: Wanted, raw: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _boxes(wanted: Wanted, raw: Any) -> AnyArray:
     return np.array([] if raw is None else raw, dtype=np.float64).reshape(-1, 4)
 
 
@@ -197,7 +199,8 @@ _MAKERS: Mapping[str, Callable[[Wanted, Any], Any]] = {
     "text": _text,
     "text_list": _text_list,
     "int64_list": _int64_list,
-    "float32_list": _float32_list,
+    "float32_list": _float_list,
+    "float64_list": _float_list,
     "boxes": _boxes,
     "masks": _masks,
 }
