@@ -72,7 +72,7 @@ class Catalog:
 
     def sha256(self, shard: int) -> bytes:
         """The digest of a shard's file."""
-        return self.shards["sha256"][shard].tobytes()
+        return bytes(self.shards["sha256"][shard])
 
     def records(self, shard: int) -> tuple[int, int]:
         """The first record of a shard in the side table, and the one after its last."""
@@ -89,9 +89,8 @@ class Catalog:
         """The error that names a shard and rows of its split (all of the shard's where none are given)."""
         every = self.rows(shard)
         named = str(every) if rows is None else f"{every.split} rows {_listed(rows)}"
-        where = f"; {note}" if note else ""
         return ShardCorrupt(
-            f"shard {self.url(shard)} {what} ({named}){where}",
+            f"shard {self.url(shard)} {what} ({named}){note}",
             hint=f"copy the shard again or build the dataset again, then: orchestrator data verify {self.location}",
         )
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from orchestrator.base.errors import NotFound, UsageError
+from orchestrator.base.errors import NotFound, ShardCorrupt, UsageError
 from orchestrator.data.arrays import AnyArray, Int64s, Structured
+from orchestrator.data.catalog import RowRange
 from orchestrator.data.checksum import mismatches, record_seeds
+from orchestrator.data.damage import Damage, OnCorrupt
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.schema import Schema, decode_value
 from orchestrator.data.shardmaps import ShardMaps
 
-OnCorrupt = Literal["fail", "skip"]
+if TYPE_CHECKING:
+    from orchestrator.data.remote.settings import RemoteSettings
 
 # Sizes of all shards are checked when a dataset of up to this many is opened; of more, when a shard is mapped.
 _CHECKED_AT_OPENING = 10_000
@@ -40,39 +44,54 @@ class Rows:
 
 
 class ShardedDataset:
-    """One split of a dataset, memory-mapped.
+    """One split of a dataset, memory-mapped; of a remote one the shards are fetched into the node's cache when needed.
 
-    Picklable: a copy opens the same files again.
+    Picklable: a copy opens the same files again. A fork may go on with it.
+
+    A shard with a wrong checksum is fetched again once where the dataset is remote. What is damaged still is written to
+    the quarantine (data/quarantine.py), and then `on_corrupt` decides.
 
     Args:
         location: the dataset's folder, or its URL.
         split: which split.
-        on_corrupt: `fail` raises ShardCorrupt at the first bad record; `skip` leaves it out of what is read and keeps
-            its number in `corrupt_rows`.
+        on_corrupt: `fail` raises ShardCorrupt at the first damage; `skip` leaves damaged rows out of what is read and
+            keeps their numbers in `corrupt_rows`, and damaged shards in `lost`. A store that does not answer is no
+            damage: that fails under both.
+        remote: how a remote dataset is fetched and kept; default: as the environment says.
 
     Raises:
         NotFound: there is no such dataset or split.
         DataError: the index is damaged or of a newer format.
         ShardCorrupt: a shard is absent or has not the size in the index.
+        RemoteUnavailable: the store does not answer.
     """
 
-    def __init__(self, location: Path | str, split: str, *, on_corrupt: OnCorrupt = "fail") -> None:
+    def __init__(
+        self,
+        location: Path | str,
+        split: str,
+        *,
+        on_corrupt: OnCorrupt = "fail",
+        remote: RemoteSettings | None = None,
+    ) -> None:
         if on_corrupt not in ("fail", "skip"):
             raise UsageError(f"on_corrupt is fail or skip, not {on_corrupt!r}")
-        self.index = DatasetIndex.open(location)
+        self.index = DatasetIndex.open(location, remote=remote)
         self.split = self.index.split(split)
         self.on_corrupt = on_corrupt
-        self.corrupt_rows: set[int] = set()
-        self._maps = ShardMaps(self.index.files, self.index.catalog)
+        self._settings = remote
+        self._files = self.index.files
+        self._damage = Damage(self.index.catalog, on_corrupt)
+        self._maps = ShardMaps(self._files, self.index.catalog)
         stop = self.split.first_row + self.split.rows
         self._records: Structured = self.index.table.records[self.split.first_row : stop]
         self._shard_starts = self.index.first_rows[self.split.first_shard :][: self.split.shards] - self.split.first_row
-        if not self.index.files.remote and self.split.shards <= _CHECKED_AT_OPENING:
+        if not self._files.remote and self.split.shards <= _CHECKED_AT_OPENING:
             for shard in range(self.split.first_shard, self.split.first_shard + self.split.shards):
-                self.index.files.shard(shard)
+                self._checked(shard)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open, (self.index.location, self.split.name, self.on_corrupt)
+        return _open, (self.index.location, self.split.name, self.on_corrupt, self._settings)
 
     def __len__(self) -> int:
         return self.split.rows
@@ -87,10 +106,27 @@ class ShardedDataset:
         """The dataset's columns."""
         return self.index.schema
 
+    @property
+    def corrupt_rows(self) -> set[int]:
+        """The rows that were asked for, found damaged and left out so far."""
+        return self._damage.rows
+
+    @property
+    def lost(self) -> tuple[RowRange, ...]:
+        """The rows of whole shards that cannot be read, as far as they were found."""
+        return tuple(self._damage.lost[shard] for shard in sorted(self._damage.lost))
+
+    def prefetch(self, rows: Int64s) -> None:
+        """Say which rows (n,) are read next, in order; returns at once. The last word counts. Local: no-op."""
+        if self._files.remote and rows.size:
+            shards, first = np.unique(self._shards_of(rows), return_index=True)
+            self._files.prefetch(shards[np.argsort(first)].tolist())
+
     def fixed_column(self, name: str) -> AnyArray:
         """All values (rows,) of an 8-byte column such as the labels, straight from the side table."""
         if not self.schema.column(name).fixed:
             raise UsageError(f"column {name!r} has values of any length; read it row by row")
+        self._files.ensure_table()
         return self._records[name]
 
     def read(self, row: int) -> dict[str, Any]:
@@ -101,7 +137,7 @@ class ShardedDataset:
         """
         found = self.read_many(np.array([row], dtype=np.int64))
         if found.skipped.size:
-            raise self._corrupt(found.skipped)
+            raise self._damage.refuse(row, int(self._shards_of(found.skipped)[0]))
         record: dict[str, Any] = {}
         for column in self.schema.columns:
             if column.fixed:
@@ -115,10 +151,25 @@ class ShardedDataset:
 
         Raises:
             NotFound: a row is outside the split.
-            ShardCorrupt: a checksum differs and `on_corrupt` is `fail`.
+            ShardCorrupt: something is damaged and `on_corrupt` is `fail`.
+            RemoteUnavailable: a shard cannot be fetched now.
         """
         if rows.size and not (int(rows.min()) >= 0 and int(rows.max()) < self.split.rows):
             raise NotFound(f"{self.split.name} has rows 0 to {self.split.rows - 1} only")
+        while True:
+            whole = self._readable(rows)
+            try:
+                found = self._read(rows if whole is None else rows[whole])
+            except ShardCorrupt as error:
+                self._give_up(rows, error)
+                continue
+            if found is not None:
+                return found if whole is None else self._beside(rows, found)
+
+    def _read(self, rows: Int64s) -> Rows | None:
+        """Read rows of readable shards; None where it is worth another try."""
+        if self._files.remote:
+            self._fetch(rows)
         records = self._records[rows]
         fixed = {column.name: records[column.name] for column in self.schema.fixed}
         seeds = record_seeds(list(fixed.values()), len(rows)).tolist()
@@ -126,7 +177,7 @@ class ShardedDataset:
         bad = mismatches(seeds, list(views.values()), records["checksum"].tolist())
         if not bad:
             return Rows(rows, {**views, **fixed}, np.empty(0, dtype=np.int64))
-        return self._without(bad, rows, views, fixed)
+        return None if self._fetched_again(rows[bad]) else self._without(bad, rows, views, fixed)
 
     def _views(self, rows: Int64s, records: Structured, part: str) -> list[memoryview]:
         starts = records[f"{part}.offset"]
@@ -134,7 +185,7 @@ class ShardedDataset:
         if self.split.shards == 1:
             view = self._maps[self.split.first_shard]
             return [view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        shards = np.searchsorted(self._shard_starts, rows, side="right") + (self.split.first_shard - 1)
+        shards = self._shards_of(rows)
         maps = self._maps
         return [
             maps[shard][start:end]
@@ -144,24 +195,60 @@ class ShardedDataset:
     def _without(
         self, bad: list[int], rows: Int64s, views: dict[str, list[memoryview]], fixed: dict[str, AnyArray]
     ) -> Rows:
-        if self.on_corrupt == "fail":
-            raise self._corrupt(rows[bad])
+        self._damage.found(rows[bad], self._shards_of(rows[bad]))
         keep = np.ones(len(rows), dtype=bool)
         keep[bad] = False
-        self.corrupt_rows.update(rows[bad].tolist())
         whole = np.flatnonzero(keep).tolist()
         values: dict[str, Sequence[memoryview] | AnyArray] = {
             name: [column[place] for place in whole] for name, column in views.items()
         }
         return Rows(rows[keep], values | {name: column[keep] for name, column in fixed.items()}, rows[bad])
 
-    def _corrupt(self, rows: Int64s) -> Exception:
-        shards = np.searchsorted(self._shard_starts, rows, side="right") - 1
-        same = rows[shards == shards[0]]
-        return self.index.catalog.corrupt(
-            int(shards[0]) + self.split.first_shard, "has records with a wrong checksum", same
-        )
+    def _readable(self, rows: Int64s) -> npt.NDArray[np.bool_] | None:
+        """(n,) which rows are in shards that are not lost; None: all."""
+        if not self._damage.lost:
+            return None
+        return ~np.isin(self._shards_of(rows), list(self._damage.lost))
+
+    def _beside(self, rows: Int64s, found: Rows) -> Rows:
+        """What was found, and all else that was asked for as skipped."""
+        skipped = rows[~np.isin(rows, found.rows)]
+        self._damage.rows.update(skipped.tolist())
+        return Rows(found.rows, found.values, skipped)
+
+    def _fetch(self, rows: Int64s) -> None:
+        new = [shard for shard in np.unique(self._shards_of(rows)).tolist() if shard not in self._maps]
+        if new:
+            self._files.ensure(new)
+
+    def _fetched_again(self, rows: Int64s) -> bool:
+        """Fetch the shards of damaged rows again where that was not done before; whether any was."""
+        again = [shard for shard in np.unique(self._shards_of(rows)).tolist() if self._files.refetch(shard)]
+        for shard in again:
+            self._maps.drop(shard)
+        return bool(again)
+
+    def _give_up(self, rows: Int64s, error: ShardCorrupt) -> None:
+        """Find out which shards of `rows` cannot be read; raises under `fail`."""
+        shards = [shard for shard in np.unique(self._shards_of(rows)).tolist() if shard not in self._damage.lost]
+        readable = [self._checked(shard) for shard in shards]
+        if all(readable):
+            raise error
+
+    def _checked(self, shard: int) -> bool:
+        """Whether a shard can be read; raises under `fail` where not."""
+        try:
+            self._files.shard(shard)
+        except ShardCorrupt as error:
+            self._damage.lose(shard, error)
+            self._maps.drop(shard)
+            return False
+        return True
+
+    def _shards_of(self, rows: Int64s) -> Int64s:
+        """(n,) the shards of rows, counted over the whole dataset."""
+        return np.searchsorted(self._shard_starts, rows, side="right") + (self.split.first_shard - 1)
 
 
-def _open(location: Path | str, split: str, on_corrupt: OnCorrupt) -> ShardedDataset:
-    return ShardedDataset(location, split, on_corrupt=on_corrupt)
+def _open(location: Path | str, split: str, on_corrupt: OnCorrupt, remote: RemoteSettings | None) -> ShardedDataset:
+    return ShardedDataset(location, split, on_corrupt=on_corrupt, remote=remote)

@@ -37,6 +37,16 @@ _TABLE_FORMAT = 1
 SHARD_TYPE = np.dtype([("first_row", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), ("sha256", "u1", (32,))])
 
 
+def head_bytes(shards: int) -> int:
+    """Bytes of a table's preamble and shard table, after which its records lie."""
+    return _PREAMBLE.size + shards * SHARD_TYPE.itemsize
+
+
+def shard_table(head: bytes, shards: int) -> Structured:
+    """The shard table (S,) from the first `head_bytes(shards)` bytes of a table."""
+    return np.frombuffer(head, SHARD_TYPE, count=shards, offset=_PREAMBLE.size)
+
+
 def record_type(schema: Schema) -> np.dtype[np.void]:
     """The numpy type of one record of the table; 8-byte fields first, so that all are aligned."""
     fields = [("checksum", "<u8")]

@@ -148,7 +148,7 @@ def _schema_difference(index: DatasetIndex, view: memoryview) -> str:
     """How the Arrow schema of a damaged shard differs from the index, in words; empty where it does not."""
     import pyarrow as pa  # a second to import, for damaged shards only
 
-    from orchestrator.data.shard import arrow_schema
+    from orchestrator.data.arrow import arrow_schema
 
     try:
         found = pa.ipc.open_file(pa.py_buffer(view)).schema

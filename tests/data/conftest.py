@@ -21,6 +21,13 @@ def _picture(number: int, size: int = 6) -> np.ndarray:
     return np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quarantine and cache of a test are its own."""
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("ORCHESTRATOR_CACHE_DIR", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def picture() -> Callable[..., np.ndarray]:
     """(number, size=6) -> (size, size, 3): each number has a picture of its own."""
