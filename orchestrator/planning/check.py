@@ -11,6 +11,7 @@ from orchestrator.base.errors import DataError, NotFound, UsageError
 from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
+from orchestrator.spec.data import Weights
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
@@ -123,8 +124,19 @@ def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]
     samples = facts.rows.get("train")
     if samples is not None and samples < 2:
         yield f"data.dataset: {facts.name} has {samples} training samples"
+    yield from _missing_columns(workload, facts)
     if workload.search is not None and facts.rows and "validation" not in facts.rows:
         yield f"data.dataset: a search chooses on the validation split, and {facts.name} has none"
+
+
+def _missing_columns(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    wanted: dict[str, tuple[str, ...]] = {"image": ("image",), "label": ("label",)}
+    if isinstance(workload.data.resample, Weights):
+        wanted[workload.data.resample.weights] = ("float64", "int64")
+    for name, kinds in wanted.items():
+        if facts.columns.get(name) not in kinds:
+            has = ", ".join(f"{column} ({kind})" for column, kind in facts.columns.items())
+            yield f"data: {facts.name} has no column {name!r} of type {' or '.join(kinds)}; it has {has}"
 
 
 def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:

@@ -66,6 +66,7 @@ class TrainingPlan(PlanPart):
     samples_per_virtual_worker: int
     steps_per_epoch: int | None
     steps: int | None
+    resample: str = Field(description="how samples are drawn; empty where each comes once an epoch")
     last_batch: str = Field(description="keep, drop or wrap: what becomes of an epoch's last batch if it is not whole")
     left_out: str = Field(description="what each epoch leaves out or repeats, in words; empty where nothing")
     total_flops: float | None = Field(description="forward and backward, of all models together")

@@ -163,6 +163,7 @@ def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member
         samples_per_virtual_worker=train.slice_samples,
         steps_per_epoch=None if cost is None else cost.steps_per_epoch,
         steps=None if cost is None else cost.steps,
+        resample=workload.data.resampled_by,
         last_batch=workload.data.last_batch,
         left_out="" if cost is None else cost.batches.note,
         total_flops=total,

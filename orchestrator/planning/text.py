@@ -79,6 +79,8 @@ def _training(training: TrainingPlan) -> Iterator[str]:
         f"  training   {training.epochs} epochs x {training.steps_per_epoch} steps = {training.steps:,} steps, "
         f"batch {training.batch_size} = {slices}"
     )
+    if training.resample:
+        yield f"             samples are drawn anew in each epoch: {training.resample}"
     if training.left_out:
         yield f"             {training.left_out} (data.last_batch: {training.last_batch})"
     if training.total_flops is not None:

@@ -14,9 +14,10 @@ from orchestrator.data.loader import TRAINING_SPLIT, BatchLoader, LoaderOptions
 from orchestrator.data.location import ensure_built
 from orchestrator.data.order import Shuffle
 from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.resample import Resample
 from orchestrator.data.transform import Transform, augmentations
 from orchestrator.recipes.skipped import SkipLog, SkippedRows
-from orchestrator.spec.data import Window
+from orchestrator.spec import data as spec
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
 from orchestrator.training.task import Split
@@ -84,7 +85,10 @@ class ImageSplits:
 
     def positions(self, split: Split) -> int:
         """How many positions an epoch of the split has; 0 where there is no such split."""
-        return self.sizes.get(split, 0)
+        rows = self.sizes.get(split, 0)
+        if not rows or split != TRAINING_SPLIT or self.data.resample is None:
+            return rows
+        return self.loader(split).order(0).positions
 
     def load(self, split: Split, positions: Int64s, epoch: int) -> tuple[Float32s, Int64s]:
         """Images (N, C, H, W) and labels (N,) at `positions` of an epoch; what is left out is told now and then."""
@@ -112,6 +116,7 @@ class ImageSplits:
         options = LoaderOptions(
             seed=self.seed,
             shuffle=_shuffle(data.shuffle) if training else Shuffle("none"),
+            resample=_resample(data.resample) if training else None,
             shuffle_labels=data.shuffle_labels and training,
             workers=data.loader_processes(self.cores) if training else 0,
         )
@@ -119,5 +124,19 @@ class ImageSplits:
         return BatchLoader(dataset, transform, options)
 
 
-def _shuffle(shuffle: str | Window) -> Shuffle:
-    return Shuffle("window", shuffle.window) if isinstance(shuffle, Window) else Shuffle("full")
+def _resample(chosen: spec.Resample | None) -> Resample | None:
+    match chosen:
+        case None:
+            return None
+        case spec.RepeatFactor(repeat_factor=how):
+            return Resample("repeat_factor", how.column, how.threshold)
+        case spec.SquareRoot(square_root=how):
+            return Resample("square_root", how.column, how.threshold, how.power)
+        case spec.Weights(weights=column):
+            return Resample("weights", column)
+        case kind:
+            return Resample(kind)
+
+
+def _shuffle(shuffle: str | spec.Window) -> Shuffle:
+    return Shuffle("window", shuffle.window) if isinstance(shuffle, spec.Window) else Shuffle("full")

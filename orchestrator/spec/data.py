@@ -19,31 +19,41 @@ class Window(Document):
     window: int = Field(ge=1, description="shards that are shuffled together")
 
 
-class Frequency(Document):
-    """What a resampling by frequency needs to know."""
+class Repeats(Document):
+    """By how much what is rare comes more often."""
 
-    column: Name | None = Field(default=None, description="labels or tags that are counted; default: the labels")
+    column: Name = Field(default="label", description="whose values are counted: labels, or lists of them")
     threshold: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1e-3, description="share of the samples below which what is rare is repeated"
+        default=1e-3, description="what a smaller share of the samples has comes more often"
     )
 
 
-class RepeatFactor(Document):
-    """Samples of rare categories come several times an epoch (LVIS, arXiv 1908.03195)."""
+class RootRepeats(Document):
+    """By how much what is rare comes more often."""
 
-    repeat_factor: Frequency
+    column: Name = Field(default="label", description="whose values are counted: labels, or lists of them")
+    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="what a smaller share of the samples has comes more often; 0: all by its rarity"
+    )
+    power: Annotated[float, Field(gt=0, le=1)] = Field(default=0.5, description="0.5 is the square root")
+
+
+class RepeatFactor(Document):
+    """A sample comes max(1, sqrt(threshold / share of its rarest class)) times an epoch (LVIS)."""
+
+    repeat_factor: Repeats
 
 
 class SquareRoot(Document):
-    """Samples are drawn by the square root of how rare their rarest tag is (arXiv 1805.00932)."""
+    """A sample comes as often as the square root of how rare its rarest tag is (hashtags)."""
 
-    square_root: Frequency
+    square_root: RootRepeats
 
 
 class Weights(Document):
-    """Samples are drawn by a weight of their own."""
+    """A sample comes in proportion to a number of its own."""
 
-    weights: Name = Field(description="the float64 or int64 column that holds the weights")
+    weights: Name = Field(description="the float64 or int64 column of that number")
 
 
 Resample = Literal["class_balanced"] | RepeatFactor | SquareRoot | Weights
@@ -59,7 +69,7 @@ class DataSection(Document):
     resample: Resample | None = Field(
         default=None,
         description="which samples an epoch has, if not each once: class_balanced, {weights: column}, "
-        "{repeat_factor: {threshold}} or {square_root: {threshold}}",
+        "{repeat_factor: {threshold: 0.001}} or {square_root: {column: tags}}",
     )
     last_batch: LastBatch = Field(
         default="keep",
@@ -72,6 +82,13 @@ class DataSection(Document):
         default="auto", description="loader processes of each worker; auto: a core less than the worker has"
     )
     decode: Literal["cpu", "gpu"] = Field(default="cpu", description="where JPEGs are decoded; the pixels differ a bit")
+
+    @property
+    def resampled_by(self) -> str:
+        """How samples are drawn, in a word; empty where each comes once an epoch."""
+        if self.resample is None or isinstance(self.resample, str):
+            return self.resample or ""
+        return next(iter(type(self.resample).model_fields))
 
     def loader_processes(self, cores: int) -> int:
         """How many processes load for one worker; 0: it loads by itself.

@@ -248,3 +248,15 @@ def test_what_becomes_of_the_last_batch_is_told(
     assert said in document.render()
     assert document.learning_rate is not None
     assert document.learning_rate.at[2]["samples"] == 6 * samples
+
+
+def test_how_samples_are_drawn_is_told(plan: Callable[..., PlanDocument]) -> None:
+    document = plan(SWEEP, "data.resample=class_balanced")
+    assert document.training is not None
+    assert (document.training.resample, document.training.samples) == ("class_balanced", 1078)
+    assert "class_balanced" in document.render()
+
+
+def test_weights_that_the_dataset_does_not_have_are_refused(check: Check) -> None:
+    with pytest.raises(UsageError, match="digits has no column 'weight' of type float64 or int64; it has image"):
+        check(load_workload(SWEEP, ["data.resample.weights=weight"]))
