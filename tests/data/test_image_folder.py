@@ -87,7 +87,7 @@ def test_bad_inputs_are_listed_with_their_reason_and_the_rest_is_built(
     assert reasons == {
         "train/dog/notes.txt": "its name does not end in .jpg, .jpeg, .png",
         "train/dog/deeper": "not a file",
-        "train/bird": "a folder that is no class of the card",
+        "train/bird": "a folder that is none of the classes",
     }
     assert len((read_json(tmp_path / "out" / "skipped.json") or {})["skipped"]) == 5
     assert sum(report.skipped_by_reason.values()) == 5
@@ -128,7 +128,7 @@ def test_a_source_that_is_laid_out_otherwise_is_refused(
     source: Path, tmp_path: Path, folder_card: DatasetCard, missing: str
 ) -> None:
     shutil.rmtree(source / missing)
-    with pytest.raises(NotFound, match=r"\*\.jpg"):
+    with pytest.raises(NotFound, match=r"\*\.jpg|--source FOLDER"):
         build(folder_card, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -167,3 +167,19 @@ def test_a_jpeg_with_a_wrong_suffix_is_taken_for_what_it_is(
     Image.new("RGB", (16, 16)).save(buffer, "PNG")
     (source / "train/cat/0000.jpg").write_bytes(buffer.getvalue())
     assert build(folder_card, source, tmp_path / "out").skipped == ()
+
+
+def test_a_split_whose_folder_leads_out_of_the_source_is_refused(
+    source: Path, tmp_path: Path, folder_card: DatasetCard
+) -> None:
+    shutil.move(str(source / "test"), str(tmp_path / "elsewhere"))
+    (source / "test").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="leads out of the source"):
+        build(folder_card, source, tmp_path / "out")
+
+
+def test_splits_that_the_card_gives_by_name_are_built_under_its_names(
+    source: Path, tmp_path: Path, folder_card: DatasetCard
+) -> None:
+    card = DatasetCard.model_validate(folder_card.model_dump() | {"splits": {"train": "train", "validation": "test"}})
+    assert build(card, source, tmp_path / "out").rows == {"train": 40, "validation": 10}

@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.base.errors import UsageError
 from orchestrator.data.arrays import Bytes8
-from orchestrator.data.converters.image_folder import image_and_label
+from orchestrator.data.converters.class_folders import image_and_label
 from orchestrator.data.decode import encode_png
 from orchestrator.data.source import Record, Sample, Source
 from orchestrator.spec.card import DatasetCard
