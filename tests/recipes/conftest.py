@@ -1,7 +1,8 @@
-"""A tiny RegNet on the real digits."""
+"""A tiny RegNet on the real digits; what starts ranks is importable by these tests."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from orchestrator.data.build import build
 from orchestrator.spec.load import load_card
 from orchestrator.spec.regnet import RegNetWorkload
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

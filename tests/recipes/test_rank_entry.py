@@ -2,92 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
+from ranks import events, many_ranks, new_run, one_rank, spooled, summary
 
-from orchestrator.base.files import read_json
-from orchestrator.recipes.main import main
 from orchestrator.rundir.control import Control, write_control
-from orchestrator.rundir.events import RunEvent, read_events
-from orchestrator.rundir.fence import raise_fence
-from orchestrator.rundir.layout import JobDirectory, RunDirectory
-from orchestrator.spec.load import freeze_workload
+from orchestrator.rundir.layout import RunDirectory
 from orchestrator.spec.regnet import RegNetWorkload
 
 Tiny = Callable[..., RegNetWorkload]
-
-
-def new_run(root: Path, workload: RegNetWorkload, number: int = 1) -> RunDirectory:
-    job = JobDirectory.under(root, "job-a")
-    job.create()
-    job.spec.write_text(freeze_workload(workload))
-    raise_fence(job, number)
-    run = job.run(f"job-a-r{number}")
-    run.create()
-    return run
-
-
-def environment(run: RunDirectory, token: int, world: int, rank: int) -> dict[str, str]:
-    return {
-        "ORCHESTRATOR_RUN_DIR": str(run.path),
-        "ORCHESTRATOR_JOB": "job-a",
-        "ORCHESTRATOR_RUN": run.run,
-        "ORCHESTRATOR_ALLOCATION": f"{run.run}.0",
-        "ORCHESTRATOR_FENCING_TOKEN": str(token),
-        "ORCHESTRATOR_SLOTS": str(world),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def one_rank(run: RunDirectory, token: int = 1) -> int:
-    """The exit code of a world of one, in this process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        with mock.patch.dict(os.environ, environment(run, token, 1, 0)):
-            return main()
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def many_ranks(run: RunDirectory, token: int, world: int) -> list[int]:
-    """The exit codes of ranks that are processes of their own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = {"MASTER_PORT": str(free.getsockname()[1])}
-    argv = [sys.executable, "-m", "orchestrator.recipes.main"]
-    started = [
-        subprocess.Popen(argv, env=os.environ | environment(run, token, world, rank) | port) for rank in range(world)
-    ]
-    try:
-        return [process.wait(120) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def events(run: RunDirectory, kind: str) -> list[RunEvent]:
-    return [event for event in read_events(run, {}) if event.kind == kind]
-
-
-def summary(run: RunDirectory) -> dict[str, Any]:
-    found = read_json(run.job.results / "summary.json")
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -154,10 +79,9 @@ def test_the_summary_has_validation_test_and_cost(undisturbed: RunDirectory) -> 
 def test_metrics_are_spooled_once_an_epoch_by_one_rank(moved: RunDirectory) -> None:
     folder = moved.job.tracking
     assert [path.name for path in folder.iterdir()] == ["rank-0"]
-    lines = [json.loads(line) for path in sorted(folder.glob("*/*.jsonl")) for line in path.read_text().splitlines()]
-    steps = [line["step"] for line in lines if line["kind"] == "metrics" and "val_error" in line["values"]]
+    steps = [record["step"] for record in spooled(moved, "metrics") if "val_error" in record["values"]]
     assert steps == [1078, 2156]
-    assert [line["status"] for line in lines if line["kind"] == "end"] == ["finished"]
+    assert [record["status"] for record in spooled(moved, "end")] == ["finished"]
 
 
 def test_a_diverging_run_fails_with_a_reason(tiny: Tiny, tmp_path: Path) -> None:
