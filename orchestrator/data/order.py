@@ -10,9 +10,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from orchestrator.base.errors import UsageError
 from orchestrator.data.arrays import Int64s
 from orchestrator.data.keyed import derive_key
-from orchestrator.data.permutation import KeyedPermutation
+from orchestrator.data.permutation import KeyedPermutation, KeyedPermutations
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,51 @@ class Shuffle:
     kind: Literal["none", "full", "window"]
     window: int = 0
 
+    def __post_init__(self) -> None:
+        if self.kind == "window" and self.window < 1:
+            raise UsageError(f"a window of {self.window} shards holds no rows", hint="use at least 1")
+
     def __str__(self) -> str:
         return f"window({self.window})" if self.kind == "window" else self.kind
+
+    @classmethod
+    def parse(cls, text: str) -> Shuffle:
+        """The inverse of `str`; `window=16` is read too.
+
+        Raises:
+            UsageError: it is none of `full`, `none`, `window=K`.
+        """
+        if text in ("none", "full"):
+            return SEQUENTIAL if text == "none" else FULL
+        word, _, number = text.replace("(", "=").removesuffix(")").partition("=")
+        if word != "window" or not number.isdecimal():
+            raise UsageError(f"there is no shuffle {text!r}", hint="use full, none or window=K (K shards)")
+        return cls("window", int(number))
 
 
 SEQUENTIAL = Shuffle("none")
 FULL = Shuffle("full")
+
+
+class Order(Protocol):
+    """Which row stands at each position of one epoch: without resampling each row at one, else at any number."""
+
+    @property
+    def positions(self) -> int:
+        """How many positions the epoch has."""
+        ...
+
+    def rows_at(self, positions: Int64s) -> Int64s:
+        """The rows at `positions` (N,), in their order; positions past the end wrap to the start."""
+        ...
+
+    def rows_between(self, start: int, stop: int) -> Int64s:
+        """The rows at positions start..stop."""
+        ...
+
+    def places_of(self, row: int) -> Int64s:
+        """All positions (n,) of one row, rising; none where the epoch leaves it out."""
+        ...
 
 
 class _Arrangement(Protocol):
@@ -41,7 +81,7 @@ class _Arrangement(Protocol):
 
 
 class EpochOrder:
-    """Which row stands at which position of one epoch; every row at exactly one.
+    """The order without resampling: every row at exactly one position.
 
     Args:
         rows: of the split.
@@ -62,7 +102,7 @@ class EpochOrder:
         shuffle: Shuffle,
         shard_rows: Int64s | None = None,
     ) -> None:
-        self.rows = rows
+        self.positions = rows
         key = ("epoch-order", seed, epoch, version, str(shuffle), rows)
         self._arrangement: _Arrangement
         if shuffle.kind == "window":
@@ -75,16 +115,20 @@ class EpochOrder:
             self._arrangement = _Sequential()
 
     def rows_at(self, positions: Int64s) -> Int64s:
-        """The rows at `positions` (n,), in their order; positions past the end wrap to the start."""
-        return self._arrangement.rows_at(positions % self.rows)
+        """The rows at `positions` (N,), in their order; positions past the end wrap to the start."""
+        return self._arrangement.rows_at(positions % self.positions)
 
     def rows_between(self, start: int, stop: int) -> Int64s:
         """The rows at positions start..stop."""
         return self.rows_at(np.arange(start, stop, dtype=np.int64))
 
     def positions_of(self, rows: Int64s) -> Int64s:
-        """Where `rows` (n,) fall in the epoch: the inverse of `rows_at`."""
+        """Where each of `rows` (N,) falls in the epoch: the inverse of `rows_at`."""
         return self._arrangement.positions_of(rows)
+
+    def places_of(self, row: int) -> Int64s:
+        """The one position (1,) of a row."""
+        return self.positions_of(np.array([row], dtype=np.int64))
 
 
 class _Sequential:
@@ -111,41 +155,43 @@ class _Full:
 
 
 class _Windowed:
-    """A permutation of the shards, then one of the rows inside each window; memory O(shards)."""
+    """A permutation of the shards, then one of the rows inside each window; memory O(shards).
+
+    Shards stand in slots; a window is `window` slots in a row, the last one perhaps fewer.
+    """
 
     def __init__(self, shard_rows: Int64s, window: int, key: tuple[str | int, ...]) -> None:
         shards = len(shard_rows)
-        self._key = key
-        self._window = window
         self._shards = KeyedPermutation(shards, derive_key(*key, "shards"))
         self._shard_in_slot = self._shards.apply(np.arange(shards, dtype=np.int64))
-        self._first_row = _starts(shard_rows)
-        self._slot_start = _starts(shard_rows[self._shard_in_slot])
+        self._first_row = starts_of(shard_rows)
+        self._slot_start = starts_of(shard_rows[self._shard_in_slot])
         self._window_start = np.append(self._slot_start[:-1][::window], self._slot_start[-1])
+        self._windows = KeyedPermutations(derive_key(*key, "windows"))
 
     def rows_at(self, positions: Int64s) -> Int64s:
-        shuffled = self._within_windows(positions, inverse=False)
+        window, start, size = self._window_of(positions)
+        shuffled = self._windows.apply(positions - start, size, window) + start
         slot = np.searchsorted(self._slot_start, shuffled, side="right") - 1
         return self._first_row[self._shard_in_slot[slot]] + shuffled - self._slot_start[slot]
 
     def positions_of(self, rows: Int64s) -> Int64s:
         shard = np.searchsorted(self._first_row, rows, side="right") - 1
         slot = self._shards.invert(shard)
-        return self._within_windows(self._slot_start[slot] + rows - self._first_row[shard], inverse=True)
+        shuffled = self._slot_start[slot] + rows - self._first_row[shard]
+        window, start, size = self._window_of(shuffled)
+        return self._windows.invert(shuffled - start, size, window) + start
 
-    def _within_windows(self, places: Int64s, *, inverse: bool) -> Int64s:
-        result = np.empty_like(places)
-        windows = np.searchsorted(self._window_start, places, side="right") - 1
-        for window in np.unique(windows).tolist():
-            chosen = windows == window
-            start, stop = self._window_start[window : window + 2].tolist()
-            permutation = KeyedPermutation(stop - start, derive_key(*self._key, "window", window))
-            local = places[chosen] - start
-            result[chosen] = (permutation.invert(local) if inverse else permutation.apply(local)) + start
-        return result
+    def _window_of(self, places: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        """Number, first place and size of the window of each place (N,); of one for all (1,) where they share it."""
+        window = np.searchsorted(self._window_start, places, side="right") - 1
+        if len(window) and window.min() == window.max():
+            window = window[:1]
+        start = self._window_start[window]
+        return window, start, self._window_start[window + 1] - start
 
 
-def _starts(counts: Int64s) -> Int64s:
+def starts_of(counts: Int64s) -> Int64s:
     """Prefix sums with a leading zero: (n + 1,)."""
     starts = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=starts[1:])

@@ -1,12 +1,13 @@
 import itertools
-from collections import Counter
+import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.data.keyed import derive_key
-from orchestrator.data.permutation import KeyedPermutation
+from orchestrator.data.permutation import KeyedPermutation, KeyedPermutations
 
 
 def order(size: int, *key: int) -> list[int]:
@@ -30,10 +31,45 @@ def test_the_inverse_undoes_it_in_domains_of_any_size(size: int, seed: int, data
     assert permutation.invert(there).tolist() == places.tolist()
 
 
-def test_all_orders_of_four_come_equally_often() -> None:
-    counts = Counter(tuple(order(4, number)) for number in range(4_800))
-    statistic = sum((counts[each] - 200) ** 2 / 200 for each in itertools.permutations(range(4)))
-    assert statistic < 54  # chi-square with 23 degrees of freedom: p < 0.0003
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
+def test_all_orders_of_a_small_domain_come_equally_often(size: int) -> None:
+    members = 40 * math.factorial(size)
+    places = np.tile(np.arange(size, dtype=np.int64), members)
+    family = KeyedPermutations(derive_key("small", size))
+    orders = family.apply(places, np.array([size]), np.repeat(np.arange(members), size)).reshape(members, size)
+    counts = np.unique(orders, axis=0, return_counts=True)[1]
+    assert len(counts) == math.factorial(size)
+    freedom = len(counts) - 1
+    assert ((counts - 40) ** 2 / 40).sum() < freedom + 4 * math.sqrt(2 * freedom)
+
+
+def test_odd_permutations_come_as_often_as_even_ones() -> None:
+    odd = sum(_is_odd(order(9, number)) for number in range(1000))
+    assert 430 < odd < 570
+
+
+def _is_odd(values: list[int]) -> bool:
+    return sum(a > b for a, b in itertools.combinations(values, 2)) % 2 == 1
+
+
+def test_members_of_a_family_are_permutations_of_their_own() -> None:
+    sizes = np.array([1, 2, 7, 100, 5000], dtype=np.int64)
+    members = np.repeat(np.arange(5), sizes)
+    places = np.concatenate([np.arange(size) for size in sizes])
+    family = KeyedPermutations(derive_key("family"))
+    there = family.apply(places, sizes[members], members)
+    for member, size in enumerate(sizes.tolist()):
+        assert sorted(there[members == member].tolist()) == list(range(size))
+    assert family.invert(there, sizes[members], members).tolist() == places.tolist()
+
+
+def test_members_of_equal_size_have_unrelated_orders() -> None:
+    family = KeyedPermutations(derive_key("family"))
+    places = np.arange(10_000, dtype=np.int64)
+    size = np.array([10_000])
+    first, second = (family.apply(places, size, np.array([member])) for member in (0, 1))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.04
+    assert (first == second).sum() < 8
 
 
 def test_place_and_value_are_uncorrelated() -> None:
@@ -43,4 +79,4 @@ def test_place_and_value_are_uncorrelated() -> None:
 
 
 def test_the_order_is_the_same_in_every_version() -> None:
-    assert order(10, 0) == [0, 3, 4, 5, 7, 1, 9, 8, 2, 6]
+    assert order(10, 0) == [8, 0, 7, 6, 4, 2, 1, 5, 9, 3]
