@@ -129,6 +129,14 @@ class ShardedDataset:
         self._files.ensure_table()
         return self._records[name]
 
+    def fixed_values(self, name: str, rows: Int64s) -> AnyArray:
+        """The values (n,) of an 8-byte column of some rows; of a remote table no more than these are fetched."""
+        if not self.schema.column(name).fixed:
+            raise UsageError(f"column {name!r} has values of any length; read it row by row")
+        if self._files.remote:
+            self._fetch(rows)
+        return np.ascontiguousarray(self._records[name][rows])
+
     def read(self, row: int) -> dict[str, Any]:
         """One record: encoded bytes as a view, text as str, numbers as int or float, lists as arrays.
 
