@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 from PIL import Image
 
+import datasets
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.build import build
 from orchestrator.data.converters.hugging_face import scan

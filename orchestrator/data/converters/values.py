@@ -141,9 +141,10 @@ def _label(wanted: Wanted, raw: Any) -> int:
         raise BadSample(f"has no {wanted.name}")
     if isinstance(raw, str) and wanted.names:
         number = wanted.names.number(raw)
-        if number is None:
+        if number is not None:
+            return number
+        if not raw.isdecimal():
             raise BadSample(f"{raw!r} is no class of the card")
-        return number
     number = _int64(wanted, raw)
     if wanted.names and not UNKNOWN <= number < len(wanted.names):
         raise BadSample(f"there is no class {number}: the last one is {len(wanted.names) - 1}")

@@ -1,0 +1,204 @@
+"""YFCC100M: tab-separated rows about photos, and the photos on disk by their hash or identifier.
+
+A row has 23 fields (Thomee et al., "YFCC100M: The New Data in Multimedia Research", CACM 59(2), 2016; the README of
+`yfcc100m_dataset`), URL-encoded where they are text: `FIELDS` below, without `line` and `hash`. The file of the
+Multimedia Commons bucket has 25: the number of the line comes first and the hash after the identifier. With 24 fields
+one of these two is absent; which one is told by the second field.
+
+Photos lie as in that bucket, `<images>/<hash[:3]>/<hash[3:6]>/<hash>.jpg`, or as `<images>/<identifier>.jpg`.
+Defaults of the layout: `tables: yfcc100m_dataset*`, `images: data/images`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import numpy as np
+
+from orchestrator.base.errors import DataError
+from orchestrator.data.arrays import Int64s
+from orchestrator.data.converters.listing import Listing, OnDemand
+from orchestrator.data.converters.members import is_compressed
+from orchestrator.data.converters.places import contained, matching, source_folder, split_patterns
+from orchestrator.data.converters.values import UNKNOWN, MediaFolder, Wanted, value_of, wanted_columns
+from orchestrator.data.source import BadSample, Record, Sample, Source
+from orchestrator.spec.card import DatasetCard
+
+FIELDS = (
+    "line",
+    "id",
+    "hash",
+    "user_nsid",
+    "user_nickname",
+    "date_taken",
+    "date_uploaded",
+    "capture_device",
+    "title",
+    "description",
+    "user_tags",
+    "machine_tags",
+    "longitude",
+    "latitude",
+    "accuracy",
+    "page_url",
+    "download_url",
+    "license_name",
+    "license_url",
+    "server",
+    "farm",
+    "secret",
+    "secret_original",
+    "extension",
+    "marker",
+)
+"""The fields of a row in order; `marker` is 0 for a photo and 1 for a video."""
+
+_TABLES = "yfcc100m_dataset*"
+_IMAGES = "data/images"
+_TAGS = ("user_tags", "machine_tags")
+_HASH = re.compile(r"[0-9a-f]{32}")
+_PHOTO = "0"
+_NO_FILES = MediaFolder("")
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """Compact tables of the photos on disk: (n,) file, byte offset of the row, identifier, bytes of the photo."""
+
+    files: tuple[tuple[str, str], ...]
+    root: str
+    images: Mapping[str, str]
+    wanted: tuple[Wanted, ...]
+    file: Int64s
+    offsets: Int64s
+    identifiers: Int64s
+    sizes: Int64s
+
+    def sample(self, place: int) -> Sample:
+        """The photo at a place."""
+        path, split = self.files[int(self.file[place])]
+        name = f"photo {self.identifiers[place]}"
+        read = partial(_read, path, int(self.offsets[place]), self.wanted, self.root, self.images[split])
+        return Sample(name, split, UNKNOWN, int(self.sizes[place]), read)
+
+
+def scan(card: DatasetCard, source: Path | None) -> Source:
+    """List the photos that are on disk, in the order of their rows; memory is 32 bytes a photo.
+
+    Videos, rows without a photo on disk and rows that are none are listed as skipped, or counted where they are many.
+
+    Raises:
+        UsageError: no source was given.
+        NotFound: the source or its tables are absent.
+        DataError: a table is compressed, the card wants fields that rows lack, or no photo is there.
+    """
+    root = source_folder(card, source)
+    listing = Listing()
+    wanted = _wanted(card, root)
+    columns = (array("q"), array("q"), array("q"), array("q"))
+    files: list[tuple[str, str]] = []
+    images: dict[str, str] = {}
+    for split, pattern in split_patterns(card, _TABLES).items():
+        images[split] = (card.layout.images or _IMAGES).replace("{split}", split)
+        for path in matching(root, pattern, listing):
+            if is_compressed(path):
+                raise DataError(
+                    f"{path} is compressed: its rows cannot be read by their place",
+                    hint=f"unpack it first: bunzip2 --keep {path.name}",
+                )
+            files.append((str(path), split))
+            for found in _photos(path, path.relative_to(root).as_posix(), str(root), images[split], listing):
+                for column, value in zip(columns, (len(files) - 1, *found), strict=True):
+                    column.append(value)
+    if not len(columns[0]):
+        first = "; ".join(f"{one.name}: {one.reason}" for one in listing.skipped[:1])
+        raise DataError(f"no photo of the rows is in {root / (card.layout.images or _IMAGES)}", hint=first)
+    arrays = [np.frombuffer(column, dtype=np.int64) for column in columns]
+    photos = _Photos(tuple(files), str(root), images, wanted, *arrays)
+    classes = next((one.names.ordered for one in wanted if one.kind == "int64_list"), ())
+    return Source(classes, OnDemand(len(arrays[0]), photos.sample), listing.skipped)
+
+
+def _wanted(card: DatasetCard, root: Path) -> tuple[Wanted, ...]:
+    wanted = wanted_columns(card, root)
+    if [one.kind for one in wanted].count("image") != 1:
+        raise DataError(f"the converter {card.converter} makes one image column", hint="mend the card")
+    lacking = [one.field for one in wanted if one.kind != "image" and one.field not in FIELDS]
+    if lacking:
+        raise DataError(f"rows have no field {lacking[0]!r}", hint=f"columns' `field` is one of {', '.join(FIELDS)}")
+    return wanted
+
+
+def _photos(path: Path, title: str, root: str, images: str, listing: Listing) -> Iterator[tuple[int, int, int]]:
+    """(offset of the row, identifier, bytes of the photo) of every photo on disk."""
+    offset = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            start, offset = offset, offset + len(line)
+            try:
+                row = _row(line)
+                if row["marker"] != _PHOTO:
+                    listing.add(f"{title}:{number} {row['id']}", "a video")
+                    continue
+                yield start, int(row["id"]), os.stat(_photo(row, root, images)).st_size
+            except BadSample as error:
+                listing.add(f"{title}:{number}", error.message)
+
+
+def _row(line: bytes) -> dict[str, str]:
+    """A row's fields, still encoded. BadSample where it is no row, or its identifier or hash are none."""
+    cells = line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
+    names = list(FIELDS)
+    if len(cells) not in (23, 24, 25):
+        raise BadSample(f"a row of {len(cells)} fields; there should be 23 to 25")
+    if len(cells) == 23 or (len(cells) == 24 and _HASH.fullmatch(cells[1])):
+        names.remove("line")
+    if len(cells) == 23 or (len(cells) == 24 and not _HASH.fullmatch(cells[1])):
+        names.remove("hash")
+    row = dict(zip(names, cells, strict=True))
+    if not (row["id"].isascii() and row["id"].isdecimal() and len(row["id"]) < 19):
+        raise BadSample("its identifier is no number")
+    if "hash" in row and not _HASH.fullmatch(row["hash"]):
+        raise BadSample("its hash is none")
+    return row
+
+
+def _photo(row: Mapping[str, str], root: str, images: str) -> str:
+    """The path of a row's photo; BadSample where it is not on disk or leads out of the source."""
+    names = [f"{row['id']}.jpg"]
+    if "hash" in row:
+        names.insert(0, f"{row['hash'][:3]}/{row['hash'][3:6]}/{row['hash']}.jpg")
+    for name in names:
+        path = f"{root}/{images}/{name}"
+        if os.path.isfile(path):
+            return contained(root, f"{images}/{name}")
+    raise BadSample("its photo is not on disk")
+
+
+def _read(path: str, offset: int, wanted: tuple[Wanted, ...], root: str, images: str) -> Record:
+    with open(path, "rb") as table:
+        table.seek(offset)
+        row = _row(table.readline())
+    values: dict[str, Any] = {}
+    for one in wanted:
+        if one.kind == "image":
+            with open(_photo(row, root, images), "rb") as photo:
+                values[one.name] = photo.read()
+        else:
+            values[one.name] = value_of(one, _decoded(one.field, row.get(one.field, "")), _NO_FILES)
+    return values
+
+
+def _decoded(field: str, cell: str) -> Any:
+    """A cell as text, URL decoding undone; tags one by one, because a tag may hold an encoded comma."""
+    if field in _TAGS:
+        return [unquote_plus(tag) for tag in cell.split(",") if tag]
+    return unquote_plus(cell)
