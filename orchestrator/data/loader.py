@@ -9,12 +9,14 @@ import numpy as np
 
 from orchestrator.base.errors import UsageError
 from orchestrator.data.arrays import Int64s
+from orchestrator.data.epochs import EpochOrders
 from orchestrator.data.images import ImageReader, Images, Pixels
 from orchestrator.data.keyed import derive_key
-from orchestrator.data.order import SEQUENTIAL, EpochOrder, Order, Shuffle
+from orchestrator.data.order import SEQUENTIAL, Order, Shuffle
 from orchestrator.data.permutation import KeyedPermutation
 from orchestrator.data.readahead import ReadAhead
 from orchestrator.data.reader import Rows, ShardedDataset
+from orchestrator.data.resample import Resample
 from orchestrator.data.transform import Transform
 from orchestrator.data.workers import Ticket, WorkerPool
 
@@ -28,22 +30,33 @@ class LoaderOptions:
     Attributes:
         seed: of the run; order, augmentation and label shuffling follow from it.
         shuffle: the order of an epoch; `none` for evaluation.
+        resample: how often each row comes in an epoch; None: once.
         cache_bytes: decoded images are kept in memory up to so many bytes, so that later epochs decode nothing.
         shuffle_labels: a control experiment: the labels of the training split, permuted by a key from the seed.
         image: name of the image column.
-        label: name of the label column.
+        label: name of the label column; empty where there is none.
         pixels: `float32`: normalised; `uint8`: as decoded and augmented, for a consumer that normalises them.
         workers: processes that load what `expect` announced; the batches do not depend on them.
     """
 
     seed: int = 0
     shuffle: Shuffle = SEQUENTIAL
+    resample: Resample | None = None
     cache_bytes: int = 256 * 2**20
     shuffle_labels: bool = False
     image: str = "image"
     label: str = "label"
     pixels: Pixels = "float32"
     workers: int = 0
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images (n, C, H, W), their rows (n,), and their places (n,) among the positions that were asked for."""
+
+    images: Images
+    rows: Int64s
+    places: Int64s
 
 
 class BatchLoader:
@@ -77,9 +90,13 @@ class BatchLoader:
             pixels=self.options.pixels,
             cache_bytes=self.options.cache_bytes,
         )
-        self._labels = dataset.fixed_column(self.options.label)
+        if self.options.label and not dataset.schema.column(self.options.label).fixed:
+            raise UsageError(f"column {self.options.label!r} has values of any length: it is no label")
         self._label_permutation: KeyedPermutation | None = None
-        self._orders: dict[int, Order] = {}
+        self._orders = EpochOrders(
+            dataset, seed=self.options.seed, shuffle=self.options.shuffle, resample=self.options.resample
+        )
+        self._kept: dict[int, Order] = {}
         self._pool = pool or (WorkerPool(self.options.workers) if self.options.workers else None)
         self._tickets: dict[tuple[int, bytes], Ticket] = {}
         self._ahead = ReadAhead(dataset)
@@ -104,19 +121,9 @@ class BatchLoader:
 
     def order(self, epoch: int) -> Order:
         """The order of an epoch; the last one asked for is kept."""
-        if epoch not in self._orders:
-            options = self.options
-            self._orders = {
-                epoch: EpochOrder(
-                    self.dataset.split.rows,
-                    seed=options.seed,
-                    epoch=epoch,
-                    version=self.dataset.version,
-                    shuffle=options.shuffle,
-                    shard_rows=self.dataset.split.shard_rows,
-                )
-            }
-        return self._orders[epoch]
+        if epoch not in self._kept:
+            self._kept = {epoch: self._orders.order(epoch)}
+        return self._kept[epoch]
 
     def expect(self, requests: Sequence[tuple[int, Int64s]]) -> None:
         """Announce the next loads, in order: (epoch, positions) of each; what was announced before is forgotten.
@@ -150,14 +157,25 @@ class BatchLoader:
         Raises:
             ShardCorrupt: a record's checksum differs, or its image cannot be decoded.
         """
+        found = self.samples(positions, epoch)
+        return found.images, self.labels(found.rows)
+
+    def samples(self, positions: Int64s, epoch: int) -> Samples:
+        """As `load`, without labels, and telling which rows they are."""
         ticket = self._tickets.pop(_key(epoch, positions), None)
         if self._pool is not None and ticket is not None:
             made = self._pool.result(ticket)
             if made is not None:
-                return made.images, self._labels_of(ticket.rows[made.places])
+                return Samples(made.images, ticket.rows[made.places], made.places)
         rows = self.order(epoch).rows_at(positions)
         images, places = self._images.read(rows, positions, epoch)
-        return images, self._labels_of(rows[places])
+        return Samples(images, rows[places], places)
+
+    def labels(self, rows: Int64s) -> Int64s:
+        """The labels (n,) of rows; shuffled where that was asked for."""
+        if self._label_permutation is not None:
+            rows = self._label_permutation.apply(rows)
+        return self.dataset.fixed_values(self.options.label, rows).astype(np.int64)
 
     def records(self, positions: Int64s, epoch: int) -> Rows:
         """The records at `positions` (N,) of an epoch, as the reader gives them: encoded, in this process."""
@@ -167,11 +185,6 @@ class BatchLoader:
         """End the worker processes, those of a shared pool too; `load` works without them."""
         if self._pool is not None:
             self._pool.close()
-
-    def _labels_of(self, rows: Int64s) -> Int64s:
-        if self._label_permutation is not None:
-            rows = self._label_permutation.apply(rows)
-        return self._labels[rows].astype(np.int64)
 
 
 def _key(epoch: int, positions: Int64s) -> tuple[int, bytes]:
