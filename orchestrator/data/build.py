@@ -1,30 +1,31 @@
-"""Builds a dataset from its card: scan the source, cut the splits, check every image, write the shards."""
+"""Builds a dataset from its card: scan the source, plan the shards, make them side by side, put them together."""
 
 from __future__ import annotations
 
-import errno
-import shutil
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from orchestrator.base.errors import DataError
 from orchestrator.base.files import write_json
-from orchestrator.data.arrays import Int64s
+from orchestrator.data.arrays import Structured
+from orchestrator.data.assembly import ShardFacts, assemble
+from orchestrator.data.building.checks import Checks
+from orchestrator.data.building.crew import Crew, make_here
+from orchestrator.data.building.entries import PartFacts, entry_file, is_whole, read_entry
+from orchestrator.data.building.plan import Part, Plan, plan
+from orchestrator.data.building.work import Setting, disk_error
+from orchestrator.data.catalog import shard_file
+from orchestrator.data.claim import Claim, refuse_finished
 from orchestrator.data.converters import converter
-from orchestrator.data.decode import UndecodableImage, decode, image_size
-from orchestrator.data.header import Description
-from orchestrator.data.index import DatasetIndex
-from orchestrator.data.keyed import derive_key
-from orchestrator.data.permutation import KeyedPermutation
+from orchestrator.data.header import Description, Header
 from orchestrator.data.schema import Schema
-from orchestrator.data.source import BadSample, Record, Sample, Skipped
-from orchestrator.data.splits import hold_out, stratify
-from orchestrator.data.writer import DatasetWriter, Limits
-from orchestrator.spec.card import DatasetCard, Fractions, Given
+from orchestrator.data.source import Skipped, Source
+from orchestrator.data.writer import Limits
+from orchestrator.spec.card import DatasetCard
 from orchestrator.spec.placement import card_digest
 
 Progress = Callable[[int, int], None]
@@ -32,10 +33,26 @@ Progress = Callable[[int, int], None]
 
 SKIPPED_FILE = "skipped.json"
 
+# Starting a process costs a second; what one process makes in less than some seconds is made here.
+_SMALL_SAMPLES = 20_000
+_SMALL_BYTES = 256 * 2**20
+
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build made: rows of each split, bytes of all shards, the version, and what was left out and why."""
+    """What a build made.
+
+    Attributes:
+        root: where.
+        name: of the card.
+        version: of the dataset.
+        rows: of each split.
+        bytes: of all shards.
+        skipped: what was left out and why.
+        kept: shards that an interrupted build had finished.
+        shards: shards in all.
+        warnings: what a person should look at.
+    """
 
     root: Path
     name: str
@@ -43,6 +60,9 @@ class BuildReport:
     rows: dict[str, int]
     bytes: int
     skipped: tuple[Skipped, ...]
+    kept: int
+    shards: int
+    warnings: tuple[str, ...]
 
     @property
     def skipped_by_reason(self) -> dict[str, int]:
@@ -50,122 +70,200 @@ class BuildReport:
         return dict(Counter(entry.reason for entry in self.skipped).most_common())
 
 
-def build(card: DatasetCard, source: Path | None, out: Path, progress: Progress | None = None) -> BuildReport:
+def build(
+    card: DatasetCard,
+    source: Path | None,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    processes: int | None = None,
+) -> BuildReport:
     """Build the dataset of a card into the folder `out`.
 
-    Rows lie in a keyed order, so that any shard is a fair sample of its split. Images that cannot be read or decoded
-    are left out and listed, in the report and in `skipped.json` beside the index.
+    The same card and source give the same bytes, whatever the number of processes and however often it was
+    interrupted: given the same arguments again, it keeps every shard that is finished and whole. What cannot be read or
+    decoded is left out and listed, in the report and in `skipped.json` beside the index.
 
     Args:
         card: what to build.
         source: where the inputs are; None where the card needs none.
-        out: a new folder.
+        out: a new folder, or one in which the same build was interrupted.
         progress: called now and then with (samples done, samples in all).
+        processes: how many at once; default: as many as this process may use cores, and one for a small dataset.
 
     Raises:
-        Conflict: `out` already holds a dataset or other files.
+        Conflict: `out` already holds a dataset or other files, or another process builds there.
         NotFound: the source is not laid out as the card says.
-        DataError: no sample of the source is good, or the disk is full.
+        DataError: no sample of the source is good, the disk is full, or a process died.
     """
-    found = converter(card.converter)(card, source)
-    image = next((name for name, column in card.columns.items() if column.type == "image"), None)
-    description = Description(
-        name=card.name,
-        card=card_digest(card),
-        classes=found.classes,
-        channels=card.channels,
-        mean=tuple(card.statistics.mean) if card.statistics else (),
-        std=tuple(card.statistics.std) if card.statistics else (),
-        attributes=dict(found.attributes),
-    )
-    bad: list[Skipped] = []
-    tell = _Telling(progress, len(found.samples))
-    schema = Schema.of((name, column.type) for name, column in card.columns.items())
+    refuse_finished(out)
+    found = converter(card.converter)(card, None if source is None else source.absolute())
+    limits = Limits(shard_bytes=card.shard_size)
+    planned = plan(card, found, limits)
     try:
-        with DatasetWriter(out, schema, description, limits=Limits(shard_bytes=card.shard_size)) as writer:
-            for split, places in assign_splits(card, found.samples).items():
-                writer.add_split(split)
-                for record in _good(found.samples, _mixed(places, card, split), image, card.channels, bad, tell):
-                    writer.write(split, record)
-            if found.samples and len(bad) == len(found.samples):
-                raise DataError(f"no sample of {card.name} is good; the first: {bad[0].name}: {bad[0].reason}")
-            skipped = (*found.skipped, *bad)
-            if skipped:
-                listed = [{"name": entry.name, "reason": entry.reason} for entry in skipped]
-                write_json(out / SKIPPED_FILE, {"skipped": listed})
+        claim = Claim(out, planned.digest)
+        try:
+            return _Build(card, found, planned, limits, out, claim).run(progress, processes)
+        finally:
+            claim.release()
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        free = shutil.disk_usage(out).free
-        raise DataError(f"the disk of {out} is full ({free} bytes free)", hint="free some space") from error
-    return _report(card, out, skipped)
+        raise disk_error(out, error) from error
 
 
-def assign_splits(card: DatasetCard, samples: Sequence[Sample]) -> dict[str, Int64s]:
-    """The places of the samples of each split: cut by the card's fractions, or by folder with a part held out."""
-    splits = card.splits
-    labels = [sample.stratum for sample in samples]
-    if isinstance(splits, Fractions):
-        fractions = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-        return stratify(labels, {name: part for name, part in fractions.items() if part}, splits.seed)
-    folders = np.array([sample.folder for sample in samples])
-    if isinstance(splits, Given):
-        return {split: np.flatnonzero(folders == folder) for split, folder in splits.names.items()}
-    train = np.flatnonzero(folders == splits.train)
-    if splits.validation > len(train):
-        raise DataError(f"the card holds out {splits.validation} samples of train, which has {len(train)}")
-    held = train[hold_out([labels[place] for place in train.tolist()], splits.validation, splits.seed)]
-    parts = {"train": np.setdiff1d(train, held), "validation": held, "test": np.flatnonzero(folders == splits.test)}
-    return {name: part for name, part in parts.items() if part.size or name != "validation"}
+class _Build:
+    def __init__(
+        self, card: DatasetCard, source: Source, planned: Plan, limits: Limits, root: Path, claim: Claim
+    ) -> None:
+        self._card = card
+        self._source = source
+        self._plan = planned
+        self._root = root
+        self._claim = claim
+        schema = Schema.of((name, column.type) for name, column in card.columns.items())
+        self._setting = Setting(root, claim.entries, schema, limits, Checks.of(card))
+
+    def run(self, progress: Progress | None, processes: int | None) -> BuildReport:
+        kept = self._kept() if self._claim.resumed else frozenset()
+        missing = [part for number, part in enumerate(self._plan.parts) if number not in kept]
+        done = sum(len(self._plan.parts[number].places) for number in kept)
+        self._make(missing, _Telling(progress, sum(self._plan.rows.values()), done), processes)
+        return self._assemble(len(kept))
+
+    def _kept(self) -> frozenset[int]:
+        """The finished parts whose shards are still whole; everything else that lies there is deleted."""
+        with ThreadPoolExecutor(_cores()) as threads:
+            whole = list(threads.map(self._is_finished, self._plan.parts))
+        kept = frozenset(number for number, good in enumerate(whole) if good)
+        files = {path for number in kept for path in self._files(self._plan.parts[number])}
+        self._claim.keep_only(files)
+        return kept
+
+    def _is_finished(self, part: Part) -> bool:
+        entry = read_entry(entry_file(self._claim.entries, part.split, part.number), self._setting.schema)
+        if entry is None or entry[0].unread:
+            return False
+        shard = entry[0].shard
+        return shard is None or is_whole(self._root / shard_file(part.split, part.number), shard)
+
+    def _files(self, part: Part) -> tuple[Path, Path]:
+        entry = entry_file(self._claim.entries, part.split, part.number)
+        return self._root / shard_file(part.split, part.number), entry
+
+    def _make(self, parts: Sequence[Part], tell: _Telling, processes: int | None) -> None:
+        samples = self._source.samples
+        crew = min(len(parts), processes if processes is not None else _wanted(parts))
+        if crew > 1:
+            with Crew(self._setting, crew) as workers:
+                workers.make(parts, samples, tell.advance)
+        else:
+            make_here(self._setting, parts, samples, tell.advance)
+        tell.end()
+
+    def _assemble(self, kept: int) -> BuildReport:
+        facts = [self._entry(part)[0] for part in self._plan.parts]
+        bad = [entry for one in facts for entry in one.skipped]
+        if self._plan.parts and not any(one.shard for one in facts):
+            self._claim.start_over()
+            raise DataError(f"no sample of {self._card.name} is good; the first: {bad[0].name}: {bad[0].reason}")
+        shards = self._numbered(facts)
+        skipped = (*self._source.skipped, *bad)
+        if skipped:
+            listed = [{"name": entry.name, "reason": entry.reason} for entry in skipped]
+            write_json(self._root / SKIPPED_FILE, {"skipped": listed})
+        header = assemble(self._root, self._setting.schema, self._description(), shards, self._records())
+        self._claim.finish()
+        return self._report(header, skipped, kept, self._warnings(header, facts))
+
+    def _numbered(self, facts: Sequence[PartFacts]) -> dict[str, list[ShardFacts]]:
+        """The shards of each split; where parts came out empty, the files after them move up."""
+        shards: dict[str, list[ShardFacts]] = {split: [] for split in self._plan.splits}
+        for part, one in zip(self._plan.parts, facts, strict=True):
+            if one.shard is None:
+                continue
+            number = len(shards[part.split])
+            if number != part.number:
+                (self._root / shard_file(part.split, part.number)).rename(self._root / shard_file(part.split, number))
+            shards[part.split].append(one.shard)
+        return shards
+
+    def _records(self) -> Iterator[Structured]:
+        for part in self._plan.parts:
+            yield self._entry(part)[1]
+
+    def _entry(self, part: Part) -> tuple[PartFacts, Structured]:
+        path = entry_file(self._claim.entries, part.split, part.number)
+        entry = read_entry(path, self._setting.schema)
+        if entry is None:
+            raise DataError(f"{path} is damaged", hint="give the same command again")
+        return entry
+
+    def _description(self) -> Description:
+        statistics = self._card.statistics
+        return Description(
+            name=self._card.name,
+            card=card_digest(self._card),
+            classes=self._source.classes,
+            channels=self._card.channels,
+            mean=tuple(statistics.mean) if statistics else (),
+            std=tuple(statistics.std) if statistics else (),
+            attributes=dict(self._source.attributes),
+        )
+
+    def _warnings(self, header: Header, facts: Sequence[PartFacts]) -> tuple[str, ...]:
+        """Where the card promises another number of samples than there are, those that were left out counted."""
+        left_out: Counter[str] = Counter()
+        for part, one in zip(self._plan.parts, facts, strict=True):
+            left_out[part.split] += len(one.skipped)
+        warnings = []
+        for split, promised in self._card.rows.items():
+            built = header.splits[split].rows if split in header.splits else 0
+            most = built + left_out[split]
+            if not most <= promised <= most + len(self._source.skipped):
+                there = f"{built:,} rows" + (f" and {left_out[split]:,} left out" if left_out[split] else "")
+                warnings.append(f"{split} has {there}; the card says {promised:,}: is the source complete?")
+        return tuple(warnings)
+
+    def _report(
+        self, header: Header, skipped: tuple[Skipped, ...], kept: int, warnings: tuple[str, ...]
+    ) -> BuildReport:
+        return BuildReport(
+            root=self._root,
+            name=self._card.name,
+            version=header.version,
+            rows={split: part.rows for split, part in header.splits.items()},
+            bytes=sum(part.bytes for part in header.splits.values()),
+            skipped=skipped,
+            kept=kept,
+            shards=sum(part.shards for part in header.splits.values()),
+            warnings=warnings,
+        )
 
 
 class _Telling:
     """Counts samples and passes the count on, not too often."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: Progress | None, total: int, done: int) -> None:
         self._progress = progress
         self._total = total
         self._every = max(1, total // 200)
-        self._done = 0
+        self._done = done
+        self._told = done
 
-    def one_more(self) -> None:
-        self._done += 1
-        if self._progress is not None and (self._done % self._every == 0 or self._done == self._total):
+    def advance(self, samples: int) -> None:
+        self._done += samples
+        if self._progress is not None and self._done - self._told >= self._every:
+            self._told = self._done
             self._progress(self._done, self._total)
 
-
-def _good(
-    samples: Sequence[Sample], places: Int64s, image: str | None, channels: int, bad: list[Skipped], tell: _Telling
-) -> Iterator[Record]:
-    for place in places.tolist():
-        sample = samples[place]
-        tell.one_more()
-        try:
-            record = sample.read()
-            if image is not None:
-                image_size(record[image])
-                decode(record[image], channels)
-        except (UndecodableImage, BadSample) as error:
-            bad.append(Skipped(sample.name, error.message))
-        except OSError as error:
-            bad.append(Skipped(sample.name, f"cannot be read: {error.strerror}"))
-        else:
-            yield record
+    def end(self) -> None:
+        if self._progress is not None and self._told != self._total:
+            self._progress(self._total, self._total)
 
 
-def _mixed(places: Int64s, card: DatasetCard, split: str) -> Int64s:
-    permutation = KeyedPermutation(len(places), derive_key("rows", card.splits.seed, split))
-    return places[permutation.apply(np.arange(len(places), dtype=np.int64))]
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
-def _report(card: DatasetCard, out: Path, skipped: tuple[Skipped, ...]) -> BuildReport:
-    index = DatasetIndex.open(out)
-    parts = [index.split(name) for name in index.splits]
-    return BuildReport(
-        root=out,
-        name=card.name,
-        version=index.version,
-        rows={part.name: part.rows for part in parts},
-        bytes=sum(part.bytes for part in parts),
-        skipped=skipped,
-    )
+def _wanted(parts: Sequence[Part]) -> int:
+    small = sum(len(part.places) for part in parts) < _SMALL_SAMPLES and sum(p.bytes for p in parts) < _SMALL_BYTES
+    return 1 if small else _cores()

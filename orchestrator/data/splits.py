@@ -11,7 +11,7 @@ from orchestrator.data.keyed import derive_key
 from orchestrator.data.permutation import KeyedPermutation
 
 
-def stratify(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -> dict[str, Int64s]:
+def stratify(labels: Sequence[int] | Int64s, fractions: Mapping[str, float], seed: int) -> dict[str, Int64s]:
     """Cut the samples of every class by the same fractions.
 
     Args:
@@ -33,7 +33,7 @@ def stratify(labels: Sequence[int], fractions: Mapping[str, float], seed: int) -
     return {name: np.sort(np.concatenate(parts)) for name, parts in chosen.items()}
 
 
-def hold_out(labels: Sequence[int], count: int, seed: int) -> Int64s:
+def hold_out(labels: Sequence[int] | Int64s, count: int, seed: int) -> Int64s:
     """Exactly `count` samples, each class represented as nearly as whole numbers allow (largest remainders).
 
     Returns:
@@ -51,7 +51,7 @@ def hold_out(labels: Sequence[int], count: int, seed: int) -> Int64s:
     return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
-def _classes(labels: Sequence[int], seed: int) -> Iterator[Int64s]:
+def _classes(labels: Sequence[int] | Int64s, seed: int) -> Iterator[Int64s]:
     """The places of each class's samples, in a keyed order, class by class."""
     array = np.asarray(labels, dtype=np.int64)
     by_class = np.argsort(array, kind="stable")
