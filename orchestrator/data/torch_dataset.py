@@ -1,0 +1,224 @@
+"""A split as a torch IterableDataset that makes batches itself: the same ones for any number of loader processes.
+
+The global batch of a step is a function of (seed, epoch, step) alone. Rank r of W takes the r-th of W contiguous shares
+of it; loader process w of n makes steps w, w + n, ..., which is the order in which a DataLoader asks for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from orchestrator.base.errors import Conflict, DataError, UsageError
+from orchestrator.data.arrays import AnyArray, Int64s
+from orchestrator.data.batches import BatchPlan, Last
+from orchestrator.data.damage import OnCorrupt
+from orchestrator.data.loader import BatchLoader, LoaderOptions
+from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.torch_columns import Batch, column_of
+from orchestrator.data.transform import Transform
+
+POSITION, ROW, REAL, SKIPPED = "position", "row", "real", "skipped"
+"""What a batch can have beside the dataset's columns: where each sample stands in the epoch's order and in the split,
+whether it counts (of `last="pad"`), and the rows that were left out (of `on_corrupt="skip"`)."""
+
+State = dict[str, Any]
+
+_AS_IT_IS = Transform(3, (0.0,) * 3, (1.0,) * 3)
+
+
+class ShardedIterable(IterableDataset[Batch]):
+    """Batches of a split. Give it to `torch_loader.data_loader`, or to a DataLoader with `batch_size=None`.
+
+    A batch is a dictionary of the fields: images as a tensor (n, C, H, W) with channels last in memory, other columns
+    as `torch_columns.column_of` has them. Picklable; every process opens the files itself.
+
+    Args:
+        location: the dataset's folder or URL.
+        split: which split.
+        batch_size: samples of the global batch, of all ranks together.
+        transform: what happens to images; None: nothing is decoded, and they come encoded.
+        options: order, seed, and so on; its `workers` are used where no loader process is.
+        fields: columns of the batch; `position` and `row` can be asked for as well.
+        last: what becomes of an epoch's last batch where it is not whole: `keep`, `drop`, `pad` or `wrap`.
+        rank: which share of the global batch.
+        world_size: how many shares.
+        on_corrupt: see `ShardedDataset`.
+
+    Raises:
+        UsageError: rank, batch or fields are none.
+        DataError, NotFound: there is no such dataset, split or column.
+    """
+
+    def __init__(
+        self,
+        location: Path | str,
+        split: str,
+        *,
+        batch_size: int,
+        transform: Transform | None = None,
+        options: LoaderOptions | None = None,
+        fields: tuple[str, ...] = ("image", "label"),
+        last: Last = "keep",
+        rank: int = 0,
+        world_size: int = 1,
+        on_corrupt: OnCorrupt = "fail",
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise UsageError(f"rank {rank} is none of {world_size}")
+        self.location, self.split, self.on_corrupt = location, split, on_corrupt
+        self.batch_size, self.last, self.rank, self.world_size = batch_size, last, rank, world_size
+        self.transform, self.options, self.fields = transform, options or LoaderOptions(), fields
+        # Epoch and first step, for all processes.
+        self._place = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._next: tuple[int, int] | None = None
+        self._resume: tuple[int, int] | None = None
+        self._opened: tuple[int, BatchLoader] | None = None
+        for name in fields:
+            if name not in (POSITION, ROW):
+                self.loader.dataset.schema.column(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None, "_next": None}
+
+    def __len__(self) -> int:
+        """Steps of the epoch, before the one that it is resumed at too."""
+        return self.plan(self.epoch).steps
+
+    @property
+    def loader(self) -> BatchLoader:
+        """What reads the split in this process."""
+        if self._opened is None or self._opened[0] != os.getpid():  # descriptors and threads do not cross a fork
+            dataset = ShardedDataset(self.location, self.split, on_corrupt=self.on_corrupt)
+            options = self.options if self.options.label in self.fields else replace(self.options, label="")
+            alone = get_worker_info() is None  # a loader process has no worker processes of its own
+            options = options if alone else replace(options, workers=0, cache_bytes=0)
+            self._opened = os.getpid(), BatchLoader(dataset, self.transform or _AS_IT_IS, options)
+        return self._opened[1]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is iterated next, or now."""
+        return int(self._place[0])
+
+    @property
+    def start(self) -> int:
+        """The step at which the next iteration begins: 0 but where it resumes."""
+        return int(self._place[1])
+
+    def plan(self, epoch: int) -> BatchPlan:
+        """How an epoch is cut into global batches."""
+        return BatchPlan(self.loader.order(epoch).positions, self.batch_size, self.last)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Iterate this epoch next, from its start; the epoch that a state was loaded of goes on where that was."""
+        if epoch != self.epoch:
+            self._move(epoch, 0)
+
+    def state_dict(self) -> State:
+        """Where the iteration stands; a loader process's own state tells whose it is."""
+        epoch, step = self._next or (self.epoch, self.start)
+        info = get_worker_info()
+        whose = None if info is None else [info.id, info.num_workers]
+        return {"epoch": epoch, "step": step, "loader": whose, "of": self._identity()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on where a state was taken, with any number of loader processes and of ranks.
+
+        Raises:
+            Conflict: it belongs to another order: other data, another seed, shuffle or batch size.
+        """
+        if state["of"] != self._identity():
+            raise Conflict(
+                f"the state is of another order of samples: {state['of']}, not {self._identity()}",
+                hint="resume with the data, seed, shuffle and batch size that it was taken with",
+            )
+        info = get_worker_info()
+        if info is None:
+            self._move(state["epoch"], state["step"])
+        elif state["loader"] == [info.id, info.num_workers]:
+            self._resume = state["epoch"], state["step"]
+        else:
+            self._resume = state["epoch"], state["step"] + info.id
+
+    def advance(self, epoch: int, step: int) -> None:
+        """The batches before this step were handed out, whoever made them; past the last one the epoch is over."""
+        self._next = epoch, step
+        if epoch == self.epoch and step >= len(self):
+            self._place[1] = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        first, stride = (0, 1) if info is None else (info.id, info.num_workers)
+        epoch, first = self._resume or (self.epoch, self.start + first)
+        self._resume = None
+        plan = self.plan(epoch)
+        for step in range(first, plan.steps, stride):
+            batch = self._batch(plan, step, epoch, alone=info is None)
+            if info is None:
+                self.advance(epoch, step + 1)
+            else:
+                self._next = epoch, step + stride
+            yield batch
+
+    def _move(self, epoch: int, step: int) -> None:
+        self._place[0], self._place[1] = epoch, step
+        self._next = None
+
+    def _identity(self) -> str:
+        options, dataset = self.options, self.loader.dataset
+        order = f"{options.shuffle} {options.resample} seed {options.seed}, {self.last} batches of {self.batch_size}"
+        return f"{dataset.version} {self.split}, {order}"
+
+    def _share(self, batch: AnyArray) -> AnyArray:
+        return np.array_split(batch, self.world_size)[self.rank]
+
+    def _batch(self, plan: BatchPlan, step: int, epoch: int, *, alone: bool) -> Batch:
+        """This rank's share of a global batch."""
+        loader, positions = self.loader, self._share(plan.positions(step))
+        if alone:
+            coming = range(step, min(step + 1 + self.options.workers, plan.steps))
+            loader.expect([(epoch, self._share(plan.positions(each))) for each in coming])
+        known = set(loader.dataset.corrupt_rows)
+        batch, places = self._columns(positions, epoch)
+        if self.last == "pad":
+            counts = np.arange(len(plan.positions(step))) < plan.real(step)
+            batch[REAL] = torch.from_numpy(self._share(counts)[places])
+        if self.on_corrupt == "skip":
+            batch[SKIPPED] = torch.tensor(sorted(loader.dataset.corrupt_rows - known), dtype=torch.int64)
+        return batch
+
+    def _columns(self, positions: Int64s, epoch: int) -> tuple[Batch, Int64s]:
+        """The fields of the samples at `positions` (N,), and the places (n,) of those that are whole."""
+        options, dataset = self.options, self.loader.dataset
+        found: Batch = {}
+        if self.transform is not None and options.image in self.fields:
+            made = self.loader.samples(positions, epoch)
+            found[options.image] = torch.from_numpy(made.images)
+            rows, places = made.rows, made.places
+        else:
+            rows = self.loader.order(epoch).rows_at(positions)
+            rows, places = self._read(rows, found)
+        if options.label in self.fields:
+            found[options.label] = torch.from_numpy(self.loader.labels(rows))
+        found |= {POSITION: torch.from_numpy(positions[places]), ROW: torch.from_numpy(rows)}
+        if not found.keys() >= set(self.fields):
+            whole, _ = self._read(rows, found)
+            if len(whole) != len(rows):
+                raise DataError(f"records of {dataset.index.location} were damaged while they were read")
+        return {name: found[name] for name in self.fields}, places
+
+    def _read(self, rows: Int64s, found: Batch) -> tuple[Int64s, Int64s]:
+        """Add the columns that `found` lacks; the rows (n,) that are whole, and their places in `rows` (N,)."""
+        dataset = self.loader.dataset
+        read = dataset.read_many(rows)
+        for name in set(self.fields) - found.keys() - {POSITION, ROW, self.options.label}:
+            found[name] = column_of(dataset.schema.column(name), read)
+        return read.rows, np.flatnonzero(~np.isin(rows, read.skipped))
