@@ -114,7 +114,9 @@ def test_a_test_list_may_lack_labels(tmp_path: Path) -> None:
 
 
 def test_marks_of_other_systems_extra_columns_and_quotes_are_read(tmp_path: Path) -> None:
-    content = f'\ufefflabel,youtube_id,time_start,time_end,split,is_cc\r\n"ride, fast",{CLIPS[0]},0.0,10.0,train,0\r\n\r\n'
+    content = (
+        f'\ufefflabel,youtube_id,time_start,time_end,split,is_cc\r\n"ride, fast",{CLIPS[0]},0.0,10.0,train,0\r\n\r\n'
+    )
     write_list(tmp_path, content)
     place(tmp_path, f"{CLIPS[0]}_000000_000010.mp4")
     columns = {"video": {"type": "video"}, "label": {"type": "label"}, "cc": {"type": "int64", "field": "is_cc"}}
@@ -183,7 +185,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"annotations/train.csv"):
         scan(clips_card(), tmp_path)
     write_list(tmp_path, rows("swim"))
-    with pytest.raises(NotFound, match="no folder .*train"):
+    with pytest.raises(NotFound, match=r"no folder .*train"):
         scan(clips_card(), tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="none of the 1 videos"):

@@ -100,7 +100,14 @@ def test_a_file_that_is_not_what_it_should_be_is_named(source: Path, name: str, 
         scan(action_card(), source)
 
 
+def test_the_names_of_the_newer_release_are_found_too(source: Path) -> None:
+    before = [sample.name for sample in scan(action_card(), source).samples]
+    for split in ("train", "test"):
+        (source / f"labels/something-something-v2-{split}.json").rename(source / f"labels/{split}.json")
+    assert [sample.name for sample in scan(action_card(), source).samples] == before
+
+
 def test_absent_files_are_named(source: Path) -> None:
     (source / "labels/labels.json").unlink()
-    with pytest.raises(NotFound, match=r"no file .*labels.json"):
+    with pytest.raises(NotFound, match=r"no file matches .*labels.json"):
         scan(action_card(), source)

@@ -4,8 +4,8 @@ Lists are JSON arrays of {id, label, template, placeholders}; a template without
 `labels.json`, {"<template>": "<number>"}. Test lists have identifiers only; their labels come from `test-answers.csv`
 (`<id>;<template>`) beside the list, where it is there.
 
-Defaults of the layout: `tables: labels/something-something-v2-{split}.json`, `labels: labels/labels.json`,
-`images: 20bn-something-something-v2`.
+Defaults of the layout: `tables: labels/*{split}.json` and `labels: labels/*labels.json` (older releases call them
+`something-something-v2-train.json` and so on), `images: 20bn-something-something-v2`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.errors import DataError, NotFound
+from orchestrator.base.errors import DataError
 from orchestrator.data.converters.listing import Listing
-from orchestrator.data.converters.places import contained, matching, source_folder, split_patterns
+from orchestrator.data.converters.places import matching, source_folder, split_patterns
 from orchestrator.data.converters.values import UNKNOWN
 from orchestrator.data.converters.video_lists import ListedVideo, VideoColumns, find_videos
-from orchestrator.data.source import BadSample, Source
+from orchestrator.data.source import Source
 from orchestrator.spec.card import DatasetCard
 
-_TABLES = "labels/something-something-v2-{split}.json"
-_LABELS = "labels/labels.json"
+_TABLES = "labels/*{split}.json"
+_LABELS = "labels/*labels.json"
 _IMAGES = "20bn-something-something-v2"
 _ANSWERS = "test-answers.csv"
 _FIELDS = ("id", "label", "template", "placeholders")
@@ -45,7 +45,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     root = source_folder(card, source)
     columns = VideoColumns.of(card, root, _FIELDS)
     listing = Listing()
-    classes = _classes(_inside(root, card.layout.labels or _LABELS))
+    classes = _classes(matching(root, card.layout.labels or _LABELS, listing)[0])
     lists: dict[str, list[ListedVideo]] = {}
     for split, pattern in split_patterns(card, _TABLES).items():
         rows = (row for path in matching(root, pattern, listing) for row in _rows(path))
@@ -105,8 +105,6 @@ def _classes(path: Path) -> tuple[str, ...]:
 
 
 def _json(path: Path) -> Any:
-    if not path.is_file():
-        raise NotFound(f"no file {path}", hint="see how the card says the source is laid out")
     try:
         text = path.read_text(encoding="utf-8-sig")
         if not text.strip():
@@ -114,10 +112,3 @@ def _json(path: Path) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON file: {error}", hint="fetch it again") from error
-
-
-def _inside(root: Path, relative: str) -> Path:
-    try:
-        return Path(contained(str(root), relative))
-    except BadSample as error:
-        raise DataError(f"layout.labels {relative!r}: {error.message}") from error
