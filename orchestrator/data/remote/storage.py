@@ -17,6 +17,7 @@ from orchestrator.data.remote.retry import Patience
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "mtime", "created")
 _DIGEST = "sha256"
+_SMALL = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Storage:
         return content
 
     def read_all(self, name: str) -> bytes:
-        """A small object whole."""
-        content: bytes = self._files().cat_file(self.place.object(name))
+        """A small object whole, in one request."""
+        content: bytes = self._files().cat_file(self.place.object(name), start=0, end=_SMALL)
         return content
 
     def digest(self, name: str) -> str:
