@@ -63,8 +63,8 @@ def _compress(segmentation: Any, height: int, width: int) -> bytes:
 def _polygon(points: Any, height: int, width: int) -> AnyArray:
     try:
         polygon = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise BadSample("a polygon is not a list of numbers")
+    except (TypeError, ValueError) as error:
+        raise BadSample("a polygon is not a list of numbers") from error
     if polygon.ndim != 1 or len(polygon) < _LEAST_COORDINATES or len(polygon) % 2:
         raise BadSample("a polygon has fewer than three points, or half a point")
     for values, side in ((polygon[0::2], width), (polygon[1::2], height)):
