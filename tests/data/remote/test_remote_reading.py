@@ -105,7 +105,7 @@ def test_no_error_holds_a_credential(bucket, monkeypatch) -> None:
 
 
 def test_an_absent_dataset_is_not_found(empty) -> None:
-    with pytest.raises(NotFound, match="no dataset at s3://.*it has no index.json"):
+    with pytest.raises(NotFound, match=r"no dataset at s3://.*it has no index\.json"):
         empty.open()
 
 
@@ -169,7 +169,7 @@ def test_a_fork_reads_on_with_connections_of_its_own(bucket) -> None:
 
 
 def test_a_cache_that_is_smaller_than_a_shard_is_refused_with_what_to_set(bucket) -> None:
-    with pytest.raises(DataError, match="is smaller than train-00000.arrow") as failed:
+    with pytest.raises(DataError, match=r"is smaller than train-00000\.arrow") as failed:
         bucket.open(cache_bytes=10_000).read(0)
     assert "ORCHESTRATOR_CACHE_BYTES" in failed.value.hint
 
