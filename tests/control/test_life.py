@@ -266,6 +266,17 @@ def test_events_are_taken_in_once_and_those_of_another_token_not_at_all(world: W
     assert world.state(job) == "succeeded"
 
 
+def test_corrupt_records_that_a_run_left_out_are_in_the_jobs_history(world: World) -> None:
+    job = world.submit("start", *["wait"] * 3, "succeed")
+    world.step(3)
+    writer = EventWriter(world.run_directory(job), "rank-3", token=1)
+    writer.append("data_skipped", split="train", shard="train-00007.arrow", rows=[5, 9], count=2)
+    world.step(1)
+    [event] = [event for event in world.service.events(job) if event.kind == "data_skipped"]
+    assert event.message == "2 corrupt records of shard train-00007.arrow left out (train)"
+    assert event.data["rows"] == [5, 9]
+
+
 def test_garbage_among_the_events_harms_only_its_own_run(world: World) -> None:
     bad = world.submit("start", "wait", "die", retry={"infrastructure": 0})
     good = world.submit("start", "wait", "succeed")

@@ -91,8 +91,15 @@ def test_a_paused_trial_goes_on_and_its_seconds_add_up(ledger: Ledger) -> None:
 
 def test_a_failure_that_no_second_attempt_can_mend_is_one(ledger: Ledger) -> None:
     ledger.began(0)
-    ledger.reported(0, {"epoch": 0, "end": "failed", "message": "the loss became nan"})
-    assert (ledger.trials[0].state, ledger.trials[0].message) == ("failed", "the loss became nan")
+    ledger.reported(0, {"epoch": 0, "end": "failed", "message": "other data", "failure_class": "permanent"})
+    record = ledger.trials[0]
+    assert (record.state, record.message, record.failure_class) == ("failed", "other data", "permanent")
+
+
+def test_samples_that_a_trial_skipped_are_kept_with_its_results(ledger: Ledger) -> None:
+    ledger.began(0)
+    ledger.reported(0, result(1, 0.2, **{"data/skipped_samples": 3.0}))
+    assert ledger.trials[0].metrics["data/skipped_samples"] == 3
 
 
 def test_a_number_that_is_none_is_not_recorded(ledger: Ledger) -> None:

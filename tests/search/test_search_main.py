@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -109,6 +110,16 @@ def test_a_space_without_models_is_an_error_that_no_retry_can_mend(
     marker = run_main(job, workload, state_dir, 1)
     assert (marker["outcome"], marker["failure_class"]) == ("failed", "permanent")
     assert "constraints.flops" in str(marker["message"])
+
+
+def test_a_search_resumed_on_another_version_of_the_data_is_refused(
+    job: JobDirectory, state_dir: Path, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    used = replace(trials[1], epochs=1, samples=1078, dataset_version="another version")
+    TrialRecords(job, 1).save_all([replace(trials[0], dataset_version="unused"), used])
+    marker = run_main(job, workload, state_dir, 1)
+    assert (marker["outcome"], marker["failure_class"]) == ("failed", "permanent")
+    assert "the data has changed: this training began on version another version" in str(marker["message"])
 
 
 def test_a_stop_request_from_the_controller_ends_the_run_as_stopped(
