@@ -133,10 +133,8 @@ class ImageReader:
         try:
             pixels = decode_onto(view, out)
         except UndecodableImage as error:
-            if self.dataset.on_corrupt == "skip":
-                self.dataset.corrupt_rows.add(row)
-                return False
-            raise self._broken(row, error) from error
+            undecodable(self.dataset, row, error)
+            return False
         if pixels is not out:
             if self.transform.size is None and pixels.shape != out.shape:
                 raise UsageError(
@@ -146,9 +144,18 @@ class ImageReader:
             out[:] = resize(pixels, *out.shape[:2])
         return True
 
-    def _broken(self, row: int, error: UndecodableImage) -> ShardCorrupt:
-        shard, _ = self.dataset.index.locate(self.dataset.split.name, row)
-        return ShardCorrupt(
-            f"row {row} of {self.dataset.split.name} (shard {self.dataset.index.root / shard}): {error.message}",
-            hint="the record is as it was written: mend the source and build the dataset again",
-        )
+
+def undecodable(dataset: ShardedDataset, row: int, error: UndecodableImage) -> None:
+    """Take note of an image that was written broken, as the dataset's `on_corrupt` says.
+
+    Raises:
+        ShardCorrupt: it says `fail`.
+    """
+    if dataset.on_corrupt == "skip":
+        dataset.corrupt_rows.add(row)
+        return
+    shard, _ = dataset.index.locate(dataset.split.name, row)
+    raise ShardCorrupt(
+        f"row {row} of {dataset.split.name} (shard {shard} of {dataset.index.location}): {error.message}",
+        hint="the record is as it was written: mend the source and build the dataset again",
+    ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from orchestrator.data.workers import Ticket, WorkerPool
 
 TRAINING_SPLIT = "train"
 
+Decoder = Literal["cpu", "gpu"]
+
 
 @dataclass(frozen=True)
 class LoaderOptions:
@@ -37,6 +40,7 @@ class LoaderOptions:
         label: name of the label column; empty where there is none.
         pixels: `float32`: normalised; `uint8`: as decoded and augmented, for a consumer that normalises them.
         workers: processes that load what `expect` announced; the batches do not depend on them.
+        decode: `gpu`: by `gpu_decode.DeviceLoader`, whose pixels differ: a part of a run's identity.
     """
 
     seed: int = 0
@@ -48,6 +52,7 @@ class LoaderOptions:
     label: str = "label"
     pixels: Pixels = "float32"
     workers: int = 0
+    decode: Decoder = "cpu"
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,8 @@ class BatchLoader:
 
     def samples(self, positions: Int64s, epoch: int) -> Samples:
         """As `load`, without labels, and telling which rows they are."""
+        if self.options.decode != "cpu":
+            raise UsageError("these images are to be decoded on a GPU", hint="use gpu_decode.DeviceLoader")
         ticket = self._tickets.pop(_key(epoch, positions), None)
         if self._pool is not None and ticket is not None:
             made = self._pool.result(ticket)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from orchestrator.data.arrays import AnyArray, Bytes8, Float32s, Int64s, UInt32s
 from orchestrator.data.keyed import below, sample_words
@@ -36,12 +37,15 @@ class PadCrop:
         _, height, width, _ = images.shape
         border = ((0, 0), (self.pixels, self.pixels), (self.pixels, self.pixels), (0, 0))
         padded = np.pad(images, border)
-        top = below(words[0], 2 * self.pixels + 1)
-        left = below(words[1], 2 * self.pixels + 1)
+        top, left = self.offsets(words)
         cropped: Bytes8 = np.empty_like(images)
         for number, (y, x) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
             cropped[number] = padded[number, y : y + height, x : x + width]
         return cropped
+
+    def offsets(self, words: UInt32s) -> tuple[Int64s, Int64s]:
+        """First row and first column (N,) of each crop of a padded image."""
+        return below(words[0], 2 * self.pixels + 1), below(words[1], 2 * self.pixels + 1)
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,18 @@ class HorizontalFlip:
     def apply(self, images: Bytes8, words: UInt32s) -> Bytes8:
         """(N, H, W, C) to the same shape."""
         count, height, width, channels = images.shape
-        mirrored = words[0] < np.uint64(round(self.probability * _ALL_WORDS))
+        mirrored = self.mirrored(words)
         backwards = np.arange(width * channels).reshape(width, channels)[::-1].reshape(-1)
         flipped = images.copy()
         lines = images.reshape(count, height, width * channels)[mirrored]
         # A gather along whole lines takes a third of the time of a view with negative strides.
         flipped[mirrored] = lines.take(backwards, axis=2).reshape(len(lines), height, width, channels)
         return flipped
+
+    def mirrored(self, words: UInt32s) -> npt.NDArray[np.bool_]:
+        """(N,) which images are."""
+        chosen: npt.NDArray[np.bool_] = words[0] < np.uint64(round(self.probability * _ALL_WORDS))
+        return chosen
 
 
 @dataclass(frozen=True)

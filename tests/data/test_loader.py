@@ -1,10 +1,12 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from simplejpeg import decode_jpeg, encode_jpeg
 
 from orchestrator.base.errors import ShardCorrupt, UsageError
-from orchestrator.data.decode import decode_onto
+from orchestrator.data.decode import decode, decode_onto, encode_png, resize
 from orchestrator.data.header import Description
 from orchestrator.data.loader import BatchLoader, LoaderOptions
 from orchestrator.data.order import FULL, Shuffle
@@ -20,6 +22,17 @@ ALL = np.arange(20, dtype=np.int64)
 
 def loader(root: Path, transform: Transform = PLAIN, split: str = "train", **options: object) -> BatchLoader:
     return BatchLoader(ShardedDataset(root, split), transform, LoaderOptions(**options))
+
+
+@pytest.fixture
+def jpegs(tmp_path: Path) -> Path:
+    """Four JPEGs of 64x64."""
+    schema = Schema.of([("image", "image"), ("label", "label")])
+    with DatasetWriter(tmp_path / "jpegs", schema, Description(name="jpegs")) as writer:
+        for number in range(4):
+            pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            writer.write("train", {"image": encode_jpeg(pixels), "label": number})
+    return tmp_path / "jpegs"
 
 
 def flip_bit(root: Path, row: int) -> None:
@@ -108,5 +121,69 @@ def test_skip_leaves_the_corrupt_sample_out_and_counts_it(small: Path, cache_byt
 def test_an_image_that_was_written_broken_is_named(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "d", Schema.of([("image", "image"), ("label", "label")]), Description(name="d")) as w:
         w.write("train", {"image": b"no image", "label": 0})
-    with pytest.raises(ShardCorrupt, match=r"row 0 of train \(shard .*train-00000\.arrow\): not an image"):
+    with pytest.raises(ShardCorrupt, match=r"row 0 of train \(shard train-00000\.arrow of .*/d\): not an image"):
         loader(tmp_path / "d").load(ALL[:1], 0)
+
+
+def test_an_image_that_was_written_broken_is_skipped_where_that_is_asked_for(tmp_path: Path, picture) -> None:
+    with DatasetWriter(tmp_path / "d", Schema.of([("image", "image"), ("label", "label")]), Description(name="d")) as w:
+        for label, content in enumerate((b"no image", encode_png(picture(1)))):
+            w.write("train", {"image": content, "label": label})
+    batches = BatchLoader(ShardedDataset(tmp_path / "d", "train", on_corrupt="skip"), PLAIN)
+    for _ in range(2):
+        images, labels = batches.load(ALL[:2], 0)
+        assert (images.shape, labels.tolist()) == ((1, 3, 6, 6), [1])
+    assert batches.skipped_rows == (0,)
+
+
+def test_the_decoder_is_given_the_map_itself(jpegs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each encoded image that reaches the decoder lies inside a file that is mapped into this process."""
+    seen = []
+    monkeypatch.setattr(
+        "orchestrator.data.decode.simplejpeg.decode_jpeg",
+        lambda view, *args, **keys: (
+            seen.append(np.frombuffer(view, np.uint8).ctypes.data) or decode_jpeg(view, *args, **keys)
+        ),
+    )
+    batches = loader(jpegs, pixels="uint8", cache_bytes=0)
+    batches.load(ALL[:4], 0)
+    with open("/proc/self/maps", encoding="utf-8") as lines:
+        maps = [line.split()[0].split("-") for line in lines if line.rstrip().endswith("train-00000.arrow")]
+    spans = [range(int(start, 16), int(stop, 16)) for start, stop in maps]
+    assert len(seen) == 4
+    assert all(any(address in span for span in spans) for address in seen)
+
+
+def test_the_decoder_writes_to_the_batch_itself(jpegs: Path) -> None:
+    batches = loader(jpegs, pixels="uint8", cache_bytes=0)
+    positions = ALL[:4]
+    batches.load(positions, 0)
+    tracemalloc.start()
+    images, _ = batches.load(positions, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert images.nbytes <= peak < 1.1 * images.nbytes
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 80), None])
+def test_images_are_resized_only_where_they_have_another_size(jpegs: Path, size: tuple[int, int] | None) -> None:
+    images, _ = loader(jpegs, Transform(3, (0.0,) * 3, (1.0,) * 3, size), pixels="uint8").load(ALL[:4], 0)
+    dataset = ShardedDataset(jpegs, "train")
+    for image, view in zip(images, dataset.read_many(ALL[:4]).values["image"], strict=True):
+        expected = decode(view, 3) if size is None else resize(decode(view, 3), *size)
+        assert (image.transpose(1, 2, 0) == expected).all()
+
+
+def test_images_of_different_sizes_ask_for_a_size(tmp_path: Path, picture) -> None:
+    with DatasetWriter(tmp_path / "d", Schema.of([("image", "image"), ("label", "label")]), Description(name="d")) as w:
+        for size in (6, 7):
+            w.write("train", {"image": encode_png(picture(size, size)), "label": 0})
+    with pytest.raises(UsageError, match=r"different sizes.*row 1") as caught:
+        loader(tmp_path / "d").load(ALL[:2], 0)
+    assert "give the transform a size" in caught.value.hint
+
+
+def test_uint8_images_become_the_normalised_ones(small: Path) -> None:
+    raw, _ = loader(small, RANDOM, pixels="uint8").load(ALL, 1)
+    images, _ = loader(small, RANDOM).load(ALL, 1)
+    assert (RANDOM.normalise(np.ascontiguousarray(raw.transpose(0, 2, 3, 1))) == images).all()
