@@ -1,8 +1,8 @@
 """JPEG decoding on a GPU (nvJPEG, through torchvision), and the rest of a transform there.
 
 nvJPEG's pixels differ from libjpeg-turbo's by a few levels: `LoaderOptions.decode` is a part of a run's identity, and
-never chosen by what a machine happens to have. `DeviceLoader` reads in this process; batches of a `ShardedIterable`
-without a transform (images encoded, with `position`) can be decoded by `decode_batch` and finished by `DeviceTransform`.
+never chosen by what a machine happens to have. `DeviceLoader` reads in this process; of a `ShardedIterable` without a
+transform the images come encoded: decode them by `decode_batch`, and finish them by `DeviceTransform`.
 """
 
 from __future__ import annotations
