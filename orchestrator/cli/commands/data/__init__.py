@@ -20,6 +20,7 @@ class DataGroup(LazyGroup):
         "verify": Entry(_HERE + "verify", "Check every byte of a dataset."),
         "info": Entry(_HERE + "info", "Describe a dataset."),
         "head": Entry(_HERE + "head", "Show the first rows of a dataset."),
+        "order": Entry(_HERE + "order", "Say where a sample falls in an epoch, for any world size."),
     }
 
 
