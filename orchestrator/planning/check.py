@@ -124,6 +124,8 @@ def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]
     samples = facts.rows.get("train")
     if samples is not None and samples < 2:
         yield f"data.dataset: {facts.name} has {samples} training samples"
+    if workload.data.decode == "gpu" and not workload.resources.gpus_per_worker:
+        yield "data.decode is gpu, and resources.gpus_per_worker is 0"
     yield from _missing_columns(workload, facts)
     if workload.search is not None and facts.rows and "validation" not in facts.rows:
         yield f"data.dataset: a search chooses on the validation split, and {facts.name} has none"

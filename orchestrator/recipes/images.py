@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
+from orchestrator.base.errors import UsageError
 from orchestrator.base.paths import state_dir
-from orchestrator.data.arrays import Float32s, Int64s
+from orchestrator.data.arrays import Int64s
 from orchestrator.data.header import Description
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.loader import TRAINING_SPLIT, BatchLoader, LoaderOptions
@@ -21,6 +24,8 @@ from orchestrator.spec import data as spec
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
 from orchestrator.training.task import Split
+
+_CPU = torch.device("cpu")
 
 
 def dataset_location(dataset: str) -> Path | str:
@@ -43,6 +48,7 @@ class ImageSplits:
         seed: of the run.
         location: the dataset's folder or URL.
         cores: of this worker.
+        device: of this worker, where images are decoded if the workload says so.
     """
 
     index: DatasetIndex
@@ -50,12 +56,19 @@ class ImageSplits:
     seed: int
     location: Path | str
     cores: int = 1
+    device: torch.device = _CPU
     _skips: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
     _loaders: dict[str, BatchLoader] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(
-        cls, data: Data, seed: int, *, cores: int = 1, skipped: Callable[[SkippedRows], None] = lambda rows: None
+        cls,
+        data: Data,
+        seed: int,
+        *,
+        cores: int = 1,
+        device: torch.device = _CPU,
+        skipped: Callable[[SkippedRows], None] = lambda rows: None,
     ) -> ImageSplits:
         """Find or build the dataset.
 
@@ -63,10 +76,16 @@ class ImageSplits:
             data: the workload's section.
             seed: of the run.
             cores: of this worker.
+            device: of this worker.
             skipped: told of records that were found corrupt and left out.
+
+        Raises:
+            UsageError: images are to be decoded on a GPU, and this worker has none.
         """
+        if data.decode == "gpu" and device.type != "cuda":
+            raise UsageError("data.decode is gpu, and this worker has no GPU", hint="set resources.gpus_per_worker: 1")
         location = dataset_location(data.dataset)
-        return cls(DatasetIndex.open(location), data, seed, location, cores, SkipLog(skipped))
+        return cls(DatasetIndex.open(location), data, seed, location, cores, device, SkipLog(skipped))
 
     @property
     def version(self) -> str:
@@ -90,13 +109,26 @@ class ImageSplits:
             return rows
         return self.loader(split).order(0).positions
 
-    def load(self, split: Split, positions: Int64s, epoch: int) -> tuple[Float32s, Int64s]:
+    def load(self, split: Split, positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (N, C, H, W) and labels (N,) at `positions` of an epoch; what is left out is told now and then."""
         loader = self.loader(split)
-        found = loader.load(positions, epoch)
-        if len(found[1]) < len(positions):
+        images, labels = self._decoded(loader, positions, epoch)
+        if len(labels) < len(positions):
             self._skips.note(self.index, split, loader.skipped_rows)
-        return found
+        return images, labels
+
+    def _decoded(self, loader: BatchLoader, positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.data.decode == "gpu":
+            from orchestrator.data.gpu_decode import DeviceLoader  # torchvision, which no other image needs
+
+            return DeviceLoader(loader, self.device).load(positions, epoch)
+        images, labels = loader.load(positions, epoch)
+        return torch.from_numpy(images), torch.from_numpy(labels)
+
+    def close(self) -> None:
+        """End the loaders' processes; what is loaded afterwards is loaded without them."""
+        for loader in self._loaders.values():
+            loader.close()
 
     def tell_skipped(self) -> None:
         """Tell of all that was left out and not told yet."""
@@ -118,7 +150,8 @@ class ImageSplits:
             shuffle=_shuffle(data.shuffle) if training else Shuffle("none"),
             resample=_resample(data.resample) if training else None,
             shuffle_labels=data.shuffle_labels and training,
-            workers=data.loader_processes(self.cores) if training else 0,
+            workers=data.loader_processes(self.cores) if training and data.decode == "cpu" else 0,
+            decode=data.decode,
         )
         dataset = ShardedDataset(self.location, split, on_corrupt=data.on_corrupt)
         return BatchLoader(dataset, transform, options)

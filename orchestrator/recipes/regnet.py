@@ -62,12 +62,12 @@ class RegNetRecipe:
         cls,
         workload: RegNetWorkload,
         parameters: RegNetParameters,
+        device: torch.device,
         skipped: Callable[[SkippedRows], None] = lambda rows: None,
     ) -> Self:
         """The recipe of a workload's model or of one of its trials; `skipped` is told of corrupt records."""
-        images = ImageSplits.open(
-            workload.data, workload.seed, cores=workload.resources.cpus_per_worker, skipped=skipped
-        )
+        cores = workload.resources.cpus_per_worker
+        images = ImageSplits.open(workload.data, workload.seed, cores=cores, device=device, skipped=skipped)
         return cls(parameters, images, workload.optim.label_smoothing)
 
     @property
@@ -109,7 +109,7 @@ class RegNetRecipe:
     def load(self, split: Split, positions: Int64s, epoch: int) -> LabelledImages:
         """The images and labels at `positions` of an epoch's order."""
         images, labels = self.images.load(split, positions, epoch)
-        return LabelledImages(torch.from_numpy(images), torch.from_numpy(labels))
+        return LabelledImages(images, labels)
 
     def expect(self, split: Split, requests: Sequence[Request]) -> None:
         """What is loaded next."""
@@ -258,7 +258,7 @@ def run_training(
     """
     workers = group or alone()
     with deterministic(workload.resources.cpus_per_worker):
-        recipe = RegNetRecipe.from_workload(workload, parameters, skipped)
+        recipe = RegNetRecipe.from_workload(workload, parameters, workers.device, skipped)
 
         opened(recipe.images)
         refuse_other_data(dataset_version or recipe.images.version, recipe.images.version)
@@ -280,6 +280,7 @@ def run_training(
             result = train(recipe, _config(workload, recipe.samples("train")), context)
         finally:
             recipe.images.tell_skipped()
+            recipe.images.close()
     return TrainingOutcome(
         state=result.state,
         samples=result.samples,
@@ -308,7 +309,7 @@ def evaluate_checkpoint(
     found = CheckpointStore(checkpoints).read_whole(samples)
     group = alone()
     with deterministic(workload.resources.cpus_per_worker):
-        recipe = RegNetRecipe.from_workload(workload, parameters)
+        recipe = RegNetRecipe.from_workload(workload, parameters, group.device)
         refuse_other_data(found.meta["identity"].get(DATASET), recipe.images.version)
         model = recipe.build_model()
         model.load_state_dict(found.tensors["model"])

@@ -35,7 +35,7 @@ def main() -> int:
 def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> Ending:
     if workload.search is None:
         raise UsageError(f"{context.job.spec} holds no search", hint="only a recipe with a search section has one")
-    images = ImageSplits.open(workload.data, workload.seed)
+    images = ImageSplits.open(workload.data.model_copy(update={"decode": "cpu"}), workload.seed)  # none is decoded here
     about = images.description
     if not images.sizes.get("validation"):
         raise DataError(f"{about.name} has no validation split", hint="models are compared on it: add one to its card")

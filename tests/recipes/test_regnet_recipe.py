@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from orchestrator.base.errors import Conflict, DataError, Fenced
+from orchestrator.base.errors import Conflict, DataError, Fenced, UsageError
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.regnet import EpochMetrics, TrainingOutcome, evaluate_checkpoint, run_training
 from orchestrator.rundir.fence import raise_fence
@@ -97,3 +98,22 @@ def test_a_fenced_trial_stops_at_its_checkpoint(tiny: Tiny, tmp_path: Path) -> N
     with pytest.raises(Fenced):
         run(tiny(train={"epochs": 1}), checkpoints=job.checkpoints, job=job, token=1)
     assert list(job.checkpoints.iterdir()) == []
+
+
+def test_loader_processes_change_no_bit_and_end_with_the_training(tiny: Tiny) -> None:
+    alone_, helped = (run(tiny(data={"workers": workers}, train={"epochs": 1})) for workers in (0, 1))
+    assert parameters_digest(alone_.model) == parameters_digest(helped.model)
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert not [command for command in commands if "orchestrator.data.worker" in command]
+
+
+@pytest.mark.parametrize("last", ["drop", "wrap"])
+def test_a_resampled_epoch_and_a_declared_last_batch_count_positions(tiny: Tiny, last: str) -> None:
+    outcome = run(tiny(data={"resample": "class_balanced", "last_batch": last}, train={"epochs": 1}))
+    assert outcome.samples == {"drop": 1024, "wrap": 1088}[last]
+    assert outcome.left_out
+
+
+def test_a_worker_without_a_gpu_decodes_on_none(tiny: Tiny) -> None:
+    with pytest.raises(UsageError, match="this worker has no GPU"):
+        run(tiny(data={"decode": "gpu"}))
