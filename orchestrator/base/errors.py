@@ -15,7 +15,8 @@ OrchestratorError                 exit 1
  │   ├─ BackendUnavailable                 the engine does not answer: the state is unknown, never failed
  │   └─ LaunchRefused                      the engine says no for good
  └─ DataError                     exit 1   a dataset is missing, damaged, or of another version
-     └─ ShardCorrupt                       names the shard and its rows
+     ├─ ShardCorrupt                       names the shard and its rows
+     └─ RemoteUnavailable                  a remote dataset cannot be fetched now; nothing is known of the data
 """
 
 from __future__ import annotations
@@ -135,3 +136,9 @@ class ShardCorrupt(DataError):
     """A shard is missing, truncated, or its checksum differs."""
 
     code = "shard_corrupt"
+
+
+class RemoteUnavailable(DataError):
+    """A remote dataset cannot be fetched now: the store does not answer or refuses, or the node's cache has no room."""
+
+    code = "remote_unavailable"

@@ -46,6 +46,8 @@ def parse_location(location: Path | str) -> Path | RemotePlace:
     if isinstance(location, Path):
         return location
     match = _URL.fullmatch(location)
+    if match is None and "://" in location:
+        raise UsageError(f"{one_line(location.rpartition('@')[2])} is no URL of a dataset", hint=_HINT)
     if match is None:
         return Path(location)
     protocol, rest = match[1].lower(), match[2]

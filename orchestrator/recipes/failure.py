@@ -7,14 +7,22 @@ import errno
 import torch
 import torch.distributed as dist
 
-from orchestrator.base.errors import Conflict, DataError, Fenced, NotFound, OrchestratorError, UsageError
+from orchestrator.base.errors import (
+    Conflict,
+    DataError,
+    Fenced,
+    NotFound,
+    OrchestratorError,
+    RemoteUnavailable,
+    UsageError,
+)
 
 _PEER_LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
 def failure_class(error: BaseException) -> str:
     """The class, by the names of `lifecycle.failures`."""
-    if isinstance(error, Fenced):
+    if isinstance(error, Fenced | RemoteUnavailable):
         return "infrastructure"
     if isinstance(error, DataError | NotFound):
         return "data"

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.clock import Clock
-from orchestrator.base.errors import DataError
-from orchestrator.base.files import read_json, write_json
+from orchestrator.base.errors import RemoteUnavailable, UsageError
+from orchestrator.base.files import read_json, sync_folder, write_json
 from orchestrator.data.remote.locks import try_lock
 from orchestrator.data.remote.settings import BYTES_VARIABLE, FOLDER_VARIABLE
 
@@ -97,21 +97,29 @@ class Cache:
         """Make room for a file that is to be fetched into `part`, and keep it; its lock must be held.
 
         Raises:
-            DataError: there is no room and none can be made.
+            UsageError: the whole cache is smaller.
+            RemoteUnavailable: there is no room and none can be made.
         """
         if size > self.bound:
-            raise DataError(
+            raise UsageError(
                 f"the cache of {self.bound:,} bytes is smaller than {part.name.removesuffix('.part')}, {size:,} bytes",
                 hint=f"set {BYTES_VARIABLE} to more",
             )
         until = self._clock.monotonic() + seconds
         while not self._reserved(part, size, tag):
             if self._clock.monotonic() > until:
-                raise DataError(
+                raise RemoteUnavailable(
                     f"no room for {size:,} bytes in {self._datasets}: {self._why_full(size)}",
                     hint=f"free space on the disk, set {BYTES_VARIABLE} to more, or {FOLDER_VARIABLE} to another disk",
                 )
             self._clock.sleep(_POLL_SECONDS)
+
+    def rename(self, part: Path, name: Path) -> None:
+        """Give a file that was fetched whole its name, durably; never while somebody counts what the cache holds."""
+        with self._locked():
+            os.replace(part, name)
+            described(part).unlink(missing_ok=True)
+        sync_folder(name.parent)
 
     def used(self) -> int:
         """Bytes that are taken or kept for what is being fetched."""

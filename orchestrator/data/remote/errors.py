@@ -16,12 +16,6 @@ _BUSY = {408, 425, 429}
 _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
-class RemoteUnavailable(DataError):
-    """A remote store does not answer, or refuses; nothing is known of the data."""
-
-    code = "remote_unavailable"
-
-
 class ObjectMissing(DataError):
     """The store answers that there is no such object."""
 

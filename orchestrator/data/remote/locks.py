@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.base.clock import Clock
-from orchestrator.base.errors import TimedOut
+from orchestrator.base.errors import RemoteUnavailable
 
 _POLL_SECONDS = 0.01
 
@@ -36,12 +36,12 @@ def holding(path: Path, what: str, *, seconds: float, clock: Clock) -> Iterator[
     """Hold a lock, waiting up to `seconds` for it; its file is deleted at the end.
 
     Raises:
-        TimedOut: somebody else held it all the time.
+        RemoteUnavailable: somebody else held it all the time.
     """
     until = clock.monotonic() + seconds
     while (handle := try_lock(path)) is None:
         if clock.monotonic() > until:
-            raise TimedOut(
+            raise RemoteUnavailable(
                 f"another process of this node has been fetching {what} for {seconds:.0f} s",
                 hint=f"see who holds {path} (fuser, lsof), end it and start again",
             )

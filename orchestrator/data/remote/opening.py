@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.base.clock import SystemClock
-from orchestrator.base.errors import NotFound
+from orchestrator.base.errors import NotFound, RemoteUnavailable
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.files import ShardFiles
 from orchestrator.data.header import Header, check_version, parse_header
 from orchestrator.data.place import RemotePlace
 from orchestrator.data.remote.cache import Cache
-from orchestrator.data.remote.errors import ObjectMissing, RemoteUnavailable
+from orchestrator.data.remote.errors import ObjectMissing
 from orchestrator.data.remote.retry import Attempts
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.shards import RemoteFiles

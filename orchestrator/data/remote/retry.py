@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from orchestrator.base.clock import Clock, SystemClock
-from orchestrator.data.remote.errors import Meaning, ObjectChanged, ObjectMissing, RemoteUnavailable, meaning, wording
+from orchestrator.base.errors import RemoteUnavailable
+from orchestrator.data.remote.errors import Meaning, ObjectChanged, ObjectMissing, meaning, wording
 
 T = TypeVar("T")
 

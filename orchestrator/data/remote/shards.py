@@ -73,7 +73,7 @@ class RemoteFiles:
         Raises:
             ShardCorrupt: it is absent or of another size where it comes from.
             RemoteUnavailable: it cannot be fetched now.
-            DataError: the cache has no room for it.
+            UsageError: the whole cache is smaller.
         """
         path = self._have(number)
         if self._ahead is not None:

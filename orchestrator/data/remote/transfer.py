@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from orchestrator.base.clock import Clock, SystemClock
-from orchestrator.base.files import read_json, sync_folder
+from orchestrator.base.errors import DataError, RemoteUnavailable
+from orchestrator.base.files import read_json
 from orchestrator.data.remote.cache import Cache, described
-from orchestrator.data.remote.errors import ObjectChanged, RemoteUnavailable
+from orchestrator.data.remote.errors import ObjectChanged
 from orchestrator.data.remote.retry import Attempts
-from orchestrator.data.remote.settings import RemoteSettings
+from orchestrator.data.remote.settings import BYTES_VARIABLE, FOLDER_VARIABLE, RemoteSettings
 from orchestrator.data.remote.storage import ObjectState, Storage
 
 _HASHED_AT_ONCE = 1 << 22
 _TIMES = 2
 
 
-class WrongSize(RemoteUnavailable):
+class WrongSize(DataError):
     """The object has another size than the index says."""
 
 
@@ -57,7 +61,7 @@ class Transfer:
             ObjectMissing: it is not there.
             WrongSize: it has another size.
             RemoteUnavailable: it cannot be fetched now.
-            DataError: the cache has no room.
+            UsageError: the cache is smaller than the object.
         """
         part = target.with_name(f"{target.name}.part")
         for time in range(1, _TIMES + 1):
@@ -67,16 +71,20 @@ class Transfer:
                 part.unlink(missing_ok=True)
             self._cache.reserve(part, wanted.size, state.tag, seconds=self._settings.patience.stalled_seconds)
             try:
-                with part.open("ab") as file:
+                with _telling_of_full_disks(part), part.open("ab") as file:
                     self._fill(file, wanted, attempts)
                     os.fsync(file.fileno())
             except ObjectChanged:
                 part.unlink(missing_ok=True)
                 continue
             if file_sha256(part) == wanted.sha256:
-                return _put_in_place(part, target)
+                self._cache.rename(part, target)
+                _forget(_damaged(target))
+                return target
             if time == _TIMES:
-                return _keep_damaged(part, target)
+                os.replace(described(part), described(_damaged(target)))
+                self._cache.rename(part, _damaged(target))
+                return _damaged(target)
             part.unlink()
         raise RemoteUnavailable(f"{wanted.what} changes while it is fetched", hint="wait until it is published whole")
 
@@ -120,6 +128,19 @@ def file_sha256(path: Path) -> bytes:
     return digest.digest()
 
 
+@contextlib.contextmanager
+def _telling_of_full_disks(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise RemoteUnavailable(
+            f"the disk of the cache is full: {part}",
+            hint=f"free space, set {BYTES_VARIABLE} to less, or {FOLDER_VARIABLE} to another disk",
+        ) from error
+
+
 def _resumable(part: Path, state: ObjectState) -> bool:
     """Whether a partial file is of the very object that is there now."""
     if not part.exists():
@@ -128,18 +149,10 @@ def _resumable(part: Path, state: ObjectState) -> bool:
     return begun == {"tag": state.tag, "size": state.size} and part.stat().st_size <= state.size
 
 
-def _put_in_place(part: Path, target: Path) -> Path:
-    os.replace(part, target)
-    described(part).unlink(missing_ok=True)
-    damaged = target.with_name(f"{target.name}.damaged")
-    damaged.unlink(missing_ok=True)
-    described(damaged).unlink(missing_ok=True)
-    sync_folder(target.parent)
-    return target
+def _damaged(target: Path) -> Path:
+    return target.with_name(f"{target.name}.damaged")
 
 
-def _keep_damaged(part: Path, target: Path) -> Path:
-    damaged = target.with_name(f"{target.name}.damaged")
-    os.replace(described(part), described(damaged))
-    os.replace(part, damaged)
-    return damaged
+def _forget(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    described(path).unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 import pytest
 
-from orchestrator.base.errors import Conflict, DataError, NotFound, UsageError
-from orchestrator.data.remote.errors import RemoteUnavailable
+from orchestrator.base.errors import Conflict, DataError, NotFound, RemoteUnavailable, UsageError
 from orchestrator.data.remote.upload import MARKER, publish
 
 

@@ -5,9 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from orchestrator.base.errors import DataError, NotFound, UsageError
+from orchestrator.base.errors import DataError, NotFound, RemoteUnavailable, UsageError
 from orchestrator.data.reader import ShardedDataset
-from orchestrator.data.remote.errors import RemoteUnavailable
 from orchestrator.data.verify import verify
 
 EVERY = np.arange(40, dtype=np.int64)
@@ -169,7 +168,7 @@ def test_a_fork_reads_on_with_connections_of_its_own(bucket) -> None:
 
 
 def test_a_cache_that_is_smaller_than_a_shard_is_refused_with_what_to_set(bucket) -> None:
-    with pytest.raises(DataError, match=r"is smaller than train-00000\.arrow") as failed:
+    with pytest.raises(UsageError, match=r"is smaller than train-00000\.arrow") as failed:
         bucket.open(cache_bytes=10_000).read(0)
     assert "ORCHESTRATOR_CACHE_BYTES" in failed.value.hint
 

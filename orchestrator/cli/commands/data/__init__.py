@@ -18,6 +18,7 @@ class DataGroup(LazyGroup):
     entries: ClassVar[Mapping[str, Entry]] = {
         "build": Entry(_HERE + "build", "Make a dataset's shards from its card."),
         "verify": Entry(_HERE + "verify", "Check every byte of a dataset."),
+        "publish": Entry(_HERE + "publish", "Upload a dataset to a URL."),
         "info": Entry(_HERE + "info", "Describe a dataset."),
         "head": Entry(_HERE + "head", "Show the first rows of a dataset."),
         "order": Entry(_HERE + "order", "Say where a sample falls in an epoch, for any world size."),

@@ -22,7 +22,10 @@ _ROWS_SHOWN = 20
 @click.argument("dataset", type=WORKLOAD)
 @json_option
 def command(dataset: str, as_json: bool) -> None:
-    """Compare every byte of DATASET (a folder, or a card's name or path) with its index."""
+    """Compare every byte of DATASET (a card's name or path, a folder, or a URL) with its index.
+
+    A remote dataset is streamed: its shards are checked where they lie, not in this machine's cache.
+    """
     root = built_dataset(dataset)
     from orchestrator.cli.progress import counter
     from orchestrator.data.verify import verify
@@ -44,5 +47,6 @@ def command(dataset: str, as_json: bool) -> None:
 
 def _problem(problem: Problem) -> str:
     rows = ", ".join(str(row) for row in problem.rows[:_ROWS_SHOWN])
-    more = ", …" if len(problem.rows) > _ROWS_SHOWN else ""
-    return one_line(f"{problem.file}: {problem.what}", 300) + (f" (rows {rows}{more})" if rows else "")
+    more = f" and {len(problem.rows) - _ROWS_SHOWN:,} more" if len(problem.rows) > _ROWS_SHOWN else ""
+    where = f"rows {rows}{more}" if rows else problem.range * (problem.range not in problem.what)
+    return one_line(f"{problem.file}: {problem.what}", 400) + (f" ({where})" if where else "")
