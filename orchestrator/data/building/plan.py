@@ -147,8 +147,9 @@ def _cut(places: Int64s, sizes: Int64s, limits: Limits) -> list[Int64s]:
     """Cut into parts of nearly equal bytes, as few as the limits allow; none is empty."""
     if not places.size:
         return []
-    ends = np.cumsum(np.maximum(sizes, -(-limits.shard_bytes // limits.shard_rows)))
+    ends = np.cumsum(np.maximum(sizes, max(1, limits.shard_bytes // limits.shard_rows)))
     total = int(ends[-1])
     count = -(-total // limits.shard_bytes)
     bounds = [total * number // count for number in range(1, count)]
-    return np.split(places, np.unique(np.searchsorted(ends, bounds, side="left") + 1)) if bounds else [places]
+    cuts = np.unique(np.searchsorted(ends, np.array(bounds, dtype=np.int64), side="left") + 1)
+    return np.split(places, cuts[cuts < len(places)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,39 +14,101 @@ from orchestrator.cli.commands.data.locate import jsonable, require_data_plane
 from orchestrator.cli.human import size
 from orchestrator.cli.options import WORKLOAD, json_option
 from orchestrator.cli.output import emit, note
+from orchestrator.spec.dataset import is_url
 
 if TYPE_CHECKING:
     from orchestrator.data.build import BuildReport
+    from orchestrator.spec.card import DatasetCard
 
-_SHOWN = 10
+_REASONS = 8
+_EXAMPLES = 3
 
 
 @click.command()
 @click.argument("card", type=WORKLOAD)
 @click.option("--source", type=click.Path(path_type=Path), help="Where the inputs are.")
-@click.option("--out", type=click.Path(path_type=Path), help="A new folder; default: in the state directory.")
+@click.option("--out", help="A new folder or URL (s3://…); default: in the state directory.")
+@click.option("--processes", type=click.IntRange(1, 1024), help="Default: as many as there are cores.")
 @json_option
-def command(card: str, source: Path | None, out: Path | None, as_json: bool) -> None:
-    """Make the shards of CARD (a dataset card's name or path)."""
+def command(card: str, source: Path | None, out: str | None, processes: int | None, as_json: bool) -> None:
+    """Make the shards of CARD (a dataset card's name or path).
+
+    A build that was interrupted goes on where it was when it is started again; the same input gives the same bytes. To
+    a URL it is built in the state directory first, then published.
+    """
     require_data_plane()
-    from orchestrator.cli.progress import counter
-    from orchestrator.data.build import build
     from orchestrator.spec.load import load_card
     from orchestrator.spec.placement import dataset_root
 
     loaded = load_card(card)
-    root = out or dataset_root(loaded, state_dir())
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with counter(f"building {loaded.name}", "samples") as progress:
-        report = build(loaded, source, root, progress)
-    for skipped in report.skipped[:_SHOWN]:
-        note(f"left out {one_line(skipped.name)}: {one_line(skipped.reason)}")
-    if len(report.skipped) > _SHOWN:
-        note(f"… and {len(report.skipped) - _SHOWN:,} more, listed in {root / 'skipped.json'}")
-    emit(as_json, jsonable(report), lambda: _text(report))
+    url = out if out is not None and is_url(out) else None
+    root = dataset_root(loaded, state_dir()) if out is None or url else Path(out).expanduser().absolute()
+    if url is not None and _is_built(root):
+        note(f"{root} is built already")
+        report = None
+    else:
+        report = _build(loaded, source, root, processes)
+        _tell(report)
+    if url is not None:
+        _publish(root, url)
+    emit(as_json, _document(report, root, url), lambda: _text(report, url or str(root)))
 
 
-def _text(report: BuildReport) -> str:
+def _is_built(root: Path) -> bool:
+    from orchestrator.spec.placement import INDEX_FILE
+
+    return (root / INDEX_FILE).exists()
+
+
+def _build(card: DatasetCard, source: Path | None, root: Path, processes: int | None) -> BuildReport:
+    from orchestrator.cli.progress import counter
+    from orchestrator.data.build import build
+
+    with counter(f"building {card.name}", "samples") as progress:
+        return build(card, source, root, progress, processes=processes)
+
+
+def _publish(root: Path, url: str) -> None:
+    from orchestrator.cli.progress import counter
+    from orchestrator.data.remote.upload import publish
+
+    with counter(f"publishing to {one_line(url)}", "bytes") as progress:
+        publish(root, url, progress)
+
+
+def _tell(report: BuildReport) -> None:
+    """What a person should know of a build beyond its result: what was kept, left out, and odd."""
+    from orchestrator.data.build import SKIPPED_FILE
+
+    if report.kept:
+        note(f"kept {report.kept:,} of {report.shards:,} shards that an interrupted build had finished")
+    examples: dict[str, list[str]] = defaultdict(list)
+    for skipped in report.skipped:
+        if len(examples[skipped.reason]) < _EXAMPLES:
+            examples[skipped.reason].append(one_line(skipped.name, 60))
+    reasons = report.skipped_by_reason
+    for reason, count in list(reasons.items())[:_REASONS]:
+        named = ", ".join(examples[reason]) + (", …" if count > _EXAMPLES else "")
+        note(f"left out {count:,}: {one_line(reason)}: {named}")
+    if len(reasons) > _REASONS:
+        note(f"left out for {len(reasons) - _REASONS} more reasons: {sum(list(reasons.values())[_REASONS:]):,}")
+    if reasons:
+        note(f"all that was left out is listed in {report.root / SKIPPED_FILE}")
+    for warning in report.warnings:
+        note(f"warning: {one_line(warning, 300)}")
+
+
+def _document(report: BuildReport | None, root: Path, url: str | None) -> dict[str, object]:
+    document: dict[str, object] = {"root": str(root)} if report is None else jsonable(report)
+    if report is not None:
+        document["skipped_by_reason"] = report.skipped_by_reason
+    return document | ({"url": url} if url else {})
+
+
+def _text(report: BuildReport | None, place: str) -> str:
+    if report is None:
+        return f"published\n{place}"
     rows = ", ".join(f"{split} {count:,}" for split, count in report.rows.items())
     left_out = f", {len(report.skipped):,} left out" if report.skipped else ""
-    return f"{report.name} {report.version[:16]}: {rows}; {size(report.bytes)}{left_out}\n{report.root}"
+    shards = f"{size(report.bytes)} in {report.shards:,} shard{'s' * (report.shards != 1)}"
+    return f"{report.name} {report.version[:16]}: {rows}; {shards}{left_out}\n{place}"
