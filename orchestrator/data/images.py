@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -20,6 +20,8 @@ Pixels = Literal["float32", "uint8"]
 
 Images = AnyArray
 """(N, C, H, W), float32 or uint8: see `Pixels`."""
+
+_FIRST = np.zeros(1, dtype=np.int64)
 
 Allocate = Callable[[tuple[int, ...], Any], AnyArray]
 """(shape, dtype) to an array: np.empty, or what lies in memory that another process sees."""
@@ -103,7 +105,8 @@ class ImageReader:
         held = np.zeros(len(rows), dtype=bool) if cache is None else cache.holds(rows)
         new = places[~held]
         found = self.dataset.read_many(rows[new])
-        views, whole = found.values[self.column], ~np.isin(rows, found.skipped)
+        views = cast("Sequence[memoryview]", found.values[self.column])
+        whole = ~np.isin(rows, found.skipped)
         images: Bytes8 = allocate((len(rows), *self._shape_of(views)), np.dtype(np.uint8))
         if cache is not None and len(new) < len(rows):
             cache.copy(rows[held], places[held], images)
@@ -119,9 +122,11 @@ class ImageReader:
         kept[:] = images[whole]
         return kept, places[whole]
 
-    def _shape_of(self, views: Iterable[memoryview]) -> tuple[int, int, int]:
+    def _shape_of(self, views: Sequence[memoryview]) -> tuple[int, int, int]:
         """Of every image: as the transform says, else that of the first one ever read."""
         if self._shape is None:
+            if not views and len(self.dataset):  # an empty batch has images of the right size too
+                views = cast("Sequence[memoryview]", self.dataset.read_many(_FIRST).values[self.column])
             for view in views:
                 with suppress(UndecodableImage):  # named when it is decoded
                     self._shape = (*image_size(view), self.transform.channels)

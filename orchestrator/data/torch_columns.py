@@ -63,3 +63,20 @@ def joined(views: Sequence[memoryview] | AnyArray, kind: np.dtype[Any]) -> Ragge
     torch.cumsum(torch.tensor(lengths, dtype=torch.int64), 0, out=offsets[1:])
     content = bytearray().join(views)
     return Ragged(torch.from_numpy(np.frombuffer(content, dtype=kind)), offsets)
+
+
+def host_tensor(array: AnyArray, *, pinned: bool) -> torch.Tensor:
+    """A tensor on an array; a copy in pinned memory where a GPU is to fetch it without anybody waiting."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory() if pinned else tensor
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch with its tensors on a device; from pinned memory nobody waits for the copies. Lists stay."""
+    return {name: _moved(value, device) for name, value in batch.items()}
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Ragged):
+        return Ragged(*(part.to(device, non_blocking=True) for part in value))
+    return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value

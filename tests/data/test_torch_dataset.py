@@ -16,7 +16,7 @@ from orchestrator.data.loader import BatchLoader, LoaderOptions
 from orchestrator.data.order import FULL
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.schema import Schema
-from orchestrator.data.torch_columns import Ragged
+from orchestrator.data.torch_columns import Ragged, host_tensor, to_device
 from orchestrator.data.torch_dataset import ShardedIterable
 from orchestrator.data.torch_loader import data_loader
 from orchestrator.data.transform import Transform, augmentations
@@ -245,3 +245,40 @@ def test_columns_of_any_length_come_beside_the_images(annotated: Path, workers: 
     assert [ids.tolist() for ids in batch["ids"].rows()] == [[0], [0, 1]]
     assert (batch["caption"], batch["tags"], batch["masks"]) == (["a", "ab"], [["x"], ["x", "x"]], [[b"m"], [b"m"] * 2])
     assert batch["weight"].tolist() == [0.5, 1.0]
+
+
+def test_a_rank_without_samples_has_images_of_the_right_size(iterable) -> None:
+    *_, last = iterable(rank=4, world_size=5)
+    assert last["image"].shape == (0, 3, 6, 6)
+
+
+def test_an_iteration_that_was_broken_off_leaves_nothing_behind(iterable) -> None:
+    loader = data_loader(iterable(), 2)
+    for _ in range(2):
+        next(iter(loader))
+    loader.set_epoch(1)
+    made = iterable()
+    made.set_epoch(1)
+    assert seen(loader) == seen(made)
+
+
+def test_a_batch_moves_with_all_its_tensors(annotated: Path) -> None:
+    made = ShardedIterable(
+        annotated, "train", batch_size=2, fields=("image", "caption", "weight"), options=LoaderOptions(label="")
+    )
+    moved = to_device(next(iter(made)), torch.device("meta"))
+    assert moved["image"].values.device.type == moved["image"].offsets.device.type == moved["weight"].device.type
+    assert moved["weight"].device.type == "meta"
+    assert moved["caption"] == ["a", "ab"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_lie_in_pinned_memory(iterable) -> None:
+    batch = next(iter(data_loader(iterable(), 1)))
+    assert batch["image"].is_pinned()
+    assert batch["image"].is_contiguous(memory_format=torch.channels_last)
+    assert to_device(batch, torch.device("cuda"))["image"].device.type == "cuda"
+    pinned = host_tensor(np.zeros((2, 3, 3, 4), dtype=np.float32).transpose(0, 3, 1, 2), pinned=True)
+    assert pinned.is_pinned()
+    assert pinned.is_contiguous(memory_format=torch.channels_last)
