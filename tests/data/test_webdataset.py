@@ -204,3 +204,35 @@ def test_a_tar_that_became_shorter_after_the_scan_is_a_bad_sample(tmp_path: Path
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(BadSample, match="shorter"):
         sample.read()
+
+
+def test_long_names_foreign_letters_and_old_headers_are_read(tmp_path: Path) -> None:
+    long = "folder/" * 30 + "x" * 120
+    for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT):
+        found = ["é.jpg", "a/b.jpg"] if kind == tarfile.USTAR_FORMAT else ["é.jpg", f"{long}.jpg", "a/b.jpg"]
+        with tarfile.open(tmp_path / "a.tar", "w", format=kind) as archive:
+            for number, name in enumerate(["", *found]):
+                entry = tarfile.TarInfo(name or "a")
+                entry.type = tarfile.REGTYPE if name else tarfile.DIRTYPE
+                entry.mtime = number + 0.5 if kind == tarfile.PAX_FORMAT else number
+                entry.size = number * 300 if name else 0
+                archive.addfile(entry, io.BytesIO(bytes([number]) * entry.size))
+        samples = scan(one_tar(), tmp_path).samples
+        assert [sample.name for sample in samples] == [f"a.tar: {name[:-4]}" for name in found]
+        assert [sample.read()["image"] for sample in samples] == [
+            bytes([n]) * 300 * n for n in range(1, len(found) + 1)
+        ]
+
+
+def test_a_member_of_negative_size_ends_the_scan(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.tar", ("1.jpg", bytes(512)), ("2.jpg", bytes(512)))
+    content = bytearray(path.read_bytes())
+    header = content[1024:1536]
+    header[124:136] = b"-0000002000\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    content[1024:1536] = header
+    path.write_bytes(content)
+    found = scan(one_tar(), tmp_path)
+    assert [sample.name for sample in found.samples] == ["a.tar: 1"]
+    assert found.skipped[-1].reason.startswith("truncated or damaged")

@@ -73,7 +73,7 @@ def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
             elif not path.is_dir():
                 listing.add(relative, "no such file")
     if not found:
-        raise NotFound(f"no file matches {pattern!r} in {root}", hint="see how the card says the source is laid out")
+        raise NotFound(f"no file matches {pattern!r} in {root}", hint="the card's `splits` and `layout` name them")
     return list(dict.fromkeys(found))
 
 

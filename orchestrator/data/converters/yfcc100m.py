@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -27,7 +28,7 @@ from orchestrator.base.errors import DataError
 from orchestrator.data.arrays import Int64s
 from orchestrator.data.converters.listing import Listing, OnDemand
 from orchestrator.data.converters.members import is_compressed
-from orchestrator.data.converters.places import contained, matching, source_folder, split_patterns
+from orchestrator.data.converters.places import OUTSIDE, contained, matching, source_folder, split_patterns
 from orchestrator.data.converters.values import UNKNOWN, MediaFolder, Wanted, value_of, wanted_columns
 from orchestrator.data.source import BadSample, Record, Sample, Source
 from orchestrator.spec.card import DatasetCard
@@ -61,6 +62,7 @@ FIELDS = (
 )
 """The fields of a row in order; `marker` is 0 for a photo and 1 for a video."""
 
+_LINE, _ID, _HASHED, _MARKER = (FIELDS.index(name) for name in ("line", "id", "hash", "marker"))
 _TABLES = "yfcc100m_dataset*"
 _IMAGES = "data/images"
 _TAGS = ("user_tags", "machine_tags")
@@ -145,42 +147,62 @@ def _photos(path: Path, title: str, root: str, images: str, listing: Listing) ->
             start, offset = offset, offset + len(line)
             try:
                 row = _row(line)
-                if row["marker"] != _PHOTO:
-                    listing.add(f"{title}:{number} {row['id']}", "a video")
+                if row[_MARKER] != _PHOTO:
+                    listing.add(f"{title}:{number} {row[_ID]}", "a video")
                     continue
-                yield start, int(row["id"]), os.stat(_photo(row, root, images)).st_size
+                _, size = _photo(row, root, images)
+                yield start, int(row[_ID]), size
             except BadSample as error:
                 listing.add(f"{title}:{number}", error.message)
 
 
-def _row(line: bytes) -> dict[str, str]:
-    """A row's fields, still encoded. BadSample where it is no row, or its identifier or hash are none."""
+def _row(line: bytes) -> list[str]:
+    """A row's cells in the order of FIELDS, still encoded; empty where a release lacks them.
+
+    Raises:
+        BadSample: it is no row, or its identifier or hash are none.
+    """
     cells = line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
-    names = list(FIELDS)
-    if len(cells) not in (23, 24, 25):
-        raise BadSample(f"a row of {len(cells)} fields; there should be 23 to 25")
     if len(cells) == 23 or (len(cells) == 24 and _HASH.fullmatch(cells[1])):
-        names.remove("line")
-    if len(cells) == 23 or (len(cells) == 24 and not _HASH.fullmatch(cells[1])):
-        names.remove("hash")
-    row = dict(zip(names, cells, strict=True))
-    if not (row["id"].isascii() and row["id"].isdecimal() and len(row["id"]) < 19):
+        cells.insert(_LINE, "")
+    if len(cells) == 24:
+        cells.insert(_HASHED, "")
+    if len(cells) != len(FIELDS):
+        raise BadSample(f"a row of {len(cells)} fields; there should be 23 to 25")
+    if not (cells[_ID].isascii() and cells[_ID].isdecimal() and len(cells[_ID]) < 19):
         raise BadSample("its identifier is no number")
-    if "hash" in row and not _HASH.fullmatch(row["hash"]):
+    if cells[_HASHED] and not _HASH.fullmatch(cells[_HASHED]):
         raise BadSample("its hash is none")
-    return row
+    return cells
 
 
-def _photo(row: Mapping[str, str], root: str, images: str) -> str:
-    """The path of a row's photo; BadSample where it is not on disk or leads out of the source."""
-    names = [f"{row['id']}.jpg"]
-    if "hash" in row:
-        names.insert(0, f"{row['hash'][:3]}/{row['hash'][3:6]}/{row['hash']}.jpg")
-    for name in names:
-        path = f"{root}/{images}/{name}"
-        if os.path.isfile(path):
-            return contained(root, f"{images}/{name}")
+def _photo(row: Sequence[str], root: str, images: str) -> tuple[str, int]:
+    """The path of a row's photo and its size; BadSample where it is not on disk or leads out of the source."""
+    name = row[_HASHED]
+    places = [(f"{images}/{name[:3]}/{name[3:6]}", f"{name}.jpg")] if name else []
+    for folder, file in (*places, (images, f"{row[_ID]}.jpg")):
+        path = f"{root}/{folder}/{file}"
+        try:
+            found = os.lstat(path)
+        except OSError:
+            continue
+        if stat.S_ISLNK(found.st_mode):
+            return contained(root, f"{folder}/{file}"), os.stat(path).st_size
+        if stat.S_ISREG(found.st_mode):
+            if not _is_inside(root, folder):
+                raise BadSample(OUTSIDE)
+            return path, found.st_size
     raise BadSample("its photo is not on disk")
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_inside(root: str, folder: str) -> bool:
+    """Whether a folder lies in the source when links are followed."""
+    try:
+        contained(root, folder)
+    except BadSample:
+        return False
+    return True
 
 
 def _read(path: str, offset: int, wanted: tuple[Wanted, ...], root: str, images: str) -> Record:
@@ -190,10 +212,10 @@ def _read(path: str, offset: int, wanted: tuple[Wanted, ...], root: str, images:
     values: dict[str, Any] = {}
     for one in wanted:
         if one.kind == "image":
-            with open(_photo(row, root, images), "rb") as photo:
+            with open(_photo(row, root, images)[0], "rb") as photo:
                 values[one.name] = photo.read()
         else:
-            values[one.name] = value_of(one, _decoded(one.field, row.get(one.field, "")), _NO_FILES)
+            values[one.name] = value_of(one, _decoded(one.field, row[FIELDS.index(one.field)]), _NO_FILES)
     return values
 
 
