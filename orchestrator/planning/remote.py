@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.base.errors import DataError, NotFound, OrchestratorError, UsageError
+from orchestrator.base.errors import DataError, NotFound, OrchestratorError, RemoteUnavailable, UsageError
 from orchestrator.spec.placement import INDEX_FILE
 
 SECONDS = 6.0
@@ -32,7 +32,8 @@ def read_remote_index(url: str, *, seconds: float = SECONDS) -> dict[str, Any]:
     Raises:
         UsageError: the library that reads such URLs is not installed, or there is none.
         NotFound: there is no dataset.
-        DataError: it cannot be reached, or is damaged.
+        RemoteUnavailable: it cannot be reached.
+        DataError: it is damaged.
     """
     fetch = _Fetch(url)
     thread = threading.Thread(target=fetch.run, name="remote-index", daemon=True)
@@ -41,7 +42,7 @@ def read_remote_index(url: str, *, seconds: float = SECONDS) -> dict[str, Any]:
     if fetch.error is not None:
         raise _explained(url, fetch.error) from fetch.error
     if fetch.content is None:
-        raise DataError(f"{url} cannot be reached: no answer within {seconds:g} s", hint=_HINT)
+        raise RemoteUnavailable(f"{url} cannot be reached: no answer within {seconds:g} s", hint=_HINT)
     try:
         document = json.loads(fetch.content)
     except ValueError as error:
@@ -79,4 +80,4 @@ def _explained(url: str, error: Exception) -> OrchestratorError:
     if isinstance(error, ValueError) and "rotocol" in str(error):
         return UsageError(f"{url}: {error}", hint="use s3://bucket/path, or a path")
     what = str(error).strip().splitlines() or [type(error).__name__]
-    return DataError(f"{url} cannot be reached: {what[0]}", hint=_HINT)
+    return RemoteUnavailable(f"{url} cannot be reached: {what[0]}", hint=_HINT)

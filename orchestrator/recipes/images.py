@@ -11,16 +11,15 @@ import torch
 from orchestrator.base.errors import UsageError
 from orchestrator.base.paths import state_dir
 from orchestrator.data.arrays import Int64s
+from orchestrator.data.declared import resample_of, shuffle_of
 from orchestrator.data.header import Description
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.loader import TRAINING_SPLIT, BatchLoader, LoaderOptions
 from orchestrator.data.location import ensure_built
-from orchestrator.data.order import Shuffle
+from orchestrator.data.order import SEQUENTIAL
 from orchestrator.data.reader import ShardedDataset
-from orchestrator.data.resample import Resample
 from orchestrator.data.transform import Transform, augmentations
 from orchestrator.recipes.skipped import SkipLog, SkippedRows
-from orchestrator.spec import data as spec
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
 from orchestrator.training.task import Split
@@ -114,7 +113,7 @@ class ImageSplits:
         loader = self.loader(split)
         images, labels = self._decoded(loader, positions, epoch)
         if len(labels) < len(positions):
-            self._skips.note(self.index, split, loader.skipped_rows)
+            self._skips.note(self.index, split, loader.dataset.corrupt_rows)
         return images, labels
 
     def _decoded(self, loader: BatchLoader, positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -147,29 +146,11 @@ class ImageSplits:
         transform = Transform(about.channels, about.mean, about.std, size, changes)
         options = LoaderOptions(
             seed=self.seed,
-            shuffle=_shuffle(data.shuffle) if training else Shuffle("none"),
-            resample=_resample(data.resample) if training else None,
+            shuffle=shuffle_of(data) if training else SEQUENTIAL,
+            resample=resample_of(data) if training else None,
             shuffle_labels=data.shuffle_labels and training,
             workers=data.loader_processes(self.cores) if training and data.decode == "cpu" else 0,
             decode=data.decode,
         )
         dataset = ShardedDataset(self.location, split, on_corrupt=data.on_corrupt)
         return BatchLoader(dataset, transform, options)
-
-
-def _resample(chosen: spec.Resample | None) -> Resample | None:
-    match chosen:
-        case None:
-            return None
-        case spec.RepeatFactor(repeat_factor=how):
-            return Resample("repeat_factor", how.column, how.threshold)
-        case spec.SquareRoot(square_root=how):
-            return Resample("square_root", how.column, how.threshold, how.power)
-        case spec.Weights(weights=column):
-            return Resample("weights", column)
-        case kind:
-            return Resample(kind)
-
-
-def _shuffle(shuffle: str | spec.Window) -> Shuffle:
-    return Shuffle("window", shuffle.window) if isinstance(shuffle, spec.Window) else Shuffle("full")

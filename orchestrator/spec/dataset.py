@@ -5,19 +5,17 @@ Workloads, plans and the `data` commands all ask here, so that one word never me
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.base.errors import NotFound, UsageError
+from orchestrator.base.errors import NotFound
 from orchestrator.spec.load import load_card
+from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.spec.placement import INDEX_FILE, dataset_root
 
 if TYPE_CHECKING:
     from orchestrator.spec.card import DatasetCard
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,13 @@ def find_dataset(named: str, *, workdir: Path, state_dir: Path) -> NamedDataset:
         UsageError: a URL that is not used.
         SpecError: the card is invalid.
     """
-    if is_url(named):
-        _check_url(named)
-        return NamedDataset(named, named.rstrip("/"))
-    path = workdir / Path(named).expanduser()
+    place = parse_location(named)
+    if isinstance(place, RemotePlace):
+        return NamedDataset(named, place.url)
+    path = workdir / place.expanduser()
     if (path / INDEX_FILE).is_file():
         return NamedDataset(named, path)
-    if path.is_dir() and "/" in named:
+    if (path.is_dir() and "/" in named) or is_url(named):
         raise NotFound(f"no dataset at {path}: it has no {INDEX_FILE}", hint="build it: orchestrator data build CARD")
     card = load_card(str(path) if "/" in named else named, workdir)
     return NamedDataset(card.name, dataset_root(card, state_dir), card)
@@ -83,14 +81,3 @@ def find_dataset(named: str, *, workdir: Path, state_dir: Path) -> NamedDataset:
 def is_url(named: str) -> bool:
     """Whether it is a URL, such as `s3://bucket/data/cifar10`, and no card and no folder."""
     return "://" in named
-
-
-def _check_url(url: str) -> None:
-    """Refuse what would do more than name a place."""
-    if _URL.fullmatch(url) is None or "::" in url:
-        raise UsageError(f"{url!r} is no URL of a dataset", hint="such as s3://bucket/data/cifar10")
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        place = url.rpartition("@")[2]
-        raise UsageError(
-            f"a dataset's URL must not hold a password (…@{place})", hint="put credentials into the environment"
-        )

@@ -81,7 +81,16 @@ def test_a_url_is_taken_as_it_is_and_opened_by_nobody(tmp_path: Path) -> None:
     assert (found.location, found.card, found.built) == ("s3://bucket/data/cifar10", None, True)
 
 
-@pytest.mark.parametrize("url", ["simplecache::s3://bucket/x", "s3://key:secret@bucket/x", "://x", "s3://"])
+def test_a_file_url_is_its_folder(tmp_path: Path) -> None:
+    folder = built(tmp_path / "shards")
+    assert find(folder.as_uri(), tmp_path).location == folder
+    with pytest.raises(NotFound, match="has no index"):
+        find((tmp_path / "nothing").as_uri(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["simplecache::s3://bucket/x", "s3://key:secret@bucket/x", "s3://bucket/../x", "s3://bucket/x?a=b", "s3://"]
+)
 def test_a_url_that_does_more_than_name_a_place_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         find(url, tmp_path)

@@ -9,7 +9,7 @@ from orchestrator.base.errors import NotFound, RemoteUnavailable
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.files import ShardFiles
 from orchestrator.data.header import Header, check_version, parse_header
-from orchestrator.data.place import RemotePlace
+from orchestrator.spec.place import RemotePlace
 from orchestrator.data.remote.cache import Cache
 from orchestrator.data.remote.errors import ObjectMissing
 from orchestrator.data.remote.retry import Attempts

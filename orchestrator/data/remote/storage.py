@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import UsageError
-from orchestrator.data.place import RemotePlace
+from orchestrator.spec.place import RemotePlace
 from orchestrator.data.remote.errors import ShortBody
 from orchestrator.data.remote.retry import Patience
 

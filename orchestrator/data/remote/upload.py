@@ -14,7 +14,7 @@ from orchestrator.base.clock import SystemClock
 from orchestrator.base.errors import Conflict, DataError, NotFound, UsageError
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.index import DatasetIndex
-from orchestrator.data.place import RemotePlace, parse_location
+from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.data.remote.errors import ObjectMissing, ShortBody
 from orchestrator.data.remote.opening import read_remote_header
 from orchestrator.data.remote.retry import Attempts

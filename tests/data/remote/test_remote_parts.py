@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import RemoteUnavailable, UsageError
-from orchestrator.data.place import RemotePlace, parse_location
+from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.data.remote.ahead import ReadAhead
 from orchestrator.data.remote.cache import Cache
 from orchestrator.data.remote.errors import Meaning, ObjectMissing, ShortBody, meaning, wording
