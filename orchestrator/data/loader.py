@@ -102,7 +102,8 @@ class BatchLoader:
             dataset, seed=self.options.seed, shuffle=self.options.shuffle, resample=self.options.resample
         )
         self._kept: dict[int, Order] = {}
-        self._pool = pool or (WorkerPool(self.options.workers) if self.options.workers else None)
+        own = self.options.workers and self.options.decode == "cpu"
+        self._pool = WorkerPool(self.options.workers) if own and pool is None else pool
         self._tickets: dict[tuple[int, bytes], Ticket] = {}
         self._ahead = ReadAhead(dataset)
         if self.options.shuffle_labels:

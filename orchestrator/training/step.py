@@ -113,7 +113,8 @@ class Stepper:
         sums = SubtreeSums(self._nodes) if self._exact else None
         if sums is None or self._plan.count == 1:
             self._optimizer.zero_grad()
-        coming = deque(request for one in (place, *ahead) for request in self._requests(one))
+        requests = (request for one in (place, *ahead) for request in self._requests(one))
+        coming = deque(islice(requests, len(self._passes) + LOOK_AHEAD))
         for row, index in zip(rows, self._passes, strict=True):
             if index is not None and len(slices[index]):
                 self._task.expect("train", list(islice(coming, LOOK_AHEAD)))

@@ -17,8 +17,8 @@ Split = Literal["train", "validation", "test"]
 Request = tuple[int, Int64s]
 """An epoch and positions (n,) in its order."""
 
-LOOK_AHEAD = 4
-"""How many loads a worker announces; what it holds of them is up to the recipe."""
+LOOK_AHEAD = 10
+"""How many loads a worker announces; how many of them are made ahead is up to the recipe."""
 
 
 class Batch(Protocol):
