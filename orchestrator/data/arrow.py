@@ -14,7 +14,12 @@ Views = Sequence[bytes | memoryview]
 """The bytes of one part of each record of a batch."""
 
 _BOX = 4
-_ITEMS = {"int64_list": pa.int64(), "float32_list": pa.float32(), "boxes": pa.float64()}
+_ITEMS = {
+    "int64_list": pa.int64(),
+    "float32_list": pa.float32(),
+    "float64_list": pa.float64(),
+    "boxes": pa.float64(),
+}
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:

@@ -16,7 +16,7 @@ from orchestrator.spec.card import ColumnType
 FIXED: dict[str, str] = {"label": "<i8", "int64": "<i8", "float64": "<f8"}
 """Kinds whose values take 8 bytes each, and their numpy types; all other kinds have values of any length."""
 
-LISTS: dict[str, str] = {"int64_list": "<i8", "float32_list": "<f4", "boxes": "<f8"}
+LISTS: dict[str, str] = {"int64_list": "<i8", "float32_list": "<f4", "float64_list": "<f8", "boxes": "<f8"}
 """Kinds that are lists of numbers, and the numpy types of those; `boxes` are (n, 4): x, y, width, height in pixels."""
 
 NESTED = ("text_list", "masks")

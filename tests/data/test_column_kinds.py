@@ -33,6 +33,7 @@ ARROW = {
     "float64": pa.float64(),
     "int64_list": pa.large_list(pa.field("item", pa.int64(), nullable=False)),
     "float32_list": pa.large_list(pa.field("item", pa.float32(), nullable=False)),
+    "float64_list": pa.large_list(pa.field("item", pa.float64(), nullable=False)),
 }
 SCHEMA = Schema.of((f"the_{kind}", kind) for kind in ARROW)
 
@@ -49,6 +50,7 @@ _VALUES = {
     "float64": _FLOAT64,
     "int64_list": st.lists(_INT64, max_size=4),
     "float32_list": st.lists(st.floats(width=32, allow_nan=False), max_size=4),
+    "float64_list": st.lists(_FLOAT64, max_size=4),
 }
 RECORDS = st.lists(
     st.fixed_dictionaries({f"the_{kind}": _VALUES.get(kind, st.binary(max_size=20)) for kind in ARROW}), max_size=7
@@ -81,6 +83,7 @@ def record_of(number: int) -> dict[str, Any]:
         "the_masks": [b"rle", b"x" * number],
     }
     values |= {"the_boxes": [[1, 2, 3, number]], "the_int64_list": [number, 5], "the_float32_list": [0.5, number]}
+    values |= {"the_float64_list": [number / 3, 0.1]}
     return values | {f"the_{kind}": bytes([number]) * 9 for kind in ("image", "video", "mask", "bytes")}
 
 
