@@ -92,13 +92,14 @@ def list_classes(root: Path, folder: str, classes: Iterable[str], images: ImageF
         if name not in known:
             reason = "a folder that is none of the classes" if is_folder else "lies in no folder of a class"
             listing.add(os.path.join(folder, name), reason)
+    absent = [name for name in known if not (place / name).is_dir()]
+    if absent:
+        more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
+        raise NotFound(f"no folder for class {absent[0]!r}{more} in {place}", hint=f"expected {layout(folder)}")
     for label, name in enumerate(known):
-        class_folder = place / name
-        if not class_folder.resolve().is_relative_to(root):
+        if not (place / name).resolve().is_relative_to(root):
             listing.add(os.path.join(folder, name), OUTSIDE)
             continue
-        if not class_folder.is_dir():
-            raise NotFound(f"no folder for class {name!r} in {place}", hint=f"expected {layout(folder)}")
         for title, size in image_files(root, os.path.join(folder, name), listing):
             images.add(title, folder, label, size)
 

@@ -15,7 +15,7 @@ from orchestrator.data.converters.coco_json import Picture, box_of, entry_of, fi
 from orchestrator.data.converters.instances import class_number, crowd_of
 from orchestrator.data.converters.listing import Listing
 from orchestrator.data.converters.places import contained
-from orchestrator.data.decode import decode
+from orchestrator.data.decode import image_size
 from orchestrator.data.source import BadSample
 from orchestrator.spec.card import ColumnType
 
@@ -68,7 +68,7 @@ class Segments:
         Raises:
             OSError: the PNG cannot be read.
             BadSample: it has another size than its image.
-            UndecodableImage: it is damaged.
+            UndecodableImage: it is no image.
         """
         return {
             "mask": self._mask(picture) if "mask" in wanted else b"",
@@ -82,7 +82,7 @@ class Segments:
     def _mask(self, picture: Picture) -> bytes:
         with open(self.path, "rb") as file:
             encoded = file.read()
-        if decode(encoded, 3).shape[:2] != (picture.height, picture.width):
+        if image_size(encoded) != (picture.height, picture.width):
             raise BadSample("its panoptic PNG has another size")
         return encoded
 
