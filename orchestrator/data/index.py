@@ -14,9 +14,9 @@ from orchestrator.data.arrays import Int64s
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.files import LocalFiles, ShardFiles
 from orchestrator.data.header import Header, check_version, read_header
-from orchestrator.spec.place import parse_location
 from orchestrator.data.schema import Schema
 from orchestrator.data.table import TABLE_FILE, Table
+from orchestrator.spec.place import parse_location
 
 if TYPE_CHECKING:
     from orchestrator.data.remote.settings import RemoteSettings

@@ -9,7 +9,6 @@ from orchestrator.base.errors import NotFound, RemoteUnavailable
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.files import ShardFiles
 from orchestrator.data.header import Header, check_version, parse_header
-from orchestrator.spec.place import RemotePlace
 from orchestrator.data.remote.cache import Cache
 from orchestrator.data.remote.errors import ObjectMissing
 from orchestrator.data.remote.retry import Attempts
@@ -20,6 +19,7 @@ from orchestrator.data.remote.storage import Storage
 from orchestrator.data.remote.transfer import Transfer
 from orchestrator.data.schema import Schema
 from orchestrator.data.table import Table
+from orchestrator.spec.place import RemotePlace
 from orchestrator.spec.placement import INDEX_FILE
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import UsageError
-from orchestrator.spec.place import RemotePlace
 from orchestrator.data.remote.errors import ShortBody
 from orchestrator.data.remote.retry import Patience
+from orchestrator.spec.place import RemotePlace
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "mtime", "created")

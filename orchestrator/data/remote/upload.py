@@ -14,7 +14,6 @@ from orchestrator.base.clock import SystemClock
 from orchestrator.base.errors import Conflict, DataError, NotFound, UsageError
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.index import DatasetIndex
-from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.data.remote.errors import ObjectMissing, ShortBody
 from orchestrator.data.remote.opening import read_remote_header
 from orchestrator.data.remote.retry import Attempts
@@ -22,6 +21,7 @@ from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.storage import Storage
 from orchestrator.data.remote.transfer import file_sha256
 from orchestrator.data.table import TABLE_FILE
+from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.spec.placement import INDEX_FILE
 
 MARKER = "publishing.json"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import RemoteUnavailable, UsageError
-from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.data.remote.ahead import ReadAhead
 from orchestrator.data.remote.cache import Cache
 from orchestrator.data.remote.errors import Meaning, ObjectMissing, ShortBody, meaning, wording
 from orchestrator.data.remote.retry import Attempts, Patience
 from orchestrator.data.remote.settings import RemoteSettings
+from orchestrator.spec.place import RemotePlace, parse_location
 
 
 class FakeClock:
