@@ -78,7 +78,7 @@ def content_version(
         "description": description.model_dump(exclude={"name", "card"}),
     }
     digest = hashlib.sha256(json.dumps(visible, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(shards).view(np.uint8))  # a million shards are 56 MB: no copy
+    digest.update(np.ascontiguousarray(shards).view(np.uint8).data)  # a million shards are 56 MB: no copy
     return digest.hexdigest()
 
 

@@ -162,6 +162,7 @@ class _Windowed:
 
     def __init__(self, shard_rows: Int64s, window: int, key: tuple[str | int, ...]) -> None:
         shards = len(shard_rows)
+        self._window = window
         self._shards = KeyedPermutation(shards, derive_key(*key, "shards"))
         self._shard_in_slot = self._shards.apply(np.arange(shards, dtype=np.int64))
         self._first_row = starts_of(shard_rows)
@@ -172,7 +173,7 @@ class _Windowed:
     def rows_at(self, positions: Int64s) -> Int64s:
         window, start, size = self._window_of(positions)
         shuffled = self._windows.apply(positions - start, size, window) + start
-        slot = np.searchsorted(self._slot_start, shuffled, side="right") - 1
+        slot = self._slot_of(shuffled, window)
         return self._first_row[self._shard_in_slot[slot]] + shuffled - self._slot_start[slot]
 
     def positions_of(self, rows: Int64s) -> Int64s:
@@ -183,12 +184,21 @@ class _Windowed:
         return self._windows.invert(shuffled - start, size, window) + start
 
     def _window_of(self, places: Int64s) -> tuple[Int64s, Int64s, Int64s]:
-        """Number, first place and size of the window of each place (N,); of one for all (1,) where they share it."""
-        window = np.searchsorted(self._window_start, places, side="right") - 1
-        if len(window) and window.min() == window.max():
-            window = window[:1]
+        """Number, first place and size of the window of each place (N,); (1,) where all lie in one, as a batch does."""
+        ends = [places.min(), places.max()] if places.size else [0, 0]
+        window = np.searchsorted(self._window_start, ends, side="right") - 1
+        one = window[0] == window[1]
+        window = window[:1] if one else np.searchsorted(self._window_start, places, side="right") - 1
         start = self._window_start[window]
         return window, start, self._window_start[window + 1] - start
+
+    def _slot_of(self, places: Int64s, window: Int64s) -> Int64s:
+        """The slot of each place (N,), searched among those of its window only where they share it."""
+        if len(window) > 1:
+            return np.searchsorted(self._slot_start, places, side="right") - 1
+        first = int(window[0]) * self._window
+        inside = self._slot_start[first : first + self._window + 1]
+        return np.searchsorted(inside, places, side="right") + (first - 1)
 
 
 def starts_of(counts: Int64s) -> Int64s:
