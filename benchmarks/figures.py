@@ -10,6 +10,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ class Figure:
         limit: what the machine itself allows, where that is known.
         goal: in words.
         holds: computed from the measured values; None where there is no goal.
+        note: what must be known to read it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Figure:
     limit: float | None = None
     goal: str = ""
     holds: bool | None = None
+    note: str = ""
 
 
 def options(description: str) -> argparse.Namespace:
@@ -57,9 +60,13 @@ def report(figures: Sequence[Figure], *, packages: Sequence[str], as_json: bool)
     for figure in figures:
         verdict = "" if figure.holds is None else ("  holds" if figure.holds else "  DOES NOT HOLD")
         print(f"{figure.name} [{figure.unit}]" + (f"   goal: {figure.goal}{verdict}" if figure.goal else ""))
-        print(f"  {'orchestrator':<28}{figure.ours:>12.3f}")
+        print(f"  {'orchestrator':<36}{figure.ours:>12.3f}")
+        if figure.limit is not None:
+            print(f"  {'the limit':<36}{figure.limit:>12.3f}")
         for peer, value in figure.peers.items():
-            print(f"  {peer:<28}" + (f"{value:>12.3f}" if isinstance(value, float) else f"  not run: {value}"))
+            print(f"  {peer:<36}" + (f"{value:>12.3f}" if isinstance(value, float) else f"  not run: {value}"))
+        if figure.note:
+            print(textwrap.fill(figure.note, 118, initial_indent="  ", subsequent_indent="  "))
     print("versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()))
     print(f"machine: {machine['cores']} cores, {machine['system']} {machine['processor']}")
 
