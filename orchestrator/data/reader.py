@@ -120,7 +120,8 @@ class ShardedDataset:
         """Say which rows (n,) are read next, in order; returns at once. The last word counts. Local: no-op."""
         if self._files.remote and rows.size:
             shards, first = np.unique(self._shards_of(rows), return_index=True)
-            self._files.prefetch(shards[np.argsort(first)].tolist())
+            wanted = shards[np.argsort(first)].tolist()
+            self._files.prefetch([shard for shard in wanted if shard not in self._maps])
 
     def fixed_column(self, name: str) -> AnyArray:
         """All values (rows,) of an 8-byte column such as the labels, straight from the side table."""

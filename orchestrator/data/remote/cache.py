@@ -130,6 +130,7 @@ class Cache:
             if not self._make_room(part, size):
                 return False
             write_json(described(part), {"tag": tag, "size": size}, durable=False)
+            part.touch()  # it counts with its full size from now on
             return True
 
     def _make_room(self, part: Path, size: int) -> bool:

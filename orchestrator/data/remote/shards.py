@@ -15,7 +15,7 @@ from orchestrator.base.errors import ShardCorrupt
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.remote.ahead import ReadAhead
 from orchestrator.data.remote.cache import Cache, VersionFolder, described, lock_of
-from orchestrator.data.remote.errors import ObjectMissing
+from orchestrator.data.remote.errors import ObjectChanged, ObjectMissing
 from orchestrator.data.remote.locks import holding
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.sidetable import SideTable
@@ -183,6 +183,8 @@ class RemoteFiles:
             yield
         except ObjectMissing as error:
             raise self._lost(number, "is not there") from error
+        except ObjectChanged as error:
+            raise self._lost(number, "changes while it is fetched") from error
         except WrongSize as error:
             raise self._lost(number, error.message) from error
 

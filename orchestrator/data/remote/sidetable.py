@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from orchestrator.base.files import sync_folder, write_atomic
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.header import Header, check_version
 from orchestrator.data.remote.cache import described, lock_of
-from orchestrator.data.remote.errors import ObjectMissing
+from orchestrator.data.remote.errors import ObjectChanged, ObjectMissing
 from orchestrator.data.remote.locks import holding
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.transfer import Transfer, Wanted, WrongSize, file_sha256
@@ -81,7 +82,13 @@ class SideTable:
         return self._have is None or self._have[shard] == 1
 
     def fetch(self, shard: int, catalog: Catalog) -> None:
-        """Fetch the records of a shard, also where they are here already: they may be damaged. Its lock is held."""
+        """Fetch the records of a shard, also where they are here already: they may be damaged. Its lock is held.
+
+        A whole table that still has its SHA-256 is left alone.
+        """
+        small = self._wanted.size <= self._settings.whole_table_bytes
+        if self._have is None and small and file_sha256(self.path) == self._wanted.sha256:
+            return
         first, stop = catalog.records(shard)
         self._fetch_records(first, stop)
         if self._have is not None:
@@ -114,10 +121,8 @@ class SideTable:
         return self.path.exists() and self.path.stat().st_size == self._wanted.size
 
     def _fetch_whole(self) -> None:
-        try:
+        with _telling_of_damage(self._wanted):
             got = self._transfer.fetch(self._wanted, self.path)
-        except (ObjectMissing, WrongSize) as error:
-            raise DataError(f"{self._wanted.what}: {error.message}", hint=_HINT) from error
         if got != self.path:
             got.unlink()
             described(got).unlink(missing_ok=True)
@@ -127,14 +132,12 @@ class SideTable:
     def _begin_sparse(self) -> None:
         size = head_bytes(self._shards)
         attempts = self._transfer.attempts(self._wanted.what)
-        try:
+        with _telling_of_damage(self._wanted):
             self._transfer.check_size(self._wanted, attempts)
             head = b"".join(
                 self._transfer.read(self._wanted, start, min(start + self._chunk, size), attempts)
                 for start in range(0, size, self._chunk)
             )
-        except (ObjectMissing, WrongSize) as error:
-            raise DataError(f"{self._wanted.what}: {error.message}", hint=_HINT) from error
         check_version(self._header, shard_table(head, self._shards), self._transfer.storage.place.url)
         begun = self.path.with_name(f".{self.path.name}.new")
         with begun.open("wb") as file:
@@ -162,8 +165,17 @@ class SideTable:
         base = head_bytes(self._shards)
         begin, end = base + first * self._record_bytes, base + stop * self._record_bytes
         attempts = self._transfer.attempts(self._wanted.what)
-        with self.path.open("r+b") as file:
+        with self.path.open("r+b") as file, _telling_of_damage(self._wanted):
             for start in range(begin, end, self._chunk):
                 content = self._transfer.read(self._wanted, start, min(start + self._chunk, end), attempts)
                 os.pwrite(file.fileno(), content, start)
             os.fsync(file.fileno())
+
+
+@contextmanager
+def _telling_of_damage(wanted: Wanted) -> Iterator[None]:
+    """A table that is absent or another one is damage to the dataset, and to no single shard."""
+    try:
+        yield
+    except (ObjectMissing, ObjectChanged, WrongSize) as error:
+        raise DataError(f"{wanted.what}: {error.message}", hint=_HINT) from error

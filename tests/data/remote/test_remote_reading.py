@@ -1,4 +1,5 @@
 import copy
+import errno
 import os
 import pickle
 
@@ -243,3 +244,23 @@ def test_any_protocol_of_fsspec_is_read(bucket) -> None:
     for path in bucket.root.iterdir():
         files.pipe_file(f"/tiny/{path.name}", path.read_bytes())
     assert values(ShardedDataset("memory://tiny", "train", remote=bucket.settings)) == list(range(40))
+
+
+def test_a_table_that_vanishes_is_no_damage_to_a_shard(bucket) -> None:
+    dataset = bucket.open(on_corrupt="skip", whole_table_bytes=100)
+    bucket.delete("table.bin")
+    with pytest.raises(DataError, match=r"side table .*table\.bin is not there"):
+        dataset.read_many(EVERY)
+    assert dataset.corrupt_rows == set()
+
+
+def test_a_full_disk_is_named_with_what_to_set(bucket, monkeypatch) -> None:
+    dataset = bucket.open()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RemoteUnavailable, match="the disk of the cache is full") as failed:
+        dataset.read(9)
+    assert "ORCHESTRATOR_CACHE_DIR" in failed.value.hint
