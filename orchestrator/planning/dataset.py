@@ -63,7 +63,8 @@ def dataset_facts(dataset: str, *, workdir: Path, state_dir: Path) -> DatasetFac
 
 def _built(named: NamedDataset, header: Mapping[str, Any]) -> DatasetFacts:
     try:
-        rows = {str(split): int(part["rows"]) for split, part in header["splits"].items()}
+        splits = sorted(header["splits"].items(), key=lambda part: int(part[1]["first_row"]))
+        rows = {str(split): int(part["rows"]) for split, part in splits}
         about = header["description"]
         channels, classes = int(about["channels"]), len(about["classes"])
         columns = {str(name): str(kind) for name, kind in header["columns"]}

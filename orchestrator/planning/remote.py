@@ -35,7 +35,8 @@ def read_remote_index(url: str, *, seconds: float = SECONDS) -> dict[str, Any]:
         RemoteUnavailable: it cannot be reached.
         DataError: it is damaged.
     """
-    fetch = _Fetch(url)
+    files, path = _opened(f"{url}/{INDEX_FILE}")
+    fetch = _Fetch(files, path)
     thread = threading.Thread(target=fetch.run, name="remote-index", daemon=True)
     thread.start()
     thread.join(seconds)
@@ -56,28 +57,34 @@ def read_remote_index(url: str, *, seconds: float = SECONDS) -> dict[str, Any]:
 class _Fetch:
     """One attempt, in a thread of its own: no library's time-outs hold for all that it does."""
 
-    url: str
+    files: Any
+    path: str
     content: bytes | None = None
     error: Exception | None = None
 
     def run(self) -> None:
         """Read; what comes of it is in `content` or `error`."""
         try:
-            import fsspec  # only where a URL is named: it and its drivers take a second to import
-
-            options = _OPTIONS.get(self.url.partition("://")[0].lower(), {})
-            files, path = fsspec.core.url_to_fs(f"{self.url}/{INDEX_FILE}", **options)
-            self.content = files.cat_file(path, start=0, end=_LARGEST)
+            self.content = self.files.cat_file(self.path, start=0, end=_LARGEST)
         except Exception as error:  # each driver has errors of its own
             self.error = error
 
 
+def _opened(url: str) -> tuple[Any, str]:
+    """The driver of a URL and the path in it; nothing is asked of the store yet."""
+    try:
+        import fsspec  # only where a URL is named: it and its drivers take a second to import
+
+        files, path = fsspec.core.url_to_fs(url, **_OPTIONS.get(url.partition("://")[0].lower(), {}))
+    except ImportError as error:
+        raise UsageError(f"{url} cannot be read here: {error}", hint="pip install 'orchestrator[s3]'") from error
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}", hint="use s3://bucket/path, or a path") from error
+    return files, str(path)
+
+
 def _explained(url: str, error: Exception) -> OrchestratorError:
-    if isinstance(error, ImportError):
-        return UsageError(f"{url} cannot be read here: {error}", hint="pip install 'orchestrator[s3]'")
     if isinstance(error, FileNotFoundError):
         return NotFound(f"no dataset at {url}: it has no {INDEX_FILE}", hint="check the URL; it is published last")
-    if isinstance(error, ValueError) and "rotocol" in str(error):
-        return UsageError(f"{url}: {error}", hint="use s3://bucket/path, or a path")
     what = str(error).strip().splitlines() or [type(error).__name__]
     return RemoteUnavailable(f"{url} cannot be reached: {what[0]}", hint=_HINT)

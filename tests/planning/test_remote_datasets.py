@@ -23,7 +23,7 @@ HEADER = {
     "version": "f" * 64,
     "description": {"channels": 1, "classes": ["a", "b"]},
     "columns": [["image", "image"], ["label", "label"]],
-    "splits": {"train": {"rows": 100}, "validation": {"rows": 20}},
+    "splits": {"validation": {"first_row": 100, "rows": 20}, "train": {"first_row": 0, "rows": 100}},
 }
 
 
@@ -46,6 +46,7 @@ def submit(dataset: str, tmp_path: Path) -> list[str]:
 def test_the_index_alone_says_what_a_plan_must_know(url: str, tmp_path: Path) -> None:
     facts = dataset_facts(url + "/", workdir=tmp_path, state_dir=tmp_path)
     assert (facts.rows, facts.channels, facts.classes) == ({"train": 100, "validation": 20}, 1, 2)
+    assert list(facts.rows) == ["train", "validation"]
     assert facts.columns == {"image": "image", "label": "label"}
     assert (facts.built, facts.version) == (True, "f" * 64)
 
