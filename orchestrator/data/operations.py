@@ -1,11 +1,13 @@
-"""What a person may ask of a built dataset: describe it, show its first rows."""
+"""What a person may ask of a built dataset: describe it, show its first rows. See also `stats`, `sheet`, `verify`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.data.decode import UndecodableImage, image_size
+from pydantic import JsonValue
+
+from orchestrator.data.describe import describe, names_of
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.reader import ShardedDataset
 
@@ -22,9 +24,9 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What the index says of a dataset."""
+    """What the index says of a dataset; `mean` and `std` are empty where nobody has said them."""
 
-    root: Path
+    location: Path | str
     name: str
     version: str
     format: int
@@ -34,29 +36,26 @@ class DatasetInfo:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    attributes: dict[str, JsonValue]
     card: str
 
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One row, described: labels by name, the size of the encoded image, and its height and width in pixels."""
+    """One row, described: each column's value in words."""
 
     split: str
     row: int
-    label: int
-    class_name: str
-    bytes: int
-    height: int
-    width: int
+    cells: dict[str, str]
 
 
-def info(root: Path) -> DatasetInfo:
-    """Describe a dataset from its index alone."""
-    index = DatasetIndex.open(root)
+def info(location: Path | str) -> DatasetInfo:
+    """Describe a dataset, in a folder or at a URL, from its index alone."""
+    index = DatasetIndex.open(location)
     about = index.header.description
     parts = [index.split(name) for name in index.splits]
     return DatasetInfo(
-        root=root,
+        location=location,
         name=about.name,
         version=index.version,
         format=index.header.format,
@@ -66,29 +65,23 @@ def info(root: Path) -> DatasetInfo:
         channels=about.channels,
         mean=about.mean,
         std=about.std,
+        attributes=about.attributes,
         card=about.card,
     )
 
 
-def head(root: Path, count: int, split: str | None = None) -> tuple[HeadRow, ...]:
+def head(location: Path | str, count: int, split: str | None = None) -> tuple[HeadRow, ...]:
     """The first `count` rows of a split (default: the first split), each read and verified."""
-    index = DatasetIndex.open(root)
-    dataset = ShardedDataset(root, index.splits[0] if split is None else split)
-    image = next(column.name for column in index.schema.columns if column.kind == "image")
-    label = next(column.name for column in index.schema.columns if column.kind == "label")
-    classes = index.header.description.classes
+    dataset = first_split(location, split)
+    columns = [(column, names_of(dataset.index, column)) for column in dataset.schema.columns]
     described = []
     for row in range(min(count, len(dataset))):
         record = dataset.read(row)
-        number = record[label]
-        name = classes[number] if 0 <= number < len(classes) else str(number)
-        height, width = _size(record[image])
-        described.append(HeadRow(dataset.split.name, row, number, name, len(record[image]), height, width))
+        cells = {column.name: describe(column, record[column.name], names) for column, names in columns}
+        described.append(HeadRow(dataset.split.name, row, cells))
     return tuple(described)
 
 
-def _size(encoded: memoryview) -> tuple[int, int]:
-    try:
-        return image_size(encoded)
-    except UndecodableImage:
-        return 0, 0
+def first_split(location: Path | str, split: str | None) -> ShardedDataset:
+    """A split of a dataset; the first one where none is named."""
+    return ShardedDataset(location, DatasetIndex.open(location).splits[0] if split is None else split)

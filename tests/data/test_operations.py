@@ -72,12 +72,12 @@ def test_info_says_what_the_index_knows(small: Path) -> None:
 
 def test_head_describes_the_first_rows(small: Path) -> None:
     rows = head(small, 3)
-    assert [(row.split, row.row, row.label, row.class_name) for row in rows] == [
-        ("train", 0, 0, "a"),
-        ("train", 1, 1, "b"),
-        ("train", 2, 2, "c"),
+    assert [(row.split, row.row, row.cells["label"]) for row in rows] == [
+        ("train", 0, "0 a"),
+        ("train", 1, "1 b"),
+        ("train", 2, "2 c"),
     ]
-    assert {(row.height, row.width) for row in rows} == {(6, 6)}
+    assert all(row.cells["image"].startswith("6x6 ") for row in rows)
 
 
 def test_head_shows_no_more_than_there_are(small: Path) -> None:

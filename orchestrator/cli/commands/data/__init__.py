@@ -20,7 +20,8 @@ class DataGroup(LazyGroup):
         "verify": Entry(_HERE + "verify", "Check every byte of a dataset."),
         "publish": Entry(_HERE + "publish", "Upload a dataset to a URL."),
         "info": Entry(_HERE + "info", "Describe a dataset."),
-        "head": Entry(_HERE + "head", "Show the first rows of a dataset."),
+        "head": Entry(_HERE + "head", "Show the first rows of a dataset, as a contact sheet too."),
+        "stats": Entry(_HERE + "stats", "Measure a dataset: classes, image sizes, pixels."),
         "order": Entry(_HERE + "order", "Say where a sample falls in an epoch, for any world size."),
     }
 

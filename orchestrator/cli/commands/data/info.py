@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,16 +15,18 @@ from orchestrator.cli.output import emit, table
 if TYPE_CHECKING:
     from orchestrator.data.operations import DatasetInfo
 
+_VISUAL = ("image", "video")
+
 
 @click.command()
 @click.argument("dataset", type=WORKLOAD)
 @json_option
 def command(dataset: str, as_json: bool) -> None:
-    """Describe DATASET (a folder, or a card's name or path)."""
-    root = built_dataset(dataset)
+    """Describe DATASET (a folder, a URL, or a card's name or path)."""
+    location = built_dataset(dataset)
     from orchestrator.data.operations import info
 
-    found = info(root)
+    found = info(location)
     emit(as_json, jsonable(found), lambda: _text(found))
 
 
@@ -32,18 +34,35 @@ def _text(found: DatasetInfo) -> str:
     splits = [_split(part.name, part.rows, part.shards, part.bytes) for part in found.splits]
     lines = [
         f"{one_line(found.name)}  version {found.version}",
-        f"folder   {found.root}",
-        "columns  " + ", ".join(f"{one_line(name)} ({kind})" for name, kind in found.columns),
-        f"classes  {len(found.classes)}: " + one_line(", ".join(found.classes), 100),
-        f"channels {found.channels}, mean {_numbers(found.mean)}, std {_numbers(found.std)}",
-        "",
-        table(("split", ">rows", ">shards", ">size"), splits),
+        f"at         {found.location}",
+        "columns    " + ", ".join(f"{one_line(name)} ({kind})" for name, kind in found.columns),
+        "classes    "
+        + (f"{len(found.classes):,}: {one_line(', '.join(found.classes), 100)}" if found.classes else "-"),
     ]
-    return "\n".join(lines)
+    if any(kind in _VISUAL for _, kind in found.columns):
+        lines.append(f"pixels     {found.channels} channel{'s' * (found.channels != 1)}, {_statistics(found)}")
+    lines += [f"attribute  {one_line(name)}: {_summary(value)}" for name, value in sorted(found.attributes.items())]
+    return "\n".join([*lines, "", table(("split", ">rows", ">shards", ">size"), splits)])
+
+
+def _statistics(found: DatasetInfo) -> str:
+    if not found.mean:
+        return "mean and std not stated (measure them: orchestrator data stats)"
+    return f"mean {_numbers(found.mean)}, std {_numbers(found.std)}"
+
+
+def _summary(value: Any) -> str:
+    """An attribute in one short line."""
+    if isinstance(value, list):
+        first = one_line(str(value[0]), 60) if value else ""
+        return f"{len(value):,} entries" + (f", the first: {first}" if value else "")
+    if isinstance(value, dict):
+        return f"{len(value):,} keys: {one_line(', '.join(map(str, value)), 60)}"
+    return one_line(str(value), 80)
 
 
 def _split(name: str, rows: int, shards: int, count: int) -> tuple[str, str, str, str]:
-    return name, f"{rows:,}", str(shards), size(count)
+    return name, f"{rows:,}", f"{shards:,}", size(count)
 
 
 def _numbers(values: tuple[float, ...]) -> str:
