@@ -130,6 +130,7 @@ def _record_bytes(dataset: ShardedDataset) -> Int64s:
     """(n,) bytes of records, from the side table; of a huge split of evenly spaced rows."""
     first, rows = dataset.split.first_row, len(dataset)
     step = max(1, -(-rows // _MOST_SIZES))
+    dataset.index.files.ensure_table()
     records = dataset.index.table.records[first : first + rows : step]
     sizes = np.full(len(records), 8 * len(dataset.schema.fixed), dtype=np.int64)
     for start in range(0, len(records), _SIZES_AT_ONCE):
