@@ -1,4 +1,5 @@
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,18 @@ def test_a_column_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_pa
     with pytest.raises(DataError, match="no column 'image'") as caught:
         scan(table_card({}), tmp_path)
     assert "jpg, tags" in caught.value.hint
+
+
+def test_a_file_that_changed_since_an_earlier_scan_is_read_anew(tmp_path: Path) -> None:
+    for number in range(2):
+        save(tmp_path / "train/a.parquet", {"image": [jpeg(number)]})
+        assert records(table_card({}), tmp_path) == [{"image": jpeg(number)}]
+
+
+def test_samples_travel_to_other_processes(tmp_path: Path) -> None:
+    save(tmp_path / "train/a.parquet", {"image": [jpeg(row) for row in range(8)]})
+    samples = pickle.loads(pickle.dumps(scan(table_card({}), tmp_path).samples))
+    assert [sample.read()["image"] for sample in samples[6:]] == [jpeg(6), jpeg(7)]
 
 
 def test_big_tables_in_keyed_order_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     folders = _folders(card, root)
     if not folders:
         return parquet.scan(_with_tables(card, root), source)
+    load_batch.cache_clear()  # of an earlier scan, whose files may have changed since
     listing = Listing()
     chunks: list[Chunk] = []
     names: dict[str, tuple[str, ...]] = {}
@@ -62,7 +63,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
                 listing.add(title, "its columns differ from those of the first file")
     if schema is None:
         raise DataError(f"no Arrow file of {root} is whole", hint=_HINT)
-    return source_of_tables(card, root, Tables(tuple(chunks), load_batch, schema, names), listing)
+    return source_of_tables(card, root, Tables(tuple(chunks), load_batch, schema, names, mapped=True), listing)
 
 
 @lru_cache(maxsize=4)

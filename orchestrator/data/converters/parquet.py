@@ -37,6 +37,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         DataError: no file is whole, or the card wants columns that they lack.
     """
     root = source_folder(card, source)
+    load_row_group.cache_clear()  # of an earlier scan, whose files may have changed since
     listing = Listing()
     default = "{split}" if any(split_names(card)) else _EVERY
     chunks: list[Chunk] = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from orchestrator.base.errors import DataError, NotFound, UsageError
@@ -61,12 +62,15 @@ def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
         raise DataError(
             f"the pattern {pattern!r} leads out of the source", hint="name files inside the source's folder"
         )
+    names = list(islice(_expand(pattern), _MOST_NAMES + 1))
+    if len(names) > _MOST_NAMES:
+        raise DataError(f"the pattern {pattern!r} names more than {_MOST_NAMES:,} files")
     found: list[Path] = []
-    for name in _expand(pattern):
+    for name in names:
         paths = sorted(root.glob(name)) if glob.has_magic(name) else [root / name]
         for path in paths:
             relative = path.relative_to(root).as_posix()
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if not Path(os.path.realpath(path)).is_relative_to(root):
                 listing.add(relative, OUTSIDE)
             elif path.is_file():
                 found.append(path)
@@ -103,10 +107,8 @@ def _expand(pattern: str) -> Iterator[str]:
     """All names of a pattern with braces, the first brace changing slowest."""
     if found := _RANGE.search(pattern):
         first, last = found.groups()
-        if int(last) - int(first) >= _MOST_NAMES:
-            raise DataError(f"the pattern {pattern!r} names more than {_MOST_NAMES:,} files")
         width = len(first) if first.startswith("0") else 0
-        parts = [f"{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+        parts: Iterable[str] = (f"{number:0{width}d}" for number in range(int(first), int(last) + 1))
     elif found := _CHOICE.search(pattern):
         parts = found[1].split(",")
     else:

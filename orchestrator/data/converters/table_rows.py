@@ -54,12 +54,21 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Tables:
-    """All chunks of a source and how they are read; `names` are those that the source gives its columns' numbers."""
+    """All chunks of a source and how they are read.
+
+    Attributes:
+        chunks: in the order of the source.
+        load: reads columns of one.
+        schema: the columns of all.
+        names: those that the source itself gives to a column's numbers.
+        mapped: one row can be read without the rest of its chunk.
+    """
 
     chunks: tuple[Chunk, ...]
     load: Load
     schema: pa.Schema
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ def _check_fields(wanted: Sequence[Wanted], tables: Tables) -> None:
 def _check_order(card: DatasetCard, tables: Tables) -> None:
     """Rows in keyed order read a whole chunk for each row: fine for small ones, and else to be refused."""
     read = sum(chunk.rows * chunk.size for chunk in tables.chunks)
-    if card.row_order == "keyed" and len(tables.chunks) > 1 and read > _MOST_READ:
+    if card.row_order == "keyed" and not tables.mapped and len(tables.chunks) > 1 and read > _MOST_READ:
         size = sum(chunk.size for chunk in tables.chunks)
         raise DataError(
             f"rows in keyed order would read {read / 2**30:,.0f} GiB to build {size / 2**30:,.1f} GiB: each row its "

@@ -82,6 +82,7 @@ def wanted_columns(card: DatasetCard, root: Path) -> tuple[Wanted, ...]:
         DataError: that file leads out of the source, is empty, or repeats a name.
         NotFound: that file is absent.
     """
+    _names_of_file.cache_clear()  # of an earlier scan, whose file may have changed since
     listed = Names(path=_labels_file(card, root)) if card.layout.labels else Names()
     if listed and not listed.ordered:
         raise DataError(f"{listed.path} is empty", hint="it lists the classes or tags, one a line")

@@ -103,6 +103,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         DataError: a table is compressed, the card wants fields that rows lack, or no photo is there.
     """
     root = source_folder(card, source)
+    _is_inside.cache_clear()  # of an earlier scan, whose folders may have changed since
     listing = Listing()
     wanted = _wanted(card, root)
     columns = (array("q"), array("q"), array("q"), array("q"))
