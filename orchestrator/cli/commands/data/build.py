@@ -14,7 +14,6 @@ from orchestrator.cli.commands.data.locate import jsonable, require_data_plane
 from orchestrator.cli.human import size
 from orchestrator.cli.options import WORKLOAD, json_option
 from orchestrator.cli.output import emit, note
-from orchestrator.spec.dataset import is_url
 
 if TYPE_CHECKING:
     from orchestrator.data.build import BuildReport
@@ -38,11 +37,13 @@ def command(card: str, source: Path | None, out: str | None, processes: int | No
     """
     require_data_plane()
     from orchestrator.spec.load import load_card
+    from orchestrator.spec.place import parse_location
     from orchestrator.spec.placement import dataset_root
 
     loaded = load_card(card)
-    url = out if out is not None and is_url(out) else None
-    root = dataset_root(loaded, state_dir()) if out is None or url else Path(out).expanduser().absolute()
+    place = dataset_root(loaded, state_dir()) if out is None else parse_location(out)
+    url = None if isinstance(place, Path) else place.url
+    root = place.expanduser().absolute() if isinstance(place, Path) else dataset_root(loaded, state_dir())
     if url is not None and _is_built(root):
         note(f"{root} is built already")
         report = None
