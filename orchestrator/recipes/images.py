@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -18,7 +19,9 @@ from orchestrator.data.loader import TRAINING_SPLIT, BatchLoader, LoaderOptions
 from orchestrator.data.location import ensure_built
 from orchestrator.data.order import SEQUENTIAL
 from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.torch_columns import host_tensor
 from orchestrator.data.transform import Transform, augmentations
+from orchestrator.data.workers import WorkerPool
 from orchestrator.recipes.skipped import SkipLog, SkippedRows
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
@@ -122,7 +125,8 @@ class ImageSplits:
 
             return DeviceLoader(loader, self.device).load(positions, epoch)
         images, labels = loader.load(positions, epoch)
-        return torch.from_numpy(images), torch.from_numpy(labels)
+        pinned = self.device.type == "cuda"
+        return host_tensor(images, pinned=pinned), host_tensor(labels, pinned=pinned)
 
     def close(self) -> None:
         """End the loaders' processes; what is loaded afterwards is loaded without them."""
@@ -139,6 +143,12 @@ class ImageSplits:
             self._loaders[split] = self._open(split, training=split == TRAINING_SPLIT)
         return self._loaders[split]
 
+    @cached_property
+    def _pool(self) -> WorkerPool | None:
+        """The loader processes, which training and evaluation share."""
+        count = self.data.loader_processes(self.cores) if self.data.decode == "cpu" else 0
+        return WorkerPool(count) if count else None
+
     def _open(self, split: Split, *, training: bool) -> BatchLoader:
         data, about = self.data, self.description
         size = (data.image_size, data.image_size)
@@ -149,8 +159,7 @@ class ImageSplits:
             shuffle=shuffle_of(data) if training else SEQUENTIAL,
             resample=resample_of(data) if training else None,
             shuffle_labels=data.shuffle_labels and training,
-            workers=data.loader_processes(self.cores) if training and data.decode == "cpu" else 0,
             decode=data.decode,
         )
         dataset = ShardedDataset(self.location, split, on_corrupt=data.on_corrupt)
-        return BatchLoader(dataset, transform, options)
+        return BatchLoader(dataset, transform, options, self._pool)
