@@ -17,10 +17,10 @@ from orchestrator.spec.messages import ResultFile, ResultsView, TrialView
 RANKED_BY = "val_error"
 """The metric that orders trials; lower is better."""
 
-_TOLD = ("val_error", "val_loss", "train_loss")
+_TOLD = ("val_error", "val_loss", "train_loss", "data/skipped_samples")
 """The metrics that the table shows, where trials have them; CSV and JSON hold all."""
 
-_LEFT_OUT = frozenset({"seed", "checkpoint", "complexity", "kind", "likely_best", "version"})
+_LEFT_OUT = frozenset({"seed", "checkpoint", "complexity", "kind", "likely_best"})
 """What only `--json` holds: it is long, or stands in the table already."""
 
 _SHOWN = 10

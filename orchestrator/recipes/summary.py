@@ -37,7 +37,7 @@ def summarise(outcome: TrainingOutcome) -> dict[str, Any]:
             "on_corrupt": images.data.on_corrupt,
             "skipped": _skipped(outcome, test),
             "last_batch": images.data.last_batch,
-            "left_out": outcome.left_out,
+            **({"left_out": outcome.left_out} if outcome.left_out else {}),
         },
         "parameters_sha256": parameters_digest(outcome.model),
         "exact_until": outcome.exact_until,

@@ -98,7 +98,7 @@ def publish(
             "on_corrupt": workload.data.on_corrupt,
             "skipped": _skipped(trials),
             "last_batch": workload.data.last_batch,
-            "left_out": origin.left_out,
+            **({"left_out": origin.left_out} if origin.left_out else {}),
         },
         "dataset": {"name": origin.dataset, "version": origin.version, "splits": dict(origin.splits)},
     }
