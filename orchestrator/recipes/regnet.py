@@ -297,9 +297,23 @@ def run_training(
 
 
 def evaluate_checkpoint(
-    workload: RegNetWorkload, parameters: RegNetParameters, checkpoints: Path, samples: int, split: Split
+    workload: RegNetWorkload,
+    parameters: RegNetParameters,
+    checkpoints: Path,
+    samples: int,
+    split: Split,
+    *,
+    skipped: Callable[[SkippedRows], None] = lambda rows: None,
 ) -> Evaluation:
     """Means of `loss` and `error` over a split, of the model after `samples` samples, never of another.
+
+    Args:
+        workload: data and so on.
+        parameters: of the model.
+        checkpoints: their folder.
+        samples: which checkpoint.
+        split: which samples.
+        skipped: told of corrupt records that were left out.
 
     Raises:
         Conflict: it was trained on another version of the data.
@@ -309,7 +323,7 @@ def evaluate_checkpoint(
     found = CheckpointStore(checkpoints).read_whole(samples)
     group = alone()
     with deterministic(workload.resources.cpus_per_worker):
-        recipe = RegNetRecipe.from_workload(workload, parameters, group.device)
+        recipe = RegNetRecipe.from_workload(workload, parameters, group.device, skipped)
         refuse_other_data(found.meta["identity"].get(DATASET), recipe.images.version)
         model = recipe.build_model()
         model.load_state_dict(found.tensors["model"])

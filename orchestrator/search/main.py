@@ -92,7 +92,9 @@ def _finish(context: RunContext, workload: RegNetWorkload, tracker: Tracker, led
     from orchestrator.search.trainer import evaluate_test
 
     context.check_fence()
-    found = publish(context.job, workload, ledger.trials, best, origin, partial(evaluate_test, context.job))
+    found = publish(
+        context.job, workload, ledger.trials, best, origin, partial(evaluate_test, context.job, context.events)
+    )
     key, samples = context.job.path.name, sum(trial.samples for trial in ledger.trials)
     numbers = {name: value for name, value in found.summary["best"].items() if name.startswith(("val_", "test_"))}
     tracker.metrics(key, samples, {f"best_{name}": value for name, value in numbers.items() if value is not None})

@@ -48,11 +48,18 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
     return TrialEnd(outcome.state, outcome.metrics.values() if outcome.metrics else {})
 
 
-def evaluate_test(job: JobDirectory, record: TrialRecord) -> dict[str, float]:
-    """Means of `loss` and `error` on the test split, of a finished trial's checkpoint."""
+def evaluate_test(job: JobDirectory, events: EventWriter, record: TrialRecord) -> dict[str, float]:
+    """Means of `loss` and `error` on the test split, of a finished trial's checkpoint; `events` of what was skipped."""
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
-    found = evaluate_checkpoint(workload, parameters, checkpoint_folder(job, record.index), record.samples, "test")
+    found = evaluate_checkpoint(
+        workload,
+        parameters,
+        checkpoint_folder(job, record.index),
+        record.samples,
+        "test",
+        skipped=lambda rows: events.append("data_skipped", trial=record.index, **asdict(rows)),
+    )
     return found.means | ({"skipped": found.skipped} if found.skipped else {})
 
 
