@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
@@ -13,12 +14,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Kind = Literal["status", "reset", "delay", "truncate", "stall", "flip"]
+Kind = Literal["status", "reset", "delay", "truncate", "stall", "trickle", "flip"]
 
 _HOP = {"connection", "transfer-encoding", "content-length", "expect", "keep-alive"}
 _ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>"
 _CODES = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}
 _STALLED_SECONDS = 60.0
+_TRICKLE_SECONDS = 0.05
 
 
 @dataclass
@@ -27,7 +29,8 @@ class Fault:
 
     Attributes:
         kind: `status` answers with an error; `reset` resets the connection; `delay` waits before answering; `truncate`
-            ends in the middle of the body; `stall` sends half of the body and then nothing; `flip` flips a bit of it.
+            ends in the middle of the body; `stall` sends half of the body and then nothing; `trickle` sends it byte by
+            byte, 20 a second; `flip` flips a bit of it.
         path: a regular expression that is searched for in the path.
         methods: of the requests.
         times: how often.
@@ -161,14 +164,24 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "flip" and content:
             middle = len(content) // 2
             content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        if kind in {"truncate", "stall"}:
-            self.wfile.write(content[: len(content) // 2])
-            self.wfile.flush()
-            if kind == "stall":
-                self.faults.closing.wait(_STALLED_SECONDS)
-            self.close_connection = True
+        if kind in {"truncate", "stall", "trickle"}:
+            self._send_badly(kind, content)
+        else:
+            self.wfile.write(content)
+
+    def _send_badly(self, kind: str, content: bytes) -> None:
+        self.close_connection = True
+        if kind == "trickle":
+            with contextlib.suppress(OSError):  # the client has had enough
+                for byte in content:
+                    self.wfile.write(bytes([byte]))
+                    if self.faults.closing.wait(_TRICKLE_SECONDS):
+                        return
             return
-        self.wfile.write(content)
+        self.wfile.write(content[: len(content) // 2])
+        self.wfile.flush()
+        if kind == "stall":
+            self.faults.closing.wait(_STALLED_SECONDS)
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -30,6 +30,7 @@ class Patience:
         stalled_seconds: the longest time without progress.
         connect_seconds: for a connection.
         read_seconds: without a byte of an answer.
+        request_seconds: for one request as a whole, however it trickles.
     """
 
     tries: int = 8
@@ -38,6 +39,7 @@ class Patience:
     stalled_seconds: float = 600.0
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
+    request_seconds: float = 300.0
 
     def pause(self, failures: int, chance: float) -> float:
         """Seconds to wait after so many failures in a row; `chance` in 0..1 is the jitter."""

@@ -54,14 +54,19 @@ class Storage:
         Raises:
             ShortBody: fewer came.
         """
-        content: bytes = self._files().cat_file(self.place.object(name), start=start, end=stop)
+        content = self._content(name, start, stop)
         if len(content) != stop - start:
             raise ShortBody(f"{len(content)} bytes came of the {stop - start} from {start} on")
         return content
 
     def read_all(self, name: str) -> bytes:
         """A small object whole, in one request."""
-        content: bytes = self._files().cat_file(self.place.object(name), start=0, end=_SMALL)
+        return self._content(name, 0, _SMALL)
+
+    def _content(self, name: str, start: int, stop: int) -> bytes:
+        files = self._files()
+        limit = {"timeout": self._patience.request_seconds} if files.async_impl else {}
+        content: bytes = files.cat_file(self.place.object(name), start=start, end=stop, **limit)
         return content
 
     def digest(self, name: str) -> str:

@@ -20,7 +20,13 @@ from orchestrator.data.writer import DatasetWriter, Limits
 from orchestrator.testing.faultproxy import FaultProxy, fault_proxy
 
 QUICK = Patience(
-    tries=5, first_seconds=0.001, longest_seconds=0.01, stalled_seconds=20.0, connect_seconds=2.0, read_seconds=1.0
+    tries=5,
+    first_seconds=0.001,
+    longest_seconds=0.01,
+    stalled_seconds=20.0,
+    connect_seconds=2.0,
+    read_seconds=1.0,
+    request_seconds=2.0,
 )
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIATESTS",

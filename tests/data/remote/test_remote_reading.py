@@ -48,17 +48,16 @@ def test_a_second_process_life_finds_shards_and_table_in_the_cache(bucket) -> No
         {"kind": "reset"},
         {"kind": "truncate"},
         {"kind": "delay", "seconds": 1.5},
+        {"kind": "trickle"},
     ],
     ids=lambda fault: f"{fault['kind']}{fault.get('status', '')}",
 )
 def test_what_passes_by_is_tried_again(bucket, fault) -> None:
-    kind = fault.pop("kind")
-    times = 1 if kind == "delay" else 3
-    for path in ("index.json", "table.bin", "train-00001.arrow"):
-        bucket.proxy.inject(kind, path, times=1 if kind == "delay" and path != "index.json" else times, **fault)
-        if kind == "delay":
-            break
+    slow = fault["kind"] in {"delay", "trickle"}
+    for path in ["index.json"] if slow else ["index.json", "table.bin", "train-00001.arrow"]:
+        bucket.proxy.inject(path=path, times=1 if slow else 3, **fault)
     assert bucket.open().read(9)["label"] == 9
+    assert not [one for one in bucket.proxy.faults if one.times]
 
 
 def test_errors_of_the_head_request_are_tried_again(bucket) -> None:
