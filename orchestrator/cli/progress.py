@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.base.text import one_line
-from orchestrator.cli.human import clock
+from orchestrator.cli.human import clock, figure, size
 from orchestrator.cli.jobtext import event_line, progress_text
 from orchestrator.cli.output import note
 from orchestrator.cli.watch import Display
@@ -85,28 +85,50 @@ class LiveDisplay:
 
 @contextmanager
 def counter(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback `(done, total)` that shows the progress of local work such as `data build`."""
+    """A callback `(done, total)` that shows the progress and the rate of local work such as `data build`."""
+    rate = _Rate(unit)
     if not sys.stderr.isatty():
-        yield _count_in_lines(what, unit)
+        yield _count_in_lines(what, rate)
         return
     with _bars() as bars:
         task = bars.add_task(what, total=None, text="")
 
         def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, text=f"{done:,}/{total:,} {unit}")
+            bars.update(task, completed=done, total=total, text=rate.text(done, total))
 
         yield show
 
 
-def _count_in_lines(what: str, unit: str) -> Callable[[int, int], None]:
+class _Rate:
+    """Words for how far something is and how fast it goes: what was done before the first word does not count."""
+
+    def __init__(self, unit: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._unit = unit
+        self._monotonic = monotonic
+        self._first: tuple[float, int] | None = None
+
+    def text(self, done: int, total: int) -> str:
+        """`4,512/45,000 rows, 1,204/s`."""
+        now = self._monotonic()
+        if self._first is None:
+            self._first = now, done
+        seconds, more = now - self._first[0], done - self._first[1]
+        rate = more / seconds if seconds > 0 and more > 0 else 0.0
+        if self._unit == "bytes":
+            return f"{size(done)}/{size(total)}" + (f", {size(rate)}/s" if rate else "")
+        return f"{done:,}/{total:,} {self._unit}" + (f", {figure(float(f'{rate:.3g}'))}/s" if rate else "")
+
+
+def _count_in_lines(what: str, rate: _Rate) -> Callable[[int, int], None]:
     shown = -1
 
     def show(done: int, total: int) -> None:
         nonlocal shown
         tenth = 10 * done // max(total, 1)
+        rate.text(done, total)
         if tenth != shown:
             shown = tenth
-            note(f"{what} {done:,}/{total:,} {unit}")
+            note(f"{what} {rate.text(done, total)}")
 
     return show
 

@@ -67,7 +67,15 @@ class BuildReport:
     @property
     def skipped_by_reason(self) -> dict[str, int]:
         """How many inputs were left out for each reason, the most common first."""
-        return dict(Counter(entry.reason for entry in self.skipped).most_common())
+        counts: Counter[str] = Counter()
+        for entry in self.skipped:
+            counts[entry.reason] += entry.count
+        return dict(counts.most_common())
+
+    @property
+    def left_out(self) -> int:
+        """How many inputs were left out."""
+        return sum(entry.count for entry in self.skipped)
 
 
 def build(
@@ -100,6 +108,11 @@ def build(
     found = converter(card.converter)(card, None if source is None else source.absolute())
     limits = Limits(shard_bytes=card.shard_size)
     planned = plan(card, found, limits)
+    if not planned.parts:
+        raise DataError(
+            f"the source of {card.name} has {len(found.samples):,} samples, none of them in a split of the card",
+            hint=f"the card's splits: {card.splits.model_dump(exclude={'seed'})}",
+        )
     try:
         claim = Claim(out, planned.digest)
         try:
@@ -162,13 +175,13 @@ class _Build:
     def _assemble(self, kept: int) -> BuildReport:
         facts = [self._entry(part)[0] for part in self._plan.parts]
         bad = [entry for one in facts for entry in one.skipped]
-        if self._plan.parts and not any(one.shard for one in facts):
+        if not any(one.shard for one in facts):
             self._claim.start_over()
             raise DataError(f"no sample of {self._card.name} is good; the first: {bad[0].name}: {bad[0].reason}")
         shards = self._numbered(facts)
         skipped = (*self._source.skipped, *bad)
         if skipped:
-            listed = [{"name": entry.name, "reason": entry.reason} for entry in skipped]
+            listed = [{"name": one.name, "reason": one.reason, "count": one.count} for one in skipped]
             write_json(self._root / SKIPPED_FILE, {"skipped": listed})
         header = assemble(self._root, self._setting.schema, self._description(), shards, self._records())
         self._claim.finish()
@@ -218,7 +231,7 @@ class _Build:
         for split, promised in self._card.rows.items():
             built = header.splits[split].rows if split in header.splits else 0
             most = built + left_out[split]
-            if not most <= promised <= most + len(self._source.skipped):
+            if not most <= promised <= most + sum(entry.count for entry in self._source.skipped):
                 there = f"{built:,} rows" + (f" and {left_out[split]:,} left out" if left_out[split] else "")
                 warnings.append(f"{split} has {there}; the card says {promised:,}: is the source complete?")
         return tuple(warnings)
@@ -248,6 +261,8 @@ class _Telling:
         self._every = max(1, total // 200)
         self._done = done
         self._told = done
+        if progress is not None:
+            progress(done, total)
 
     def advance(self, samples: int) -> None:
         self._done += samples

@@ -320,10 +320,14 @@ def test_a_split_that_is_shorter_or_longer_than_its_card_says_is_told(make, tmp_
 
 
 def test_a_value_that_does_not_fit_its_column_is_left_out(make, tmp_path: Path) -> None:
-    report = make("d", 1, card(columns={"data": {"type": "text"}, "number": {"type": "int64"}}), rows=0)
-    assert report.rows == {"train": 0, "test": 0}
     with pytest.raises(DataError, match=r"no sample of numbers is good; .*column 'data' holds text, got bytes"):
         make("e", 1, card(columns={"data": {"type": "text"}, "number": {"type": "int64"}}), rows=3)
+
+
+def test_a_source_without_a_sample_for_any_split_is_an_error_and_nothing_is_created(make, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has 60 samples, none of them in a split of the card"):
+        make("d", 1, card(splits={"train": "elsewhere"}))
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_finished_dataset_is_not_built_again(make, tmp_path: Path) -> None:

@@ -65,8 +65,12 @@ def _build(card: DatasetCard, source: Path | None, root: Path, processes: int | 
     from orchestrator.cli.progress import counter
     from orchestrator.data.build import build
 
-    with counter(f"building {card.name}", "samples") as progress:
-        return build(card, source, root, progress, processes=processes)
+    try:
+        with counter(f"building {card.name}", "samples") as progress:
+            return build(card, source, root, progress, processes=processes)
+    except KeyboardInterrupt:
+        note("the shards that are finished are kept: the same command goes on from there")
+        raise
 
 
 def _publish(root: Path, url: str) -> None:
@@ -110,6 +114,6 @@ def _text(report: BuildReport | None, place: str) -> str:
     if report is None:
         return f"published\n{place}"
     rows = ", ".join(f"{split} {count:,}" for split, count in report.rows.items())
-    left_out = f", {len(report.skipped):,} left out" if report.skipped else ""
+    left_out = f", {report.left_out:,} left out" if report.skipped else ""
     shards = f"{size(report.bytes)} in {report.shards:,} shard{'s' * (report.shards != 1)}"
     return f"{report.name} {report.version[:16]}: {rows}; {shards}{left_out}\n{place}"
