@@ -20,10 +20,11 @@ class BadSample(DataError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """An input that did not become a row: its name in the source, and why."""
+    """An input that did not become a row: its name in the source, and why; or so many of them, that are not named."""
 
     name: str
     reason: str
+    count: int = 1
 
 
 @dataclass(frozen=True)

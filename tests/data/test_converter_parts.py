@@ -32,7 +32,7 @@ def test_past_a_limit_inputs_that_are_left_out_are_counted(monkeypatch: pytest.M
         Skipped("0", "absent"),
         Skipped("1", "absent"),
         Skipped("x", "damaged"),
-        Skipped("1,498 more", "absent"),
+        Skipped("1,498 more", "absent", 1498),
     )
 
 

@@ -130,10 +130,11 @@ def test_tags_become_numbers_of_the_vocabulary_and_unknown_ones_are_counted(tmp_
     card = table_card({"tags": {"type": "int64_list"}}, layout={"labels": "hashtags.txt"})
     found = scan(card, tmp_path)
     assert found.classes == ("cat", "dog", "new york")
+    assert [entry.count for entry in found.skipped] == [1, 3]
     assert [sample.read()["tags"].tolist() for sample in found.samples] == [[1, 0], [2]]
     assert [(entry.name, entry.reason) for entry in found.skipped] == [
-        ("2 tags of tags", "not among the 3 of the vocabulary; of 6 in all"),
-        ("3 rows", "none of their tags is in the vocabulary"),
+        ("tags", "2 of 6 tags are not among the 3 of the vocabulary: they are dropped"),
+        ("3 rows", "none of its tags is in the vocabulary"),
     ]
 
 

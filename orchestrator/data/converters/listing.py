@@ -19,17 +19,17 @@ class Listing:
         self._named: list[Skipped] = []
         self._counts: Counter[str] = Counter()
 
-    def add(self, name: str, reason: str) -> None:
-        """List one input."""
+    def add(self, name: str, reason: str, count: int = 1) -> None:
+        """List one input, or so many together."""
         self._counts[reason] += 1
         if self._counts[reason] <= MOST_NAMED:
-            self._named.append(Skipped(name, reason))
+            self._named.append(Skipped(name, reason, count))
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """All of it, in the order in which it came; counts of what is not named come last."""
         more = {reason: count - MOST_NAMED for reason, count in self._counts.items() if count > MOST_NAMED}
-        return (*self._named, *(Skipped(f"{count:,} more", reason) for reason, count in more.items()))
+        return (*self._named, *(Skipped(f"{count:,} more", reason, count) for reason, count in more.items()))
 
 
 class OnDemand(Sequence[Sample]):

@@ -52,7 +52,7 @@ class TagCheck:
         """List the counts."""
         field = self._wanted.field
         if self._unknown:
-            what = f"not among the {len(self._names):,} of the vocabulary; of {self._tags:,} in all"
-            listing.add(f"{self._unknown:,} tags of {field}", what)
+            share = f"{self._unknown:,} of {self._tags:,} tags"
+            listing.add(field, f"{share} are not among the {len(self._names):,} of the vocabulary: they are dropped")
         if self._rows:
-            listing.add(f"{self._rows:,} rows", f"none of their {field} is in the vocabulary")
+            listing.add(f"{self._rows:,} rows", f"none of its {field} is in the vocabulary", self._rows)
