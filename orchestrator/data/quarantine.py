@@ -103,7 +103,10 @@ class Quarantine:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork has inherited the descriptor
 
 
 def _ranges(rows: list[int], known: list[list[int]]) -> list[list[int]]:

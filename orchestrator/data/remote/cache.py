@@ -15,20 +15,17 @@ mapped stays readable, since the map keeps the file; ShardMaps lets go of it whe
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import RemoteUnavailable, UsageError
 from orchestrator.base.files import read_json, sync_folder, write_json
-from orchestrator.data.remote.locks import try_lock
+from orchestrator.data.remote.locks import locked, release, try_lock
 from orchestrator.data.remote.settings import BYTES_VARIABLE, FOLDER_VARIABLE
 
 _log = logging.getLogger(__name__)
@@ -116,7 +113,7 @@ class Cache:
 
     def rename(self, part: Path, name: Path) -> None:
         """Give a file that was fetched whole its name, durably; never while somebody counts what the cache holds."""
-        with self._locked():
+        with locked(self._lock_file):
             os.replace(part, name)
             described(part).unlink(missing_ok=True)
         sync_folder(name.parent)
@@ -126,7 +123,7 @@ class Cache:
         return sum(entry.size for entry in _entries(self._datasets))
 
     def _reserved(self, part: Path, size: int, tag: str) -> bool:
-        with self._locked():
+        with locked(self._lock_file):
             if not self._make_room(part, size):
                 return False
             write_json(described(part), {"tag": tag, "size": size}, durable=False)
@@ -170,12 +167,6 @@ class Cache:
     def _why_full(self, size: int) -> str:
         free = shutil.disk_usage(self._datasets).free
         return f"{self.used():,} of {self.bound:,} are taken by what is in use, {free:,} are free on the disk"
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._lock_file.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 def described(path: Path) -> Path:
@@ -225,7 +216,7 @@ def _delete_abandoned(part: Path) -> bool:
     part.unlink(missing_ok=True)
     described(part).unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
-    os.close(handle)
+    release(handle)
     return True
 
 
@@ -238,7 +229,7 @@ def _delete_unused(folder: Path) -> bool:
     if handle is None:
         return False
     shutil.rmtree(folder, ignore_errors=True)
-    os.close(handle)
+    release(handle)
     return True
 
 

@@ -31,6 +31,23 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
         os.close(handle)
 
 
+def release(handle: int) -> None:
+    """Let go of a lock, also where a fork has inherited the descriptor meanwhile and keeps it open."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that nobody holds for long; its file stays."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork has inherited the descriptor
+
+
 @contextlib.contextmanager
 def holding(path: Path, what: str, *, seconds: float, clock: Clock) -> Iterator[None]:
     """Hold a lock, waiting up to `seconds` for it; its file is deleted at the end.
@@ -50,7 +67,7 @@ def holding(path: Path, what: str, *, seconds: float, clock: Clock) -> Iterator[
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: whoever waits finds out and makes a new one
-        os.close(handle)
+        release(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -61,7 +61,7 @@ class RemoteFiles:
         self._fetched_again: set[int] = set()
 
     def __del__(self) -> None:
-        if self._ahead is not None:
+        if self._ahead is not None and self._ahead[0] == os.getpid():
             self._ahead[1].stop()
 
     def shard(self, number: int) -> Path:
@@ -76,7 +76,7 @@ class RemoteFiles:
             UsageError: the whole cache is smaller.
         """
         path = self._have(number)
-        if self._ahead is not None:
+        if self._ahead is not None and self._ahead[0] == os.getpid():
             self._ahead[1].taken(number)
         return path
 

@@ -39,7 +39,8 @@ class Storage:
     def __init__(self, place: RemotePlace, patience: Patience) -> None:
         self.place = place
         self._patience = patience
-        self._driver: tuple[int, Any] | None = None
+        self._process = os.getpid()
+        self._driver: Any = None
         self._lock = threading.Lock()
 
     def state(self, name: str) -> ObjectState:
@@ -93,10 +94,12 @@ class Storage:
         return self.place.protocol in {"s3", "s3a"}
 
     def _files(self) -> Any:
+        if self._process != os.getpid():  # after a fork the lock may be held by a thread that is not here
+            self._process, self._lock, self._driver = os.getpid(), threading.Lock(), None
         with self._lock:
-            if self._driver is None or self._driver[0] != os.getpid():
-                self._driver = os.getpid(), self._connect()
-            return self._driver[1]
+            if self._driver is None:
+                self._driver = self._connect()
+            return self._driver
 
     def _connect(self) -> Any:
         import fsspec

@@ -1,6 +1,8 @@
 """The parts of remote datasets that need no store."""
 
 import errno
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from orchestrator.base.errors import RemoteUnavailable, UsageError
 from orchestrator.data.remote.ahead import ReadAhead
 from orchestrator.data.remote.cache import Cache
 from orchestrator.data.remote.errors import Meaning, ObjectMissing, ShortBody, meaning, wording
+from orchestrator.data.remote.locks import holding, locked, release, try_lock
 from orchestrator.data.remote.retry import Attempts, Patience
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.spec.place import RemotePlace, parse_location
@@ -213,3 +216,43 @@ def _until(holds) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.002)
+
+
+def test_a_lock_that_is_let_go_is_free_whatever_a_fork_has_inherited(tmp_path) -> None:
+    with locked(tmp_path / "lock"):
+        inherited = _sleeper()
+    try:
+        handle = try_lock(tmp_path / "lock")
+        assert handle is not None
+        release(handle)
+    finally:
+        os.kill(inherited, signal.SIGKILL)
+        os.waitpid(inherited, 0)
+
+
+def test_a_lock_whose_file_was_deleted_is_taken_anew(tmp_path) -> None:
+    path = tmp_path / "shard.lock"
+    with holding(path, "a shard", seconds=1, clock=FakeClock()):
+        assert try_lock(path) is None
+    assert not path.exists()
+    handle = try_lock(path)
+    assert handle is not None
+    release(handle)
+
+
+def test_waiting_for_another_process_ends_and_says_for_what(tmp_path) -> None:
+    handle = try_lock(tmp_path / "shard.lock")
+    with (
+        pytest.raises(RemoteUnavailable, match="another process of this node has been fetching a shard for 1 s"),
+        holding(tmp_path / "shard.lock", "a shard", seconds=1, clock=FakeClock()),
+    ):
+        pass
+    release(handle)
+
+
+def _sleeper() -> int:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    return child
