@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -128,8 +129,12 @@ class ImageSplits:
         pinned = self.device.type == "cuda"
         return host_tensor(images, pinned=pinned), host_tensor(labels, pinned=pinned)
 
-    def close(self) -> None:
-        """End the loaders' processes; what is loaded afterwards is loaded without them."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Tell what waits, and end the loaders' processes; what is loaded afterwards is loaded without them."""
+        self.tell_skipped()
         for loader in self._loaders.values():
             loader.close()
 

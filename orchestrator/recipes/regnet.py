@@ -23,12 +23,13 @@ from orchestrator.data.arrays import Int64s
 from orchestrator.models.anynet import build_anynet
 from orchestrator.recipes.classification import MEASURES, LabelledImages, measure, smoothed_loss
 from orchestrator.recipes.images import ImageSplits
-from orchestrator.recipes.skipped import SKIPPED_METRICS, SkippedRows
+from orchestrator.recipes.metrics import EpochMetrics
+from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.training.checkpoint import CheckpointStore
-from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
+from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.engine import train
 from orchestrator.training.evaluation import Evaluation, evaluate
@@ -125,55 +126,6 @@ class RegNetRecipe:
 
 
 @dataclass(frozen=True)
-class EpochMetrics:
-    """What is known after an epoch; validation values are None where it was not evaluated.
-
-    Attributes:
-        epoch: from 1.
-        samples: training samples so far, those among them that were skipped included.
-        train_loss: mean over the epoch, label smoothing included.
-        lr: learning rate of its last step.
-        val_loss: mean cross-entropy.
-        val_error: share of wrong top-1 answers.
-        samples_per_second: None where the epoch was too short to say.
-        skipped: training samples that were corrupt and left out so far.
-        val_skipped: validation samples that were, in this epoch's evaluation.
-    """
-
-    epoch: int
-    samples: int
-    train_loss: float
-    lr: float
-    val_loss: float | None
-    val_error: float | None
-    samples_per_second: float | None
-    skipped: int = 0
-    val_skipped: int = 0
-
-    @classmethod
-    def of(cls, report: EpochReport) -> Self:
-        """In the words of a classifier."""
-        found = report.validation
-        return cls(
-            epoch=report.epoch,
-            samples=report.samples,
-            train_loss=report.train_loss,
-            lr=report.rate,
-            val_loss=found.get("loss"),
-            val_error=found.get("error"),
-            samples_per_second=report.samples_per_second,
-            skipped=report.skipped,
-            val_skipped=report.validation_skipped,
-        )
-
-    def values(self) -> dict[str, float]:
-        """All values that are known, by name, `epoch` and `samples` included; what was skipped, once anything was."""
-        known = {SKIPPED_METRICS.get(name, name): value for name, value in asdict(self).items()}
-        unsaid = {name for name in SKIPPED_METRICS.values() if not known[name]}
-        return {name: float(value) for name, value in known.items() if value is not None and name not in unsaid}
-
-
-@dataclass(frozen=True)
 class TrainingOutcome:
     """How a training ended.
 
@@ -202,6 +154,23 @@ class TrainingOutcome:
     group: Group
     threads: int
     left_out: str = ""
+
+    @classmethod
+    def of(cls, result: TrainResult, recipe: RegNetRecipe, group: Group, threads: int) -> Self:
+        """In the words of a classifier."""
+        return cls(
+            state=result.state,
+            samples=result.samples,
+            skipped=result.skipped,
+            history=tuple(map(EpochMetrics.of, result.history)),
+            exact_until=result.exact_until,
+            fingerprint=result.fingerprint,
+            model=result.model,
+            recipe=recipe,
+            group=group,
+            threads=threads,
+            left_out=result.left_out,
+        )
 
     @property
     def metrics(self) -> EpochMetrics | None:
@@ -233,7 +202,6 @@ def run_training(
     note: Callable[[str], None] = lambda text: None,
     skipped: Callable[[SkippedRows], None] = lambda rows: None,
     opened: Callable[[ImageSplits], None] = lambda images: None,
-    dataset_version: str | None = None,
 ) -> TrainingOutcome:
     """Train one model, from its newest checkpoint where there is one.
 
@@ -250,8 +218,7 @@ def run_training(
         checkpointed: told of each checkpoint: its folder, and samples so far.
         note: told what a person may want to know.
         skipped: told of corrupt records that this worker found and left out.
-        opened: told of the data before the first step.
-        dataset_version: the only version of the data that will do; None: whichever there is, and the checkpoint's.
+        opened: told of the data before the first step; may refuse it.
 
     Raises:
         DataError, NonFiniteLoss, Conflict, Fenced, UsageError: see `training.engine.train`.
@@ -259,41 +226,19 @@ def run_training(
     workers = group or alone()
     with deterministic(workload.resources.cpus_per_worker):
         recipe = RegNetRecipe.from_workload(workload, parameters, workers.device, skipped)
-
         opened(recipe.images)
-        refuse_other_data(dataset_version or recipe.images.version, recipe.images.version)
-
-        def reported(epoch: EpochReport) -> bool:
-            recipe.images.tell_skipped()
-            return report(EpochMetrics.of(epoch))
-
         context = EngineContext(
             group=workers,
             checkpoints=_store(workload, checkpoints, job, token),
             stop=stop,
-            report=reported,
+            report=partial(_report, recipe.images, report),
             progress=progress,
             checkpointed=checkpointed,
             note=note,
         )
-        try:
+        with recipe.images:
             result = train(recipe, _config(workload, recipe.samples("train")), context)
-        finally:
-            recipe.images.tell_skipped()
-            recipe.images.close()
-    return TrainingOutcome(
-        state=result.state,
-        samples=result.samples,
-        skipped=result.skipped,
-        history=tuple(map(EpochMetrics.of, result.history)),
-        exact_until=result.exact_until,
-        fingerprint=result.fingerprint,
-        model=result.model,
-        recipe=recipe,
-        group=workers,
-        threads=workload.resources.cpus_per_worker,
-        left_out=result.left_out,
-    )
+    return TrainingOutcome.of(result, recipe, workers, workload.resources.cpus_per_worker)
 
 
 def evaluate_checkpoint(
@@ -328,6 +273,11 @@ def evaluate_checkpoint(
         model = recipe.build_model()
         model.load_state_dict(found.tensors["model"])
         return _evaluate(recipe, model.to(memory_format=torch.channels_last).to(group.device), split, group)
+
+
+def _report(images: ImageSplits, report: Callable[[EpochMetrics], bool], epoch: EpochReport) -> bool:
+    images.tell_skipped()
+    return report(EpochMetrics.of(epoch))
 
 
 def _evaluate(recipe: RegNetRecipe, model: nn.Module, split: Split, group: Group) -> Evaluation:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.recipes.regnet import EpochMetrics
+from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.rundir.events import EventWriter
 from orchestrator.tracking.protocol import Tracker

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from orchestrator.base.errors import Conflict, Fenced, UsageError
 from orchestrator.recipes.failure import describe, failure_class
-from orchestrator.recipes.regnet import EpochMetrics, evaluate_checkpoint, run_training
+from orchestrator.recipes.metrics import EpochMetrics
+from orchestrator.recipes.regnet import evaluate_checkpoint, run_training
 from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
@@ -18,6 +19,7 @@ from orchestrator.search.records import TrialRecord, TrialRecords, checkpoint_fo
 from orchestrator.search.trial import Surroundings, TrialEnd, TrialTask
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.training.state import refuse_other_data
 from orchestrator.training.step import NonFiniteLoss
 
 
@@ -39,7 +41,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
             progress=lambda progress: surroundings.progress(progress.samples),
             checkpointed=reports.checkpointed,
             skipped=_Skips(task),
-            dataset_version=record.dataset_version,
+            opened=lambda images: refuse_other_data(record.dataset_version, images.version),
         )
     except Fenced:
         raise

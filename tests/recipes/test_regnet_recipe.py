@@ -11,7 +11,8 @@ import torch
 
 from orchestrator.base.errors import Conflict, DataError, Fenced, UsageError
 from orchestrator.blueprint.workload import parameters_of
-from orchestrator.recipes.regnet import EpochMetrics, TrainingOutcome, evaluate_checkpoint, run_training
+from orchestrator.recipes.metrics import EpochMetrics
+from orchestrator.recipes.regnet import TrainingOutcome, evaluate_checkpoint, run_training
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.regnet import RegNetWorkload
