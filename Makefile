@@ -8,7 +8,7 @@ UV     := $(BIN)/uv
 SYSTEM_PACKAGES := git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check format lock wheel system clean
+.PHONY: help setup demo test test-full check format lock bench wheel system clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 14
@@ -61,6 +61,10 @@ lock: setup  ## resolve all versions anew
 	@$(UV) pip install --quiet --python $@/bin/python --require-hashes -r benchmarks/requirements.lock
 	@$(UV) pip install --quiet --python $@/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+bench: .venv-bench  ## all benchmarks, beside their peers (about half an hour)
+	@$(BIN)/python benchmarks/cli_latency.py
+	@for script in benchmarks/data_*.py; do .venv-bench/bin/python $$script || exit 1; done
 
 wheel: setup  ## dist/orchestrator-*.whl
 	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python

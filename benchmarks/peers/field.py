@@ -50,19 +50,29 @@ LOADERS = tuple(
     Contender(f"{name}, {decoder}", f"{module}:loader", needs, decoder)
     for name, module, needs in _LOADERS
     for decoder in ("torchvision", "simplejpeg")
+    if (name, decoder)
+    != ("grain", "torchvision")  # its workers take seconds to start, and it is far behind with either
 )
 
+OURS_WRITER = Contender("orchestrator, writer without checks", "peers.ours:write")
+OURS_BUILD = Contender("orchestrator build, 2 processes", "peers.ours:build_by_two")
 WRITERS = (
-    "peers.ours",
-    "peers.hugging_face",
-    "peers.lmdb_rows",
-    "peers.folder_of_files",
-    "peers.mosaic",
-    "peers.lit",
-    "peers.tars",
-    "peers.grain_records",
-    "peers.arrow_rows",
+    OURS_WRITER,
+    Contender("Streaming MDSWriter", "peers.mosaic:write", _MOSAIC),
+    Contender("LitData optimize, 1 worker", "peers.lit:write", _LIT),
+    Contender("LitData optimize, 2 workers", "peers.lit:write_by_two", _LIT),
+    Contender("Hugging Face save_to_disk", "peers.hugging_face:write", _HUGGING_FACE),
+    Contender("pyarrow IPC file", "peers.arrow_rows:write"),
+    Contender("WebDataset ShardWriter", "peers.tars:write", _TARS),
+    Contender("ArrayRecordWriter", "peers.grain_records:write", _GRAIN),
+    Contender("LMDB", "peers.lmdb_rows:write", ("lmdb",)),
 )
+BUILDERS = (
+    OURS_BUILD,
+    Contender("orchestrator build, 1 process", "peers.ours:build_alone"),
+    *WRITERS,
+)
+
 PACKAGES = (
     "array-record",
     "datasets",

@@ -8,17 +8,13 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 from peers.decoding import collate, decoder
-from peers.inputs import Inputs
+from peers.inputs import Inputs, lay_out
 from peers.share import Epoch, Share, Work, by_index, delivered
 
 
 def write(folder: Path, inputs: Inputs) -> None:
     """A folder for each label."""
-    for label in range(10):
-        (folder / f"{label:02d}").mkdir()
-    for number in range(len(inputs)):
-        record, label = inputs[number]
-        (folder / f"{label:02d}" / f"{number:06d}.jpg").write_bytes(record)
+    lay_out(folder, inputs)
 
 
 def rows(folder: Path, share: Share) -> Epoch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ TEST_DATA = "ORCHESTRATOR_TEST_DATA"
 _ARCHIVE = "cifar10_jpeg.tar.gz"
 _QUALITY = 85
 _GRAIN = 8
+_NOISE_BYTES = 2**26
+_STRIDE = 1_299_709  # a prime: records begin everywhere in the noise
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,15 @@ class Inputs:
         count: how many.
         record_bytes: size of a random record; 0 where the samples are JPEGs.
         pixels: side of a generated JPEG.
-        files: real JPEGs instead of generated ones.
+        files: the JPEGs, where they lie in files.
+        origin: of the JPEGs.
     """
 
     count: int
     record_bytes: int = 0
     pixels: int = 0
     files: tuple[str, ...] = ()
+    origin: str = "generated"
 
     def __len__(self) -> int:
         return self.count
@@ -41,16 +46,32 @@ class Inputs:
         label = number % 10
         if self.files:
             return Path(self.files[number]).read_bytes(), label
-        rng = np.random.default_rng(number)
-        return (rng.bytes(self.record_bytes) if self.record_bytes else _photograph(rng, self.pixels)), label
+        if self.record_bytes:
+            start = number * _STRIDE % (_NOISE_BYTES - self.record_bytes)
+            return _noise()[start : start + self.record_bytes], label
+        return _photograph(np.random.default_rng(number), self.pixels), label
 
     @property
     def described(self) -> str:
         """In words."""
         if self.record_bytes:
             return f"{self.count} records of {self.record_bytes} random bytes"
-        kind = "CIFAR-10's" if self.files else "generated"
-        return f"{self.count} {kind} JPEGs of {self.pixels}x{self.pixels}"
+        return f"{self.count} {self.origin} JPEGs of {self.pixels}x{self.pixels}"
+
+
+def lay_out(folder: Path, inputs: Inputs) -> None:
+    """A file for each sample, in a folder for each label."""
+    for label in range(10):
+        (folder / f"{label:02d}").mkdir()
+    for number in range(len(inputs)):
+        record, label = inputs[number]
+        (folder / f"{label:02d}" / f"{number:06d}.jpg").write_bytes(record)
+
+
+def in_folder(folder: Path, pixels: int) -> Inputs:
+    """The JPEGs that ImageFolder's layout has below `folder`, in the order of their numbers."""
+    files = sorted(folder.rglob("*.jpg"), key=lambda path: path.name)
+    return Inputs(len(files), pixels=pixels, files=tuple(map(str, files)))
 
 
 def images(count: int, pixels: int, folder: Path) -> Inputs:
@@ -65,7 +86,12 @@ def images(count: int, pixels: int, folder: Path) -> Inputs:
                 packed.extract(member, folder, filter="data")
     files = sorted(folder.rglob("*.jpg"))
     chosen = np.random.default_rng(0).permutation(len(files))[:count].tolist()
-    return replace(made, count=len(chosen), files=tuple(str(files[place]) for place in chosen))
+    return replace(made, count=len(chosen), files=tuple(str(files[place]) for place in chosen), origin="CIFAR-10's")
+
+
+@lru_cache(maxsize=1)
+def _noise() -> bytes:
+    return np.random.default_rng(0).bytes(_NOISE_BYTES)
 
 
 def _photograph(rng: np.random.Generator, pixels: int) -> bytes:

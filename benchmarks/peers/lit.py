@@ -27,6 +27,11 @@ def write(folder: Path, inputs: Inputs, workers: int = 1) -> None:
     )
 
 
+def write_by_two(folder: Path, inputs: Inputs) -> None:
+    """The same with two worker processes."""
+    write(folder, inputs, workers=2)
+
+
 def rows(folder: Path, share: Share) -> Epoch:
     """By index."""
     stored = StreamingDataset(str(folder))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from orchestrator.data.arrays import Int64s
+from orchestrator.data.build import build
 from orchestrator.data.header import Description
 from orchestrator.data.loader import BatchLoader, LoaderOptions
 from orchestrator.data.order import FULL, EpochOrder
@@ -17,6 +18,7 @@ from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.schema import Schema
 from orchestrator.data.transform import Transform
 from orchestrator.data.writer import DatasetWriter
+from orchestrator.spec.card import Column, DatasetCard, Fractions
 from peers.inputs import Inputs
 from peers.share import Epoch, Share, Work, delivered, touched
 
@@ -25,6 +27,7 @@ STD = (0.247, 0.2435, 0.2616)
 _AT_ONCE = 64
 _ANNOUNCED = 8
 _SPLIT = "train"
+_SHARD_BYTES = 4 * 2**20
 
 
 def write(folder: Path, inputs: Inputs) -> None:
@@ -36,6 +39,16 @@ def write(folder: Path, inputs: Inputs) -> None:
         for number in range(len(inputs)):
             record, label = inputs[number]
             writer.write(_SPLIT, {"record": record, "label": label})
+
+
+def build_alone(folder: Path, inputs: Inputs) -> None:
+    """`data build` of a folder of images, every one of them decoded to see that it is whole."""
+    _build(folder, inputs, processes=1)
+
+
+def build_by_two(folder: Path, inputs: Inputs) -> None:
+    """The same with two processes."""
+    _build(folder, inputs, processes=2)
 
 
 def views(folder: Path, share: Share) -> Epoch:
@@ -60,6 +73,22 @@ def loader(folder: Path, work: Work) -> Epoch:
         return delivered(_batches(loaded, spans, number))
 
     return epoch
+
+
+def _build(folder: Path, inputs: Inputs, processes: int) -> None:
+    source = Path(inputs.files[0]).parent.parent
+    card = DatasetCard(
+        name="benchmark",
+        title="JPEGs",
+        converter="image_folder",
+        source="folder",
+        columns={"record": Column(type="image"), "label": Column(type="label")},
+        splits=Fractions(train=1.0),
+        shard_size=_SHARD_BYTES,
+    )
+    report = build(card, source, folder, processes=processes)
+    if sum(report.rows.values()) != len(inputs):
+        raise ValueError(f"{len(inputs)} inputs became {report.rows}")
 
 
 def _batches(loaded: BatchLoader, spans: list[Int64s], epoch: int) -> Iterator[Any]:

@@ -90,6 +90,7 @@ class Contestants:
 def begin(modules: Sequence[str]) -> None:
     """Start the server that has these modules; a benchmark's processes compute with one thread each."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["PYTHONWARNINGS"] = "ignore"  # the resource tracker's, of what processes that were ended had
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_BENCHMARKS, os.environ.get("PYTHONPATH", ""))))
     os.environ["PEERS_PRELOAD"] = ",".join(modules)
     multiprocessing.set_forkserver_preload(["peers.preload"])

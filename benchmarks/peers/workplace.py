@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 _OWN_CACHES = ("HF_HOME", "DATA_OPTIMIZER_CACHE_FOLDER", "DATA_OPTIMIZER_DATA_CACHE_FOLDER")
@@ -17,6 +18,7 @@ _OWN_CACHES = ("HF_HOME", "DATA_OPTIMIZER_CACHE_FOLDER", "DATA_OPTIMIZER_DATA_CA
 @contextmanager
 def workplace() -> Iterator[Path]:
     """An empty folder, deleted at the end, also when the benchmark is interrupted or terminated."""
+    get_temp_dir()  # multiprocessing's own, which outlives ours
     before = os.environ.copy()
     default = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
