@@ -15,7 +15,7 @@ _LEAST_SIDE = 4
 _PIECE = 8192
 
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(32))
+_HALF = np.uint64(32)
 
 
 class KeyedPermutations:
@@ -127,16 +127,15 @@ def _sides(sizes: Int64s) -> tuple[UInt64s, UInt64s]:
 
 
 def _scattered(values: UInt64s, side: UInt64s) -> UInt64s:
-    """A number in [0, side) for each 64-bit value (overwritten): the upper half of a mixer's word, times the side.
+    """A number in [0, side) for each keyed 64-bit value (overwritten): the upper half of a mixed word, times the side.
 
-    The mixer is that of `keyed.mix64` without its last step, which would only change the lower half. For sides below
-    2**32 the bias is below side / 2**32.
+    Two multiplications with an xor-shift between them carry every bit into the upper half. For sides below 2**32 the
+    bias is below side / 2**32.
     """
-    values ^= values >> _SHIFTS[0]
     values *= _MULTIPLIERS[0]
-    values ^= values >> _SHIFTS[1]
+    values ^= values >> _HALF
     values *= _MULTIPLIERS[1]
-    values >>= _SHIFTS[2]
+    values >>= _HALF
     values *= side
-    values >>= _SHIFTS[2]
+    values >>= _HALF
     return values

@@ -79,4 +79,4 @@ def test_place_and_value_are_uncorrelated() -> None:
 
 
 def test_the_order_is_the_same_in_every_version() -> None:
-    assert order(10, 0) == [6, 3, 8, 2, 0, 5, 9, 4, 7, 1]
+    assert order(10, 0) == [6, 7, 4, 0, 3, 1, 2, 8, 5, 9]
