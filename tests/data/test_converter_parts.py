@@ -103,6 +103,7 @@ def test_a_number_that_is_absent_is_nan() -> None:
         ("float64", [1], "cannot be float64"),
         ("boxes", [[1, 2, 3]], "cannot be boxes"),
         ("text_list", 5, "holds int, not a list"),
+        ("int64_list", "zz", "none of its it is in the vocabulary"),
         ("image", None, "has no image"),
         ("image", 5, "holds int, no file"),
         ("image", "/etc/hostname", "absolute"),

@@ -116,6 +116,19 @@ def test_fields_are_chosen_by_the_card(tmp_path: Path) -> None:
     assert sample.read() == {"image": b"webp", "tags": ["cat", "dog"], "width": 3, "lacking": ""}
 
 
+def test_hashtags_in_tars_become_numbers_of_a_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "hashtags.txt").write_text("cat\ndog\n")
+    source = [(1, ["dog", "sky", "cat"]), (2, ["sky"])]
+    members = [((f"{n}.jpg", jpeg(n)), (f"{n}.json", json.dumps({"tags": tags}).encode())) for n, tags in source]
+    pack(tmp_path / "a.tar", *[member for pair in members for member in pair])
+    columns = {"image": {"type": "image"}, "hashtags": {"type": "int64_list", "field": "json.tags"}}
+    found = scan(one_tar(columns=columns, layout={"labels": "hashtags.txt"}), tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert found.samples[0].read()["hashtags"].tolist() == [1, 0]
+    with pytest.raises(BadSample, match=r"none of its json\.tags is in the vocabulary"):
+        found.samples[1].read()
+
+
 def test_json_that_is_none_is_a_bad_sample(tmp_path: Path) -> None:
     pack(tmp_path / "a.tar", ("1.jpg", b""), ("1.json", b"{"), ("1.txt", b""))
     with pytest.raises(BadSample, match=r"its .json cannot be read"):

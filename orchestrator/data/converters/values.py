@@ -179,6 +179,8 @@ def _int64_list(wanted: Wanted, raw: Any) -> Int64s:
     if wanted.names and any(isinstance(tag, str) for tag in tags):
         numbers = [number for tag in tags if (number := wanted.names.number(tag)) is not None]
         tags = list(dict.fromkeys(numbers))
+    if wanted.names and not tags:
+        raise BadSample(f"none of its {wanted.field} is in the vocabulary")
     return np.array(tags, dtype=np.int64)
 
 
