@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,10 +23,12 @@ import numpy as np
 
 from orchestrator.base.errors import UsageError
 from orchestrator.data.arrays import Int64s
+from orchestrator.data.epochs import EpochOrders
 from orchestrator.data.keyed import derive_key
-from orchestrator.data.order import Order, starts_of
+from orchestrator.data.order import Order, Shuffle, starts_of
 from orchestrator.data.permutation import KeyedPermutations
 from orchestrator.data.proportion import MOST, Proportion
+from orchestrator.data.tally import SplitRows
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,36 @@ class Mixture:
         """The part's number and the row in it, of rows (N,) of the mixture."""
         part = np.searchsorted(self.first_rows, rows, side="right") - 1
         return part, rows - self.first_rows[part]
+
+
+def mix(
+    datasets: Mapping[str, SplitRows], weights: Mapping[str, float], length: int, *, seed: int, shuffle: Shuffle
+) -> Mixture:
+    """A mixture of splits by name, each shuffled in its own epochs.
+
+    Args:
+        datasets: the splits.
+        weights: one of each.
+        length: positions of an epoch of the mixture.
+        seed: of the run.
+        shuffle: of each split.
+
+    Raises:
+        UsageError: weights and datasets have not the same names, or see `Mixture`.
+    """
+    if datasets.keys() != weights.keys():
+        raise UsageError(f"weights of {', '.join(weights)} do not fit the datasets {', '.join(datasets)}")
+    parts = [
+        Part(
+            name,
+            dataset.version,
+            len(dataset),
+            weights[name],
+            EpochOrders(dataset, seed=seed, shuffle=shuffle).order,
+        )
+        for name, dataset in datasets.items()
+    ]
+    return Mixture(parts, length, seed=seed)
 
 
 class _OwnOrders:

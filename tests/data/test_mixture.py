@@ -1,5 +1,7 @@
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import UsageError
-from orchestrator.data.mixture import Mixture, Part
+from orchestrator.data.mixture import Mixture, Part, mix
 from orchestrator.data.order import FULL, EpochOrder, Order, Shuffle
+from orchestrator.data.reader import ShardedDataset
 
 given_parts = st.lists(st.tuples(st.integers(4, 40), st.floats(0.05, 5)), min_size=1, max_size=4)
 steady = settings(derandomize=True, deadline=None, max_examples=25)
@@ -128,3 +131,14 @@ def test_a_dataset_that_would_get_no_position_is_named() -> None:
 def test_a_mixture_that_makes_no_sense_is_refused(sizes: list[tuple[int, float]]) -> None:
     with pytest.raises(UsageError):
         mixture(sizes, 10)
+
+
+def test_splits_of_datasets_are_mixed_by_name(make_dataset: Callable[..., Path]) -> None:
+    splits = {name: ShardedDataset(make_dataset(name, train=rows), "train") for name, rows in (("a", 30), ("b", 9))}
+    mixed = mix(splits, {"a": 2.0, "b": 1.0}, 30, seed=1, shuffle=Shuffle("window", 2))
+    parts, inside = mixed.parts_of(mixed.order(0).rows_between(0, 30))
+    assert np.bincount(parts).tolist() == [20, 10]
+    assert len(set(inside[parts == 0].tolist())) == 20
+    assert set(inside[parts == 1].tolist()) == set(range(9))
+    with pytest.raises(UsageError, match="do not fit"):
+        mix(splits, {"a": 2.0}, 30, seed=1, shuffle=FULL)

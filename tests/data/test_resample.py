@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 from orchestrator.base.errors import DataError, UsageError
 from orchestrator.data.arrays import AnyArray, Int64s
 from orchestrator.data.epochs import EpochOrders, order_of
+from orchestrator.data.header import Description
 from orchestrator.data.index import SplitIndex
 from orchestrator.data.order import FULL, SEQUENTIAL, Order, Shuffle
-from orchestrator.data.reader import Rows
+from orchestrator.data.reader import Rows, ShardedDataset
 from orchestrator.data.resample import Resample
 from orchestrator.data.schema import Schema
+from orchestrator.data.writer import DatasetWriter, Limits
 
 settings.register_profile("resample", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("resample")
@@ -222,3 +225,38 @@ def test_what_is_left_out_has_its_default() -> None:
 def test_a_resampling_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Resample.parse(text)
+
+
+def test_tags_of_a_dataset_on_disk_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path / "state"))
+    schema = Schema.of([("tags", "int64_list"), ("weight", "float64")])
+    with DatasetWriter(tmp_path / "tagged", schema, Description(name="tagged"), limits=Limits(shard_rows=7)) as writer:
+        for row in range(32):
+            writer.write("train", {"tags": [0] if row != 5 else [0, 1, 1], "weight": float(row == 3)})
+    dataset = ShardedDataset(tmp_path / "tagged", "train")
+    tagged = order_of(dataset, seed=0, epoch=0, shuffle=FULL, resample=Resample("repeat_factor", "tags", 0.5))
+    assert counts(tagged, 32).tolist() == [1] * 5 + [4] + [1] * 26
+    orders = EpochOrders(dataset, seed=0, shuffle=FULL, resample=Resample("weights", "weight"))
+    assert set(orders.order(0).rows_between(0, 32).tolist()) == {3}
+    assert orders.note == "rows of weight 0, which never come: 31"
+
+
+def test_processes_that_count_at_once_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+    split = Split([[row % 3] for row in range(2000)], "int64_list")
+    resample = Resample("repeat_factor", "column", 0.5)
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(order_of, split, seed=0, epoch=0, shuffle=FULL, resample=resample) for _ in range(4)]
+    assert len({order.result().rows_between(0, 50).tobytes() for order in made}) == 1
+    assert split.reads == 2000
+
+
+def test_what_was_kept_and_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+    split = Split([[row % 3] for row in range(50)], "int64_list")
+    resample = Resample("repeat_factor", "column", 0.5)
+    order_of(split, seed=0, epoch=0, shuffle=FULL, resample=resample)
+    (fine,) = tmp_path.glob("resample/*/fine.npy")
+    fine.write_bytes(fine.read_bytes()[:20])
+    with pytest.raises(DataError, match="is damaged"):
+        order_of(split, seed=0, epoch=0, shuffle=FULL, resample=resample)
