@@ -18,13 +18,13 @@ def whole(order: EpochOrder) -> list[int]:
     return order.rows_between(0, order.positions).tolist()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(rows=shards, shuffle=shuffles, seed=st.integers())
 def test_each_row_comes_exactly_once(rows: list[int], shuffle: Shuffle, seed: int) -> None:
     assert sorted(whole(epoch(rows, shuffle, seed=seed))) == list(range(sum(rows)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(rows=shards, shuffle=shuffles, data=st.data())
 def test_a_resume_at_any_position_gives_the_same_tail(rows: list[int], shuffle: Shuffle, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, sum(rows)))
@@ -32,7 +32,7 @@ def test_a_resume_at_any_position_gives_the_same_tail(rows: list[int], shuffle: 
     assert resumed == whole(epoch(rows, shuffle))[start:]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(rows=shards, shuffle=shuffles, world=st.integers(1, 9))
 def test_the_order_is_the_same_however_many_workers_share_it(rows: list[int], shuffle: Shuffle, world: int) -> None:
     total = sum(rows)
@@ -43,7 +43,7 @@ def test_the_order_is_the_same_however_many_workers_share_it(rows: list[int], sh
     assert merged.tolist() == whole(epoch(rows, shuffle))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(rows=shards, shuffle=shuffles)
 def test_where_a_row_falls_is_the_inverse_of_the_order(rows: list[int], shuffle: Shuffle) -> None:
     order = epoch(rows, shuffle)

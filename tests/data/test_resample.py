@@ -18,8 +18,7 @@ from orchestrator.data.resample import Resample
 from orchestrator.data.schema import Schema
 from orchestrator.data.writer import DatasetWriter, Limits
 
-settings.register_profile("resample", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("resample")
+steady = settings(derandomize=True, deadline=None, max_examples=60)
 
 weights = st.lists(st.one_of(st.just(0.0), st.floats(1e-6, 50)), min_size=1, max_size=90).filter(lambda w: sum(w) > 0)
 shuffles = st.one_of(st.sampled_from([SEQUENTIAL, FULL]), st.integers(1, 5).map(lambda k: Shuffle("window", k)))
@@ -58,6 +57,7 @@ def counts(order: Order, rows: int) -> Int64s:
     return np.bincount(order.rows_between(0, order.positions), minlength=rows)
 
 
+@steady
 @given(values=weights, shuffle=shuffles, length=st.integers(1, 400), seed=st.integers())
 def test_each_row_comes_as_often_as_its_weight_says_to_the_next_whole_number(
     values: list[float], shuffle: Shuffle, length: int, seed: int
@@ -70,6 +70,7 @@ def test_each_row_comes_as_often_as_its_weight_says_to_the_next_whole_number(
     assert (came <= np.ceil(expected + 1e-6)).all()
 
 
+@steady
 @given(values=weights, shuffle=shuffles, length=st.integers(1, 200))
 def test_the_places_of_a_row_are_where_it_stands(values: list[float], shuffle: Shuffle, length: int) -> None:
     order = weighted(values, shuffle=shuffle, length=length)
@@ -78,6 +79,7 @@ def test_the_places_of_a_row_are_where_it_stands(values: list[float], shuffle: S
         assert order.places_of(row).tolist() == np.flatnonzero(rows == row).tolist()
 
 
+@steady
 @given(values=weights, shuffle=shuffles, data=st.data())
 def test_a_resampled_epoch_resumes_at_any_position(values: list[float], shuffle: Shuffle, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(values)))
