@@ -6,6 +6,7 @@ two, page cache warm and cold. Needs up to 3 GB below the temporary folder (TMPD
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -140,6 +141,7 @@ def _written(folder: Path, inputs: Inputs, formats: set[str]) -> dict[str, str]:
             call(f"peers.{name}:write", folder / name, inputs)
         except Failed as failure:
             failed[name] = f"its format could not be written: {failure}"
+    os.sync()  # only what is on the disk can be dropped from the page cache
     return failed
 
 

@@ -12,11 +12,10 @@ _MOST_CHECKED = 200
 
 
 def drop(folder: Path) -> None:
-    """Write back and drop all files below `folder`; nobody may have them mapped."""
+    """Drop all files below `folder`, which have been written back (`os.sync`) and which nobody has mapped."""
     for path in _files(folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)

@@ -24,7 +24,7 @@ from peers.share import Epoch, Share, Work, delivered, touched
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.247, 0.2435, 0.2616)
-_AT_ONCE = 64
+_AT_ONCE = 256
 _ANNOUNCED = 8
 _SPLIT = "train"
 _SHARD_BYTES = 4 * 2**20
@@ -52,12 +52,12 @@ def build_by_two(folder: Path, inputs: Inputs) -> None:
 
 
 def views(folder: Path, share: Share) -> Epoch:
-    """Views of the memory map, in batches of 64."""
+    """Views of the memory map, in batches of 256."""
     return _reading(folder, share, copy=False)
 
 
 def copies(folder: Path, share: Share) -> Epoch:
-    """`bytes`, as peers deliver, in batches of 64."""
+    """`bytes`, as peers deliver, in batches of 256."""
     return _reading(folder, share, copy=True)
 
 

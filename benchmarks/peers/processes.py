@@ -22,6 +22,7 @@ from typing import Any, Self
 PATIENCE = 600.0
 """Seconds after which a contender that does not answer is given up."""
 
+_LEISURE = 5.0
 _BENCHMARKS = str(Path(__file__).parent.parent)
 
 
@@ -46,7 +47,7 @@ class Contestants:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.stop()
+        self.stop(0.0 if kind is not None else _LEISURE)
 
     def ask(self, message: str | int) -> tuple[float, int]:
         """Have all of them open, or deliver the epoch of this number; wall-clock seconds and samples in all."""
@@ -64,11 +65,11 @@ class Contestants:
         for _, pipe in self._members:
             pipe.close()
 
-    def stop(self) -> None:
-        """End the processes."""
+    def stop(self, leisure: float) -> None:
+        """End the processes; those that have not ended themselves after `leisure` seconds are killed."""
         self.dismiss()
         for process, _ in self._members:
-            process.join(5)
+            process.join(leisure)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # its loader processes too, which not every library ends
             process.join()
