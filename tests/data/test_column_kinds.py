@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from orchestrator.data.header import Description
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.schema import Column, Schema, decode_value, encode_value
 from orchestrator.data.writer import DatasetWriter, Limits
+from orchestrator.spec.card import ColumnType
 
 ARROW = {
     "image": pa.large_binary(),
@@ -34,7 +35,9 @@ ARROW = {
     "int64_list": pa.large_list(pa.field("item", pa.int64(), nullable=False)),
     "float32_list": pa.large_list(pa.field("item", pa.float32(), nullable=False)),
     "float64_list": pa.large_list(pa.field("item", pa.float64(), nullable=False)),
+    "float64_list": pa.large_list(pa.field("item", pa.float64(), nullable=False)),
 }
+assert ARROW.keys() == set(get_args(ColumnType))
 SCHEMA = Schema.of((f"the_{kind}", kind) for kind in ARROW)
 
 _INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -50,6 +53,7 @@ _VALUES = {
     "float64": _FLOAT64,
     "int64_list": st.lists(_INT64, max_size=4),
     "float32_list": st.lists(st.floats(width=32, allow_nan=False), max_size=4),
+    "float64_list": st.lists(_FLOAT64, max_size=4),
     "float64_list": st.lists(_FLOAT64, max_size=4),
 }
 RECORDS = st.lists(
@@ -82,7 +86,12 @@ def record_of(number: int) -> dict[str, Any]:
         "the_text_list": ["a", "", "éé" * number],
         "the_masks": [b"rle", b"x" * number],
     }
-    values |= {"the_boxes": [[1, 2, 3, number]], "the_int64_list": [number, 5], "the_float32_list": [0.5, number]}
+    values |= {
+        "the_boxes": [[1, 2, 3, number]],
+        "the_int64_list": [number, 5],
+        "the_float32_list": [0.5, number],
+        "the_float64_list": [number],
+    }
     values |= {"the_float64_list": [number / 3, 0.1]}
     return values | {f"the_{kind}": bytes([number]) * 9 for kind in ("image", "video", "mask", "bytes")}
 
