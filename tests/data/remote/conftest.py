@@ -132,7 +132,7 @@ def empty(proxy: FaultProxy, s3_client: Any, tmp_path: Path, request: pytest.Fix
     """The dataset on disk, and a bucket with nothing in it."""
     name = f"tests-{abs(hash(request.node.nodeid)):x}"
     s3_client.create_bucket(Bucket=name)
-    settings = RemoteSettings(tmp_path / "cache", 10 * 2**20, QUICK, chunk_bytes=4096)
+    settings = RemoteSettings(tmp_path / "cache", 10 * 2**20, QUICK, chunk_bytes=8192)
     return Bucket(write_dataset(tmp_path / "tiny"), f"s3://{name}/data", proxy, s3_client, name, settings)
 
 
