@@ -35,7 +35,6 @@ ARROW = {
     "int64_list": pa.large_list(pa.field("item", pa.int64(), nullable=False)),
     "float32_list": pa.large_list(pa.field("item", pa.float32(), nullable=False)),
     "float64_list": pa.large_list(pa.field("item", pa.float64(), nullable=False)),
-    "float64_list": pa.large_list(pa.field("item", pa.float64(), nullable=False)),
 }
 assert ARROW.keys() == set(get_args(ColumnType))
 SCHEMA = Schema.of((f"the_{kind}", kind) for kind in ARROW)
@@ -53,7 +52,6 @@ _VALUES = {
     "float64": _FLOAT64,
     "int64_list": st.lists(_INT64, max_size=4),
     "float32_list": st.lists(st.floats(width=32, allow_nan=False), max_size=4),
-    "float64_list": st.lists(_FLOAT64, max_size=4),
     "float64_list": st.lists(_FLOAT64, max_size=4),
 }
 RECORDS = st.lists(
