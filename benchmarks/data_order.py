@@ -23,9 +23,9 @@ from virtual_index import forget, make_index
 MILLION, BILLION = 10**6, 10**9
 PEERS = {
     "grain index_shuffle": ("grain", "grain", 0),
-    "streaming py1e": ("streaming", "streaming", 80),
-    "torch.randperm": ("torch", "torch", 16),
-    "numpy permutation": ("numpy", "numpy", 16),
+    "streaming py1e": ("streaming", "streaming", 32),
+    "torch.randperm": ("torch", "torch", 8),
+    "numpy permutation": ("numpy", "numpy", 8),
 }
 """Name -> way of the probe, module, and bytes of memory a sample that it takes (measured; 0: none)."""
 
