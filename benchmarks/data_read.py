@@ -38,7 +38,7 @@ class Size:
 
 
 FULL = Size(records=50_000, images=20_480, rounds=5)
-QUICK = Size(records=2_000, images=1_024, rounds=1)
+QUICK = Size(records=2_000, images=1_024, rounds=1, pixels=(32,))
 
 
 def main() -> None:
