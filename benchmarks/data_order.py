@@ -30,6 +30,7 @@ PEERS = {
 """Name -> way of the probe, module, and bytes of memory a sample that it takes (measured; 0: none)."""
 
 _MOST_PEER_SAMPLES = BILLION
+_MOST_SECONDS = 300
 _SHUFFLES = ("full", "window=16")
 
 
@@ -182,13 +183,17 @@ def _peers(case: Case, *, quick: bool) -> dict[str, Any]:
 def _probe(way: str, case: Case, *argv: str, environment: dict[str, str] | None = None) -> Any:
     here = Path(__file__).with_name("order_probe.py")
     size = ("--samples", str(case.samples), "--shards", str(case.shards))
-    done = subprocess.run(
-        [sys.executable, str(here), way, *size, *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, str(here), way, *size, *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
+            timeout=_MOST_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done after {_MOST_SECONDS} s"
     if done.returncode:
         if way == "ours":
             raise SystemExit(done.stderr)
