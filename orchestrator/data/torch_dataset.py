@@ -24,6 +24,7 @@ from orchestrator.data.loader import BatchLoader, LoaderOptions
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.torch_columns import Batch, column_of
 from orchestrator.data.transform import Transform
+from orchestrator.data.workers import look_ahead
 
 POSITION, ROW, REAL, SKIPPED = "position", "row", "real", "skipped"
 """What a batch can have beside the dataset's columns: where each sample stands in the epoch's order and in the split,
@@ -184,7 +185,7 @@ class ShardedIterable(IterableDataset[Batch]):
         """This rank's share of a global batch."""
         loader, positions = self.loader, self._share(plan.positions(step))
         if alone:
-            coming = range(step, min(step + 1 + self.options.workers, plan.steps))
+            coming = range(step, min(step + look_ahead(self.options.workers), plan.steps))
             loader.expect([(epoch, self._share(plan.positions(each))) for each in coming])
         known = set(loader.dataset.corrupt_rows)
         batch, places = self._columns(positions, epoch)

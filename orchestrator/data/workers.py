@@ -53,6 +53,11 @@ class Made:
     places: Int64s
 
 
+def look_ahead(workers: int) -> int:
+    """How many batches a pool of so many workers makes ahead: two each, so that none waits for a busy parent."""
+    return 2 * workers + 2
+
+
 class Ticket:
     """A batch that was asked for; hand it back by `result` or `discard`, once."""
 
@@ -76,7 +81,7 @@ class WorkerPool:
     def __init__(self, workers: int, *, patience: float = _PATIENCE) -> None:
         if workers < 1:
             raise UsageError(f"a pool of {workers} workers makes nothing", hint="leave it out: no workers are needed")
-        self.depth = workers + 2
+        self.depth = look_ahead(workers)
         self.lost = 0
         self._wanted, self._patience, self._owner = workers, patience, os.getpid()
         self._losses_in_a_row = 0
