@@ -88,7 +88,6 @@ def record_of(number: int) -> dict[str, Any]:
         "the_boxes": [[1, 2, 3, number]],
         "the_int64_list": [number, 5],
         "the_float32_list": [0.5, number],
-        "the_float64_list": [number],
     }
     values |= {"the_float64_list": [number / 3, 0.1]}
     return values | {f"the_{kind}": bytes([number]) * 9 for kind in ("image", "video", "mask", "bytes")}
