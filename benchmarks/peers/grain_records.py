@@ -58,19 +58,26 @@ def stream(folder: Path, share: Share) -> Epoch:
 
 
 def loader(folder: Path, work: Work) -> Epoch:
-    """Grain's DataLoader: decoded and batched in the worker."""
+    """grain's DataLoader: decoded and batched; a new one each epoch, so that none works ahead between two epochs.
+
+    Raises:
+        ValueError: worker processes were asked for: they either start anew with each epoch, which takes seconds, or go
+            on filling their buffers while nobody measures, so that no time of theirs can be compared.
+    """
+    if work.workers:
+        raise ValueError("its workers start anew each epoch or work ahead between epochs: no comparable time")
     source = ArrayRecordDataSource(str(folder / _FILE))
-    sampler = grain.samplers.IndexSampler(len(source), num_epochs=None, shuffle=True, seed=0)
-    loaded = grain.DataLoader(
-        data_source=source,
-        sampler=sampler,
-        operations=[_Decoding(work.decoder), grain.transforms.Batch(work.batch, batch_fn=_stacked)],
-        worker_count=work.workers,
-        worker_buffer_size=4,
-    )
-    endless = iter(loaded)  # its workers live as long as the iterator
-    batches = -(-len(source) // work.batch)
-    return lambda _: delivered(_tensors(next(endless)) for _ in range(batches))
+
+    def epoch(number: int) -> int:
+        loaded = grain.DataLoader(
+            data_source=source,
+            sampler=grain.samplers.IndexSampler(len(source), num_epochs=1, shuffle=True, seed=number),
+            operations=[_Decoding(work.decoder), grain.transforms.Batch(work.batch, batch_fn=_stacked)],
+            worker_count=0,
+        )
+        return delivered(map(_tensors, loaded))
+
+    return epoch
 
 
 class _Decoding(grain.transforms.Map):

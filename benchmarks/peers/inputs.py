@@ -81,11 +81,11 @@ def images(count: int, pixels: int, folder: Path) -> Inputs:
     if pixels != 32 or TEST_DATA not in os.environ or not archive.exists():
         return made
     with tarfile.open(archive) as packed:
-        for member in packed:
-            if member.isfile() and "/train/" in member.name:
-                packed.extract(member, folder, filter="data")
-    files = sorted(folder.rglob("*.jpg"))
-    chosen = np.random.default_rng(0).permutation(len(files))[:count].tolist()
+        members = sorted((m for m in packed if m.isfile() and "/train/" in m.name), key=lambda member: member.name)
+        chosen = np.random.default_rng(0).permutation(len(members))[:count].tolist()
+        for member in sorted((members[place] for place in chosen), key=lambda member: member.offset):
+            packed.extract(member, folder, filter="data")  # forwards only: the archive is compressed
+    files = [folder / member.name for member in members]
     return replace(made, count=len(chosen), files=tuple(str(files[place]) for place in chosen), origin="CIFAR-10's")
 
 
