@@ -58,7 +58,7 @@ def stream(folder: Path, share: Share) -> Epoch:
 
 
 def loader(folder: Path, work: Work) -> Epoch:
-    """grain's DataLoader: decoded and batched; a new one each epoch, so that none works ahead between two epochs.
+    """Grain's DataLoader: decoded and batched; a new one each epoch, so that none works ahead between two epochs.
 
     Raises:
         ValueError: worker processes were asked for: they either start anew with each epoch, which takes seconds, or go
