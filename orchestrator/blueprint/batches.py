@@ -57,9 +57,11 @@ class EpochBatches:
         """What is left out or repeated, in words and numbers; empty where nothing is."""
         if self.samples < self.positions:
             return f"each epoch leaves out the last {self.positions - self.samples} of its {self.positions} positions"
-        if self.samples > self.positions:
-            return f"each epoch uses the first {self.samples - self.positions} of its {self.positions} positions again"
-        return ""
+        rounds, again = divmod(self.samples, self.positions)
+        if rounds == 1:
+            return f"each epoch uses the first {again} of its {self.positions} positions again" if again else ""
+        more = f", and the first {again} once more" if again else ""
+        return f"each epoch uses each of its {self.positions} positions {rounds} times{more}"
 
     def start(self, step: int) -> int:
         """The position at which the batch of a step begins."""

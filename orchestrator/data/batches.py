@@ -41,10 +41,14 @@ class BatchPlan:
         return self._batches.steps
 
     def positions(self, step: int) -> Int64s:
-        """The positions (n,) of the batch of a step, 0 to steps - 1."""
+        """The positions (n,) of the batch of a step, 0 to steps - 1.
+
+        Those of `wrap` go on past the end of the order: `Order.rows_at` has the rows from its start there, and each
+        use of a sample has augmentations of its own, as in the training engine.
+        """
         start = self._batches.start(step)
         places = np.arange(start, start + self._batches.size(step), dtype=np.int64)
-        return np.minimum(places, self.samples - 1) if self.last == "pad" else places % self.samples
+        return np.minimum(places, self.samples - 1) if self.last == "pad" else places
 
     def real(self, step: int) -> int:
         """How many samples of a batch count, from its first one on; the rest is padding."""

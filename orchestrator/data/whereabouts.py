@@ -90,5 +90,5 @@ class EpochMap:
         found: list[tuple[int | None, int | None]] = [(step, place)]
         last = self.plan.steps - 1
         filled = self.plan.samples - last * self.plan.batch_size
-        again = np.flatnonzero(self.plan.positions(last)[filled:] == position) + filled
+        again = np.flatnonzero(self.plan.positions(last)[filled:] % self.plan.samples == position) + filled
         return found + [(last, int(place)) for place in again]

@@ -27,6 +27,18 @@ def test_what_becomes_of_a_short_last_batch_is_said(last: LastBatch, steps: int,
     assert (batches.steps, batches.samples, batches.note) == (steps, samples, note)
 
 
+@pytest.mark.parametrize(
+    ("batch", "note"),
+    [
+        (5, "each epoch uses the first 2 of its 3 positions again"),
+        (6, "each epoch uses each of its 3 positions 2 times"),
+        (10, "each epoch uses each of its 3 positions 3 times, and the first 1 once more"),
+    ],
+)
+def test_a_batch_larger_than_the_epoch_says_how_often_each_position_comes(batch: int, note: str) -> None:
+    assert EpochBatches(3, batch, "wrap").note == note
+
+
 @given(st.integers(1, 500), st.integers(1, 500), POLICIES)
 def test_the_steps_of_an_epoch_use_its_samples_one_after_the_other(size: int, batch: int, last: LastBatch) -> None:
     if last == "drop" and batch > size:

@@ -51,6 +51,14 @@ def test_batches_are_those_of_the_batch_loader(iterable, small: Path) -> None:
         assert batch["label"].tolist() == labels.tolist()
 
 
+def test_a_sample_that_fills_up_the_last_batch_is_augmented_anew(iterable, small: Path) -> None:
+    batches = list(iterable(last="wrap", fields=("image", "row")))
+    images, _ = BatchLoader(ShardedDataset(small, "train"), RANDOM, SHUFFLED).load(np.arange(18, 21), 0)
+    assert (batches[-1]["image"].numpy() == images).all()
+    assert batches[-1]["row"][2] == batches[0]["row"][0]
+    assert not torch.equal(batches[-1]["image"][2], batches[0]["image"][0])
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_loader_processes_change_neither_batches_nor_their_order(iterable, workers: int) -> None:
     alone, made = iterable(), iterable()

@@ -12,6 +12,7 @@ import torch
 from toy_training import SAMPLES, ToyBatch, ToyTask, toy_config
 
 from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.data.batches import BatchPlan
 from orchestrator.spec.data import LastBatch
 from orchestrator.training.checkpoint import CheckpointStore
 from orchestrator.training.config import EngineContext, TrainConfig, TrainResult
@@ -82,6 +83,14 @@ def test_an_epoch_uses_what_its_last_batch_says_and_says_so(last: LastBatch, sam
     assert result.samples == samples
     assert bool(result.left_out) == (last != "keep")
     assert (result.left_out in notes) == (last != "keep")
+
+
+@pytest.mark.parametrize("last", ["keep", "drop", "wrap"])
+def test_the_engine_asks_for_the_positions_that_the_loaders_plan(last: LastBatch) -> None:
+    task, config = Asked(), replace(toy_config(epochs=1), last_batch=last)
+    run(config, task)
+    plan = BatchPlan(SAMPLES["train"], config.plan.batch_size, last)
+    assert task.positions == np.concatenate([plan.positions(step) for step in range(plan.steps)]).tolist()
 
 
 def test_another_word_on_the_last_batch_is_another_training(tmp_path: Path) -> None:
