@@ -3,11 +3,8 @@
 An epoch of the mixture has L positions; dataset d has exactly n_d of them, its share by largest remainder. Each dataset
 is walked through epochs of its own, one after the other and each whole: at the k-th of its positions in epoch e of the
 mixture stands number e n_d + k of its own endless sequence. So every row of a dataset comes once before any comes
-again, however its own epochs and those of the mixture overlap.
-
-Positions are cut into blocks. Before block b the first d datasets have had floor(b N_d / blocks) positions, N_d being
-n_1 + … + n_d; inside a block a keyed permutation mixes them. A block is long enough that each dataset has a position in
-it (two of the rarest one on average), and short, so that a window shuffle of a dataset stays a window.
+again, however its own epochs and those of the mixture overlap; and a window shuffle of a dataset stays a window. Which
+dataset stands where is `data.interleave`'s affair.
 """
 
 from __future__ import annotations
@@ -24,10 +21,11 @@ import numpy as np
 from orchestrator.base.errors import UsageError
 from orchestrator.data.arrays import Int64s
 from orchestrator.data.epochs import EpochOrders
+from orchestrator.data.interleave import Interleaving
 from orchestrator.data.keyed import derive_key
 from orchestrator.data.order import Order, Shuffle, starts_of
-from orchestrator.data.permutation import KeyedPermutations
-from orchestrator.data.proportion import MOST, Proportion
+from orchestrator.data.proportion import MOST
+from orchestrator.data.resample import Resample
 from orchestrator.data.tally import SplitRows
 
 
@@ -37,8 +35,8 @@ class Part:
 
     Attributes:
         name: for messages.
-        version: of the dataset.
-        rows: of its split.
+        version: of the dataset, and which of its splits.
+        rows: of the split.
         weight: its share of the mixture is this over the sum of all weights.
         order: the order of its own epoch of a number; all have equally many positions.
     """
@@ -87,7 +85,13 @@ class Mixture:
 
 
 def mix(
-    datasets: Mapping[str, SplitRows], weights: Mapping[str, float], length: int, *, seed: int, shuffle: Shuffle
+    datasets: Mapping[str, SplitRows],
+    weights: Mapping[str, float],
+    length: int,
+    *,
+    seed: int,
+    shuffle: Shuffle,
+    resample: Resample | None = None,
 ) -> Mixture:
     """A mixture of splits by name, each shuffled in its own epochs.
 
@@ -97,19 +101,20 @@ def mix(
         length: positions of an epoch of the mixture.
         seed: of the run.
         shuffle: of each split.
+        resample: of each split; its own epochs are then as long as that makes them.
 
     Raises:
-        UsageError: weights and datasets have not the same names, or see `Mixture`.
+        UsageError: weights and datasets have not the same names, or see `Mixture` and `EpochOrders`.
     """
     if datasets.keys() != weights.keys():
         raise UsageError(f"weights of {', '.join(weights)} do not fit the datasets {', '.join(datasets)}")
     parts = [
         Part(
             name,
-            dataset.version,
+            f"{dataset.version} {dataset.split.name}",
             len(dataset),
             weights[name],
-            EpochOrders(dataset, seed=seed, shuffle=shuffle).order,
+            EpochOrders(dataset, seed=seed, shuffle=shuffle, resample=resample).order,
         )
         for name, dataset in datasets.items()
     ]
@@ -138,28 +143,16 @@ class MixedOrder:
     def __init__(self, mixture: Mixture, own: _OwnOrders, epoch: int) -> None:
         self.positions = mixture.length
         self._mixture, self._own, self._epoch = mixture, own, epoch
-        counts = mixture.counts
-        # Two positions a block on average are at least one in every block, however the ends are rounded.
-        self._blocks = max(1, min(counts) // 2)
-        self._starts = Proportion(mixture.length, self._blocks)
-        self._ends = [Proportion(total, self._blocks) for total in np.cumsum(counts).tolist()]
-        key = derive_key("mixture", mixture.seed, epoch, mixture.version)
-        self._inside = KeyedPermutations(key)
+        self._parts = Interleaving(mixture.counts, derive_key("mixture", mixture.seed, epoch, mixture.version))
 
     def rows_at(self, positions: Int64s) -> Int64s:
         """The rows of the mixture at `positions` (N,); positions past the end wrap to the start."""
-        positions = positions % self.positions
-        block = self._block_of(positions)
-        start = self._starts.at(block)
-        size = self._starts.at(block + 1) - start
-        place = self._inside.apply(positions - start, size, block)
-        rows = np.empty_like(positions)
-        lower = np.zeros_like(place)
+        parts, numbers = self._parts.at(positions % self.positions)
+        rows = np.empty_like(numbers)
         for part in range(len(self._mixture.parts)):
-            done, upper = self._had(part, block), self._in_block(part, block)
-            mine = np.flatnonzero((place >= lower) & (place < upper))
-            rows[mine] = self._own_rows(part, done[mine] + (place - lower)[mine])
-            lower = upper
+            mine = np.flatnonzero(parts == part)
+            if mine.size:
+                rows[mine] = self._own_rows(part, numbers[mine])
         return rows
 
     def rows_between(self, start: int, stop: int) -> Int64s:
@@ -175,42 +168,24 @@ class MixedOrder:
         for own_epoch in range(first // length, -(-(first + count) // length)):
             numbers.append(self._own.of(part, own_epoch).places_of(own_row) + own_epoch * length - first)
         found = np.concatenate(numbers)
-        return self._positions_of(part, found[(found >= 0) & (found < count)])
-
-    def _positions_of(self, part: int, numbers: Int64s) -> Int64s:
-        """The positions (n,) of those numbers among a part's positions, rising."""
-        block = Proportion(self._blocks, self._mixture.counts[part]).at(numbers)
-        block += self._had(part, block + 1) <= numbers  # rounded twice, the estimate may be one too low
-        lower = self._in_block(part - 1, block) if part else np.zeros_like(block)
-        start = self._starts.at(block)
-        place = lower + numbers - self._had(part, block)
-        size = self._starts.at(block + 1) - start
-        return np.sort(self._inside.invert(place, size, block) + start)
+        return np.sort(self._parts.places_of(part, found[(found >= 0) & (found < count)]))
 
     def _own_rows(self, part: int, numbers: Int64s) -> Int64s:
         """The rows of the mixture at those numbers among a part's positions."""
         length = self._own.positions[part]
-        own_epoch, place = np.divmod(numbers + self._epoch * self._mixture.counts[part], length)
+        numbers = numbers + self._epoch * self._mixture.counts[part]
+        first, last = int(numbers.min()) // length, int(numbers.max()) // length
+        if first == last:  # as of nearly every batch
+            rows = self._own.of(part, first).rows_at(numbers - first * length)
+            rows += self._mixture.first_rows[part]
+            return rows
+        own_epoch, place = np.divmod(numbers, length)
         rows = np.empty_like(numbers)
         for epoch in np.unique(own_epoch).tolist():
             mine = own_epoch == epoch
             rows[mine] = self._own.of(part, epoch).rows_at(place[mine])
         rows += self._mixture.first_rows[part]
         return rows
-
-    def _block_of(self, positions: Int64s) -> Int64s:
-        block: Int64s = self._starts.first(positions + 1) - 1
-        return block
-
-    def _had(self, part: int, block: Int64s) -> Int64s:
-        """How many positions a part has before each block."""
-        upto = self._ends[part].at(block)
-        return upto - self._ends[part - 1].at(block) if part else upto
-
-    def _in_block(self, part: int, block: Int64s) -> Int64s:
-        """How many positions the parts up to this one have inside each block."""
-        inside: Int64s = self._ends[part].at(block + 1) - self._ends[part].at(block)
-        return inside
 
 
 def _counts(parts: Sequence[Part], length: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ MOST = 1 << 40
 
 _HALF = 20
 _LOW = (1 << _HALF) - 1
+_SMALL = 1 << 31  # up to such a run the product of two numbers below it is exact
 
 
 class Proportion:
@@ -36,6 +37,9 @@ class Proportion:
 
     def at(self, x: Int64s) -> Int64s:
         """Y of each x (N,) in 0..run."""
+        if self._run <= _SMALL:
+            small: Int64s = x * self._whole + (x * self._rest + self._first) // self._run + self._base
+            return small
         high, low = x >> _HALF, x & _LOW
         rest = (high * self._high_rest + low * self._rest + self._first) // self._run
         y: Int64s = x * self._whole + high * self._high_whole + rest + self._base
