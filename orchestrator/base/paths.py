@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
+CACHE_VARIABLE = "ORCHESTRATOR_CACHE_DIR"
+"""Where remote datasets are kept on this node."""
+CACHE_BYTES_VARIABLE = "ORCHESTRATOR_CACHE_BYTES"
+"""How much of them."""
 
 
 def state_dir() -> Path:

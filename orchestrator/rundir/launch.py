@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field
 
 from orchestrator.base.errors import NotFound
 from orchestrator.base.files import read_json, write_json
-from orchestrator.base.paths import STATE_VARIABLE
+from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE, STATE_VARIABLE
 from orchestrator.rundir.layout import RunDirectory
 
-_FOR_JOBS = frozenset({STATE_VARIABLE, "ORCHESTRATOR_SLOTS_DIR", "ORCHESTRATOR_TEST_DATA"})
+_FOR_JOBS = frozenset(
+    {STATE_VARIABLE, CACHE_VARIABLE, CACHE_BYTES_VARIABLE, "ORCHESTRATOR_SLOTS_DIR", "ORCHESTRATOR_TEST_DATA"}
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from orchestrator.base.files import write_json
 from orchestrator.rundir.control import Control, read_control, write_control
 from orchestrator.rundir.events import EventWriter, find_event, read_events
 from orchestrator.rundir.fence import check_fence, raise_fence
-from orchestrator.rundir.launch import Launch, read_launch, write_launch
+from orchestrator.rundir.launch import Launch, for_jobs, read_launch, write_launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 
 
@@ -104,3 +104,8 @@ def test_a_launch_reads_back_as_written(run: RunDirectory) -> None:
     launch = Launch("j-1", "j-1-r1", 1, ("echo", "$(id)", "a;b"), "/", workers=2, env={"A": "b\nc"})
     write_launch(run, launch)
     assert read_launch(run) == launch
+
+
+def test_a_job_sees_where_its_data_is_cached_and_nothing_of_the_servers_own() -> None:
+    data = {"ORCHESTRATOR_CACHE_DIR": "/fast", "ORCHESTRATOR_CACHE_BYTES": "9GiB", "ORCHESTRATOR_STATE_DIR": "/state"}
+    assert for_jobs(data | {"AWS_PROFILE": "lab", "ORCHESTRATOR_TOKEN": "secret"}) == data | {"AWS_PROFILE": "lab"}

@@ -25,8 +25,8 @@ from pathlib import Path
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import RemoteUnavailable, UsageError
 from orchestrator.base.files import read_json, sync_folder, write_json
+from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE
 from orchestrator.data.remote.locks import locked, release, try_lock
-from orchestrator.data.remote.settings import BYTES_VARIABLE, FOLDER_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -100,14 +100,14 @@ class Cache:
         if size > self.bound:
             raise UsageError(
                 f"the cache of {self.bound:,} bytes is smaller than {part.name.removesuffix('.part')}, {size:,} bytes",
-                hint=f"set {BYTES_VARIABLE} to more",
+                hint=f"set {CACHE_BYTES_VARIABLE} to more",
             )
         until = self._clock.monotonic() + seconds
         while not self._reserved(part, size, tag):
             if self._clock.monotonic() > until:
                 raise RemoteUnavailable(
                     f"no room for {size:,} bytes in {self._datasets}: {self._why_full(size)}",
-                    hint=f"free space on the disk, set {BYTES_VARIABLE} to more, or {FOLDER_VARIABLE} to another disk",
+                    hint=f"free space on the disk, set {CACHE_BYTES_VARIABLE} to more, or {CACHE_VARIABLE} to another disk",
                 )
             self._clock.sleep(_POLL_SECONDS)
 
@@ -161,7 +161,7 @@ class Cache:
                 "evicted; set %s to more",
                 f"{self.bound:,}",
                 entry.path.name,
-                BYTES_VARIABLE,
+                CACHE_BYTES_VARIABLE,
             )
 
     def _why_full(self, size: int) -> str:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE
 from orchestrator.data.remote.retry import Patience
 from orchestrator.spec.units import parse_bytes
 
-FOLDER_VARIABLE = "ORCHESTRATOR_CACHE_DIR"
-BYTES_VARIABLE = "ORCHESTRATOR_CACHE_BYTES"
 _RANKS_VARIABLE = "LOCAL_WORLD_SIZE"  # torchrun's
 
 
@@ -51,7 +50,7 @@ class RemoteSettings:
 
 def cache_dir() -> Path:
     """The folder of the cache."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
+    chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
     import platformdirs
@@ -60,13 +59,13 @@ def cache_dir() -> Path:
 
 
 def _bound() -> int | None:
-    written = os.environ.get(BYTES_VARIABLE)
+    written = os.environ.get(CACHE_BYTES_VARIABLE)
     if not written:
         return None
     try:
         size = parse_bytes(int(written) if written.isdigit() else written)
     except ValueError as error:
-        raise UsageError(f"{BYTES_VARIABLE}={written}: {error}", hint="such as 200GiB") from error
+        raise UsageError(f"{CACHE_BYTES_VARIABLE}={written}: {error}", hint="such as 200GiB") from error
     if size < 1:
-        raise UsageError(f"{BYTES_VARIABLE}={written} is no room at all", hint="such as 200GiB")
+        raise UsageError(f"{CACHE_BYTES_VARIABLE}={written} is no room at all", hint="such as 200GiB")
     return size

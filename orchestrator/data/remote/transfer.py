@@ -14,10 +14,11 @@ from typing import IO
 from orchestrator.base.clock import Clock, SystemClock
 from orchestrator.base.errors import DataError, RemoteUnavailable
 from orchestrator.base.files import read_json
+from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE
 from orchestrator.data.remote.cache import Cache, described
 from orchestrator.data.remote.errors import ObjectChanged
 from orchestrator.data.remote.retry import Attempts
-from orchestrator.data.remote.settings import BYTES_VARIABLE, FOLDER_VARIABLE, RemoteSettings
+from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.storage import ObjectState, Storage
 
 _HASHED_AT_ONCE = 1 << 22
@@ -137,7 +138,7 @@ def _telling_of_full_disks(part: Path) -> Iterator[None]:
             raise
         raise RemoteUnavailable(
             f"the disk of the cache is full: {part}",
-            hint=f"free space, set {BYTES_VARIABLE} to less, or {FOLDER_VARIABLE} to another disk",
+            hint=f"free space, set {CACHE_BYTES_VARIABLE} to less, or {CACHE_VARIABLE} to another disk",
         ) from error
 
 
