@@ -44,7 +44,7 @@ def decode_batch(
     """
     found: list[torch.Tensor | UndecodableImage | None] = [None] * len(encoded)
     jpegs = [place for place, one in enumerate(encoded) if bytes(one[:3]) == _JPEG]
-    for place, pixels in zip(jpegs, _jpegs([encoded[place] for place in jpegs], device, channels), strict=False):
+    for place, pixels in zip(jpegs, _jpegs([encoded[place] for place in jpegs], device, channels), strict=True):
         found[place] = pixels
     return [_on_cpu(one, device, channels) if made is None else made for one, made in zip(encoded, found, strict=True)]
 
@@ -58,16 +58,23 @@ def as_tensor(encoded: Encoded) -> torch.Tensor:
         return torch.frombuffer(encoded, dtype=torch.uint8)
 
 
-def _jpegs(encoded: list[Encoded], device: torch.device, channels: int) -> list[torch.Tensor]:
-    """All or, where one of them is refused, none."""
+def _jpegs(encoded: list[Encoded], device: torch.device, channels: int) -> list[torch.Tensor | None]:
+    """All at once or, where that is refused, one by one: an image's pixels must not depend on those beside it.
+
+    None stands for each one that is refused alone.
+    """
     if not encoded:
         return []
     with warnings.catch_warnings():  # torchvision names a successor that is not yet everywhere
         warnings.simplefilter("ignore")
         try:
             return list(decode_jpeg([as_tensor(one) for one in encoded], _MODES[channels], device))
+        except torch.OutOfMemoryError:  # no word on any image
+            raise
         except RuntimeError:
-            return []
+            if len(encoded) == 1:
+                return [None]
+    return [pixels for one in encoded for pixels in _jpegs([one], device, channels)]
 
 
 def _on_cpu(encoded: Encoded, device: torch.device, channels: int) -> torch.Tensor | UndecodableImage:

@@ -9,6 +9,7 @@ import torch
 from simplejpeg import encode_jpeg
 
 from orchestrator.base.errors import ShardCorrupt, UsageError
+from orchestrator.data import gpu_decode
 from orchestrator.data.decode import UndecodableImage, decode, encode_png
 from orchestrator.data.gpu_decode import DeviceLoader, as_tensor, decode_batch
 from orchestrator.data.header import Description
@@ -50,6 +51,18 @@ def test_a_broken_image_is_told_and_the_others_are_decoded(smooth: np.ndarray) -
     broken, whole = decode_batch([memoryview(jpeg[:100]), memoryview(jpeg)], CPU)
     assert isinstance(broken, UndecodableImage)
     assert (whole.permute(1, 2, 0).numpy() == decode(jpeg, 3)).all()
+
+
+def test_pixels_do_not_depend_on_a_neighbour_that_the_device_refuses(
+    smooth: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jpeg = memoryview(encode_jpeg(smooth))
+    handed_over = []
+    monkeypatch.setattr(gpu_decode, "decode", lambda view, channels: handed_over.append(view) or decode(view, channels))
+    whole, refused, other = decode_batch([jpeg, jpeg[:100], jpeg], CPU)
+    assert torch.equal(whole, other)
+    assert isinstance(refused, UndecodableImage)
+    assert [len(view) for view in handed_over] == [100]
 
 
 def test_nothing_is_decoded_of_nothing() -> None:
