@@ -10,7 +10,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.training.checkpoint import Checkpoint
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
-from orchestrator.training.evaluation import Evaluation, evaluate
+from orchestrator.training.evaluation import Evaluation, evaluate, refuse_all_corrupt
 from orchestrator.training.optim import SGD
 from orchestrator.training.progress import ProgressMeter
 from orchestrator.training.seeding import seed_initialisation
@@ -28,6 +28,7 @@ def train(task: Task[BatchT], config: TrainConfig, context: EngineContext) -> Tr
     Raises:
         NonFiniteLoss: on every worker.
         Conflict: the checkpoint belongs to another training.
+        DataError: every sample of an epoch, or of an evaluation, is corrupt.
         Fenced: a newer run owns the checkpoints.
         UsageError: the workload cannot work.
     """
@@ -95,6 +96,7 @@ class _Training:
 
     def _end_epoch(self) -> bool:
         """Evaluate, report and checkpoint; False where the training is to end here."""
+        self._refuse_an_empty_epoch()
         found = self._validate()
         if found is None:
             return False
@@ -102,7 +104,7 @@ class _Training:
         report = EpochReport(
             epoch=position.epoch + 1,
             samples=position.samples,
-            train_loss=position.loss / max(position.counted, 1),
+            train_loss=position.loss / position.counted,
             rate=self._config.schedule.at(position.samples - self._batches.size(self._batches.steps - 1)),
             samples_per_second=self._meter.rate(position.samples),
             validation=found.means,
@@ -117,6 +119,10 @@ class _Training:
         if last or (goes_on and report.epoch % self._config.checkpoint_every == 0):
             self._checkpoint()
         return goes_on or last
+
+    def _refuse_an_empty_epoch(self) -> None:
+        what = f"epoch {self._position.epoch + 1} of the training split"
+        refuse_all_corrupt(what, positions=self._batches.samples, counted=self._position.counted)
 
     def _say_skipped(self, report: EpochReport, skipped: int) -> None:
         """Nobody shall take a shorter epoch for a whole one."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from orchestrator.base.errors import DataError
 from orchestrator.training.group import Group
 from orchestrator.training.slices import share
 from orchestrator.training.task import LOOK_AHEAD, BatchT, Request, Split, Task
@@ -44,6 +45,9 @@ def evaluate(
         split: which samples.
         group: the workers; all of them call this.
         stop: asked before every chunk.
+
+    Raises:
+        DataError: on every worker, where the split has samples and all of them are corrupt.
     """
     total = task.samples(split)
     chunks = -(-total // CHUNK)
@@ -64,9 +68,23 @@ def evaluate(
         return None
     gathered = group.all_gather(sums).flatten(0, 1).T.tolist()
     counted, *measured = (math.fsum(column) for column in gathered)  # exact, so that the order cannot matter
+    refuse_all_corrupt(f"the split {split}", positions=total, counted=int(counted))
     named = zip(task.measures, measured, strict=True)
     means = {name: value / counted for name, value in named} if counted else {}
     return Evaluation(means, int(counted), total - int(counted))
+
+
+def refuse_all_corrupt(what: str, *, positions: int, counted: int) -> None:
+    """Refuse to call a mean what nothing went into.
+
+    Raises:
+        DataError: there are positions, and no sample of them counted.
+    """
+    if positions and not counted:
+        raise DataError(
+            f"{what}: every one of its {positions} samples is corrupt; there is nothing to learn or measure",
+            hint="`orchestrator data verify DATASET` says what is damaged; restore its shards or build it again",
+        )
 
 
 def _request(chunk: int, total: int) -> Request:

@@ -169,7 +169,7 @@ class Stepper:
         return StepResult(samples, loss, any(head[2] for head in heads))
 
     def _reduce(self, sums: SubtreeSums | None, *, filled: int, samples: int) -> None:
-        """Leave in every parameter's gradient the mean over the global batch's samples."""
+        """Leave in every parameter's gradient the mean over the global batch's samples; zeros where all are corrupt."""
         scale = 1.0 / max(samples, 1)
         if self._plan.count == 1:
             if gradients := [p.grad for p in self._parameters if p.grad is not None]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from toy_training import SAMPLES, ToyBatch, ToyTask, toy_config
 
-from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.base.errors import Conflict, DataError, UsageError
 from orchestrator.training.checkpoint import CheckpointStore
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import deterministic
@@ -179,3 +180,27 @@ def test_more_workers_than_virtual_workers_are_refused_before_any_of_them_trains
     for rank in range(2):
         with pytest.raises(UsageError, match="2 workers cannot share a global batch of 1 virtual workers"):
             train(ToyTask(), config, EngineContext(Group(rank, 2, torch.device("cpu"))))
+
+
+@dataclass(frozen=True)
+class CorruptTask(ToyTask):
+    """Every sample of some splits is corrupt and left out."""
+
+    corrupt: tuple[str, ...] = ("train",)
+
+    def load(self, split: str, positions: np.ndarray, epoch: int) -> ToyBatch:
+        return super().load(split, positions[: 0 if split in self.corrupt else None], epoch)
+
+
+@pytest.mark.parametrize(("split", "slice_samples"), [("train", 4), ("train", 16), ("validation", 4)])
+def test_a_split_whose_samples_are_all_corrupt_ends_the_training_as_an_error_of_the_data(
+    split: str, slice_samples: int, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"{split}.*: every one of its {SAMPLES[split]} samples is corrupt") as caught:
+        run(
+            toy_config(slice_samples=slice_samples),
+            CorruptTask(corrupt=(split,)),
+            checkpoints=CheckpointStore(tmp_path),
+        )
+    assert "orchestrator data verify" in caught.value.hint
+    assert not list(tmp_path.iterdir())
