@@ -12,7 +12,7 @@ from orchestrator.base.errors import ShardCorrupt, UsageError
 from orchestrator.data.arrays import AnyArray, Bytes8, Int64s
 from orchestrator.data.decode import UndecodableImage, decode_onto, image_size, resize
 from orchestrator.data.pixel_cache import PixelCache
-from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.row_reader import RowReader
 from orchestrator.data.transform import Transform, channels_first
 
 Pixels = Literal["float32", "uint8"]
@@ -33,7 +33,7 @@ class ImageReader:
     Picklable; a copy opens the same files and has no cache until it is given one.
 
     Args:
-        dataset: the split.
+        dataset: whose rows.
         transform: what happens to each image.
         column: of the images.
         seed: of the run; the augmentations follow from it.
@@ -43,7 +43,7 @@ class ImageReader:
 
     def __init__(
         self,
-        dataset: ShardedDataset,
+        dataset: RowReader,
         transform: Transform,
         *,
         column: str = "image",
@@ -150,7 +150,7 @@ class ImageReader:
         return True
 
 
-def undecodable(dataset: ShardedDataset, row: int, error: UndecodableImage) -> None:
+def undecodable(dataset: RowReader, row: int, error: UndecodableImage) -> None:
     """Take note of an image that was written broken, as the dataset's `on_corrupt` says.
 
     Raises:
@@ -159,8 +159,7 @@ def undecodable(dataset: ShardedDataset, row: int, error: UndecodableImage) -> N
     if dataset.on_corrupt == "skip":
         dataset.corrupt_rows.add(row)
         return
-    shard, _ = dataset.index.locate(dataset.split.name, row)
     raise ShardCorrupt(
-        f"row {row} of {dataset.split.name} (shard {shard} of {dataset.index.location}): {error.message}",
+        f"{dataset.where(row)}: {error.message}",
         hint="the record is as it was written: mend the source and build the dataset again",
     ) from error

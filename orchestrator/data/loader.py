@@ -1,10 +1,10 @@
-"""Loads batches of a split by their positions in an epoch: order, read, decode, augment, normalise."""
+"""Loads batches of a split, or of a mixture, by their positions: order, read, decode, augment, normalise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from orchestrator.data.arrays import Int64s
 from orchestrator.data.epochs import EpochOrders
 from orchestrator.data.images import ImageReader, Images, Pixels
 from orchestrator.data.keyed import derive_key
+from orchestrator.data.mixed_dataset import MixedDataset
 from orchestrator.data.order import SEQUENTIAL, Order, Shuffle
 from orchestrator.data.permutation import KeyedPermutation
 from orchestrator.data.readahead import ReadAhead
 from orchestrator.data.reader import Rows, ShardedDataset
 from orchestrator.data.resample import Resample
+from orchestrator.data.row_reader import by_part
 from orchestrator.data.transform import Transform
 from orchestrator.data.workers import Ticket, WorkerPool
 
@@ -32,8 +34,8 @@ class LoaderOptions:
 
     Attributes:
         seed: of the run; order, augmentation and label shuffling follow from it.
-        shuffle: the order of an epoch; `none` for evaluation.
-        resample: how often each row comes in an epoch; None: once.
+        shuffle: the order of an epoch; `none` for evaluation. Of a mixture: of each part.
+        resample: how often each row comes in an epoch; None: once. Of a mixture: of each part.
         cache_bytes: decoded images are kept in memory up to so many bytes, so that later epochs decode nothing.
         shuffle_labels: a control experiment: the labels of the training split, permuted by a key from the seed.
         image: name of the image column.
@@ -64,22 +66,27 @@ class Samples:
     places: Int64s
 
 
+class _Orders(Protocol):
+    def order(self, epoch: int) -> Order: ...
+
+
 class BatchLoader:
     """Batches of images and labels, each sample a pure function of (seed, epoch, position).
 
     Args:
-        dataset: the split.
+        dataset: the split, or several mixed.
         transform: what happens to each image.
         options: see `LoaderOptions`.
         pool: worker processes that several loaders share; by default a pool of its own where `options.workers`.
 
     Raises:
-        UsageError: labels are to be shuffled of a split that is not the training split.
+        UsageError: labels are to be shuffled of a split that is not the training split; or the parts of a mixture have
+            different classes.
     """
 
     def __init__(
         self,
-        dataset: ShardedDataset,
+        dataset: ShardedDataset | MixedDataset,
         transform: Transform,
         options: LoaderOptions | None = None,
         pool: WorkerPool | None = None,
@@ -95,20 +102,18 @@ class BatchLoader:
             pixels=self.options.pixels,
             cache_bytes=self.options.cache_bytes,
         )
-        if self.options.label and not dataset.schema.column(self.options.label).fixed:
+        if self.options.label and not dataset.column(self.options.label).fixed:
             raise UsageError(f"column {self.options.label!r} has values of any length: it is no label")
         self._label_permutation: KeyedPermutation | None = None
-        self._orders = EpochOrders(
-            dataset, seed=self.options.seed, shuffle=self.options.shuffle, resample=self.options.resample
-        )
+        self._orders = _orders(dataset, self.options)
         self._kept: dict[int, Order] = {}
         own = self.options.workers and self.options.decode == "cpu"
         self._pool = WorkerPool(self.options.workers) if own and pool is None else pool
         self._tickets: dict[tuple[int, bytes], Ticket] = {}
         self._ahead = ReadAhead(dataset)
         if self.options.shuffle_labels:
-            if dataset.split.name != TRAINING_SPLIT:
-                raise UsageError(f"labels are shuffled of the split {TRAINING_SPLIT} only, not {dataset.split.name}")
+            if dataset.split_name != TRAINING_SPLIT:
+                raise UsageError(f"labels are shuffled of the split {TRAINING_SPLIT} only, not {dataset.split_name}")
             key = derive_key("shuffle-labels", self.options.seed, dataset.version)
             self._label_permutation = KeyedPermutation(len(dataset), key)
 
@@ -119,6 +124,11 @@ class BatchLoader:
     def skipped_rows(self) -> tuple[int, ...]:
         """The rows that were found corrupt and left out so far, by whichever process; each once, rising."""
         return tuple(sorted(self.dataset.corrupt_rows))
+
+    @property
+    def skipped_by_part(self) -> dict[str, tuple[int, ...]]:
+        """The same rows by the name of the dataset that they are from, as numbers in its split."""
+        return by_part(self.dataset, self.dataset.corrupt_rows)
 
     @property
     def skipped(self) -> int:
@@ -193,6 +203,13 @@ class BatchLoader:
         """End the worker processes, those of a shared pool too; `load` works without them."""
         if self._pool is not None:
             self._pool.close()
+
+
+def _orders(dataset: ShardedDataset | MixedDataset, options: LoaderOptions) -> _Orders:
+    seed, shuffle, resample = options.seed, options.shuffle, options.resample
+    if isinstance(dataset, MixedDataset):
+        return dataset.orders(seed=seed, shuffle=shuffle, resample=resample)
+    return EpochOrders(dataset, seed=seed, shuffle=shuffle, resample=resample)
 
 
 def _key(epoch: int, positions: Int64s) -> tuple[int, bytes]:

@@ -19,7 +19,7 @@ from orchestrator.data.catalog import RowRange
 from orchestrator.data.checksum import mismatches, record_seeds
 from orchestrator.data.damage import Damage, OnCorrupt
 from orchestrator.data.index import DatasetIndex
-from orchestrator.data.schema import Schema, decode_value
+from orchestrator.data.schema import Column, Schema, decode_value
 from orchestrator.data.shardmaps import ShardMaps
 
 if TYPE_CHECKING:
@@ -106,6 +106,30 @@ class ShardedDataset:
         """The dataset's columns."""
         return self.index.schema
 
+    def column(self, name: str) -> Column:
+        """A column; DataError where there is none of this name."""
+        return self.schema.column(name)
+
+    @property
+    def split_name(self) -> str:
+        """The split's name."""
+        return self.split.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, by label; empty where the dataset does not say them."""
+        return self.index.header.description.classes
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Where it lies: the one dataset that the rows are from."""
+        return (str(self.index.location),)
+
+    @property
+    def remote(self) -> bool:
+        """Whether shards may have to be fetched first."""
+        return self._files.remote
+
     @property
     def corrupt_rows(self) -> set[int]:
         """The rows that were asked for, found damaged and left out so far."""
@@ -115,6 +139,15 @@ class ShardedDataset:
     def lost(self) -> tuple[RowRange, ...]:
         """The rows of whole shards that cannot be read, as far as they were found."""
         return tuple(self._damage.lost[shard] for shard in sorted(self._damage.lost))
+
+    def parts_of(self, rows: Int64s) -> tuple[Int64s, Int64s]:
+        """The number of the dataset, which is 0, and the row, of rows (N,)."""
+        return np.zeros_like(rows), rows
+
+    def where(self, row: int) -> str:
+        """A row's number, split, shard and dataset, for messages."""
+        shard, _ = self.index.locate(self.split.name, row)
+        return f"row {row} of {self.split.name} (shard {shard} of {self.index.location})"
 
     def prefetch(self, rows: Int64s) -> None:
         """Say which rows (n,) are read next, in order; returns at once. The last word counts. Local: no-op."""

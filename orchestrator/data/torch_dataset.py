@@ -1,4 +1,4 @@
-"""A split as a torch IterableDataset that makes batches itself: the same ones for any number of loader processes.
+"""A split, or a mixture, as a torch IterableDataset that makes batches: the same for any number of loader processes.
 
 The global batch of a step is a function of (seed, epoch, step) alone. Rank r of W takes the r-th of W contiguous shares
 of it; loader process w of n makes steps w, w + n, ..., which is the order in which a DataLoader asks for them.
@@ -21,46 +21,51 @@ from orchestrator.data.arrays import AnyArray, Int64s
 from orchestrator.data.batches import BatchPlan, Last
 from orchestrator.data.damage import OnCorrupt
 from orchestrator.data.loader import BatchLoader, LoaderOptions
-from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.mixed_dataset import MixtureOf, open_rows
 from orchestrator.data.torch_columns import Batch, column_of
 from orchestrator.data.transform import Transform
 from orchestrator.data.workers import look_ahead
 
-POSITION, ROW, REAL, SKIPPED = "position", "row", "real", "skipped"
-"""What a batch can have beside the dataset's columns: where each sample stands in the epoch's order and in the split,
-whether it counts (of `last="pad"`), and the rows that were left out (of `on_corrupt="skip"`)."""
+POSITION, ROW, PART, REAL, SKIPPED = "position", "row", "part", "real", "skipped"
+"""What a batch can have beside the dataset's columns: where each sample stands in the epoch's order and in the split or
+the mixture, which dataset of the mixture it is from, whether it counts (of `last="pad"`), and the rows that were left
+out (of `on_corrupt="skip"`)."""
 
 State = dict[str, Any]
+
+_BESIDE = (POSITION, ROW, PART)
 
 _AS_IT_IS = Transform(3, (0.0,) * 3, (1.0,) * 3)
 
 
 class ShardedIterable(IterableDataset[Batch]):
-    """Batches of a split. Give it to `torch_loader.data_loader`, or to a DataLoader with `batch_size=None`.
+    """Batches of a split, or of several mixed.
+
+    Give it to `torch_loader.data_loader`, or to a DataLoader with `batch_size=None`.
 
     A batch is a dictionary of the fields: images as a tensor (n, C, H, W) with channels last in memory, other columns
     as `torch_columns.column_of` has them. Picklable; every process opens the files itself.
 
     Args:
-        location: the dataset's folder or URL.
-        split: which split.
+        location: the dataset's folder or URL, or which datasets to mix.
+        split: which split; of a mixture: of each part that names no other.
         batch_size: samples of the global batch, of all ranks together.
         transform: what happens to images; None: nothing is decoded, and they come encoded.
         options: order, seed, and so on; its `workers` are used where no loader process is.
-        fields: columns of the batch; `position` and `row` can be asked for as well.
+        fields: columns of the batch; `position`, `row` and `part` can be asked for as well.
         last: what becomes of an epoch's last batch where it is not whole: `keep`, `drop`, `pad` or `wrap`.
         rank: which share of the global batch.
         world_size: how many shares.
         on_corrupt: see `ShardedDataset`.
 
     Raises:
-        UsageError: rank, batch or fields are none.
+        UsageError: rank, batch or fields are none; or see `MixedDataset`.
         DataError, NotFound: there is no such dataset, split or column.
     """
 
     def __init__(
         self,
-        location: Path | str,
+        location: Path | str | MixtureOf,
         split: str,
         *,
         batch_size: int,
@@ -83,8 +88,8 @@ class ShardedIterable(IterableDataset[Batch]):
         self._resume: tuple[int, int] | None = None
         self._opened: tuple[int, BatchLoader] | None = None
         for name in fields:
-            if name not in (POSITION, ROW):
-                self.loader.dataset.schema.column(name)
+            if name not in _BESIDE:
+                self.loader.dataset.column(name)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None, "_next": None}
@@ -97,7 +102,7 @@ class ShardedIterable(IterableDataset[Batch]):
     def loader(self) -> BatchLoader:
         """What reads the split in this process."""
         if self._opened is None or self._opened[0] != os.getpid():  # descriptors and threads do not cross a fork
-            dataset = ShardedDataset(self.location, self.split, on_corrupt=self.on_corrupt)
+            dataset = open_rows(self.location, self.split, self.on_corrupt)
             options = self.options if self.options.label in self.fields else replace(self.options, label="")
             alone = get_worker_info() is None  # a loader process has no worker processes of its own
             options = options if alone else replace(options, workers=0, cache_bytes=0)
@@ -210,16 +215,17 @@ class ShardedIterable(IterableDataset[Batch]):
         if options.label in self.fields:
             found[options.label] = torch.from_numpy(self.loader.labels(rows))
         found |= {POSITION: torch.from_numpy(positions[places]), ROW: torch.from_numpy(rows)}
+        found[PART] = torch.from_numpy(dataset.parts_of(rows)[0])
         if not found.keys() >= set(self.fields):
             whole, _ = self._read(rows, found)
             if len(whole) != len(rows):
-                raise DataError(f"records of {dataset.index.location} were damaged while they were read")
+                raise DataError(f"records of {', '.join(dataset.part_names)} were damaged while they were read")
         return {name: found[name] for name in self.fields}, places
 
     def _read(self, rows: Int64s, found: Batch) -> tuple[Int64s, Int64s]:
         """Add the columns that `found` lacks; the rows (n,) that are whole, and their places in `rows` (N,)."""
         dataset = self.loader.dataset
         read = dataset.read_many(rows)
-        for name in set(self.fields) - found.keys() - {POSITION, ROW, self.options.label}:
+        for name in set(self.fields) - found.keys() - {*_BESIDE, self.options.label}:
             found[name] = column_of(dataset.schema.column(name), read)
         return read.rows, np.flatnonzero(~np.isin(rows, read.skipped))

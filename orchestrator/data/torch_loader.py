@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
+from orchestrator.data.row_reader import by_part
 from orchestrator.data.torch_columns import Batch
 from orchestrator.data.torch_dataset import SKIPPED, ShardedIterable, State
 
@@ -24,7 +25,7 @@ class ResumableLoader(DataLoader[Batch]):
     dataset: ShardedIterable
 
     def __init__(self, iterable: ShardedIterable, *, workers: int, pin_memory: bool, prefetch: int) -> None:
-        remote = iterable.loader.dataset.index.files.remote
+        remote = iterable.loader.dataset.remote
         super().__init__(
             iterable,
             batch_size=None,
@@ -44,6 +45,11 @@ class ResumableLoader(DataLoader[Batch]):
             self.dataset.advance(epoch, step)
             self.skipped_rows.update(batch[SKIPPED].tolist() if SKIPPED in batch else ())
             yield batch
+
+    @property
+    def skipped_by_part(self) -> dict[str, tuple[int, ...]]:
+        """The rows that were left out of the batches handed out, by the name of the dataset that they are from."""
+        return by_part(self.dataset.loader.dataset, self.skipped_rows)
 
     def set_epoch(self, epoch: int) -> None:
         """See `ShardedIterable.set_epoch`."""

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 
 from orchestrator.data.order import FULL, EpochOrder
@@ -16,7 +14,7 @@ class Dataset:
     """Notes what it is told."""
 
     def __init__(self, remote: bool) -> None:
-        self.index = SimpleNamespace(files=SimpleNamespace(remote=remote))
+        self.remote = remote
         self.told: list[np.ndarray] = []
 
     def prefetch(self, rows: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from orchestrator.data.loader import BatchLoader, LoaderOptions
+from orchestrator.data.mixed_dataset import MixedPart, MixtureOf
 from orchestrator.data.order import Shuffle
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.data.torch_dataset import ShardedIterable
@@ -54,5 +55,17 @@ def test_torch_loader_processes_load_a_bucket_as_a_folder(images, small: Path) -
         made = ShardedIterable(location, "train", batch_size=6, transform=PLAIN, options=LoaderOptions(**SHUFFLED))
         loader = data_loader(made, workers)
         return [(batch["image"].numpy().tobytes(), batch["label"].tolist()) for batch in loader]
+
+    assert batches(images.url, 1) == batches(small, 0)
+
+
+def test_a_bucket_is_mixed_with_a_folder_as_two_folders_are(images, small: Path) -> None:
+    def batches(location: Path | str, workers: int) -> list[tuple[bytes, list[int]]]:
+        mixture = MixtureOf({"there": MixedPart(location, 2.0), "here": MixedPart(small, 1.0)}, 24)
+        options = LoaderOptions(**SHUFFLED, workers=workers)
+        made = ShardedIterable(mixture, "train", batch_size=6, transform=PLAIN, options=options)
+        found = [(batch["image"].numpy().tobytes(), batch["label"].tolist()) for batch in made]
+        made.loader.close()
+        return found
 
     assert batches(images.url, 1) == batches(small, 0)
