@@ -49,7 +49,7 @@ def make_index(root: Path, samples: int, shards: int, *, labels: bool = False) -
         splits=splits,
         table=TablePart(bytes=size, sha256="0" * 64),
     )
-    write_json(root / INDEX_FILE, header.model_dump(mode="json"))
+    write_json(root / INDEX_FILE, header.document())
     if shards <= _CHECKED_SHARDS:
         for number, length in enumerate(table["bytes"].tolist()):
             with (root / f"train-{number:05d}.arrow").open("wb") as file:

@@ -61,7 +61,7 @@ def assemble(
         table=TablePart(bytes=size, sha256=digest),
     )
     sync_folder(root)
-    write_json(root / INDEX_FILE, header.model_dump(mode="json"))
+    write_json(root / INDEX_FILE, header.document())
     return header
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.arrays import Structured
+from orchestrator.data.schema import NAME_PATTERN
 from orchestrator.spec.placement import INDEX_FILE
 
 FORMAT = 1
 """The newest format that this code reads, and the one that it writes."""
+
+_CHECKSUM = "checksum"
+_DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+# Names of splits become names of files, and the version that of a folder: whatever an index says, they step nowhere.
+_Digest = Annotated[str, Field(pattern=_DIGEST_PATTERN)]
+_PartName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 
 
 class _Part(BaseModel):
@@ -35,7 +43,7 @@ class TablePart(_Part):
     """The side table's size and SHA-256."""
 
     bytes: int = Field(ge=64)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: _Digest
 
 
 class Description(_Part):
@@ -54,14 +62,19 @@ class Description(_Part):
 
 
 class Header(_Part):
-    """The whole of index.json."""
+    """All that index.json says; there it has a checksum of itself beside it."""
 
     format: int
-    version: str
+    version: _Digest
     description: Description
-    columns: tuple[tuple[str, str], ...]
-    splits: dict[str, SplitPart]
+    columns: tuple[tuple[_PartName, str], ...]
+    splits: dict[_PartName, SplitPart]
     table: TablePart
+
+    def document(self) -> dict[str, Any]:
+        """What index.json holds."""
+        document = self.model_dump(mode="json")
+        return {**document, _CHECKSUM: _checksum(_canonical(document))}
 
 
 def content_version(
@@ -119,7 +132,7 @@ def parse_header(content: bytes, where: str) -> Header:
     """
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise DataError(f"{where} is damaged: not a JSON object", hint="build the dataset again")
@@ -128,9 +141,24 @@ def parse_header(content: bytes, where: str) -> Header:
         raise DataError(
             f"{where} is of dataset format {written}; this version reads up to {FORMAT}", hint="upgrade orchestrator"
         )
+    checksum = document.pop(_CHECKSUM, None)
+    canonical = _canonical(document)
     try:
-        return Header.model_validate_json(content)
+        header = Header.model_validate_json(canonical)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{where} is damaged: {place}: {first['msg']}", hint="build the dataset again") from error
+    if checksum != _checksum(canonical):
+        raise DataError(
+            f"{where} is damaged: it does not have its own checksum", hint="copy it again, or build the dataset again"
+        )
+    return header
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True).encode()
+
+
+def _checksum(canonical: bytes) -> str:
+    return hashlib.sha256(canonical).hexdigest()

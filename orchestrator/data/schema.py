@@ -22,7 +22,9 @@ LISTS: dict[str, str] = {"int64_list": "<i8", "float32_list": "<f4", "float64_li
 NESTED = ("text_list", "masks")
 """Kinds that are lists of values of any length: texts (tags, captions), or a mask of each instance (COCO's RLE)."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+NAME_PATTERN = "[a-z][a-z0-9_]{0,62}"
+"""A regular expression of the names of columns and splits."""
+
 _MAX_VALUE_BYTES = (1 << 32) - 1
 
 
@@ -68,7 +70,7 @@ class Schema:
                 raise DataError(
                     f"column {name!r} has the unknown kind {kind!r}", hint=f"use {', '.join(get_args(ColumnType))}"
                 )
-            if not _NAME.fullmatch(name) or any(name == column.name for column in columns):
+            if not re.fullmatch(NAME_PATTERN, name) or any(name == column.name for column in columns):
                 raise DataError(f"bad or repeated column name {name!r}", hint="use lower-case letters, digits and _")
             columns.append(Column(name, kind))  # type: ignore[arg-type]
         if not columns:

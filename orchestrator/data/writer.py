@@ -15,10 +15,8 @@ from orchestrator.data.batch import RecordBatch
 from orchestrator.data.catalog import shard_file
 from orchestrator.data.claim import Claim
 from orchestrator.data.header import Description
-from orchestrator.data.schema import Schema
+from orchestrator.data.schema import NAME_PATTERN, Schema
 from orchestrator.data.shard import ShardEntry, ShardWriter
-
-_SPLIT = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class DatasetWriter:
 
     def add_split(self, name: str) -> None:
         """Declare a split, so that it exists even without rows; splits lie in the order in which they are named."""
-        if not _SPLIT.fullmatch(name):
+        if not re.fullmatch(NAME_PATTERN, name):
             raise DataError(f"bad split name {name!r}", hint="use lower-case letters, digits and _")
         if name not in self._splits:
             self._splits[name] = _SplitWriter(self._root, name, self._schema, self._limits)

@@ -46,7 +46,7 @@ def read_remote_index(url: str, *, seconds: float = SECONDS) -> dict[str, Any]:
         raise RemoteUnavailable(f"{url} cannot be reached: no answer within {seconds:g} s", hint=_HINT)
     try:
         document = json.loads(fetch.content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{url}/{INDEX_FILE} is damaged: {error}", hint="publish the dataset again") from error
     if not isinstance(document, dict):
         raise DataError(f"{url}/{INDEX_FILE} is damaged: not a JSON object", hint="publish the dataset again")
