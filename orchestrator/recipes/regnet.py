@@ -25,6 +25,7 @@ from orchestrator.recipes.classification import MEASURES, LabelledImages, measur
 from orchestrator.recipes.images import ImageSplits
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
+from orchestrator.rundir.dataset import hold_to_dataset, refuse_other_data
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.regnet import RegNetWorkload
@@ -37,7 +38,7 @@ from orchestrator.training.group import Group, alone
 from orchestrator.training.optim import SGDConfig
 from orchestrator.training.progress import Progress
 from orchestrator.training.slices import SlicePlan
-from orchestrator.training.state import DATASET, refuse_other_data
+from orchestrator.training.state import DATASET
 from orchestrator.training.task import Request, Split
 
 VERSION = 1
@@ -210,7 +211,7 @@ def run_training(
         parameters: of the model (a search's trial, or the workload's own).
         group: the workers; default: this process alone.
         checkpoints: folder of this model's checkpoints; None keeps none.
-        job: whose fence is checked before a checkpoint is written.
+        job: which sees one version of the data, and whose fence is checked before a checkpoint is written.
         token: the run's fencing token.
         stop: whether to checkpoint and end; asked before every step.
         report: told of every epoch; False ends the training, with a checkpoint.
@@ -218,7 +219,7 @@ def run_training(
         checkpointed: told of each checkpoint: its folder, and samples so far.
         note: told what a person may want to know.
         skipped: told of corrupt records that this worker found and left out.
-        opened: told of the data before the first step; may refuse it.
+        opened: told of the data before the first step, once it is known to be the job's.
 
     Raises:
         DataError, NonFiniteLoss, Conflict, Fenced, UsageError: see `training.engine.train`.
@@ -226,6 +227,8 @@ def run_training(
     workers = group or alone()
     with deterministic(workload.resources.cpus_per_worker):
         recipe = RegNetRecipe.from_workload(workload, parameters, workers.device, skipped)
+        if job is not None:
+            hold_to_dataset(job, token, recipe.images.version)
         opened(recipe.images)
         context = EngineContext(
             group=workers,

@@ -5,6 +5,7 @@ Layout (decisions 2)::
     jobs/<job>/spec.yaml                 the frozen, resolved workload (JSON, which is YAML)
     jobs/<job>/job.json                  owner and code version
     jobs/<job>/fence                     the newest fencing token; older writers are refused
+    jobs/<job>/dataset_version           of the data, written when a run first opens it; no run sees another
     jobs/<job>/checkpoints/              belong to the job: a run finds its predecessor's
     jobs/<job>/trials/<index>.json       records of a search's trials, kept by us
     jobs/<job>/results/                  files for people: plots, tables, summary.json

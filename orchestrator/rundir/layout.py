@@ -33,6 +33,11 @@ class JobDirectory:
         return self.path / "fence"
 
     @property
+    def dataset_version(self) -> Path:
+        """The version of the data that all runs see."""
+        return self.path / "dataset_version"
+
+    @property
     def checkpoints(self) -> Path:
         """Checkpoints of all runs."""
         return self.path / "checkpoints"

@@ -13,6 +13,7 @@ from orchestrator.blueprint.workload import cost_of, population_of
 from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.entry import run_rank
 from orchestrator.recipes.images import ImageSplits
+from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.runtime.context import RunContext
 from orchestrator.search.driver import SearchRun, run_trials
 from orchestrator.search.finish import Findings, Origin, choose_best, publish
@@ -36,6 +37,7 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
     if workload.search is None:
         raise UsageError(f"{context.job.spec} holds no search", hint="only a recipe with a search section has one")
     images = ImageSplits.open(workload.data.model_copy(update={"decode": "cpu"}), workload.seed)  # none is decoded here
+    hold_to_dataset(context.job, context.token, images.version)
     about = images.description
     if not images.sizes.get("validation"):
         raise DataError(f"{about.name} has no validation split", hint="models are compared on it: add one to its card")
@@ -43,9 +45,7 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
     batches = cost_of(workload, images.positions("train")).batches
     origin = Origin(population.draws, population.rejected_by, about.name, images.version, images.sizes, batches.note)
     records = TrialRecords(context.job, context.token)
-    trials = resumed_trials(
-        fresh_trials(population, workload.seed, context.job, dataset_version=origin.version), records.load()
-    )
+    trials = resumed_trials(fresh_trials(population, workload.seed, context.job), records.load())
     ledger = _ledger(context, workload, tracker, origin, records, trials, batches.samples)
     run = SearchRun(context.job, context.run, context.token, context.slots, partial(_give_up, context))
     if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):

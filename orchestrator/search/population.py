@@ -13,7 +13,6 @@ from orchestrator.blueprint.workload import parameters_of
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.records import TrialRecord, checkpoint_folder
 from orchestrator.spec.regnet import RegNetModel
-from orchestrator.training.state import refuse_other_data
 
 
 def trial_seed(seed: int, index: int) -> int:
@@ -22,10 +21,8 @@ def trial_seed(seed: int, index: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def fresh_trials(
-    population: Population, seed: int, job: JobDirectory, *, dataset_version: str = ""
-) -> tuple[TrialRecord, ...]:
-    """A record for each member of the population, none of them started; all see one version of the data."""
+def fresh_trials(population: Population, seed: int, job: JobDirectory) -> tuple[TrialRecord, ...]:
+    """A record for each member of the population, none of them started."""
     return tuple(
         TrialRecord(
             index=member.index,
@@ -34,7 +31,6 @@ def fresh_trials(
             complexity=asdict(member.complexity),
             seed=trial_seed(seed, member.index),
             checkpoint=str(checkpoint_folder(job, member.index).relative_to(job.path)),
-            dataset_version=dataset_version,
         )
         for member in population.designs
     )
@@ -44,7 +40,7 @@ def resumed_trials(fresh: tuple[TrialRecord, ...], kept: Mapping[int, TrialRecor
     """The population with what earlier runs of the job have found; what they did not finish is pending again.
 
     Raises:
-        Conflict: the records are those of another population, or come from another version of the data.
+        Conflict: the records are those of another population.
     """
     return tuple(_resume(trial, kept.get(trial.index)) for trial in fresh)
 
@@ -62,8 +58,6 @@ def _resume(fresh: TrialRecord, kept: TrialRecord | None) -> TrialRecord:
             f"trial {fresh.index}: its record is that of another model or seed",
             hint="the way populations are sampled has changed since the job began; submit the workload again",
         )
-    if kept.over or kept.samples:
-        refuse_other_data(kept.dataset_version, fresh.dataset_version)
     if kept.over:
         return kept
-    return replace(kept, state="pending", message="", failure_class="", dataset_version=fresh.dataset_version)
+    return replace(kept, state="pending", message="", failure_class="")

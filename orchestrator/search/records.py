@@ -34,7 +34,6 @@ class TrialRecord:
         message: why it failed.
         failure_class: of that failure, by the names of `lifecycle.failures`.
         checkpoint: folder of its checkpoints, relative to the job's directory.
-        dataset_version: of the data that it is trained on, the same for all trials of a search.
     """
 
     index: int
@@ -50,7 +49,6 @@ class TrialRecord:
     message: str = ""
     failure_class: str = ""
     checkpoint: str = ""
-    dataset_version: str = ""
 
     @property
     def over(self) -> bool:

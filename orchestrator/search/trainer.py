@@ -19,7 +19,6 @@ from orchestrator.search.records import TrialRecord, TrialRecords, checkpoint_fo
 from orchestrator.search.trial import Surroundings, TrialEnd, TrialTask
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.training.state import refuse_other_data
 from orchestrator.training.step import NonFiniteLoss
 
 
@@ -41,7 +40,6 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
             progress=lambda progress: surroundings.progress(progress.samples),
             checkpointed=reports.checkpointed,
             skipped=_Skips(task),
-            opened=lambda images: refuse_other_data(record.dataset_version, images.version),
         )
     except Fenced:
         raise

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from orchestrator.base.errors import Conflict
+from orchestrator.rundir.dataset import refuse_other_data
 from orchestrator.training.config import EpochReport, TrainConfig
 from orchestrator.training.optim import SGD
 
@@ -91,23 +92,6 @@ def unpack(tensors: Mapping[str, Any], model: nn.Module, optimizer: SGD) -> None
 def describe(state: TrainingState, identity: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON part of a checkpoint."""
     return {"format": FORMAT, "identity": dict(identity), "fingerprint": dict(fingerprint), "state": asdict(state)}
-
-
-def refuse_other_data(then: object, now: object) -> None:
-    """Refuse to go on with other data than a training began with.
-
-    Args:
-        then: the version of the data that it has used.
-        now: the version that there is.
-
-    Raises:
-        Conflict: they differ.
-    """
-    if then != now:
-        raise Conflict(
-            f"the data has changed: this training began on version {then} of its dataset, which is now version {now}",
-            hint="put that version back (the same source builds it again), or submit the workload as a new job",
-        )
 
 
 def read_back(meta: Mapping[str, Any], identity: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> TrainingState:

@@ -123,6 +123,38 @@ def test_a_resume_on_another_version_of_the_data_is_refused_for_good(
         assert part in marker.data["message"]
 
 
+def test_a_retry_on_another_version_is_refused_before_there_is_any_checkpoint(
+    tiny: Tiny, digits: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(digits, folder)
+    workload = on(tiny, folder)
+    then = DatasetIndex.open(folder).version
+    flip(folder, "train", 3)
+    first = new_run(tmp_path, workload)
+    assert one_rank(first) == 1
+    assert not list(first.job.checkpoints.iterdir())
+    now = DatasetIndex.open(other_digits(folder)).version
+    run = new_run(tmp_path, workload, number=2)
+    assert one_rank(run, token=2) == 1
+    [marker] = events(run, "rank_finished")
+    assert marker.data["failure_class"] == "permanent"
+    assert then in marker.data["message"]
+    assert now in marker.data["message"]
+
+
+def test_a_refused_run_names_no_other_version_to_the_tracker(
+    begun: tuple[Path, RegNetWorkload], tmp_path: Path
+) -> None:
+    folder, workload = begun
+    then = DatasetIndex.open(folder).version
+    other_digits(folder)
+    run = new_run(tmp_path, workload, number=2)
+    assert one_rank(run, token=2) == 1
+    named = [record["tags"].get("orchestrator.dataset_version") for record in spooled(run, "start")]
+    assert named == [None, then, None]
+
+
 def test_the_same_data_in_another_place_is_the_same_data(begun: tuple[Path, RegNetWorkload], tmp_path: Path) -> None:
     folder, workload = begun
     moved = folder.rename(tmp_path / "elsewhere")

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import Fenced, NotFound, OrchestratorError
+from orchestrator.base.errors import Conflict, Fenced, NotFound, OrchestratorError
 from orchestrator.base.files import write_json
 from orchestrator.rundir.control import Control, read_control, write_control
+from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.rundir.events import EventWriter, find_event, read_events
 from orchestrator.rundir.fence import check_fence, raise_fence
 from orchestrator.rundir.launch import Launch, for_jobs, read_launch, write_launch
@@ -109,3 +110,18 @@ def test_a_launch_reads_back_as_written(run: RunDirectory) -> None:
 def test_a_job_sees_where_its_data_is_cached_and_nothing_of_the_servers_own() -> None:
     data = {"ORCHESTRATOR_CACHE_DIR": "/fast", "ORCHESTRATOR_CACHE_BYTES": "9GiB", "ORCHESTRATOR_STATE_DIR": "/state"}
     assert for_jobs(data | {"AWS_PROFILE": "lab", "ORCHESTRATOR_TOKEN": "secret"}) == data | {"AWS_PROFILE": "lab"}
+
+
+def test_a_job_is_held_to_the_version_of_the_data_that_was_opened_first(run: RunDirectory) -> None:
+    hold_to_dataset(run.job, 1, "v1")
+    hold_to_dataset(run.job, 1, "v1")
+    with pytest.raises(Conflict, match="began on version v1 of its dataset, which is now version v2") as caught:
+        hold_to_dataset(run.job, 1, "v2")
+    assert "submit the workload as a new job" in caught.value.hint
+
+
+def test_a_run_that_was_fenced_does_not_choose_the_version_of_the_data(run: RunDirectory) -> None:
+    raise_fence(run.job, 2)
+    with pytest.raises(Fenced):
+        hold_to_dataset(run.job, 1, "v1")
+    assert not run.job.dataset_version.exists()

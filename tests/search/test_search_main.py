@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from orchestrator.rundir.control import Control, write_control
+from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.records import TrialRecord, TrialRecords
@@ -113,10 +113,9 @@ def test_a_space_without_models_is_an_error_that_no_retry_can_mend(
 
 
 def test_a_search_resumed_on_another_version_of_the_data_is_refused(
-    job: JobDirectory, state_dir: Path, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+    job: JobDirectory, state_dir: Path, workload: RegNetWorkload
 ) -> None:
-    used = replace(trials[1], epochs=1, samples=1078, dataset_version="another version")
-    TrialRecords(job, 1).save_all([replace(trials[0], dataset_version="unused"), used])
+    hold_to_dataset(job, 1, "another version")
     marker = run_main(job, workload, state_dir, 1)
     assert (marker["outcome"], marker["failure_class"]) == ("failed", "permanent")
     assert "the data has changed: this training began on version another version" in str(marker["message"])

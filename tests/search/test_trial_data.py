@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.data.build import build
 from orchestrator.data.index import DatasetIndex
+from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.main import _usual_failure
@@ -43,7 +44,8 @@ def on(workload: RegNetWorkload, folder: Path, **more: str) -> RegNetWorkload:
 def test_a_trial_on_another_version_than_the_searchs_fails_for_good(
     job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...], digits: Path
 ) -> None:
-    end = train(job, on(workload, digits), replace(trials[0], dataset_version="another"))
+    hold_to_dataset(job, 1, "another")
+    end = train(job, on(workload, digits), trials[0])
     assert (end.end, end.failure_class) == ("failed", "permanent")
     assert "began on version another of its dataset, which is now version" in end.message
 
@@ -57,7 +59,7 @@ def test_corrupt_records_of_a_trial_are_events_of_its_run(
     with open(folder / "train-00000.arrow", "r+b") as file:
         file.seek(int(index.table.records[7]["image.offset"]))
         file.write(b"\0")
-    end = train(job, on(workload, folder, on_corrupt="skip"), replace(trials[0], dataset_version=index.version))
+    end = train(job, on(workload, folder, on_corrupt="skip"), trials[0])
     assert end.end == "finished"
     assert end.metrics["data/skipped_samples"] == 1
     [event] = [event for event in read_events(job.run("job-1-r1"), {}) if event.kind == "data_skipped"]
