@@ -52,9 +52,9 @@ format: setup  ## format and mend what can be mended
 lock: setup  ## resolve all versions anew
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 --extra all --upgrade --output-file requirements.lock pyproject.toml
-
 	@cp requirements.lock benchmarks/requirements.lock && $(UV) pip compile --quiet --universal --generate-hashes --no-header \
-	  --no-annotate --python-version 3.11 --extra train --extra bench --output-file benchmarks/requirements.lock pyproject.toml
+	  --no-annotate --python-version 3.11 --extra train --extra bench \
+	  --override benchmarks/overrides.txt --output-file benchmarks/requirements.lock pyproject.toml
 
 .venv-bench: setup benchmarks/requirements.lock  ## the peers that benchmarks/ measures, in an environment of their own
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $@

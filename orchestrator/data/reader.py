@@ -227,11 +227,10 @@ class ShardedDataset:
         if self.split.shards == 1:
             view = self._maps[self.split.first_shard]
             return [view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        shards = self._shards_of(rows)
-        maps = self._maps
+        shards = self._shards_of(rows).tolist()
+        maps = {shard: self._maps[shard] for shard in set(shards)}
         return [
-            maps[shard][start:end]
-            for shard, start, end in zip(shards.tolist(), starts.tolist(), ends.tolist(), strict=True)
+            maps[shard][start:end] for shard, start, end in zip(shards, starts.tolist(), ends.tolist(), strict=True)
         ]
 
     def _without(
