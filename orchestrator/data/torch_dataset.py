@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from orchestrator.base.errors import Conflict, DataError, UsageError
 from orchestrator.data.arrays import AnyArray, Int64s
@@ -23,13 +23,14 @@ from orchestrator.data.damage import OnCorrupt
 from orchestrator.data.loader import BatchLoader, LoaderOptions
 from orchestrator.data.mixed_dataset import MixtureOf, open_rows
 from orchestrator.data.torch_columns import Batch, column_of
+from orchestrator.data.torch_place import At, Place, loader_process
 from orchestrator.data.transform import Transform
 from orchestrator.data.workers import look_ahead
 
 POSITION, ROW, PART, REAL, SKIPPED = "position", "row", "part", "real", "skipped"
 """What a batch can have beside the dataset's columns: where each sample stands in the epoch's order and in the split or
 the mixture, which dataset of the mixture it is from, whether it counts (of `last="pad"`), and the rows that were left
-out (of `on_corrupt="skip"`)."""
+out of this batch (of `on_corrupt="skip"`). With `last="wrap"` the last positions are past the end of the order."""
 
 State = dict[str, Any]
 
@@ -41,7 +42,10 @@ _AS_IT_IS = Transform(3, (0.0,) * 3, (1.0,) * 3)
 class ShardedIterable(IterableDataset[Batch]):
     """Batches of a split, or of several mixed.
 
-    Give it to `torch_loader.data_loader`, or to a DataLoader with `batch_size=None`.
+    Give it to `torch_loader.data_loader`.
+
+    A plain DataLoader gives the same batches, with `batch_size=None` only: with any other it would stack them. But it
+    does not say which ones it has handed out, so that with loader processes there is no state to resume from.
 
     A batch is a dictionary of the fields: images as a tensor (n, C, H, W) with channels last in memory, other columns
     as `torch_columns.column_of` has them. Picklable; every process opens the files itself.
@@ -82,21 +86,18 @@ class ShardedIterable(IterableDataset[Batch]):
         self.location, self.split, self.on_corrupt = location, split, on_corrupt
         self.batch_size, self.last, self.rank, self.world_size = batch_size, last, rank, world_size
         self.transform, self.options, self.fields = transform, options or LoaderOptions(), fields
-        # Epoch and first step, for all processes.
-        self._place = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self._next: tuple[int, int] | None = None
-        self._resume: tuple[int, int] | None = None
+        self.place = Place()
         self._opened: tuple[int, BatchLoader] | None = None
         for name in fields:
             if name not in _BESIDE:
                 self.loader.dataset.column(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None, "_next": None}
+        return self.__dict__ | {"_opened": None}
 
     def __len__(self) -> int:
         """Steps of the epoch, before the one that it is resumed at too."""
-        return self.plan(self.epoch).steps
+        return self._steps(self.epoch)
 
     @property
     def loader(self) -> BatchLoader:
@@ -104,7 +105,7 @@ class ShardedIterable(IterableDataset[Batch]):
         if self._opened is None or self._opened[0] != os.getpid():  # descriptors and threads do not cross a fork
             dataset = open_rows(self.location, self.split, self.on_corrupt)
             options = self.options if self.options.label in self.fields else replace(self.options, label="")
-            alone = get_worker_info() is None  # a loader process has no worker processes of its own
+            alone = loader_process() is None  # a loader process has no worker processes of its own
             options = options if alone else replace(options, workers=0, cache_bytes=0)
             self._opened = os.getpid(), BatchLoader(dataset, self.transform or _AS_IT_IS, options)
         return self._opened[1]
@@ -112,71 +113,61 @@ class ShardedIterable(IterableDataset[Batch]):
     @property
     def epoch(self) -> int:
         """The epoch that is iterated next, or now."""
-        return int(self._place[0])
-
-    @property
-    def start(self) -> int:
-        """The step at which the next iteration begins: 0 but where it resumes."""
-        return int(self._place[1])
+        return self.place.epoch
 
     def plan(self, epoch: int) -> BatchPlan:
         """How an epoch is cut into global batches."""
         return BatchPlan(self.loader.order(epoch).positions, self.batch_size, self.last)
 
     def set_epoch(self, epoch: int) -> None:
-        """Iterate this epoch next, from its start; the epoch that a state was loaded of goes on where that was."""
-        if epoch != self.epoch:
-            self._move(epoch, 0)
+        """Iterate this epoch next, from its start; the epoch that a state was loaded of goes on where that was.
+
+        To be called between iterations, not during one.
+        """
+        self.place.set_epoch(epoch)
 
     def state_dict(self) -> State:
-        """Where the iteration stands; a loader process's own state tells whose it is."""
-        epoch, step = self._next or (self.epoch, self.start)
-        info = get_worker_info()
-        whose = None if info is None else [info.id, info.num_workers]
-        return {"epoch": epoch, "step": step, "loader": whose, "of": self._identity()}
+        """Where the iteration stands; a loader process's own state tells whose it is.
+
+        Raises:
+            Conflict: loader processes of a plain DataLoader make the batches.
+        """
+        epoch, step = self.place.now()
+        return {"epoch": epoch, "step": step, "loader": loader_process(), "of": self._identity()}
 
     def load_state_dict(self, state: State) -> None:
         """Go on where a state was taken, with any number of loader processes and of ranks.
 
+        After the state of an epoch's end, the next epoch comes; or nothing, where `set_epoch` names the one that ended.
+
         Raises:
-            Conflict: it belongs to another order: other data, another seed, shuffle or batch size.
+            UsageError: it is no state.
+            Conflict: it belongs to another order (other data, another seed, shuffle or batch size) or loader process.
         """
-        if state["of"] != self._identity():
+        if state.get("of", self._identity()) != self._identity():
             raise Conflict(
                 f"the state is of another order of samples: {state['of']}, not {self._identity()}",
                 hint="resume with the data, seed, shuffle and batch size that it was taken with",
             )
-        info = get_worker_info()
-        if info is None:
-            self._move(state["epoch"], state["step"])
-        elif state["loader"] == [info.id, info.num_workers]:
-            self._resume = state["epoch"], state["step"]
-        else:
-            self._resume = state["epoch"], state["step"] + info.id
+        self.place.load(state, self._steps)
 
-    def advance(self, epoch: int, step: int) -> None:
-        """The batches before this step were handed out, whoever made them; past the last one the epoch is over."""
-        self._next = epoch, step
-        if epoch == self.epoch and step >= len(self):
-            self._place[1] = 0
+    def begin(self) -> At:
+        """An iteration begins in this process: its epoch and first step."""
+        return self.place.begin(self._steps)
 
     def __iter__(self) -> Iterator[Batch]:
-        info = get_worker_info()
-        first, stride = (0, 1) if info is None else (info.id, info.num_workers)
-        epoch, first = self._resume or (self.epoch, self.start + first)
-        self._resume = None
-        plan = self.plan(epoch)
+        return self._batches(*self.begin())
+
+    def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        process, plan = loader_process(), self.plan(epoch)
+        stride = 1 if process is None else process[1]
         for step in range(first, plan.steps, stride):
-            batch = self._batch(plan, step, epoch, alone=info is None)
-            if info is None:
-                self.advance(epoch, step + 1)
-            else:
-                self._next = epoch, step + stride
+            batch = self._batch(plan, step, epoch, alone=process is None)
+            self.place.advance(epoch, step + stride)
             yield batch
 
-    def _move(self, epoch: int, step: int) -> None:
-        self._place[0], self._place[1] = epoch, step
-        self._next = None
+    def _steps(self, epoch: int) -> int:
+        return self.plan(epoch).steps
 
     def _identity(self) -> str:
         options, dataset = self.options, self.loader.dataset
@@ -192,13 +183,13 @@ class ShardedIterable(IterableDataset[Batch]):
         if alone:
             coming = range(step, min(step + look_ahead(self.options.workers), plan.steps))
             loader.expect([(epoch, self._share(plan.positions(each))) for each in coming])
-        known = set(loader.dataset.corrupt_rows)
         batch, places = self._columns(positions, epoch)
         if self.last == "pad":
             counts = np.arange(len(plan.positions(step))) < plan.real(step)
             batch[REAL] = torch.from_numpy(self._share(counts)[places])
         if self.on_corrupt == "skip":
-            batch[SKIPPED] = torch.tensor(sorted(loader.dataset.corrupt_rows - known), dtype=torch.int64)
+            left_out = np.delete(positions, places)
+            batch[SKIPPED] = torch.from_numpy(np.unique(loader.order(epoch).rows_at(left_out)))
         return batch
 
     def _columns(self, positions: Int64s, epoch: int) -> tuple[Batch, Int64s]:

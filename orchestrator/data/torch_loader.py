@@ -36,13 +36,19 @@ class ResumableLoader(DataLoader[Batch]):
             # A remote store has threads, and a fork of a process with threads can wait for ever for one of their locks.
             multiprocessing_context="forkserver" if workers and remote else None,
         )
+        iterable.place.counted = True
         self.skipped_rows: set[int] = set()
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        epoch, step = self.dataset.epoch, self.dataset.start
-        for batch in super().__iter__():
+        if self.num_workers:  # without any, the dataset begins by itself
+            self.dataset.begin()
+        made = super().__iter__()
+        return self._handed_out(made, *self.dataset.place.now())
+
+    def _handed_out(self, made: Iterator[Batch], epoch: int, step: int) -> Iterator[Batch]:
+        for batch in made:
             step += 1
-            self.dataset.advance(epoch, step)
+            self.dataset.place.advance(epoch, step)
             self.skipped_rows.update(batch[SKIPPED].tolist() if SKIPPED in batch else ())
             yield batch
 

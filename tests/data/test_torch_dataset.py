@@ -1,7 +1,9 @@
 import pickle
+import time
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,20 +136,128 @@ def test_a_resume_with_another_world_size_uses_each_sample_once(iterable) -> Non
     assert [batch["label"].tolist() for batch in begun] + rest == [labels for _, labels in seen(iterable())]
 
 
+def in_loader_process(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:
+    info = SimpleNamespace(id=number, num_workers=count)
+    monkeypatch.setattr("orchestrator.data.torch_place.get_worker_info", lambda: info)
+
+
 def test_the_state_of_a_loader_process_resumes_that_process(
     iterable, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # the contract of torchdata's StatefulDataLoader
-    class Second:
-        id, num_workers = 1, 2
-
     expected = seen(iterable())
-    monkeypatch.setattr("orchestrator.data.torch_dataset.get_worker_info", lambda: Second)
+    in_loader_process(monkeypatch, 1, 2)
     made = iterable()
     batches = iter(made)
     assert seen(next(batches) for _ in range(2)) == expected[1:5:2]
     again = iterable()
     again.load_state_dict(made.state_dict())
     assert seen(again) == expected[5::2]
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_loader_process_that_made_nothing_yet_has_the_state_of_its_first_batch(
+    iterable, monkeypatch: pytest.MonkeyPatch, started: bool
+) -> None:
+    expected = seen(iterable())
+    in_loader_process(monkeypatch, 1, 2)
+    made = iterable()
+    begun = iter(made) if started else None
+    again = iterable()
+    again.load_state_dict(made.state_dict())
+    del begun
+    assert seen(again) == expected[1::2]
+
+
+def test_a_loader_process_begins_the_next_epoch_with_a_state_of_that_epoch(
+    iterable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_loader_process(monkeypatch, 1, 2)
+    made = iterable()
+    seen(made)
+    made.set_epoch(1)
+    _begun = iter(made)
+    assert (made.state_dict()["epoch"], made.state_dict()["step"]) == (1, 1)
+
+
+def test_the_state_of_a_loader_process_is_for_no_other(iterable, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, other = iterable(), iterable()
+    with monkeypatch.context() as patched:
+        in_loader_process(patched, 1, 2)
+        state = made.state_dict()
+    with pytest.raises(Conflict, match="that of loader process 1 of 2"):
+        other.load_state_dict(state)
+
+
+def late_second(number: int) -> None:
+    time.sleep(0.5 * number)
+
+
+def test_a_loader_process_that_starts_after_the_last_batch_makes_none_twice(iterable) -> None:
+    first = data_loader(iterable(fields=("position",)))
+    handed_out = iter(first)
+    for _ in range(STEPS - 1):
+        next(handed_out)
+    second = data_loader(iterable(fields=("position",)), 2)
+    second.worker_init_fn = late_second
+    second.load_state_dict(first.state_dict())
+    assert [batch["position"].tolist() for batch in second] == [[18, 19]]
+    assert len(list(second)) == STEPS
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_after_the_state_of_an_epochs_end_the_next_epoch_comes(iterable, workers: int) -> None:
+    first = data_loader(iterable())
+    seen(first)
+    second, source = data_loader(iterable(), workers), iterable()
+    second.load_state_dict(first.state_dict())
+    source.set_epoch(1)
+    assert seen(second) == seen(source)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_that_ended_with_the_state_comes_again_only_when_iterated_twice(iterable, workers: int) -> None:
+    first = data_loader(iterable())
+    whole = seen(first)
+    second = data_loader(iterable(), workers)
+    second.load_state_dict(first.state_dict())
+    second.set_epoch(0)
+    assert (seen(second), seen(second)) == ([], whole)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_new_iteration_has_a_state_of_its_own(iterable, workers: int) -> None:
+    loader = data_loader(iterable(), workers)
+    next(iter(loader))
+    assert loader.state_dict()["step"] == 1
+    _begun = iter(loader)
+    assert loader.state_dict()["step"] == 0
+
+
+def test_loader_processes_that_nobody_counts_leave_no_state(iterable) -> None:
+    made = iterable()
+    assert made.state_dict()["step"] == 0
+    next(iter(DataLoader(made, batch_size=None, num_workers=1)))
+    with pytest.raises(Conflict, match="does not tell which it has handed out"):
+        made.state_dict()
+    made.set_epoch(1)
+    assert (made.state_dict()["epoch"], made.state_dict()["step"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": 10**6}, {"step": -1}, {"epoch": "1"}, {"loader": [1]}, {"epoch": None}], ids=str
+)
+def test_what_is_no_state_is_refused(iterable, change: dict[str, Any]) -> None:
+    state = iterable().state_dict() | change
+    with pytest.raises(UsageError, match="no state of these batches"):
+        iterable().load_state_dict(state)
+
+
+@pytest.mark.parametrize("lost", ["epoch", "step", "loader", "of"])
+def test_a_state_that_is_not_whole_is_refused(iterable, lost: str) -> None:
+    state = iterable().state_dict()
+    del state[lost]
+    with pytest.raises(UsageError, match="no state of these batches"):
+        iterable().load_state_dict(state)
 
 
 def test_a_state_of_another_order_is_refused(iterable) -> None:
@@ -197,7 +307,11 @@ def test_skipped_rows_are_told(iterable, small: Path, workers: int) -> None:
     content[int(index.table.records[4]["image.offset"]) + 9] ^= 1
     shard.write_bytes(content)
     loader = data_loader(iterable(on_corrupt="skip"), workers)
-    assert sum(len(batch["label"]) for batch in loader) == 19
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        batches = list(loader)
+        assert sum(len(batch["label"]) for batch in batches) == 19
+        assert [row for batch in batches for row in batch["skipped"].tolist()] == [4]
     assert loader.skipped_rows == {4}
 
 
