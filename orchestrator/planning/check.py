@@ -132,6 +132,7 @@ def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]
 
 
 def _missing_columns(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    yield from _unknown_pixels(workload, facts)
     wanted: dict[str, tuple[str, ...]] = {"image": ("image",), "label": ("label",)}
     if isinstance(workload.data.resample, Weights):
         wanted[workload.data.resample.weights] = ("float64", "int64")
@@ -146,6 +147,19 @@ def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:
         parameters_of(workload.model).design()
     else:
         population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
+def _unknown_pixels(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    """Images are normalised by the mean and std that the workload states, else by the dataset's."""
+    stated = workload.data.mean
+    if stated is None and not facts.means:
+        first = "" if facts.built else "build it; then "
+        yield (
+            f"data.mean and data.std are missing, and {facts.name} states none: {first}"
+            f"`orchestrator data stats {workload.data.dataset}` measures them"
+        )
+    elif (count := len(stated or ()) or facts.means) != facts.channels:
+        yield f"data.mean: mean and std of {count} channels, and the images of {facts.name} have {facts.channels}"
+
+
 
 
 def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:

@@ -25,6 +25,7 @@ class DatasetFacts:
         channels: of its images.
         classes: how many.
         columns: name and type of each.
+        means: how many channels it states mean and std of.
         version: of the content; empty where it is not built.
     """
 
@@ -34,6 +35,7 @@ class DatasetFacts:
     channels: int
     classes: int
     columns: dict[str, str]
+    means: int = 0
     version: str = ""
 
     @property
@@ -58,7 +60,8 @@ def dataset_facts(dataset: str, *, workdir: Path, state_dir: Path) -> DatasetFac
     card = named.card
     assert card is not None, "only a card's dataset may be found and not built"
     columns = {name: column.type for name, column in card.columns.items()}
-    return DatasetFacts(named, False, dict(card.rows), card.channels, len(card.classes), dict(columns))
+    means = len(card.statistics.mean) if card.statistics else 0
+    return DatasetFacts(named, False, dict(card.rows), card.channels, len(card.classes), dict(columns), means)
 
 
 def _built(named: NamedDataset, header: Mapping[str, Any]) -> DatasetFacts:
@@ -66,11 +69,11 @@ def _built(named: NamedDataset, header: Mapping[str, Any]) -> DatasetFacts:
         splits = sorted(header["splits"].items(), key=lambda part: int(part[1]["first_row"]))
         rows = {str(split): int(part["rows"]) for split, part in splits}
         about = header["description"]
-        channels, classes = int(about["channels"]), len(about["classes"])
+        channels, classes, means = int(about["channels"]), len(about["classes"]), len(about["mean"])
         columns = {str(name): str(kind) for name, kind in header["columns"]}
         version = str(header["version"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{named.location}/{INDEX_FILE} is damaged", hint=f"orchestrator data verify {named.location}"
         ) from error
-    return DatasetFacts(named, True, rows, channels, classes, columns, version)
+    return DatasetFacts(named, True, rows, channels, classes, columns, means, version)

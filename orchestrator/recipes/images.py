@@ -105,6 +105,22 @@ class ImageSplits:
         """Samples of each split."""
         return {name: self.index.split(name).rows for name in self.index.splits}
 
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std of each channel: the workload's, else the dataset's.
+
+        Raises:
+            UsageError: there is none for every channel.
+        """
+        data, about = self.data, self.description
+        mean, std = tuple(data.mean or about.mean), tuple(data.std or about.std)
+        if not len(mean) == len(std) == about.channels:
+            raise UsageError(
+                f"mean and std of {len(mean)} channels are known, and the images of {about.name} have {about.channels}",
+                hint=f"measure them (orchestrator data stats {self.location}), and set data.mean and data.std",
+            )
+        return mean, std
+
     def positions(self, split: Split) -> int:
         """How many positions an epoch of the split has; 0 where there is no such split."""
         rows = self.sizes.get(split, 0)
@@ -158,7 +174,8 @@ class ImageSplits:
         data, about = self.data, self.description
         size = (data.image_size, data.image_size)
         changes = augmentations(pad_crop=data.augment.pad_crop, flip=data.augment.flip) if training else ()
-        transform = Transform(about.channels, about.mean, about.std, size, changes)
+        mean, std = self.normalisation
+        transform = Transform(about.channels, mean, std, size, changes)
         options = LoaderOptions(
             seed=self.seed,
             shuffle=shuffle_of(data) if training else SEQUENTIAL,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.spec.base import Document, Line, Name
 
@@ -83,8 +83,34 @@ class DataSection(Document):
     )
     decode: Literal["cpu", "gpu"] = Field(default="cpu", description="where JPEGs are decoded; the pixels differ a bit")
 
+    mean: list[float] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=3,
+        description="of each channel of pixels in 0..1; else the dataset's",
+    )
+    std: list[Annotated[float, Field(gt=0)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=3,
+        description="of each channel of pixels in 0..1; else the dataset's",
+    )
     @property
     def resampled_by(self) -> str:
+    @model_validator(mode="after")
+    def _mean_and_std_together(self) -> Self:
+        if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
+            raise ValueError("mean and std belong together: as many of one as of the other")
+        return self
+
+    @model_validator(mode="after")
+    def _a_gpu_needs_no_loader_processes(self) -> Self:
+        if self.decode == "gpu" and self.workers not in ("auto", 0):
+            raise ValueError(
+                f"workers is {self.workers}, and with decode: gpu there are no loader processes; leave workers out"
+            )
+        return self
+
         """How samples are drawn, in a word; empty where each comes once an epoch."""
         if self.resample is None or isinstance(self.resample, str):
             return self.resample or ""

@@ -39,6 +39,7 @@ def test_a_build_tells_what_was_left_out_by_reason_and_where_the_list_lies(cli, 
     outcome = cli("data", "build", "./pets.yaml", "--source", "source", "--out", "built", "--processes", "2")
     assert outcome.code == 0
     assert "train 4; " in outcome.out
+    assert "for data.mean and data.std of a workload: orchestrator data stats built" in outcome.err
     assert "left out 1: not an image of a known format: " in outcome.err
     assert "notes.txt" in outcome.err
     assert f"listed in {pets / 'built' / 'skipped.json'}" in outcome.err
@@ -56,11 +57,12 @@ def test_a_build_as_json_counts_by_reason(cli, pets: Path) -> None:
 def test_statistics_and_a_contact_sheet_of_a_built_folder(cli, pets: Path) -> None:
     cli("data", "build", "./pets.yaml", "--source", "source", "--out", "built")
     outcome = cli("data", "stats", "./built")
-    assert "label: 2 classes, the most frequent 1 times the least" in outcome.out
+    assert "label: 2 classes, 2 rows each" in outcome.out
     assert "mean: [" in outcome.out
     assert cli("data", "stats", "./built", "--json").document["data"]["images"]["image"]["width"]["most"] == 12
     assert "mean and std not stated" in cli("data", "info", "./built").out
-    assert cli("data", "head", "./built", "--sheet", "sheet.png", "-n", "2").code == 0
+    drawn = cli("data", "head", "./built", "--sheet", "sheet.png", "-n", "2")
+    assert drawn.out == "drew 2 rows of train into sheet.png\n"
     assert Image.open(pets / "sheet.png").format == "PNG"
 
 

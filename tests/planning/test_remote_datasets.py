@@ -21,7 +21,7 @@ from orchestrator.spec.load import load_profile, load_workload
 HEADER = {
     "format": 1,
     "version": "f" * 64,
-    "description": {"channels": 1, "classes": ["a", "b"]},
+    "description": {"channels": 1, "classes": ["a", "b"], "mean": [0.5], "std": [0.2]},
     "columns": [["image", "image"], ["label", "label"]],
     "splits": {"validation": {"first_row": 100, "rows": 20}, "train": {"first_row": 0, "rows": 100}},
 }
@@ -36,8 +36,8 @@ def url() -> Iterator[str]:
     files.rm("/bucket", recursive=True)
 
 
-def submit(dataset: str, tmp_path: Path) -> list[str]:
-    workload = load_workload(bundled("workloads") / "regnet_sweep.yaml", [f"data.dataset={dataset}"])
+def submit(dataset: str, tmp_path: Path, *overrides: str) -> list[str]:
+    workload = load_workload(bundled("workloads") / "regnet_sweep.yaml", [f"data.dataset={dataset}", *overrides])
     profile = load_profile(bundled("cluster") / "local.yaml")
     capacity = Capacity(slots=2, free=2, largest_gang=2, slot_kind="cpu")
     return check_submission(workload, profile, capacity, workdir=tmp_path, state_dir=tmp_path)
@@ -53,6 +53,16 @@ def test_the_index_alone_says_what_a_plan_must_know(url: str, tmp_path: Path) ->
 
 def test_a_workload_on_a_url_is_accepted(url: str, tmp_path: Path) -> None:
     submit(url, tmp_path)
+
+
+def test_a_dataset_without_mean_and_std_needs_them_from_the_workload(url: str, tmp_path: Path) -> None:
+    bare = HEADER | {"description": {"channels": 1, "classes": ["a", "b"], "mean": [], "std": []}}
+    fsspec.filesystem("memory").pipe("/bucket/mini/index.json", json.dumps(bare).encode())
+    with pytest.raises(UsageError, match=rf"data.mean and data.std are missing.*data stats {url}"):
+        submit(url, tmp_path)
+    submit(url, tmp_path, "data.mean=[0.5]", "data.std=[0.2]")
+    with pytest.raises(UsageError, match=r"mean and std of 2 channels, and the images of .*/mini have 1"):
+        submit(url, tmp_path, "data.mean=[0.5, 0.5]", "data.std=[0.2, 0.2]")
 
 
 def test_a_url_without_a_dataset_refuses_the_submit(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import torch
 from orchestrator.base.errors import Conflict, DataError, Fenced, UsageError
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.metrics import EpochMetrics
+from orchestrator.recipes.images import ImageSplits
 from orchestrator.recipes.regnet import TrainingOutcome, evaluate_checkpoint, run_training
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.layout import JobDirectory
@@ -45,6 +47,17 @@ def test_it_learns_and_reports_every_epoch(tiny: Tiny) -> None:
 def test_with_shuffled_labels_it_does_no_better_than_guessing(tiny: Tiny) -> None:
     outcome = run(tiny(data={"shuffle_labels": True}))
     assert outcome.evaluate("test").means["error"] == pytest.approx(0.9, abs=0.08)
+
+
+def test_what_the_workload_says_of_the_pixels_counts_before_the_dataset(tiny: Tiny) -> None:
+    plain, own = tiny().data, tiny(data={"mean": [0.25], "std": [0.5]}).data
+    with ImageSplits.open(plain, 1) as usual, ImageSplits.open(own, 1) as stated:
+        assert usual.normalisation == (usual.description.mean, usual.description.std)
+        assert stated.normalisation == ((0.25,), (0.5,))
+        assert own.identity() != plain.identity()
+        three = replace(stated, data=tiny(data={"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}).data)
+        with pytest.raises(UsageError, match=r"mean and std of 3 channels .* have 1"):
+            three.normalisation  # noqa: B018
 
 
 def test_the_same_seed_gives_the_same_results_and_another_one_others(tiny: Tiny) -> None:

@@ -107,7 +107,7 @@ class Cache:
             if self._clock.monotonic() > until:
                 raise RemoteUnavailable(
                     f"no room for {size:,} bytes in {self._datasets}: {self._why_full(size)}",
-                    hint=f"free space on the disk, set {CACHE_BYTES_VARIABLE} to more, or {CACHE_VARIABLE} to another disk",
+                    hint=f"free space, set {CACHE_BYTES_VARIABLE} to more, or {CACHE_VARIABLE} to another disk",
                 )
             self._clock.sleep(_POLL_SECONDS)
 

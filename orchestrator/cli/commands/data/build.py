@@ -53,6 +53,9 @@ def command(card: str, source: Path | None, out: str | None, processes: int | No
     if url is not None:
         _publish(root, url)
     emit(as_json, _document(report, root, url), lambda: _text(report, url or str(root)))
+    if loaded.statistics is None and any(column.type == "image" for column in loaded.columns.values()):
+        named = card if out is None else out
+        note(f"no mean and std are stated; for data.mean and data.std of a workload: orchestrator data stats {named}")
 
 
 def _is_built(root: Path) -> bool:
