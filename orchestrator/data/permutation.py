@@ -14,8 +14,9 @@ _LEAST_SIDE = 4
 # Numbers are worked on in pieces that stay in the second-level cache.
 _PIECE = 8192
 
-_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_HALF = np.uint64(32)
+# Arrays without a dimension: of all operands that are one number numpy takes these with the least ado.
+_MULTIPLIERS = (np.array(0xBF58476D1CE4E5B9, dtype=np.uint64), np.array(0x94D049BB133111EB, dtype=np.uint64))
+_HALF = np.array(32, dtype=np.uint64)
 
 
 class KeyedPermutations:
@@ -77,9 +78,10 @@ class KeyedPermutations:
 
     def _network(self, values: UInt64s, a: UInt64s, b: UInt64s, tweaks: UInt64s, *, inverse: bool) -> UInt64s:
         """The halves change in turn and are never swapped, so that they may differ in range."""
+        keys = [_plain(key) for key in self._rounds + tweaks]
+        a, b = _plain(a), _plain(b)
         high = values // b
         low = values - high * b
-        keys = self._rounds + tweaks
         for number in reversed(range(_ROUNDS)) if inverse else range(_ROUNDS):
             changed, other, side = (high, low, a) if number % 2 == 0 else (low, high, b)
             step = _scattered(other ^ keys[number], side)
@@ -117,6 +119,11 @@ class KeyedPermutation:
     def invert(self, places: Int64s) -> Int64s:
         """What came to each of `places` (N,)."""
         return self._family.invert(places, self._sizes, self._members)
+
+
+def _plain(numbers: UInt64s) -> UInt64s:
+    """(N,) numbers; one number without its dimension."""
+    return numbers.reshape(()) if len(numbers) == 1 else numbers
 
 
 def _sides(sizes: Int64s) -> tuple[UInt64s, UInt64s]:
