@@ -35,6 +35,7 @@ from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.spec.load import load_profile
 from orchestrator.spec.messages import ServerInfo
+from orchestrator.spec.objectstore import store_fingerprints
 from orchestrator.spec.tracking import default_tracking_uri
 
 KEEPING_SECONDS = 1.0
@@ -200,6 +201,7 @@ class _Server:
             slots=slots,
             slots_free=free,
             tracking_uri=default_tracking_uri(),
+            object_store=store_fingerprints(os.environ),
             role="",
             user="",
         )

@@ -64,6 +64,26 @@ def check_tracking(client: Client) -> None:
         )
 
 
+def other_object_store(client: Client, dataset: str) -> str:
+    """What to tell a person whose shell leads to another object store than the server, which reads `dataset`.
+
+    Empty where that makes no difference.
+    """
+    from orchestrator.spec.objectstore import other_store
+    from orchestrator.spec.place import RemotePlace, parse_location
+
+    if not isinstance(parse_location(dataset), RemotePlace):
+        return ""
+    names = other_store(os.environ, client.server().object_store)
+    if not names:
+        return ""
+    embedded = not os.environ.get(URL_VARIABLE)
+    mend = "; `orchestrator serve --stop`, then submit again" if embedded else ""
+    return (
+        f"{', '.join(names)}: set here to what the server does not have; {dataset} is read as the server is set{mend}"
+    )
+
+
 def _remote(timeout: float) -> tuple[Transport, str] | None:
     url, token = os.environ.get(URL_VARIABLE), os.environ.get(TOKEN_VARIABLE)
     if not url:

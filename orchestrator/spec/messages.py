@@ -162,6 +162,9 @@ class ServerInfo(Message):
     slots: int
     slots_free: int
     tracking_uri: str
+    object_store: dict[str, str] = Field(
+        default_factory=dict, description="hashes of the variables that say which object store is read"
+    )
     role: str
     user: str
 

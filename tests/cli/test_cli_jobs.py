@@ -1,6 +1,7 @@
 """The commands on jobs, against a fake service over real HTTP: output, envelopes, exit codes."""
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 from api_fakes import TOKENS, FakeService, make_client
 
 from orchestrator.base.errors import Conflict
+from orchestrator.base.paths import bundled
 from orchestrator.cli.connect import check_tracking
 from orchestrator.spec.messages import TrialView
+from orchestrator.spec.objectstore import other_store, store_fingerprints
 
 pytestmark = pytest.mark.usefixtures("live")
 
@@ -309,6 +312,23 @@ def test_a_job_whose_metrics_would_go_elsewhere_is_a_conflict(
     assert service.requests == []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
     assert cli("submit", workload).code == 0
+
+
+def test_a_shell_that_leads_to_another_object_store_is_told_of_it_for_urls_only(
+    cli, service: FakeService, workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5998")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASECRETS")
+    assert "AWS_" not in cli("submit", workload).err
+    remote = tmp_path / "remote.yaml"
+    text = (bundled("workloads") / "regnet_sweep.yaml").read_text()
+    remote.write_text(text.replace("dataset: digits", "dataset: s3://bucket/digits"))
+    outcome = cli("submit", remote)
+    assert outcome.code == 0
+    assert "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID: set here to what the server does not have" in outcome.err
+    assert "s3://bucket/digits is read as the server is set" in outcome.err
+    assert "SECRETS" not in outcome.err
+    assert other_store(os.environ, store_fingerprints(os.environ)) == []
 
 
 def test_the_way_to_another_tracking_server_is_to_stop_the_embedded_one(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from orchestrator.base.errors import UsageError
-from orchestrator.cli.connect import check_tracking, connect
+from orchestrator.cli.connect import check_tracking, connect, other_object_store
 from orchestrator.cli.options import WORKLOAD, json_option, set_option
 from orchestrator.cli.output import CommandFailed, emit, note
 from orchestrator.cli.source import read_source
@@ -38,9 +38,11 @@ def command(
 ) -> None:
     """Queue the workload in FILE (`-`: standard input) and print the job's identifier."""
     seconds = _seconds(timeout, watch)
-    request = _request(file, overrides, key)
+    request, dataset = _request(file, overrides, key)
     client = connect(cluster)
     check_tracking(client)
+    if odd := other_object_store(client, dataset):
+        note(f"note: {odd}")
     reply = _submit(client, request)
     job = reply.job.id
     for warning in reply.warnings:
@@ -56,14 +58,16 @@ def command(
     _watch(client, reply, seconds, as_json)
 
 
-def _request(file: str, overrides: tuple[str, ...], key: str | None) -> SubmitRequest:
+def _request(file: str, overrides: tuple[str, ...], key: str | None) -> tuple[SubmitRequest, str]:
+    """What is sent, and the dataset that the workload names; empty where it names none."""
     from orchestrator.cli.revision import code_version
     from orchestrator.spec.load import parse_workload
     from orchestrator.spec.submitter import submitter_environment
+    from orchestrator.spec.workload import CommandWorkload
 
     source = read_source(file)
-    parse_workload(source.content, source.filename, overrides)
-    return SubmitRequest(
+    workload = parse_workload(source.content, source.filename, overrides)
+    request = SubmitRequest(
         source=source.content.decode(),
         filename=source.filename,
         overrides=list(overrides),
@@ -72,6 +76,7 @@ def _request(file: str, overrides: tuple[str, ...], key: str | None) -> SubmitRe
         environment=submitter_environment(os.environ),
         code=code_version(),
     )
+    return request, "" if isinstance(workload, CommandWorkload) else workload.data.dataset
 
 
 def _submit(client: Client, request: SubmitRequest) -> SubmitReply:
