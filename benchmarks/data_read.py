@@ -97,7 +97,8 @@ def _undecoded_figure(inputs: Inputs, is_cold: bool, parts: int, laps: list[Laps
         goal=f"{_OF_THE_LIMIT:g} of the limit and {_BY_ROW:g} times the fastest by row",
         holds=None if missing else of_limit >= _OF_THE_LIMIT and by_row[nearest] >= _BY_ROW,
         note=f"Measured: {of_limit:.2f} of the limit; {by_row[nearest]:.2f} times {nearest}. "
-        f"{_not_judged(missing)}Ours gives views of the map, every checksum verified; the limit and both pyarrow lines read the same files and verify nothing. "
+        f"{_not_judged(missing)}Ours gives views of the map, "
+        "every checksum verified; the limit and both pyarrow lines read the same files and verify nothing. "
         "WebDataset and LitData do not shuffle over the whole epoch. " + _cold_note(is_cold, laps),
     )
 
@@ -133,8 +134,8 @@ def _decoded_figure(inputs: Inputs, workers: int, is_cold: bool, laps: Laps, unw
         holds=None if missing else own[best] >= _DECODED[workers],
         note=f"Measured: {own[best]:.2f} times {best}; {ratios[lent]:.2f} times {lent}, the best of all when the peers "
         f"are lent our decoder too. {_not_judged(missing)}All make batches of 256 uint8 images and labels; each peer "
-        f"with torchvision's decoder, by which the goal is judged, and once more with ours, {OUR_DECODER}. Workers stay; "
-        "the epoch that starts them does not count. " + _cold_note(is_cold, [laps]),
+        f"with torchvision's decoder, by which the goal is judged, and once more with ours, {OUR_DECODER}. Workers "
+        "stay; the epoch that starts them does not count. " + _cold_note(is_cold, [laps]),
     )
 
 
