@@ -42,5 +42,5 @@ def size(count: float) -> str:
 
 
 def figure(number: float) -> str:
-    """A measured number with four significant digits, whole numbers in full."""
-    return f"{number:,.0f}" if number == int(number) and abs(number) >= 1 else f"{number:.4g}"
+    """A measured number with four significant digits; whole numbers, and the whole part of large ones, in full."""
+    return f"{number:,.0f}" if number == int(number) or abs(number) >= 1000 else f"{number:.4g}"

@@ -23,10 +23,12 @@ def names_of(index: DatasetIndex, column: Column) -> Sequence[str]:
     named = about.attributes.get(f"{column.name}_names")
     if isinstance(named, list):
         return [str(name) for name in named]
-    kinds = [kind for _, kind in index.schema.pairs]
-    wanted = "label" if "label" in kinds else "int64_list"
-    first = next((name for name, kind in index.schema.pairs if kind == wanted), None)
-    return about.classes if column.name == first else ()
+    pairs = index.schema.pairs
+    wanted = "label" if any(kind == "label" for _, kind in pairs) else "int64_list"
+    of_kind = [name for name, kind in pairs if kind == wanted]
+    # Of objects on images there are several lists: of labels, and of other numbers, which classes do not name.
+    labels = [name for name in of_kind if name.endswith("labels")]
+    return about.classes if column.name in (labels or of_kind[:1]) else ()
 
 
 def describe(column: Column, value: Any, names: Sequence[str] = ()) -> str:

@@ -5,6 +5,7 @@ It knows nothing of workers: whatever the world size, position `p` of an epoch i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -36,19 +37,20 @@ class Shuffle:
 
     @classmethod
     def parse(cls, text: str) -> Shuffle:
-        """The inverse of `str`; `window=16` is read too.
+        """The inverse of `str`; `{window: 64}` of workloads and `window=64` are read too.
 
         Raises:
-            UsageError: it is none of `full`, `none`, `window=K`.
+            UsageError: it is none of `full`, `none`, `{window: K}`.
         """
         if text in ("none", "full"):
             return SEQUENTIAL if text == "none" else FULL
-        word, _, number = text.replace("(", "=").removesuffix(")").partition("=")
-        if word != "window" or not number.isdecimal():
-            raise UsageError(f"there is no shuffle {text!r}", hint="use full, none or window=K (K shards)")
-        return cls("window", int(number))
+        found = _WINDOW.fullmatch(text)
+        if found is None:
+            raise UsageError(f"there is no shuffle {text!r}", hint="use full, none or {window: 64} (64 shards)")
+        return cls("window", int(found[1]))
 
 
+_WINDOW = re.compile(r"[{]?window *[:=(] *([0-9]+)[)}]?")
 SEQUENTIAL = Shuffle("none")
 FULL = Shuffle("full")
 

@@ -67,7 +67,8 @@ def examine(
     if isinstance(workload, RegNetWorkload):
         try:
             facts = dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
-            unbuilt += _not_built(facts)
+            # Without a list of classes nobody knows the size of the models before the dataset is built.
+            (unbuilt if facts.classes else problems).extend(_not_built(facts))
             problems += _bad_dataset(workload, facts)
             if not problems:
                 _check_models(workload, facts)
@@ -114,12 +115,16 @@ def _bad_place(workload: Workload, workdir: Path) -> Iterator[str]:
 
 
 def _not_built(facts: DatasetFacts) -> Iterator[str]:
-    if not facts.built and not facts.named.buildable:
+    if _needs_source(facts):
         yield f"data.dataset: {facts.named.not_built()}"
 
 
+def _needs_source(facts: DatasetFacts) -> bool:
+    return not facts.built and not facts.named.buildable
+
+
 def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
-    if facts.classes < 2:
+    if facts.classes < 2 and (facts.classes or not _needs_source(facts)):
         yield f"data.dataset: {facts.name} has {facts.classes} classes; a classifier needs two or more"
     samples = facts.rows.get("train")
     if samples is not None and samples < 2:
@@ -127,12 +132,12 @@ def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]
     if workload.data.decode == "gpu" and not workload.resources.gpus_per_worker:
         yield "data.decode is gpu, and resources.gpus_per_worker is 0"
     yield from _missing_columns(workload, facts)
+    yield from _unknown_pixels(workload, facts)
     if workload.search is not None and facts.rows and "validation" not in facts.rows:
         yield f"data.dataset: a search chooses on the validation split, and {facts.name} has none"
 
 
 def _missing_columns(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
-    yield from _unknown_pixels(workload, facts)
     wanted: dict[str, tuple[str, ...]] = {"image": ("image",), "label": ("label",)}
     if isinstance(workload.data.resample, Weights):
         wanted[workload.data.resample.weights] = ("float64", "int64")
@@ -142,11 +147,6 @@ def _missing_columns(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[
             yield f"data: {facts.name} has no column {name!r} of type {' or '.join(kinds)}; it has {has}"
 
 
-def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:
-    if workload.search is None:
-        parameters_of(workload.model).design()
-    else:
-        population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
 def _unknown_pixels(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
     """Images are normalised by the mean and std that the workload states, else by the dataset's."""
     stated = workload.data.mean
@@ -160,6 +160,11 @@ def _unknown_pixels(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[s
         yield f"data.mean: mean and std of {count} channels, and the images of {facts.name} have {facts.channels}"
 
 
+def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:
+    if workload.search is None:
+        parameters_of(workload.model).design()
+    else:
+        population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
 
 
 def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:

@@ -65,7 +65,9 @@ class DataSection(Document):
     dataset: Line = Field(
         min_length=1, description="a card's name or path, a folder of built shards, or a URL such as s3://bucket/data"
     )
-    shuffle: Literal["full"] | Window = "full"
+    shuffle: Literal["full"] | Window = Field(
+        default="full", description="full, or {window: 64}: shards are mixed, then the rows of 64 shards at a time"
+    )
     resample: Resample | None = Field(
         default=None,
         description="which samples an epoch has, if not each once: class_balanced, {weights: column}, "
@@ -81,8 +83,6 @@ class DataSection(Document):
     workers: Literal["auto"] | Annotated[int, Field(ge=0, le=256)] = Field(
         default="auto", description="loader processes of each worker; auto: a core less than the worker has"
     )
-    decode: Literal["cpu", "gpu"] = Field(default="cpu", description="where JPEGs are decoded; the pixels differ a bit")
-
     mean: list[float] | None = Field(
         default=None,
         min_length=1,
@@ -95,8 +95,8 @@ class DataSection(Document):
         max_length=3,
         description="of each channel of pixels in 0..1; else the dataset's",
     )
-    @property
-    def resampled_by(self) -> str:
+    decode: Literal["cpu", "gpu"] = Field(default="cpu", description="where JPEGs are decoded; the pixels differ a bit")
+
     @model_validator(mode="after")
     def _mean_and_std_together(self) -> Self:
         if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
@@ -111,6 +111,8 @@ class DataSection(Document):
             )
         return self
 
+    @property
+    def resampled_by(self) -> str:
         """How samples are drawn, in a word; empty where each comes once an epoch."""
         if self.resample is None or isinstance(self.resample, str):
             return self.resample or ""

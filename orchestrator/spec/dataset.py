@@ -5,6 +5,7 @@ Workloads, plans and the `data` commands all ask here, so that one word never me
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,13 @@ class NamedDataset:
         name: what people call it.
         location: its folder, where its shards lie or will lie; or its URL.
         card: its card, where it was named by one.
+        written: the word for it, as the person wrote it.
     """
 
     name: str
     location: Path | str
     card: DatasetCard | None = None
+    written: str = ""
 
     @property
     def built(self) -> bool:
@@ -47,7 +50,7 @@ class NamedDataset:
         source = "" if self.buildable else " --source FOLDER"
         return NotFound(
             f"dataset {self.name} is not built: nothing at {self.location}",
-            hint=f"type: orchestrator data build {self.name}{source}",
+            hint=f"type: orchestrator data build {shlex.quote(self.written or self.name)}{source}",
         )
 
 
@@ -75,7 +78,7 @@ def find_dataset(named: str, *, workdir: Path, state_dir: Path) -> NamedDataset:
     if (path.is_dir() and "/" in named) or is_url(named):
         raise NotFound(f"no dataset at {path}: it has no {INDEX_FILE}", hint="build it: orchestrator data build CARD")
     card = load_card(str(path) if "/" in named else named, workdir)
-    return NamedDataset(card.name, dataset_root(card, state_dir), card)
+    return NamedDataset(card.name, dataset_root(card, state_dir), card, named)
 
 
 def is_url(named: str) -> bool:

@@ -127,6 +127,8 @@ class _Explainer:
             choices_first = sorted(complaint, key=lambda one: one.error["type"] != "literal_error")
             kinds = [kind for one in choices_first if (kind := expectation(one.error))]
             message, hint = unexpected(kinds, plain(first.node))
+            if not hint and len(kinds) > 1 and first.path:
+                hint = self._vocabulary.keys(first.path[:-1]).get(str(first.path[-1]), "")
         else:
             message, hint = broken(first.error, plain(first.node))
         first, message = _of_a_key(first, message)

@@ -183,5 +183,7 @@ def _find(name_or_path: Path | str, folder: str, what: str, base: Path = Path())
     places = (base / folder, bundled(folder))
     known = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yaml"))}
     if text not in known:
-        raise NotFound(f"there is no {what} {text[:100]!r}", hint=did_you_mean(text, sorted(known)))
+        beside = next((name for name in (f"{text}.yaml", f"{text}.yml") if (base / name).is_file()), "")
+        hint = f"did you mean the file {beside!r}?" if beside else did_you_mean(text, sorted(known))
+        raise NotFound(f"there is no {what} {text[:100]!r}", hint=hint)
     return known[text]

@@ -124,3 +124,11 @@ def test_what_makes_no_sense_is_refused(ask: Ask, small: Path, argv: list[str], 
     found, document = ask(str(small), *argv)
     assert found == code
     assert said in document["error"]["message"]
+
+
+def test_empty_cells_say_why_they_are_empty(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shuffle = ("--shuffle", "{window: 2}")
+    assert run(["data", "order", str(small), "--positions", "15:20", "--last-batch", "drop", *shuffle, *BATCHES]) == 0
+    out = capsys.readouterr().out
+    assert "-: no world of 8: at most one rank for each of the 3 virtual workers (slices)" in out
+    assert "-: in no batch, since the last batch of the epoch is left out" in out

@@ -260,3 +260,18 @@ def test_how_samples_are_drawn_is_told(plan: Callable[..., PlanDocument]) -> Non
 def test_weights_that_the_dataset_does_not_have_are_refused(check: Check) -> None:
     with pytest.raises(UsageError, match="digits has no column 'weight' of type float64 or int64; it has image"):
         check(load_workload(SWEEP, ["data.resample.weights=weight"]))
+
+
+@pytest.mark.parametrize("named", ["mine.yaml", "./mine.yaml"])
+def test_an_own_card_without_classes_has_to_be_built_first(
+    check: Check, plan: Callable[..., PlanDocument], tmp_path: Path, named: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "{name: mine, title: M, converter: image_folder, source: folder, splits: {train: train, validation: val},"
+        " columns: {image: {type: image}, label: {type: label}}}"
+    )
+    for ask in (check, lambda workload: plan(SWEEP, f"data.dataset={named}")):
+        with pytest.raises(UsageError) as refused:
+            ask(load_workload(SWEEP, [f"data.dataset={named}"]))
+        assert "classes" not in str(refused.value)
+        assert str(refused.value).count(f"orchestrator data build {named} --source FOLDER") == 1

@@ -101,6 +101,17 @@ def test_what_is_not_built_says_what_to_type(tmp_path: Path) -> None:
     assert "orchestrator data build cifar10 --source FOLDER" in str(find("cifar10", tmp_path).not_built())
 
 
+def test_what_is_not_built_is_named_as_the_person_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "my card.yaml").write_text(CARD)
+    assert "orchestrator data build 'my card.yaml' --source FOLDER" in str(find("my card.yaml", tmp_path).not_built())
+
+
+def test_a_name_that_lacks_its_suffix_is_told_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pets.yaml").write_text(CARD)
+    with pytest.raises(NotFound, match=r"did you mean the file 'pets\.yaml'"):
+        find("pets", tmp_path)
+
+
 def test_finding_a_dataset_imports_nothing_that_reads_one() -> None:
     code = (
         "import sys; from pathlib import Path; from orchestrator.spec.dataset import find_dataset\n"

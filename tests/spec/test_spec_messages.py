@@ -51,6 +51,17 @@ def test_a_missing_key() -> None:
     )
 
 
+def test_loader_processes_beside_a_gpu_that_decodes() -> None:
+    text = REGNET.replace("image_size: 16", "image_size: 16\n  decode: gpu\n  workers: 2")
+    assert message(text) == (
+        "w.yaml:3:1: data: workers is 2, and with decode: gpu there are no loader processes\n"
+        "    data:\n"
+        "    ^\n"
+        "  hint: leave workers out"
+    )
+    assert parse_workload(text.replace("workers: 2", "workers: auto"), "w.yaml")
+
+
 def test_a_value_of_another_kind() -> None:
     assert message(REGNET.replace("epochs: 2", "epochs: two")) == (
         "w.yaml:9:11: train.epochs: expected a whole number, not 'two'\n      epochs: two\n              ^"
@@ -119,7 +130,7 @@ def test_a_refused_value_is_complained_of_once() -> None:
         ("time_limit: 0", "time_limit: must be more than 0, not 0", ""),
         ("time_limit: 20000d", "time_limit: longer than ten years", ""),
         ("data: {dataset: d, image_size: 8, shuffle: 3}", "data.shuffle: expected 'full' or keys and values, not 3",
-         ""),
+         "full, or {window: 64}: shards are mixed, then the rows of 64 shards at a time"),
         ("data: {dataset: d, image_size: 8, shuffle: {window: 0}}", "data.shuffle.window: must be at least 1, not 0",
          ""),
         ("data: {dataset: d, image_size: 8, shuffle: {windw: 1}}", "unknown key 'windw' in data.shuffle",

@@ -12,7 +12,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.files import write_atomic
 from orchestrator.cli.commands.data.locate import built_dataset, jsonable
 from orchestrator.cli.options import WORKLOAD, json_option
-from orchestrator.cli.output import emit, note, table
+from orchestrator.cli.output import emit, table
 
 if TYPE_CHECKING:
     from orchestrator.data.operations import HeadRow
@@ -31,7 +31,7 @@ _MOST_ACROSS = 6
 def command(dataset: str, count: int | None, split: str | None, sheet: Path | None, as_json: bool) -> None:
     """Show the first rows of DATASET (a folder, a URL, or a card's name or path).
 
-    With --sheet they are drawn: thumbnails with labels and boxes, of videos the first frame.
+    With --sheet they are drawn instead: thumbnails with labels and boxes, of videos the first frame.
     """
     location = built_dataset(dataset)
     from orchestrator.data.operations import head, info
@@ -39,8 +39,10 @@ def command(dataset: str, count: int | None, split: str | None, sheet: Path | No
     splits = [part.name for part in info(location).splits]
     if split is not None and split not in splits:
         raise UsageError(f"there is no split {split!r}", hint=f"splits: {', '.join(splits)}")
-    if sheet is not None:
-        _draw(location, split, count or _ROWS_OF_SHEET, sheet)
+    drawn = "" if sheet is None else _draw(location, split, count or _ROWS_OF_SHEET, sheet)
+    if drawn and not as_json:
+        emit(as_json, None, lambda: drawn)
+        return
     rows = head(location, count or _ROWS, split)
     emit(as_json, jsonable(rows), lambda: _text(rows))
 
@@ -59,7 +61,7 @@ def _text(rows: Sequence[HeadRow]) -> str:
     return "\n\n".join(blocks)
 
 
-def _draw(location: Path | str, split: str | None, count: int, sheet: Path) -> None:
+def _draw(location: Path | str, split: str | None, count: int, sheet: Path) -> str:
     if sheet.suffix.lower() != ".png":
         raise UsageError(f"{sheet} is no PNG file", hint="name it --sheet something.png")
     from orchestrator.data.operations import first_split
@@ -71,4 +73,4 @@ def _draw(location: Path | str, split: str | None, count: int, sheet: Path) -> N
         write_atomic(sheet, contact_sheet(dataset, rows), durable=False)
     except OSError as error:
         raise UsageError(f"cannot write {sheet}: {error.strerror}") from error
-    note(f"drew {len(rows):,} rows of {dataset.split.name} into {sheet}")
+    return f"drew {len(rows):,} rows of {dataset.split.name} into {sheet}"

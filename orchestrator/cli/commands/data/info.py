@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from orchestrator.data.operations import DatasetInfo
 
 _VISUAL = ("image", "video")
+_WIDTH = 88
+_UNBROKEN = "\0"
 
 
 @click.command()
@@ -35,7 +39,7 @@ def _text(found: DatasetInfo) -> str:
     lines = [
         f"{one_line(found.name)}  version {found.version}",
         f"at         {found.location}",
-        "columns    " + ", ".join(f"{one_line(name)} ({kind})" for name, kind in found.columns),
+        *_columns(found.columns),
         "classes    "
         + (f"{len(found.classes):,}: {one_line(', '.join(found.classes), 100)}" if found.classes else "-"),
     ]
@@ -43,6 +47,16 @@ def _text(found: DatasetInfo) -> str:
         lines.append(f"pixels     {found.channels} channel{'s' * (found.channels != 1)}, {_statistics(found)}")
     lines += [f"attribute  {one_line(name)}: {_summary(value)}" for name, value in sorted(found.attributes.items())]
     return "\n".join([*lines, "", table(("split", ">rows", ">shards", ">size"), splits)])
+
+
+def _columns(columns: Sequence[tuple[str, str]]) -> list[str]:
+    """The columns, over as many lines as they need; none is cut in two."""
+    said = (f"{one_line(name, 60)} ({kind})".replace(" ", _UNBROKEN) for name, kind in columns)
+    wrapped = textwrap.wrap(", ".join(said), _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [
+        f"{head:<11}{line.replace(_UNBROKEN, ' ')}"
+        for head, line in zip(("columns", *[""] * len(wrapped)), wrapped, strict=False)
+    ]
 
 
 def _statistics(found: DatasetInfo) -> str:

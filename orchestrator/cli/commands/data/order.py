@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class _Asked:
 @click.option("--world", default="1,2,3,8", show_default=True, metavar="W,…", help="World sizes.")
 @click.option("--workload", type=WORKLOAD, help="Take what follows from this file.")
 @click.option("--seed", type=int, help="Of the run.  [default: 0]")
-@click.option("--shuffle", metavar="HOW", help="full, window=SHARDS or none.  [default: full]")
+@click.option("--shuffle", metavar="HOW", help="full, {window: 64} (64 shards at a time) or none.  [default: full]")
 @click.option("--resample", metavar="HOW", help="Such as class_balanced or repeat_factor(column=tags,threshold=0.001).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples of the global batch.  [default: 256]")
 @click.option(
@@ -223,7 +224,17 @@ def _text(found: dict[str, Any], asked: _Asked) -> str:
         "shard",
         ">row in it",
     )
-    return "\n".join([*lines, "", table(heads, [_cells(place) for place in found["places"]])])
+    return "\n".join([*lines, "", table(heads, [_cells(place) for place in found["places"]]), *_dashes(found)])
+
+
+def _dashes(found: dict[str, Any]) -> Iterator[str]:
+    """Why cells are empty."""
+    if any(place["step"] is None for place in found["places"]):
+        yield "-: in no batch, since the last batch of the epoch is left out"
+    idle = [world for world in found["places"][0]["ranks"] if int(world) > found["virtual_workers"]]
+    if idle:
+        count = found["virtual_workers"]
+        yield f"-: no world of {', '.join(idle)}: at most one rank for each of the {count} virtual workers (slices)"
 
 
 def _cells(place: dict[str, Any]) -> tuple[str, ...]:

@@ -66,10 +66,14 @@ def _text(found: SplitStats) -> str:
 
 
 def _classes(name: str, balance: ClassBalance) -> list[str]:
-    lines = [f"{name}: {balance.classes:,} classes, the most frequent {figure(balance.ratio)} times the least"]
-    lines.append(f"  most   {_counted(balance.most)}")
-    if balance.classes > _NAMED:
-        lines.append(f"  least  {_counted(balance.least)}")
+    classes = f"{one_line(name, 40)}: {balance.classes:,} class{'es' * (balance.classes != 1)}"
+    if balance.ratio == 1:
+        lines = [f"{classes}, {balance.most[0].count:,} row{'s' * (balance.most[0].count != 1)} each"]
+    else:
+        lines = [f"{classes}, the most frequent {figure(balance.ratio)} times the least"]
+        lines.append(f"  most   {_counted(balance.most)}")
+        if balance.classes > _NAMED:
+            lines.append(f"  least  {_counted(balance.least)}")
     if balance.absent_count:
         named = one_line(", ".join(balance.absent), 80)
         lines.append(f"  without samples: {balance.absent_count:,}: {named}")
@@ -80,10 +84,10 @@ def _classes(name: str, balance: ClassBalance) -> list[str]:
 
 def _tags(name: str, counts: TagCounts, sampled: int) -> list[str]:
     empty = f", {counts.empty_rows:,} rows without any" if counts.empty_rows else ""
-    return [
-        f"{name}: {counts.distinct:,} different, {counts.per_row:.3g} a row, of {sampled:,} rows{empty}",
-        f"  most   {_counted(counts.most)}",
-    ]
+    most = counts.most[0].count if counts.most else 0
+    alike = ", each comes once" if most == 1 else ""
+    first = f"{one_line(name, 40)}: {counts.distinct:,} different, {figure(counts.per_row)} a row, of {sampled:,} rows"
+    return [first + empty + alike, *([f"  most   {_counted(counts.most)}"] if most > 1 else [])]
 
 
 def _counted(entries: Sequence[Counted]) -> str:
