@@ -23,6 +23,9 @@ _QUIET_KINDS = frozenset({"progress", "trial", "checkpoint"})
 _WAITING = frozenset({"queued", "held", "recovering"})
 _LINE_SECONDS = 10.0
 
+LISTING = -1
+"""A total that is not known yet."""
+
 
 @contextmanager
 def job_display() -> Iterator[Display]:
@@ -85,7 +88,10 @@ class LiveDisplay:
 
 @contextmanager
 def counter(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback `(done, total)` that shows the progress and the rate of local work such as `data build`."""
+    """A callback `(done, total)` that shows the progress and the rate of local work such as `data build`.
+
+    While the work is still being listed, the total is LISTING and `done` is what was looked at so far.
+    """
     rate = _Rate(unit)
     if not sys.stderr.isatty():
         yield _count_in_lines(what, rate)
@@ -94,7 +100,12 @@ def counter(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         task = bars.add_task(what, total=None, text="")
 
         def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, text=rate.text(done, total))
+            bars.update(
+                task,
+                completed=min(done, max(0, total)),
+                total=None if total == LISTING else total,
+                text=rate.text(done, total),
+            )
 
         yield show
 
@@ -108,7 +119,9 @@ class _Rate:
         self._first: tuple[float, int] | None = None
 
     def text(self, done: int, total: int) -> str:
-        """`4,512/45,000 rows, 1,204/s`."""
+        """`4,512/45,000 rows, 1,204/s`; while they are listed, `listing: 120,000 looked at`."""
+        if total == LISTING:
+            return f"listing: {done:,} looked at"
         now = self._monotonic()
         if self._first is None:
             self._first = now, done
@@ -121,14 +134,18 @@ class _Rate:
 
 def _count_in_lines(what: str, rate: _Rate) -> Callable[[int, int], None]:
     shown = -1
+    listed = time.monotonic()
 
     def show(done: int, total: int) -> None:
-        nonlocal shown
+        nonlocal shown, listed
+        text = rate.text(done, total)
         tenth = 10 * done // max(total, 1)
-        rate.text(done, total)
-        if tenth != shown:
+        if total != LISTING and tenth != shown:
             shown = tenth
-            note(f"{what} {rate.text(done, total)}")
+            note(f"{what} {text}")
+        elif total == LISTING and time.monotonic() - listed >= _LINE_SECONDS:
+            listed = time.monotonic()
+            note(f"{what} {text}")
 
     return show
 

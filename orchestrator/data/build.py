@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from orchestrator.data.building.work import Setting, disk_error
 from orchestrator.data.catalog import shard_file
 from orchestrator.data.claim import Claim, refuse_finished
 from orchestrator.data.converters import converter
+from orchestrator.data.converters.listing import Listing, Tell
 from orchestrator.data.header import Description, Header
 from orchestrator.data.schema import Schema
 from orchestrator.data.source import Skipped, Source
@@ -48,7 +49,7 @@ class BuildReport:
         version: of the dataset.
         rows: of each split.
         bytes: of all shards.
-        skipped: what was left out and why.
+        skipped: what was left out and why; by name up to the limits of `Listing`, past them as counts.
         kept: shards that an interrupted build had finished.
         shards: shards in all.
         warnings: what a person should look at.
@@ -85,12 +86,14 @@ def build(
     progress: Progress | None = None,
     *,
     processes: int | None = None,
+    listed: Tell | None = None,
 ) -> BuildReport:
     """Build the dataset of a card into the folder `out`.
 
     The same card and source give the same bytes, whatever the number of processes and however often it was
-    interrupted: given the same arguments again, it keeps every shard that is finished and whole. What cannot be read or
-    decoded is left out and listed, in the report and in `skipped.json` beside the index.
+    interrupted: given the same arguments again, it keeps every shard that is finished and whole, unless any file of the
+    source has another size or was changed since: then it starts over. What cannot be read or decoded is left out and
+    listed, in the report and in `skipped.json` beside the index.
 
     Args:
         card: what to build.
@@ -98,6 +101,8 @@ def build(
         out: a new folder, or one in which the same build was interrupted.
         progress: called now and then with (samples done, samples in all).
         processes: how many at once; default: as many as this process may use cores, and one for a small dataset.
+        listed: before that, while the source is listed, called now and then with how many of its files, rows and
+            entries were looked at.
 
     Raises:
         Conflict: `out` already holds a dataset or other files, or another process builds there.
@@ -105,7 +110,7 @@ def build(
         DataError: no sample of the source is good, the disk is full, or a process died.
     """
     refuse_finished(out)
-    found = converter(card.converter)(card, None if source is None else source.absolute())
+    found = converter(card.converter)(card, None if source is None else source.absolute(), Listing(listed))
     limits = Limits(shard_bytes=card.shard_size)
     planned = plan(card, found, limits)
     if not planned.parts:
@@ -173,30 +178,36 @@ class _Build:
         tell.end()
 
     def _assemble(self, kept: int) -> BuildReport:
-        facts = [self._entry(part)[0] for part in self._plan.parts]
-        bad = [entry for one in facts for entry in one.skipped]
-        if not any(one.shard for one in facts):
+        bad, left_out = Listing(), Counter[str]()
+        shards = self._finished(bad, left_out)
+        if not any(shards.values()):
             self._claim.start_over()
-            raise DataError(f"no sample of {self._card.name} is good; the first: {bad[0].name}: {bad[0].reason}")
-        shards = self._numbered(facts)
-        skipped = (*self._source.skipped, *bad)
+            first = bad.skipped[0]
+            raise DataError(f"no sample of {self._card.name} is good; the first: {first.name}: {first.reason}")
+        skipped = (*self._source.skipped, *bad.skipped)
         if skipped:
             listed = [{"name": one.name, "reason": one.reason, "count": one.count} for one in skipped]
             write_json(self._root / SKIPPED_FILE, {"skipped": listed})
         header = assemble(self._root, self._setting.schema, self._description(), shards, self._records())
         self._claim.finish()
-        return self._report(header, skipped, kept, self._warnings(header, facts))
+        return self._report(header, skipped, kept, self._warnings(header, left_out))
 
-    def _numbered(self, facts: Sequence[PartFacts]) -> dict[str, list[ShardFacts]]:
-        """The shards of each split; where parts came out empty, the files after them move up."""
+    def _finished(self, bad: Listing, left_out: Counter[str]) -> dict[str, list[ShardFacts]]:
+        """The shards of each split; where parts came out empty, the files after them move up.
+
+        What each part left out goes to `bad`, and how many of each split to `left_out`.
+        """
         shards: dict[str, list[ShardFacts]] = {split: [] for split in self._plan.splits}
-        for part, one in zip(self._plan.parts, facts, strict=True):
-            if one.shard is None:
+        for part in self._plan.parts:
+            facts = self._entry(part)[0]
+            bad.extend(facts.skipped)
+            left_out[part.split] += len(facts.skipped)
+            if facts.shard is None:
                 continue
             number = len(shards[part.split])
             if number != part.number:
                 (self._root / shard_file(part.split, part.number)).rename(self._root / shard_file(part.split, number))
-            shards[part.split].append(one.shard)
+            shards[part.split].append(facts.shard)
         return shards
 
     def _records(self) -> Iterator[Structured]:
@@ -222,17 +233,15 @@ class _Build:
             attributes=dict(self._source.attributes),
         )
 
-    def _warnings(self, header: Header, facts: Sequence[PartFacts]) -> tuple[str, ...]:
+    def _warnings(self, header: Header, left_out: Mapping[str, int]) -> tuple[str, ...]:
         """Where the card promises another number of samples than there are, those that were left out counted."""
-        left_out: Counter[str] = Counter()
-        for part, one in zip(self._plan.parts, facts, strict=True):
-            left_out[part.split] += len(one.skipped)
         warnings = []
         for split, promised in self._card.rows.items():
             built = header.splits[split].rows if split in header.splits else 0
-            most = built + left_out[split]
+            lost = left_out.get(split, 0)
+            most = built + lost
             if not most <= promised <= most + sum(entry.count for entry in self._source.skipped):
-                there = f"{built:,} rows" + (f" and {left_out[split]:,} left out" if left_out[split] else "")
+                there = f"{built:,} rows" + (f" and {lost:,} left out" if lost else "")
                 warnings.append(f"{split} has {there}; the card says {promised:,}: is the source complete?")
         return tuple(warnings)
 

@@ -57,9 +57,12 @@ class Source:
         skipped: what the scan itself left out.
         attributes: what is true of the whole data set and of no single row, as JSON values: COCO's category ids, LVIS's
             frequency groups. It becomes part of the index and of the version.
+        inputs: digest of the state of every file that the scan read or that a sample is made of. Shards of an
+            interrupted build are kept only where it is the same.
     """
 
     classes: tuple[str, ...]
     samples: Sequence[Sample]
     skipped: tuple[Skipped, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    inputs: str = ""

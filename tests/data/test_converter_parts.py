@@ -36,6 +36,22 @@ def test_past_a_limit_inputs_that_are_left_out_are_counted(monkeypatch: pytest.M
     )
 
 
+def test_the_names_of_all_reasons_together_and_the_reasons_are_limited_and_no_count_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listing_module, "MOST_NAMED_IN_ALL", 1)
+    monkeypatch.setattr(listing_module, "MOST_COUNTED", 2)
+    listing = Listing()
+    for number in range(5):
+        listing.add("some", f"reason {number}", 10)
+    assert listing.skipped == (
+        Skipped("some", "reason 0", 10),
+        Skipped("10 more", "reason 1", 10),
+        Skipped("10 more", "reason 2", 10),
+        Skipped("20 more", "left out for further reasons", 20),
+    )
+
+
 def test_samples_on_demand_are_a_sequence() -> None:
     samples = OnDemand(5, sample)
     assert len(samples) == 5

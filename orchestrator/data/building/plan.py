@@ -93,6 +93,7 @@ def plan(card: DatasetCard, source: Source, limits: Limits) -> Plan:
         "classes": source.classes,
         "attributes": dict(source.attributes),
         "samples": found.digest,
+        "inputs": source.inputs,
     }
     digest = hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()
     return Plan(digest, tuple(splits), tuple(parts), {split: len(places) for split, places in splits.items()})

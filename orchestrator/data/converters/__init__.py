@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from orchestrator.base.errors import DataError
+from orchestrator.data.converters.listing import Listing
 from orchestrator.data.source import Source
 from orchestrator.spec.card import ConverterName, DatasetCard
 
-Converter = Callable[[DatasetCard, Path | None], Source]
+Converter = Callable[[DatasetCard, Path | None, Listing], Source]
+"""Lists what a card wants of a source; the listing takes what is left out and every file that decides anything."""
 
 
 def converter(name: str) -> Converter:

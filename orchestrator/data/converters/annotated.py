@@ -108,19 +108,20 @@ def annotated_samples(
         split: as the card names it.
         annotated: images and what is on them.
         columns: as `match_columns` gives them.
-        listing: takes the images that are left out.
+        listing: takes the images, and those that are left out.
     """
     samples = []
     for picture, parts in annotated:
         name = os.path.join(folder, picture.name) if not os.path.isabs(picture.name) else picture.name
         try:
             path = contained(str(root), name)
-            size = _size_of(path)
+            found = _stat_of(path)
         except BadSample as error:
             listing.add(name, error.message)
         else:
+            listing.saw(found)
             read = partial(read_annotated, path, picture, columns, parts)
-            samples.append(Sample(name, split, -1, size + sum(part.size for part in parts), read))
+            samples.append(Sample(name, split, -1, found.st_size + sum(part.size for part in parts), read))
     return samples
 
 
@@ -144,11 +145,11 @@ def read_annotated(path: str, picture: Picture, columns: Columns, parts: tuple[P
     return {column: values[field] for column, field in columns}
 
 
-def _size_of(path: str) -> int:
+def _stat_of(path: str) -> os.stat_result:
     try:
         found = os.stat(path)
     except OSError as error:
         raise BadSample("no such file") from error
     if not stat.S_ISREG(found.st_mode):
         raise BadSample("not a file")
-    return found.st_size
+    return found

@@ -32,7 +32,7 @@ _RECORDS = 10_000
 _PNG_BYTES = 2_300
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the images of either layout.
 
     Raises:
@@ -40,22 +40,23 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: a batch, or a folder, is absent.
         DataError: the card has other classes or splits than CIFAR-10.
     """
-    root = source_folder(card, source)
+    root, listing = source_folder(card, source), listing or Listing()
     for place in (root, root / "cifar-10-batches-bin"):
         if any((place / name).exists() for name in _BATCHES):
-            return _scan_binary(card, root, place)
+            return _scan_binary(card, root, place, listing)
     if any((place / "data_batch_1").exists() for place in (root, root / "cifar-10-batches-py")):
         raise UsageError(
             f"{source} holds CIFAR-10's Python version: pickles, which run whatever is in them",
             hint="take the binary version, cifar-10-binary.tar.gz, or folders of images",
         )
-    return image_folder.scan(card, source)
+    return image_folder.scan(card, source, listing)
 
 
-def _scan_binary(card: DatasetCard, root: Path, place: Path) -> Source:
-    columns, listing = image_and_label(card), Listing()
+def _scan_binary(card: DatasetCard, root: Path, place: Path, listing: Listing) -> Source:
+    columns = image_and_label(card)
     if other := set(split_names(card)) - {"", *_BATCHES.values()}:
         raise DataError(f"CIFAR-10 has no split {sorted(other)[0]!r}", hint="its splits are train and test")
+    listing.uses(place / _NAMES)
     classes = _classes(card, place)
     samples: list[Sample] = []
     for name, split in _BATCHES.items():
@@ -65,8 +66,9 @@ def _scan_binary(card: DatasetCard, root: Path, place: Path) -> Source:
             continue
         if not path.is_file():
             raise NotFound(f"no file {path}", hint=f"the binary version is {', '.join(_BATCHES)}")
+        listing.uses(path)
         samples += _scan_batch(path, split, len(classes), columns, listing)
-    return Source(classes, samples, listing.skipped)
+    return listing.source(classes, samples)
 
 
 def _classes(card: DatasetCard, place: Path) -> tuple[str, ...]:

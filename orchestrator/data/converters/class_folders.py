@@ -117,7 +117,9 @@ def image_files(root: Path, folder: str, listing: Listing) -> Iterator[tuple[str
         elif not entry.name.lower().endswith(SUFFIXES):
             listing.add(title, f"its name does not end in {', '.join(SUFFIXES)}")
         else:
-            yield title, entry.stat().st_size
+            found = entry.stat()
+            listing.saw(found)
+            yield title, found.st_size
 
 
 def layout(folder: str) -> str:

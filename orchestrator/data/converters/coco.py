@@ -40,7 +40,7 @@ _KEPT = ("supercategory", "isthing")
 _NOTHING = instances.Instances.of(())
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the images of every split with what is on them.
 
     Raises:
@@ -48,13 +48,13 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source or an annotation file is absent.
         DataError: the card has columns that COCO has not, an annotation file is damaged, or no image is there.
     """
-    reading = _Reading(source_folder(card, source), card)
+    reading = _Reading(source_folder(card, source), card, listing or Listing())
     samples = [sample for split in split_names(card) for sample in reading.split(split)]
     if not samples:
         raise DataError(f"{source} has none of the images", hint="see how the card says the source is laid out")
     categories = reading.categories
     attributes = {name: [dict(entry) for entry in found.entries] for name, found in categories.items()}
-    return Source(next(iter(categories.values())).names, samples, reading.listing.skipped, attributes)
+    return reading.listing.source(next(iter(categories.values())).names, samples, attributes)
 
 
 @dataclass
@@ -63,7 +63,7 @@ class _Reading:
 
     root: Path
     card: DatasetCard
-    listing: Listing = field(default_factory=Listing)
+    listing: Listing
     categories: dict[str, Categories] = field(default_factory=dict)
     instances_file: str | None = field(init=False)
     columns: Columns = field(init=False)
@@ -100,7 +100,7 @@ class _Reading:
         return annotated_samples(self.root, folder, split, _joined(pictures, parts), self.columns, self.listing)
 
     def _instances(self, name: str) -> tuple[dict[int, Picture], dict[int, instances.Instances]]:
-        document = read_document(self.root, name)
+        document = read_document(self.root, name, self.listing)
         categories = self._categories(document, name, "categories", "labels")
         pictures = read_pictures(document, name, _file_name, self.listing)
         wanted = {field for _, field in self.columns}
@@ -111,7 +111,7 @@ class _Reading:
     def _segments(
         self, name: str, pictures: dict[int, Picture]
     ) -> tuple[dict[int, Picture], dict[int, panoptic.Segments]]:
-        document = read_document(self.root, name)
+        document = read_document(self.root, name, self.listing)
         categories = self._categories(document, name, "panoptic_categories", "segment_labels")
         pictures = pictures or read_pictures(document, name, _file_name, self.listing)
         numbers = categories.numbers

@@ -51,7 +51,7 @@ class Categories:
         return self.names == other.names and self.numbers == other.numbers
 
 
-def read_document(root: Path, name: str) -> dict[str, Any]:
+def read_document(root: Path, name: str, listing: Listing) -> dict[str, Any]:
     """A JSON file of a source, with its images, annotations and categories.
 
     Raises:
@@ -64,6 +64,7 @@ def read_document(root: Path, name: str) -> dict[str, Any]:
         raise DataError(f"{name!r}: {error.message}", hint="name files inside the source's folder") from error
     if not path.is_file():
         raise NotFound(f"no file {path}", hint="see how the card says the source is laid out")
+    listing.uses(path)
     try:
         with path.open("rb") as file:
             document = json.load(file)

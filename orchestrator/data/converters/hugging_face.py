@@ -31,7 +31,7 @@ _DICT = "dataset_dict.json"
 _HINT = "the source is a folder that save_to_disk wrote, or one of Parquet files"
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the rows of the Arrow files; classes are the names in the features. Damaged files are listed as skipped.
 
     Raises:
@@ -39,16 +39,16 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source, or a split of the card, is absent.
         DataError: the source is laid out otherwise, or the card wants columns that it lacks.
     """
-    root = source_folder(card, source)
+    root, listing = source_folder(card, source), listing or Listing()
     folders = _folders(card, root)
     if not folders:
-        return parquet.scan(_with_tables(card, root), source)
+        return parquet.scan(_with_tables(card, root), source, listing)
     load_batch.cache_clear()  # of an earlier scan, whose files may have changed since
-    listing = Listing()
     chunks: list[Chunk] = []
     names: dict[str, tuple[str, ...]] = {}
     schema: pa.Schema | None = None
     for split, folder in folders.items():
+        listing.uses(folder / _INFO)
         names.update(class_names((read_json(folder / _INFO) or {}).get("features")))
         for path in _arrow_files(root, folder, listing):
             title = path.relative_to(root).as_posix()
@@ -116,6 +116,7 @@ def _with_tables(card: DatasetCard, root: Path) -> DatasetCard:
 
 def _arrow_files(root: Path, folder: Path, listing: Listing) -> Iterator[Path]:
     """The files that state.json names, in its order, which is the order of the rows."""
+    listing.uses(folder / _STATE)
     state = read_json(folder / _STATE)
     files = state.get("_data_files") if state else None
     if not isinstance(files, list):
@@ -129,6 +130,7 @@ def _arrow_files(root: Path, folder: Path, listing: Listing) -> Iterator[Path]:
             listing.add(title, error.message)
             continue
         if os.path.isfile(path):
+            listing.uses(path)
             yield Path(path)
         else:
             listing.add(title, "no such file")
@@ -164,8 +166,22 @@ def _chunks(path: Path, title: str, split: str, listing: Listing) -> Iterator[Ch
                 listing.add(f"{title} from row {first}", f"truncated or damaged: {_plain(error)}")
                 return
             if batch.num_rows:
-                yield Chunk(str(path), title, split, place, first, batch.num_rows, file.tell() - place)
+                size = file.tell() - place
+                yield Chunk(str(path), title, split, place, first, batch.num_rows, size, _apart(batch))
             first += batch.num_rows
+
+
+def _apart(batch: pa.RecordBatch) -> frozenset[str]:
+    """The columns of {bytes, path} that lack some of their bytes."""
+    import pyarrow as pa
+
+    return frozenset(
+        field.name
+        for field, column in zip(batch.schema, batch.columns, strict=True)
+        if pa.types.is_struct(field.type)
+        and {one.name for one in field.type.fields} == {"bytes", "path"}
+        and column.field("bytes").null_count
+    )
 
 
 def _plain(error: Exception) -> str:

@@ -19,7 +19,7 @@ from orchestrator.data.source import Source
 from orchestrator.spec.card import DatasetCard
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the images of a folder by the names of its folders; encoded bytes are kept as they are.
 
     Classes are those of the card, else the folders of the first split.
@@ -29,8 +29,8 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source, a split's folder or a class's folder is absent.
         DataError: there is no image in it.
     """
-    root = source_folder(card, source)
-    images, listing = ImageFiles(root, image_and_label(card)), Listing()
+    root, listing = source_folder(card, source), listing or Listing()
+    images = ImageFiles(root, image_and_label(card))
     folders = split_names(card)
     classes = tuple(card.classes) or folders_in(split_folder(root, folders[0]))
     for folder in folders:
@@ -38,4 +38,4 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     samples = images.samples()
     if not samples:
         raise DataError(f"{source} holds no images", hint=f"expected {layout(folders[0])}")
-    return Source(classes, samples, listing.skipped)
+    return listing.source(classes, samples)

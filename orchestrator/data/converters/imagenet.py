@@ -35,7 +35,7 @@ _WNID = re.compile(r"n\d{8}")
 _VALIDATION = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the images; classes are WordNet ids: the card's, else the folders of the first split, sorted.
 
     The words of the synsets become the attribute `words`, in the order of the classes, where the kit is there.
@@ -45,10 +45,10 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: a folder is absent, or the validation images lie flat and the kit is not there.
         DataError: the kit is damaged, or there are no images.
     """
-    root = source_folder(card, source)
-    images, listing = ImageFiles(root, image_and_label(card)), Listing()
+    root, listing = source_folder(card, source), listing or Listing()
+    images = ImageFiles(root, image_and_label(card))
     folders = split_names(card)
-    synsets = read_synsets(root)
+    synsets = read_synsets(root, listing)
     classes = tuple(card.classes) or _synset_folders(root, folders[0])
     for folder in folders:
         if _is_flat(split_folder(root, folder)):
@@ -59,7 +59,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     if not samples:
         raise DataError(f"{source} holds no images", hint=f"expected {layout(folders[0])}")
     attributes = {"words": [synsets.words.get(wnid, "") for wnid in classes]} if synsets else {}
-    return Source(classes, samples, listing.skipped, attributes)
+    return listing.source(classes, samples, attributes)
 
 
 def _synset_folders(root: Path, folder: str) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _is_flat(place: Path) -> bool:
 def _list_flat(
     root: Path, folder: str, synsets: Synsets | None, classes: tuple[str, ...], images: ImageFiles, listing: Listing
 ) -> None:
-    truth = _truth(root, synsets)
+    truth = _truth(root, synsets, listing)
     labels = {wnid: label for label, wnid in enumerate(classes)}
     absent = set(truth)
     for title, size in image_files(root, folder, listing):
@@ -95,9 +95,9 @@ def _list_flat(
         )
 
 
-def _truth(root: Path, synsets: Synsets | None) -> Mapping[int, str]:
+def _truth(root: Path, synsets: Synsets | None, listing: Listing) -> Mapping[int, str]:
     """The WordNet id of what each validation image shows, by the image's number."""
-    numbers = read_truth(root)
+    numbers = read_truth(root, listing)
     if synsets is None:
         raise DataError(
             f"{root} has validation labels, but no meta.mat that says which synsets its numbers mean",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.base.text import one_line
+from orchestrator.data.converters.listing import Listing
 
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 """One class number of the kit a line; line 1 is `ILSVRC2012_val_00000001.JPEG`."""
@@ -31,13 +32,13 @@ class Synsets:
     words: Mapping[str, str]
 
 
-def read_synsets(root: Path) -> Synsets | None:
+def read_synsets(root: Path, listing: Listing) -> Synsets | None:
     """The synsets of the kit in a source; None where there is no kit.
 
     Raises:
         DataError: its file is damaged.
     """
-    path = _find(root, *META)
+    path = _find(root, listing, *META)
     if path is None:
         return None
     rows = list(_rows_of_mat(path) if path.suffix == ".mat" else _rows_of_text(path))
@@ -47,14 +48,14 @@ def read_synsets(root: Path) -> Synsets | None:
     return Synsets(wnids, {wnid: words for _, wnid, words in rows})
 
 
-def read_truth(root: Path) -> tuple[int, ...]:
+def read_truth(root: Path, listing: Listing) -> tuple[int, ...]:
     """The kit's number of the class of each validation image, in the order of the images' numbers.
 
     Raises:
         NotFound: there is no such file in the source.
         DataError: a line is no number.
     """
-    path = _find(root, TRUTH)
+    path = _find(root, listing, TRUTH)
     if path is None:
         raise NotFound(
             f"the validation images of {root} lie in one folder, and no {TRUTH} says what they show",
@@ -66,9 +67,12 @@ def read_truth(root: Path) -> tuple[int, ...]:
     return tuple(map(int, lines))
 
 
-def _find(root: Path, *names: str) -> Path | None:
+def _find(root: Path, listing: Listing, *names: str) -> Path | None:
     candidates = (root / place / name for place in _PLACES for name in names)
-    return next((path for path in candidates if path.is_file() and path.resolve().is_relative_to(root)), None)
+    found = next((path for path in candidates if path.is_file() and path.resolve().is_relative_to(root)), None)
+    if found is not None:
+        listing.uses(found)
+    return found
 
 
 def _rows_of_text(path: Path) -> Iterator[tuple[int, str, str]]:

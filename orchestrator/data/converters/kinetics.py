@@ -43,7 +43,7 @@ class _Row:
         return self.cells.get("label", "").strip()
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """Find the video of every row of the label lists; classes are sorted by name unless the card lists them.
 
     Rows whose video is not on disk (in Kinetics there are always many) and videos in no list are listed as skipped.
@@ -53,8 +53,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source, a label list or a folder of videos is absent.
         DataError: a label list is no such list, or no video of the lists is there.
     """
-    root = source_folder(card, source)
-    listing = Listing()
+    root, listing = source_folder(card, source), listing or Listing()
     tables = {
         split: [row for path in matching(root, pattern, listing) for row in _rows(root, path)]
         for split, pattern in split_patterns(card, _TABLES).items()
@@ -66,7 +65,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     classes = tuple(card.classes) or tuple(sorted({row.label for rows in tables.values() for row in rows} - {""}))
     lists = {split: list(_listed(rows, classes, listing)) for split, rows in tables.items()}
     folders = {split: (card.layout.images or _IMAGES).replace("{split}", split) for split in tables}
-    return Source(classes, tuple(find_videos(root, folders, lists, columns, listing)), listing.skipped)
+    return listing.source(classes, find_videos(root, folders, lists, columns, listing))
 
 
 def _listed(rows: Sequence[_Row], classes: tuple[str, ...], listing: Listing) -> Iterator[ListedVideo]:

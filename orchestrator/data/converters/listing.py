@@ -1,35 +1,117 @@
-"""What a scan of a huge source gathers: inputs left out, by name up to a limit; samples that are made on demand."""
+"""What a scan gathers beside samples: inputs left out, which state of which files it stands on, how far it is."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import struct
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, overload
 
-from orchestrator.data.source import Sample, Skipped
+from orchestrator.data.source import Sample, Skipped, Source
 
 MOST_NAMED = 100_000
 """Inputs that are listed by name for each reason; the others are counted."""
 
+MOST_NAMED_IN_ALL = 500_000
+"""Inputs that are listed by name for all reasons together."""
+
+MOST_COUNTED = 1_000
+"""Reasons whose unnamed inputs are counted apart; those of all further reasons are counted together."""
+
+FURTHER = "left out for further reasons"
+
+Tell = Callable[[int], None]
+"""Called with how many files, rows and entries of a source were looked at so far."""
+
+_TOLD_EVERY = 64
+_TOLD_EVERY_SECONDS = 0.2
+_STAMP = struct.Struct("<qqq")
+
 
 class Listing:
-    """Gathers what is left out. Memory stays bounded: past `MOST_NAMED` names a reason only counts."""
+    """Gathers what a scan finds beside its samples.
 
-    def __init__(self) -> None:
+    Memory stays bounded, about 100 MB at the worst: past `MOST_NAMED` names a reason only counts, and all do past
+    `MOST_NAMED_IN_ALL`.
+
+    Args:
+        tell: told now and then how far the scan is.
+        monotonic: the clock.
+    """
+
+    def __init__(self, tell: Tell | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._named: list[Skipped] = []
-        self._counts: Counter[str] = Counter()
+        self._names: Counter[str] = Counter()
+        self._unnamed: Counter[str] = Counter()
+        self._inputs = hashlib.sha256()
+        self._tell = tell
+        self._seen = 0
+        self._monotonic = monotonic
+        self._told = monotonic()
+        if tell is not None:
+            tell(0)
 
     def add(self, name: str, reason: str, count: int = 1) -> None:
-        """List one input, or so many together."""
-        self._counts[reason] += 1
-        if self._counts[reason] <= MOST_NAMED:
-            self._named.append(Skipped(name, reason, count))
+        """List one input that is left out, or so many together."""
+        self._keep(Skipped(name, reason, count))
+        self.passed()
+
+    def extend(self, entries: Iterable[Skipped]) -> None:
+        """List what was found to be left out elsewhere."""
+        for entry in entries:
+            self._keep(entry)
+
+    def uses(self, path: str | os.PathLike[str]) -> None:
+        """A file decides what the samples are; to be said before it is read. One that is absent decides nothing."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return
+        self.saw(found)
+
+    def saw(self, found: os.stat_result) -> None:
+        """A file of this state decides what the samples are, or is what one of them is made of.
+
+        The time of the last change of its inode is part of it: no program can set that, so that content is not replaced
+        unseen, not even by as many bytes with the old time of modification.
+        """
+        self._inputs.update(_STAMP.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        self.passed()
+
+    def holds(self, content: bytes) -> None:
+        """The samples are made of content that lies in no file of the source."""
+        self._inputs.update(hashlib.sha256(content).digest())
+
+    def passed(self, count: int = 1) -> None:
+        """So many more inputs were looked at."""
+        before, self._seen = self._seen, self._seen + count
+        if self._tell is not None and before // _TOLD_EVERY != self._seen // _TOLD_EVERY:
+            now = self._monotonic()
+            if now - self._told >= _TOLD_EVERY_SECONDS:
+                self._told = now
+                self._tell(self._seen)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """All of it, in the order in which it came; counts of what is not named come last."""
-        more = {reason: count - MOST_NAMED for reason, count in self._counts.items() if count > MOST_NAMED}
-        return (*self._named, *(Skipped(f"{count:,} more", reason, count) for reason, count in more.items()))
+        """All that is left out, in the order in which it came; counts of what is not named come last."""
+        return (*self._named, *(Skipped(f"{count:,} more", reason, count) for reason, count in self._unnamed.items()))
+
+    def source(
+        self, classes: tuple[str, ...], samples: Sequence[Sample], attributes: Mapping[str, Any] | None = None
+    ) -> Source:
+        """The source of these samples, with all that was gathered."""
+        return Source(classes, samples, self.skipped, attributes or {}, self._inputs.hexdigest())
+
+    def _keep(self, entry: Skipped) -> None:
+        if len(self._named) < MOST_NAMED_IN_ALL and self._names[entry.reason] < MOST_NAMED:
+            self._names[entry.reason] += 1
+            self._named.append(entry)
+        else:
+            known = entry.reason in self._unnamed or len(self._unnamed) < MOST_COUNTED
+            self._unnamed[entry.reason if known else FURTHER] += entry.count
 
 
 class OnDemand(Sequence[Sample]):

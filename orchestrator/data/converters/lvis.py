@@ -67,7 +67,7 @@ class Federated:
         return {"negative_labels": self.negative, "not_exhaustive_labels": self.not_exhaustive}
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the images of every split with what is on them.
 
     Raises:
@@ -75,7 +75,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source or an annotation file is absent.
         DataError: the card has columns that LVIS has not, an annotation file is damaged, or no image is there.
     """
-    root, listing = source_folder(card, source), Listing()
+    root, listing = source_folder(card, source), listing or Listing()
     offered = (
         dict(PICTURE) | {name: kinds for name, kinds in instances.FIELDS.items() if name != "crowd"} | dict(FIELDS)
     )
@@ -84,7 +84,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     samples: list[Sample] = []
     for split in split_names(card):
         name = of_split(card.layout.instances or _INSTANCES, split)
-        document = read_document(root, name)
+        document = read_document(root, name, listing)
         categories = the_same(categories, read_categories(document, name, _KEPT), name)
         check_classes(card, "labels", categories)
         annotated = _annotated(document, name, categories.numbers, columns, listing)
@@ -99,7 +99,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
             for group in _FREQUENCIES
         },
     }
-    return Source(categories.names, samples, listing.skipped, attributes)
+    return listing.source(categories.names, samples, attributes)
 
 
 def _annotated(

@@ -122,6 +122,7 @@ def read_segments(
             path = contained(str(root), png)
             if not os.path.isfile(path):
                 raise BadSample(f"no file {png}")
+            listing.uses(path)
             found[image] = _segments_of(annotation, title, path, numbers, listing)
         except BadSample as error:
             listing.add(title, error.message)

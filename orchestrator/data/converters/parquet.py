@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _EVERY = "**/*.parquet"
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the rows of Parquet files from their footers; files that are damaged or differ are listed as skipped.
 
     Raises:
@@ -36,9 +36,8 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source or all files of a split are absent.
         DataError: no file is whole, or the card wants columns that they lack.
     """
-    root = source_folder(card, source)
+    root, listing = source_folder(card, source), listing or Listing()
     load_row_group.cache_clear()  # of an earlier scan, whose files may have changed since
-    listing = Listing()
     default = "{split}" if any(split_names(card)) else _EVERY
     chunks: list[Chunk] = []
     schema: pa.Schema | None = None
@@ -92,8 +91,20 @@ def _chunks(metadata: Any, path: Path, title: str, split: str) -> Iterator[Chunk
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         if group.num_rows:
-            yield Chunk(str(path), title, split, number, first, group.num_rows, group.total_byte_size)
+            yield Chunk(str(path), title, split, number, first, group.num_rows, group.total_byte_size, _apart(group))
         first += group.num_rows
+
+
+def _apart(group: Any) -> frozenset[str]:
+    """The columns of {bytes, path} that may lack some of their bytes, as far as the footer tells."""
+    columns = {one.path_in_schema: one for one in map(group.column, range(group.num_columns))}
+    return frozenset(
+        name.removesuffix(".bytes")
+        for name, one in columns.items()
+        if name.endswith(".bytes")
+        and f"{name.removesuffix('.bytes')}.path" in columns
+        and not (one.statistics and one.statistics.has_null_count and one.statistics.null_count == 0)
+    )
 
 
 def _class_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:

@@ -52,7 +52,7 @@ def split_patterns(card: DatasetCard, default: str) -> dict[str, str]:
 def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
     """The files of a pattern, in order; `*`, `?`, `**`, `{000..123}` and `{a,b}` mean what they do in a shell.
 
-    Named files that are absent, and links that lead out of `root`, are listed as skipped.
+    Named files that are absent, and links that lead out of `root`, are listed as skipped; the others as used.
 
     Raises:
         DataError: the pattern leads out of `root`.
@@ -74,6 +74,7 @@ def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
                 listing.add(relative, OUTSIDE)
             elif path.is_file():
                 found.append(path)
+                listing.uses(path)
             elif not path.is_dir():
                 listing.add(relative, "no such file")
     if not found:

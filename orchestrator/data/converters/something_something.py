@@ -32,7 +32,7 @@ _FIELDS = ("id", "label", "template", "placeholders")
 _Row = Mapping[str, Any]
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """Find the video of every row of the label lists; the classes are those of labels.json, in its order.
 
     Rows whose video is not on disk, rows of no class, and videos in no list are listed as skipped.
@@ -42,16 +42,15 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source, a label list, labels.json or the folder of videos is absent.
         DataError: a file is not what it should be, or no video of the lists is there.
     """
-    root = source_folder(card, source)
+    root, listing = source_folder(card, source), listing or Listing()
     columns = VideoColumns.of(card, root, _FIELDS)
-    listing = Listing()
     classes = _classes(matching(root, card.layout.labels or _LABELS, listing)[0])
     lists: dict[str, list[ListedVideo]] = {}
     for split, pattern in split_patterns(card, _TABLES).items():
-        rows = (row for path in matching(root, pattern, listing) for row in _rows(path))
+        rows = (row for path in matching(root, pattern, listing) for row in _rows(path, listing))
         lists[split] = list(_listed(rows, split, classes, listing))
     folders = {split: (card.layout.images or _IMAGES).replace("{split}", split) for split in lists}
-    return Source(classes, tuple(find_videos(root, folders, lists, columns, listing)), listing.skipped)
+    return listing.source(classes, find_videos(root, folders, lists, columns, listing))
 
 
 def _listed(rows: Iterable[_Row], split: str, classes: tuple[str, ...], listing: Listing) -> Iterator[ListedVideo]:
@@ -70,10 +69,11 @@ def _plain(template: str) -> str:
     return template.replace("[", "").replace("]", "").strip()
 
 
-def _rows(path: Path) -> list[_Row]:
+def _rows(path: Path, listing: Listing) -> list[_Row]:
     document = _json(path)
     if not isinstance(document, list) or not all(isinstance(row, dict) and "id" in row for row in document):
         raise DataError(f"{path} is no label list", hint="it is a JSON array of {id, label, template, placeholders}")
+    listing.uses(path.with_name(_ANSWERS))
     answers = _answers(path.with_name(_ANSWERS))
     return [
         row if "template" in row or str(row["id"]) not in answers else {**row, **answers[str(row["id"])]}

@@ -41,6 +41,7 @@ class Chunk:
         first: the number of its first row in the file.
         rows: how many it has.
         size: bytes of it, unpacked.
+        apart: columns of {bytes, path} some of whose bytes lie in files.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Chunk:
     first: int
     rows: int
     size: int
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def source_of_tables(card: DatasetCard, root: Path, tables: Tables, listing: Lis
     Raises:
         DataError: a column of the card is not in the tables, or the order of the rows would read them far too often.
     """
-    wanted = _named(wanted_columns(card, root), tables)
+    wanted = _named(wanted_columns(card, root, listing), tables)
     _check_fields(wanted, tables)
     _check_order(card, tables)
     media = {
@@ -128,7 +130,7 @@ def source_of_tables(card: DatasetCard, root: Path, tables: Tables, listing: Lis
     }
     labels = next((one for one in wanted if one.kind == "label"), None)
     if labels is not None and not labels.names:
-        labels = replace(labels, names=_names_found(labels, tables))
+        labels = replace(labels, names=_names_found(labels, tables, listing))
         wanted = tuple(labels if one.name == labels.name else one for one in wanted)
     starts = tuple(np.cumsum([0, *(chunk.rows for chunk in tables.chunks)]).tolist())
     keep = np.ones(starts[-1], dtype=bool)
@@ -140,13 +142,13 @@ def source_of_tables(card: DatasetCard, root: Path, tables: Tables, listing: Lis
         wanted=wanted,
         media=media,
         sizes=_file_sizes(wanted, tables, media, keep, listing),
-        strata=_strata(labels, tables) if labels is not None and cut else None,
+        strata=_strata(labels, tables, listing) if labels is not None and cut else None,
         kept=None if keep.all() else np.flatnonzero(keep),
     )
     count = int(keep.sum())
     if not count:
         raise DataError(f"no row of the {len(tables.chunks):,} parts of {root} can be used", hint=_first(listing))
-    return Source(_classes(wanted), OnDemand(count, rows.sample), listing.skipped, _attributes(wanted))
+    return listing.source(_classes(wanted), OnDemand(count, rows.sample), _attributes(wanted))
 
 
 def _read(load: Load, path: str, place: int, row: int, wanted: tuple[Wanted, ...], media: MediaFolder) -> Record:
@@ -188,20 +190,31 @@ def _check_order(card: DatasetCard, tables: Tables) -> None:
         )
 
 
-def _columns(tables: Tables, wanted: Wanted) -> Iterator[tuple[int, Chunk, pa.ChunkedArray]]:
-    """One column of every chunk that can be read, with the number of the chunk's first row among all."""
+def _columns(
+    tables: Tables, wanted: Wanted, listing: Listing, *, apart: bool = False
+) -> Iterator[tuple[int, Chunk, pa.ChunkedArray]]:
+    """One column of every chunk that can be read, with the number of the chunk's first row among all.
+
+    Args:
+        tables: all chunks.
+        wanted: the column.
+        listing: told how far it is.
+        apart: only of the chunks that have bytes of it in files.
+    """
     start = 0
     for chunk in tables.chunks:
-        table = tables.load(chunk.path, chunk.place, (wanted.field,))
-        if not isinstance(table, str):
-            yield start, chunk, table.column(wanted.field)
+        if not apart or wanted.field in chunk.apart:
+            table = tables.load(chunk.path, chunk.place, (wanted.field,))
+            if not isinstance(table, str):
+                yield start, chunk, table.column(wanted.field)
         start += chunk.rows
+        listing.passed(chunk.rows)
 
 
-def _names_found(labels: Wanted, tables: Tables) -> Names:
+def _names_found(labels: Wanted, tables: Tables, listing: Listing) -> Names:
     """Class names as the tables have them, sorted; where they have numbers, 0 to the largest one."""
     found: set[Any] = set()
-    for _, _, column in _columns(tables, labels):
+    for _, _, column in _columns(tables, labels, listing):
         found.update(column.unique().to_pylist())
     found.discard(None)
     if all(isinstance(value, int) for value in found):
@@ -209,13 +222,13 @@ def _names_found(labels: Wanted, tables: Tables) -> Names:
     return Names({name: number for number, name in enumerate(sorted(map(str, found)))})
 
 
-def _strata(labels: Wanted, tables: Tables) -> Int64s:
+def _strata(labels: Wanted, tables: Tables, listing: Listing) -> Int64s:
     """The class of every row, UNKNOWN where it has none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     strata = np.full(sum(chunk.rows for chunk in tables.chunks), UNKNOWN, dtype=np.int64)
-    for start, chunk, column in _columns(tables, labels):
+    for start, chunk, column in _columns(tables, labels, listing):
         if not pa.types.is_integer(column.type):
             column = pc.index_in(column.cast(pa.string()), value_set=pa.array(labels.names.ordered, pa.string()))
         strata[start : start + chunk.rows] = pc.fill_null(column, UNKNOWN).to_numpy()
@@ -228,7 +241,7 @@ def _keep_tagged(wanted: Sequence[Wanted], tables: Tables, keep: np.ndarray[Any,
         if one.kind != "int64_list" or not one.names:
             continue
         check = TagCheck(one)
-        for start, chunk, column in _columns(tables, one):
+        for start, chunk, column in _columns(tables, one, listing):
             known = check.known(column)
             if known is not None:
                 keep[start : start + chunk.rows] &= known
@@ -248,26 +261,44 @@ def _file_sizes(
     sizes = None
     for one in wanted:
         kind = tables.schema.field(one.field).type
-        if one.kind not in MEDIA or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        named = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if one.kind not in MEDIA or not (named or any(one.field in chunk.apart for chunk in tables.chunks)):
             continue
         sizes = np.zeros(len(keep), dtype=np.int64) if sizes is None else sizes
-        for start, chunk, column in _columns(tables, one):
-            for row, path in enumerate(column.to_pylist()):
+        for start, chunk, column in _columns(tables, one, listing, apart=not named):
+            for row, path in _paths(column):
                 try:
-                    sizes[start + row] += _file_size(path, media[chunk.split])
+                    found = _stat_of(path, media[chunk.split])
                 except BadSample as error:
                     keep[start + row] = False
-                    listing.add(f"{chunk.title} row {chunk.first + row}", error.message)
+                    named = f"{chunk.title} row {chunk.first + row}" + (f": {path}" if path else "")
+                    listing.add(named, error.message)
+                else:
+                    listing.saw(found)
+                    sizes[start + row] += found.st_size
     return sizes
 
 
-def _file_size(path: str | None, media: MediaFolder) -> int:
+def _paths(column: pa.ChunkedArray) -> Iterator[tuple[int, str | None]]:
+    """The rows that name a file instead of holding its bytes, and its path."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_struct(column.type):
+        yield from enumerate(column.to_pylist())
+        return
+    missing = pc.is_null(pc.struct_field(column, "bytes")).to_numpy()
+    paths = pc.struct_field(column, "path").to_pylist()
+    yield from ((row, paths[row]) for row in np.flatnonzero(missing).tolist())
+
+
+def _stat_of(path: str | None, media: MediaFolder) -> os.stat_result:
     if path is None:
         raise BadSample("names no file")
     try:
-        return os.stat(media.path(path)).st_size
+        return os.stat(media.path(path))
     except OSError as error:
-        raise BadSample(f"its file {path!r} is not there") from error
+        raise BadSample("the file that it names is not there") from error
 
 
 def _classes(wanted: Sequence[Wanted]) -> tuple[str, ...]:

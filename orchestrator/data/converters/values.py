@@ -13,6 +13,7 @@ import numpy as np
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.arrays import AnyArray, Int64s
+from orchestrator.data.converters.listing import Listing
 from orchestrator.data.converters.places import contained
 from orchestrator.data.schema import LISTS
 from orchestrator.data.source import BadSample
@@ -75,7 +76,7 @@ class MediaFolder:
         return contained(self.root, os.path.join(self.folder, relative) if relative[:1] != "/" else relative)
 
 
-def wanted_columns(card: DatasetCard, root: Path) -> tuple[Wanted, ...]:
+def wanted_columns(card: DatasetCard, root: Path, listing: Listing) -> tuple[Wanted, ...]:
     """What a card wants of its source; names come from the card, or from the file `layout.labels`.
 
     Raises:
@@ -84,6 +85,8 @@ def wanted_columns(card: DatasetCard, root: Path) -> tuple[Wanted, ...]:
     """
     _names_of_file.cache_clear()  # of an earlier scan, whose file may have changed since
     listed = Names(path=_labels_file(card, root)) if card.layout.labels else Names()
+    if listed:
+        listing.uses(listed.path)
     if listed and not listed.ordered:
         raise DataError(f"{listed.path} is empty", hint="it lists the classes or tags, one a line")
     return tuple(

@@ -52,7 +52,7 @@ class VideoColumns:
             DataError: it has not one video and one label, or wants what the lists lack.
         """
         without_file = card.model_copy(update={"layout": card.layout.model_copy(update={"labels": None})})
-        wanted = wanted_columns(without_file, root)
+        wanted = wanted_columns(without_file, root, Listing())
         videos = [one.name for one in wanted if one.kind == "video"]
         labels = [one.name for one in wanted if one.kind == "label"]
         if len(videos) != 1 or len(labels) != 1:
@@ -176,7 +176,9 @@ def _walk(root: str, place: str, listing: Listing, depth: int) -> Iterator[Video
             if depth > 1:
                 yield from _walk(root, entry.path, listing, depth - 1)
         elif entry.name.lower().endswith(VIDEO_SUFFIXES) and entry.is_file():
-            yield VideoFile(entry.path, name, entry.stat().st_size)
+            found = entry.stat()
+            listing.saw(found)
+            yield VideoFile(entry.path, name, found.st_size)
 
 
 def _read(path: str, video: str, values: Record) -> Record:

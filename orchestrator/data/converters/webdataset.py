@@ -112,6 +112,7 @@ class _Gathering:
             if lacking is not None:
                 self._listing.add(f"{title}: {key}", f"has no .{', .'.join(lacking.extensions)}")
                 continue
+            self._listing.passed()
             self._keys += key.encode("utf-8", "replace")
             self._ends.append(len(self._keys))
             self._tar.append(len(self._tars) - 1)
@@ -132,7 +133,7 @@ class _Gathering:
         )
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the samples of all tars; what lacks a column's member, and what a truncated tar lost, is listed as skipped.
 
     Raises:
@@ -140,9 +141,8 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source or all tars of a split are absent.
         DataError: a tar is compressed, or no sample has what the card wants.
     """
-    root = source_folder(card, source)
-    listing = Listing()
-    wanted = wanted_columns(card, root)
+    root, listing = source_folder(card, source), listing or Listing()
+    wanted = wanted_columns(card, root, listing)
     fields = tuple(_Field.of(one, card.columns[one.name].field) for one in wanted)
     gathering = _Gathering(fields, listing)
     for split, pattern in split_patterns(card, "{split}" if any(split_names(card)) else _EVERY).items():
@@ -158,7 +158,7 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         raise DataError(f"no sample of the tars of {root} has what the card wants", hint=first)
     named = sorted(wanted, key=lambda one: one.kind != "label")
     classes = next((one.names.ordered for one in named if one.kind in ("label", "int64_list") and one.names), ())
-    return Source(classes, OnDemand(len(tars.tar), tars.sample), listing.skipped)
+    return listing.source(classes, OnDemand(len(tars.tar), tars.sample))
 
 
 def _samples(path: Path, title: str, listing: Listing) -> Iterator[tuple[str, dict[str, Member]]]:

@@ -92,7 +92,7 @@ class _Photos:
         return Sample(name, split, UNKNOWN, int(self.sizes[place]), read)
 
 
-def scan(card: DatasetCard, source: Path | None) -> Source:
+def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None) -> Source:
     """List the photos that are on disk, in the order of their rows; memory is 32 bytes a photo.
 
     Videos, rows without a photo on disk and rows that are none are listed as skipped, or counted where they are many.
@@ -102,10 +102,9 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
         NotFound: the source or its tables are absent.
         DataError: a table is compressed, the card wants fields that rows lack, or no photo is there.
     """
-    root = source_folder(card, source)
+    root, listing = source_folder(card, source), listing or Listing()
     _is_inside.cache_clear()  # of an earlier scan, whose folders may have changed since
-    listing = Listing()
-    wanted = _wanted(card, root)
+    wanted = _wanted(card, root, listing)
     columns = (array("q"), array("q"), array("q"), array("q"))
     files: list[tuple[str, str]] = []
     images: dict[str, str] = {}
@@ -127,11 +126,11 @@ def scan(card: DatasetCard, source: Path | None) -> Source:
     arrays = [np.frombuffer(column, dtype=np.int64) for column in columns]
     photos = _Photos(tuple(files), str(root), images, wanted, *arrays)
     classes = next((one.names.ordered for one in wanted if one.kind == "int64_list"), ())
-    return Source(classes, OnDemand(len(arrays[0]), photos.sample), listing.skipped)
+    return listing.source(classes, OnDemand(len(arrays[0]), photos.sample))
 
 
-def _wanted(card: DatasetCard, root: Path) -> tuple[Wanted, ...]:
-    wanted = wanted_columns(card, root)
+def _wanted(card: DatasetCard, root: Path, listing: Listing) -> tuple[Wanted, ...]:
+    wanted = wanted_columns(card, root, listing)
     if [one.kind for one in wanted].count("image") != 1:
         raise DataError(f"the converter {card.converter} makes one image column", hint="mend the card")
     lacking = [one.field for one in wanted if one.kind != "image" and one.field not in FIELDS]
@@ -151,8 +150,9 @@ def _photos(path: Path, title: str, root: str, images: str, listing: Listing) ->
                 if row[_MARKER] != _PHOTO:
                     listing.add(f"{title}:{number} {row[_ID]}", "a video")
                     continue
-                _, size = _photo(row, root, images)
-                yield start, int(row[_ID]), size
+                _, photo = _photo(row, root, images)
+                listing.saw(photo)
+                yield start, int(row[_ID]), photo.st_size
             except BadSample as error:
                 listing.add(f"{title}:{number}", error.message)
 
@@ -177,8 +177,8 @@ def _row(line: bytes) -> list[str]:
     return cells
 
 
-def _photo(row: Sequence[str], root: str, images: str) -> tuple[str, int]:
-    """The path of a row's photo and its size; BadSample where it is not on disk or leads out of the source."""
+def _photo(row: Sequence[str], root: str, images: str) -> tuple[str, os.stat_result]:
+    """The path of a row's photo and its state; BadSample where it is not on disk or leads out of the source."""
     name = row[_HASHED]
     places = [(f"{images}/{name[:3]}/{name[3:6]}", f"{name}.jpg")] if name else []
     for folder, file in (*places, (images, f"{row[_ID]}.jpg")):
@@ -188,11 +188,11 @@ def _photo(row: Sequence[str], root: str, images: str) -> tuple[str, int]:
         except OSError:
             continue
         if stat.S_ISLNK(found.st_mode):
-            return contained(root, f"{folder}/{file}"), os.stat(path).st_size
+            return contained(root, f"{folder}/{file}"), os.stat(path)
         if stat.S_ISREG(found.st_mode):
             if not _is_inside(root, folder):
                 raise BadSample(OUTSIDE)
-            return path, found.st_size
+            return path, found
     raise BadSample("its photo is not on disk")
 
 

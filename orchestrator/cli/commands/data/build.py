@@ -65,12 +65,12 @@ def _is_built(root: Path) -> bool:
 
 
 def _build(card: DatasetCard, source: Path | None, root: Path, processes: int | None) -> BuildReport:
-    from orchestrator.cli.progress import counter
+    from orchestrator.cli.progress import LISTING, counter
     from orchestrator.data.build import build
 
     try:
         with counter(f"building {card.name}", "samples") as progress:
-            return build(card, source, root, progress, processes=processes)
+            return build(card, source, root, progress, processes=processes, listed=lambda seen: progress(seen, LISTING))
     except KeyboardInterrupt:
         note("the shards that are finished are kept: the same command goes on from there")
         raise
