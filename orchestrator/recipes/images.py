@@ -24,11 +24,15 @@ from orchestrator.data.torch_columns import host_tensor
 from orchestrator.data.transform import Transform, augmentations
 from orchestrator.data.workers import WorkerPool
 from orchestrator.recipes.skipped import SkipLog, SkippedRows
+from orchestrator.rundir.dataset import refuse_other_data
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
 from orchestrator.training.task import Split
 
 _CPU = torch.device("cpu")
+
+Load = Callable[[Int64s, int], tuple[torch.Tensor, torch.Tensor]]
+"""Positions (N,) of an epoch to images (N, C, H, W) and labels (N,)."""
 
 
 def dataset_location(dataset: str) -> Path | str:
@@ -62,6 +66,7 @@ class ImageSplits:
     device: torch.device = _CPU
     _skips: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
     _loaders: dict[str, BatchLoader] = field(default_factory=dict, repr=False, compare=False)
+    _loads: dict[str, Load] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(
@@ -101,11 +106,6 @@ class ImageSplits:
         return self.index.header.description
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Samples of each split."""
-        return {name: self.index.split(name).rows for name in self.index.splits}
-
-    @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and std of each channel: the workload's, else the dataset's.
 
@@ -121,6 +121,11 @@ class ImageSplits:
             )
         return mean, std
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Samples of each split."""
+        return {name: self.index.split(name).rows for name in self.index.splits}
+
     def positions(self, split: Split) -> int:
         """How many positions an epoch of the split has; 0 where there is no such split."""
         rows = self.sizes.get(split, 0)
@@ -131,24 +136,20 @@ class ImageSplits:
     def load(self, split: Split, positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (N, C, H, W) and labels (N,) at `positions` of an epoch; what is left out is told now and then."""
         loader = self.loader(split)
-        images, labels = self._decoded(loader, positions, epoch)
+        if split not in self._loads:
+            self._loads[split] = _load_of(loader, self.device)
+        images, labels = self._loads[split](positions, epoch)
         if len(labels) < len(positions):
             self._skips.note(self.index, split, loader.dataset.corrupt_rows)
         return images, labels
-
-    def _decoded(self, loader: BatchLoader, positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.data.decode == "gpu":
-            from orchestrator.data.gpu_decode import DeviceLoader  # torchvision, which no other image needs
-
-            return DeviceLoader(loader, self.device).load(positions, epoch)
-        images, labels = loader.load(positions, epoch)
-        pinned = self.device.type == "cuda"
-        return host_tensor(images, pinned=pinned), host_tensor(labels, pinned=pinned)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Tell what waits, and end the loaders' processes; what is loaded afterwards is loaded without them."""
         self.tell_skipped()
         for loader in self._loaders.values():
@@ -163,6 +164,11 @@ class ImageSplits:
         if split not in self._loaders:
             self._loaders[split] = self._open(split, training=split == TRAINING_SPLIT)
         return self._loaders[split]
+
+    @property
+    def look_ahead(self) -> int:
+        """How many loads it is worth to be told of: as many as the loader processes have under way, at most."""
+        return 1 if self._pool is None else self._pool.depth
 
     @cached_property
     def _pool(self) -> WorkerPool | None:
@@ -184,4 +190,20 @@ class ImageSplits:
             decode=data.decode,
         )
         dataset = ShardedDataset(self.location, split, on_corrupt=data.on_corrupt)
+        refuse_other_data(self.version, dataset.version)  # a split can be opened hours after the first one
         return BatchLoader(dataset, transform, options, self._pool)
+
+
+def _load_of(loader: BatchLoader, device: torch.device) -> Load:
+    """Where the loader's options say so, decoded on the device."""
+    if loader.options.decode == "gpu":
+        from orchestrator.data.gpu_decode import DeviceLoader  # torchvision, which no other image needs
+
+        return DeviceLoader(loader, device).load
+
+    def load(positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = loader.load(positions, epoch)
+        pinned = device.type == "cuda"
+        return host_tensor(images, pinned=pinned), host_tensor(labels, pinned=pinned)
+
+    return load

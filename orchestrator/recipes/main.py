@@ -41,7 +41,7 @@ def _train(context: RunContext, workload: RegNetWorkload, group: Group, tracker:
         tracker.start_run(key, name=workload.name, params=workload_parameters(workload), tags=tags)
 
     announce()
-    outcome = run_training(
+    with run_training(
         workload,
         parameters_of(workload.model),
         group=group,
@@ -55,11 +55,11 @@ def _train(context: RunContext, workload: RegNetWorkload, group: Group, tracker:
         note=telling.note,
         skipped=telling.skipped,
         opened=lambda images: announce(dataset=images.description.name, dataset_version=images.version),
-    )
-    if outcome.state == "stopped":
-        tracker.flush()
-        return Ending("stopped", f"stopped after {outcome.samples} samples, with a checkpoint")
-    summary = summarise(outcome)
+    ) as outcome:
+        if outcome.state == "stopped":
+            tracker.flush()
+            return Ending("stopped", f"stopped after {outcome.samples} samples, with a checkpoint")
+        summary = summarise(outcome)
     if first:
         context.check_fence()
         _publish(context, outcome, summary, tracker)

@@ -7,6 +7,7 @@ is picked along the way. The validation split compares models; the test split is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,11 @@ class RegNetRecipe:
             num_classes=len(about.classes),
         )
 
+    @property
+    def look_ahead(self) -> int:
+        """How many loads can be made ahead."""
+        return self.images.look_ahead
+
     def build_model(self) -> nn.Module:
         """The model with new parameters."""
         about = self.images.description
@@ -173,6 +179,16 @@ class TrainingOutcome:
             left_out=result.left_out,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the loader processes, which until then help to evaluate."""
+        self.recipe.images.close()
+
     @property
     def metrics(self) -> EpochMetrics | None:
         """Of the last complete epoch."""
@@ -205,6 +221,8 @@ def run_training(
     opened: Callable[[ImageSplits], None] = lambda images: None,
 ) -> TrainingOutcome:
     """Train one model, from its newest checkpoint where there is one.
+
+    Leave the outcome's `with` block, or close it, when no split is to be evaluated any more.
 
     Args:
         workload: data, optimizer and training settings.
@@ -239,8 +257,10 @@ def run_training(
             checkpointed=checkpointed,
             note=note,
         )
-        with recipe.images:
+        with ExitStack() as unless_it_fails:
+            unless_it_fails.enter_context(recipe.images)
             result = train(recipe, _config(workload, recipe.samples("train")), context)
+            unless_it_fails.pop_all()
     return TrainingOutcome.of(result, recipe, workers, workload.resources.cpus_per_worker)
 
 
@@ -275,7 +295,8 @@ def evaluate_checkpoint(
         refuse_other_data(found.meta["identity"].get(DATASET), recipe.images.version)
         model = recipe.build_model()
         model.load_state_dict(found.tensors["model"])
-        return _evaluate(recipe, model.to(memory_format=torch.channels_last).to(group.device), split, group)
+        with recipe.images:
+            return _evaluate(recipe, model.to(memory_format=torch.channels_last).to(group.device), split, group)
 
 
 def _report(images: ImageSplits, report: Callable[[EpochMetrics], bool], epoch: EpochReport) -> bool:

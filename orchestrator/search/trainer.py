@@ -45,6 +45,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
         raise
     except (NonFiniteLoss, UsageError, Conflict) as error:  # the same again, however often it is tried
         return TrialEnd("failed", reports.last, describe(error), failure_class(error))
+    outcome.close()
     return TrialEnd(outcome.state, outcome.metrics.values() if outcome.metrics else {})
 
 

@@ -16,7 +16,7 @@ from orchestrator.training.progress import ProgressMeter
 from orchestrator.training.seeding import seed_initialisation
 from orchestrator.training.state import Position, TrainingState, describe, identity_of, pack, read_back, unpack
 from orchestrator.training.step import Stepper, StepPlace
-from orchestrator.training.task import LOOK_AHEAD, BatchT, Task
+from orchestrator.training.task import BatchT, Task
 
 
 def train(task: Task[BatchT], config: TrainConfig, context: EngineContext) -> TrainResult:
@@ -80,7 +80,8 @@ class _Training:
         """The steps of the current epoch that are left; False where a stop was asked for."""
         for step in range(self._position.step, self._batches.steps):
             position = self._position
-            place, *ahead = (self._place(each) for each in range(step, min(step + LOOK_AHEAD, self._batches.steps)))
+            coming = range(step, min(step + self._task.look_ahead, self._batches.steps))
+            place, *ahead = map(self._place, coming)
             rate = self._config.schedule.at(position.samples)
             result = self._stepper.step(place, rate=rate, stop=self._context.stop(), ahead=ahead)
             self._move(position.after_step(place.samples, result.samples, result.loss))

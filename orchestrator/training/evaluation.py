@@ -13,7 +13,7 @@ from torch import nn
 from orchestrator.base.errors import DataError
 from orchestrator.training.group import Group
 from orchestrator.training.slices import share
-from orchestrator.training.task import LOOK_AHEAD, BatchT, Request, Split, Task
+from orchestrator.training.task import BatchT, Request, Split, Task
 
 CHUNK = 256
 """Samples of a chunk; fixed, since the bits of a convolution can depend on how many images it is given."""
@@ -59,7 +59,7 @@ def evaluate(
         for number, (row, request) in enumerate(zip(sums, requests, strict=False)):
             stopped = stopped or stop()
             if not stopped:
-                task.expect(split, requests[number : number + LOOK_AHEAD])
+                task.expect(split, requests[number : number + task.look_ahead])
                 batch = task.load(split, request[1], request[0])
                 row[0] = len(batch)
                 row[1:] = task.evaluate(model, batch.to(group.device)) if len(batch) else 0.0

@@ -18,7 +18,7 @@ from orchestrator.training.group import Group
 from orchestrator.training.optim import SGD
 from orchestrator.training.seeding import seed_slice
 from orchestrator.training.slices import Slice, SlicePlan, passes, share
-from orchestrator.training.task import LOOK_AHEAD, BatchT, Request, Task
+from orchestrator.training.task import BatchT, Request, Task
 from orchestrator.training.tree_sum import SubtreeSums, maximal_nodes, tree_all_reduce
 
 _HEAD = 3  # samples, loss, stop flag: what stands before a slice's moments in its row
@@ -114,10 +114,10 @@ class Stepper:
         if sums is None or self._plan.count == 1:
             self._optimizer.zero_grad()
         requests = (request for one in (place, *ahead) for request in self._requests(one))
-        coming = deque(islice(requests, len(self._passes) + LOOK_AHEAD))
+        coming = deque(islice(requests, len(self._passes) + self._task.look_ahead))
         for row, index in zip(rows, self._passes, strict=True):
             if index is not None and len(slices[index]):
-                self._task.expect("train", list(islice(coming, LOOK_AHEAD)))
+                self._task.expect("train", list(islice(coming, self._task.look_ahead)))
                 self._run(slices[index], place, coming.popleft(), row, sums)
         table = self._in_slice_order(self._group.all_gather(rows))
         result = self._read(table[:, :_HEAD].tolist(), place)

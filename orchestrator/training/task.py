@@ -17,9 +17,6 @@ Split = Literal["train", "validation", "test"]
 Request = tuple[int, Int64s]
 """An epoch and positions (n,) in its order."""
 
-LOOK_AHEAD = 10
-"""How many loads a worker announces; how many of them are made ahead is up to the recipe."""
-
 
 class Batch(Protocol):
     """The inputs and targets of some samples."""
@@ -47,6 +44,11 @@ class Task(Protocol[BatchT]):
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of what `evaluate` sums up."""
+        ...
+
+    @property
+    def look_ahead(self) -> int:
+        """How many loads `expect` is told of, the next one included; at least 1."""
         ...
 
     def build_model(self) -> nn.Module:

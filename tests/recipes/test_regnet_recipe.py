@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,8 +13,11 @@ import torch
 
 from orchestrator.base.errors import Conflict, DataError, Fenced, UsageError
 from orchestrator.blueprint.workload import parameters_of
-from orchestrator.recipes.metrics import EpochMetrics
+from orchestrator.data.arrays import Int64s
+from orchestrator.data.images import ImageReader
+from orchestrator.data.workers import Ticket, WorkerPool, look_ahead
 from orchestrator.recipes.images import ImageSplits
+from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.regnet import TrainingOutcome, evaluate_checkpoint, run_training
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.layout import JobDirectory
@@ -21,6 +25,7 @@ from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.group import alone
 from orchestrator.training.progress import Progress
+from orchestrator.training.step import NonFiniteLoss
 
 Tiny = Callable[..., RegNetWorkload]
 GROUP = alone(torch.device("cpu"))
@@ -44,11 +49,6 @@ def test_it_learns_and_reports_every_epoch(tiny: Tiny) -> None:
     assert progress[-1].samples == progress[-1].total == 2156
 
 
-def test_with_shuffled_labels_it_does_no_better_than_guessing(tiny: Tiny) -> None:
-    outcome = run(tiny(data={"shuffle_labels": True}))
-    assert outcome.evaluate("test").means["error"] == pytest.approx(0.9, abs=0.08)
-
-
 def test_what_the_workload_says_of_the_pixels_counts_before_the_dataset(tiny: Tiny) -> None:
     plain, own = tiny().data, tiny(data={"mean": [0.25], "std": [0.5]}).data
     with ImageSplits.open(plain, 1) as usual, ImageSplits.open(own, 1) as stated:
@@ -58,6 +58,11 @@ def test_what_the_workload_says_of_the_pixels_counts_before_the_dataset(tiny: Ti
         three = replace(stated, data=tiny(data={"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}).data)
         with pytest.raises(UsageError, match=r"mean and std of 3 channels .* have 1"):
             three.normalisation  # noqa: B018
+
+
+def test_with_shuffled_labels_it_does_no_better_than_guessing(tiny: Tiny) -> None:
+    outcome = run(tiny(data={"shuffle_labels": True}))
+    assert outcome.evaluate("test").means["error"] == pytest.approx(0.9, abs=0.08)
 
 
 def test_the_same_seed_gives_the_same_results_and_another_one_others(tiny: Tiny) -> None:
@@ -114,11 +119,36 @@ def test_a_fenced_trial_stops_at_its_checkpoint(tiny: Tiny, tmp_path: Path) -> N
     assert list(job.checkpoints.iterdir()) == []
 
 
-def test_loader_processes_change_no_bit_and_end_with_the_training(tiny: Tiny) -> None:
-    alone_, helped = (run(tiny(data={"workers": workers}, train={"epochs": 1})) for workers in (0, 1))
+def test_loader_processes_change_no_bit_and_end_with_the_outcome(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_ahead: list[int] = []
+    submit = WorkerPool.submit
+
+    def counted(pool: WorkerPool, reader: ImageReader, rows: Int64s, *rest: Any) -> Ticket | None:
+        made_ahead.append(len(rows))
+        return submit(pool, reader, rows, *rest)
+
+    monkeypatch.setattr(WorkerPool, "submit", counted)
+    with run(tiny(data={"workers": 0}, train={"epochs": 1})) as alone_:
+        expected = alone_.evaluate("test")
+    with run(tiny(data={"workers": 1}, train={"epochs": 1})) as helped:
+        assert helped.recipe.look_ahead == look_ahead(1)
+        made_ahead.clear()
+        assert helped.evaluate("test") == expected
+        assert sum(made_ahead) == expected.samples, "they help after the training too"
+        assert loader_processes()
     assert parameters_digest(alone_.model) == parameters_digest(helped.model)
+    assert not loader_processes()
+
+
+def test_loader_processes_end_with_a_training_that_fails(tiny: Tiny) -> None:
+    with pytest.raises(NonFiniteLoss):
+        run(tiny(data={"workers": 1}, optim={"lr": 1e30, "warmup_iterations": 0}))
+    assert not loader_processes()
+
+
+def loader_processes() -> list[str]:
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
-    assert not [command for command in commands if "orchestrator.data.worker" in command]
+    return [command for command in commands if "orchestrator.data.worker" in command]
 
 
 @pytest.mark.parametrize("last", ["drop", "wrap"])

@@ -6,7 +6,6 @@ from toy_training import ToyBatch, ToyTask, toy_config
 from orchestrator.training.config import EngineContext
 from orchestrator.training.engine import train
 from orchestrator.training.group import alone
-from orchestrator.training.task import LOOK_AHEAD
 
 
 @dataclass(frozen=True)
@@ -44,4 +43,4 @@ def test_every_load_is_announced_first_and_the_next_ones_with_it() -> None:
 def test_the_look_ahead_is_full_until_the_epoch_ends() -> None:
     task = listened()
     in_the_first_epoch = [len(requests) for split, requests in task.told if split == "train"][:14]
-    assert in_the_first_epoch == [min(LOOK_AHEAD, 14 - load) for load in range(14)]
+    assert in_the_first_epoch == [min(task.look_ahead, 14 - load) for load in range(14)]

@@ -32,6 +32,7 @@ class ToyBatch:
 class ToyTask:
     version: str = "1"
     measures: tuple[str, ...] = ("loss", "error")
+    look_ahead: int = 6
 
     @property
     def identity(self) -> dict[str, str | int | float]:
