@@ -7,6 +7,13 @@ import unicodedata
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
+_CREDENTIALS = re.compile(r"//[^/\s\"']*@")
+
+
+def without_credentials(text: str) -> str:
+    """`text` with the `user:password@` of each URL in it left out."""
+    return _CREDENTIALS.sub("//…@", text)
+
 
 def inert(text: str) -> str:
     """`text` without escape sequences and control or direction-changing characters (tab and newline stay)."""

@@ -66,7 +66,7 @@ class VerifyReport:
 def verify(location: Path | str, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
     """Read every byte of a dataset and compare it with the index, several shards at once.
 
-    A shard that is found whole loses its record in the quarantine, if it has one.
+    A damaged shard is written to the quarantine; one that is found whole loses its record there, if it has one.
 
     Args:
         location: the dataset's folder or URL.
@@ -107,15 +107,19 @@ class _Checker:
         self.stop = threading.Event()
 
     def check(self, shard: int) -> list[Problem]:
-        """What is wrong with a shard."""
+        """What is wrong with a shard; the quarantine knows it then."""
         if self.stop.is_set():
             return []
         name, held = self._index.catalog.name(shard), self._index.catalog.rows(shard)
         try:
             problems = self._compare(name, held, shard, self._index.files.original(shard))
         except ShardCorrupt as error:
-            return [Problem(name, error.message, range=str(held))]
-        if not problems:
+            problems = [Problem(name, error.message, range=str(held))]
+        if problems:
+            rows = next((problem.rows for problem in problems if problem.rows), ())
+            what = "; ".join(problem.what for problem in problems)
+            self._quarantine.add(shard, what, np.array(rows, dtype=np.int64) if rows else None)
+        else:
             self._quarantine.release(shard)
         return problems
 

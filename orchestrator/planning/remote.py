@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.base.errors import DataError, NotFound, OrchestratorError, RemoteUnavailable, UsageError
+from orchestrator.base.text import without_credentials
+from orchestrator.spec.place import s3_endpoint
 from orchestrator.spec.placement import INDEX_FILE
 
 SECONDS = 6.0
@@ -35,6 +38,7 @@ def read_remote_index(url: str, *, seconds: float = SECONDS) -> dict[str, Any]:
         RemoteUnavailable: it cannot be reached.
         DataError: it is damaged.
     """
+    s3_endpoint(os.environ)
     files, path = _opened(f"{url}/{INDEX_FILE}")
     fetch = _Fetch(files, path)
     thread = threading.Thread(target=fetch.run, name="remote-index", daemon=True)
@@ -87,4 +91,4 @@ def _explained(url: str, error: Exception) -> OrchestratorError:
     if isinstance(error, FileNotFoundError):
         return NotFound(f"no dataset at {url}: it has no {INDEX_FILE}", hint="check the URL; it is published last")
     what = str(error).strip().splitlines() or [type(error).__name__]
-    return RemoteUnavailable(f"{url} cannot be reached: {what[0]}", hint=_HINT)
+    return RemoteUnavailable(f"{url} cannot be reached: {without_credentials(what[0])}", hint=_HINT)

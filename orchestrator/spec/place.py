@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,6 +12,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.text import one_line
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _HINT = "a dataset's place is a folder or a URL such as s3://bucket/data/cifar10"
 
 
@@ -60,6 +62,23 @@ def parse_location(location: Path | str) -> Path | RemotePlace:
     if not path or path.startswith("/"):
         raise UsageError(f"{one_line(location)} names no bucket or host", hint=_HINT)
     return RemotePlace(protocol, path)
+
+
+def s3_endpoint(environment: Mapping[str, str]) -> str | None:
+    """The URL of the S3 server that the environment names; None: Amazon's.
+
+    Raises:
+        UsageError: it holds credentials. The message does not repeat them.
+    """
+    name = next((name for name in _ENDPOINTS if environment.get(name)), None)
+    if name is None:
+        return None
+    if "@" in environment[name]:
+        raise UsageError(
+            f"{name} holds credentials",
+            hint="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or into a profile",
+        )
+    return environment[name]
 
 
 def _refuse_tricks(location: str, rest: str) -> None:

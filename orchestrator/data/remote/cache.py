@@ -15,15 +15,18 @@ mapped stays readable, since the map keeps the file; ShardMaps lets go of it whe
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import shutil
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.clock import Clock
-from orchestrator.base.errors import RemoteUnavailable, UsageError
+from orchestrator.base.errors import DataError, RemoteUnavailable, UsageError
 from orchestrator.base.files import read_json, sync_folder, write_json
 from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE
 from orchestrator.data.remote.locks import locked, release, try_lock
@@ -36,6 +39,16 @@ _SHARE_OF_FREE = 0.8
 _IN_USE = "in-use"
 _YOUNG_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+_UNUSABLE = {
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTEMPTY,
+}
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,20 @@ class Cache:
     def _why_full(self, size: int) -> str:
         free = shutil.disk_usage(self._datasets).free
         return f"{self.used():,} of {self.bound:,} are taken by what is in use, {free:,} are free on the disk"
+
+
+@contextlib.contextmanager
+def telling_of_the_cache() -> Iterator[None]:
+    """A folder that cannot be used is named, with the variable that chooses it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE or error.filename is None:
+            raise
+        raise DataError(
+            f"the cache cannot be used: {error.filename}: {error.strerror}",
+            hint=f"delete what is in the way, or set {CACHE_VARIABLE} to a folder on a local disk that can be written",
+        ) from error
 
 
 def described(path: Path) -> Path:

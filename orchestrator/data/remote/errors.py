@@ -7,7 +7,7 @@ import os
 from enum import Enum
 
 from orchestrator.base.errors import DataError
-from orchestrator.base.text import one_line
+from orchestrator.base.text import one_line, without_credentials
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _DRIVERS = ("botocore", "aiobotocore", "aiohttp", "urllib3", "requests", "httpx", "fsspec", "google", "azure", "gcsfs")
@@ -66,7 +66,22 @@ def wording(error: BaseException) -> str:
         if secret := os.environ.get(variable):
             text = text.replace(secret, "…")
     said = f"{type(error).__name__}: {text}" if text != type(error).__name__ else text
-    return one_line(f"HTTP {status}, {said}" if status is not None else said, 240)
+    return one_line(without_credentials(f"HTTP {status}, {said}" if status is not None else said), 240)
+
+
+def no_bucket(error: BaseException | None) -> bool:
+    """Whether the store has said, here or in a cause, that the bucket itself is not there."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict) and response.get("Error", {}).get("Code") == "NoSuchBucket":
+            return True
+        error = error.__cause__
+    return False
+
+
+def has_no_way(error: BaseException) -> bool:
+    """Whether the store or its driver does not know the request."""
+    return isinstance(error, NotImplementedError | TypeError) or _status(error) == 501
 
 
 def _of_status(status: int) -> Meaning:

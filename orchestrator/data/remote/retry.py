@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from orchestrator.base.errors import RemoteUnavailable
 from orchestrator.data.remote.errors import Meaning, ObjectChanged, ObjectMissing, meaning, wording
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
+"""Told of every pause, for whoever waits at a terminal."""
 
 _HINTS = {
     Meaning.AGAIN: "check the network and the store, then start again: what was fetched is kept and used",
@@ -105,6 +108,7 @@ class Attempts:
         over = self._failures >= self._patience.tries or stalled + pause > self._patience.stalled_seconds
         if what is Meaning.REFUSED or over:
             raise self._given_up(what, stalled, error) from error
+        LOG.info("retrying (%d of %d): %s: %s", self._failures + 1, self._patience.tries, self._what, wording(error))
         self._clock.sleep(pause)
 
     def _given_up(self, what: Meaning, stalled: float, error: Exception) -> RemoteUnavailable:

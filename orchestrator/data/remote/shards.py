@@ -13,8 +13,9 @@ from pathlib import Path
 
 from orchestrator.base.errors import ShardCorrupt
 from orchestrator.data.catalog import Catalog
+from orchestrator.data.files import check_table
 from orchestrator.data.remote.ahead import ReadAhead
-from orchestrator.data.remote.cache import Cache, VersionFolder, described, lock_of
+from orchestrator.data.remote.cache import Cache, VersionFolder, described, lock_of, telling_of_the_cache
 from orchestrator.data.remote.errors import ObjectChanged, ObjectMissing
 from orchestrator.data.remote.locks import holding
 from orchestrator.data.remote.settings import RemoteSettings
@@ -94,6 +95,12 @@ class RemoteFiles:
         """Have the whole side table here."""
         self._table.fetch_rest(self._catalog)
 
+    def check_table(self) -> None:
+        """Have the whole side table here; DataError where the cache's copy is not the one in the index."""
+        self.ensure_table()
+        hint = f"delete the cache's copy, and it is fetched again: rm -r {self.folder}"
+        check_table(self._table.path, self._catalog.header.table.sha256, hint=hint)
+
     def prefetch(self, numbers: Sequence[int]) -> None:
         """Fetch these in the background, in order, never more than half of the cache ahead."""
         self._read_ahead().want(numbers)
@@ -107,7 +114,7 @@ class RemoteFiles:
             return False
         self._fetched_again.add(number)
         path = self.folder / self._catalog.name(number)
-        with self._held(number):
+        with telling_of_the_cache(), self._held(number):
             if path.exists() and file_sha256(path) != self._catalog.sha256(number):
                 path.unlink()
             self._table.fetch(number, self._catalog)
@@ -143,7 +150,7 @@ class RemoteFiles:
             return path
         if number in self._damaged and self._damaged[number].exists():
             return self._damaged[number]
-        with self._held(number), self._named(number):
+        with telling_of_the_cache(), self._held(number), self._named(number):
             if not self._table.has(number):
                 self._table.fetch(number, self._catalog)
             return self._whole(number) or self._known_damaged(number) or self._fetch(number)

@@ -30,7 +30,7 @@ from orchestrator.data.table import TABLE_FILE, head_bytes, record_type, shard_t
 
 _log = logging.getLogger(__name__)
 _WAITS = 4  # times the patience for one object: that long another process may be busy with it
-_HINT = "publish the dataset again: orchestrator data verify tells what is wrong with it"
+_HINT = "publish the dataset again from a whole copy: what is damaged is uploaded anew"
 
 
 class SideTable:
@@ -76,6 +76,20 @@ class SideTable:
             if self._have_path.exists():
                 with self._have_path.open("r+b") as file:
                     self._have = mmap.mmap(file.fileno(), 0)
+
+    def mend_head(self) -> None:
+        """Fetch preamble and shard table anew, into the file that others of this node may have mapped.
+
+        Raises:
+            DataError: they are damaged where they come from.
+            RemoteUnavailable: they cannot be fetched now.
+        """
+        with self._held():
+            head = self._fetch_head()
+            with self.path.open("r+b") as file:
+                os.pwrite(file.fileno(), head, 0)
+                os.fsync(file.fileno())
+        _log.warning("%s was damaged in the cache, and is mended", self.path)
 
     def has(self, shard: int) -> bool:
         """Whether the records of a shard are here."""
@@ -129,7 +143,7 @@ class SideTable:
             raise DataError(f"{self._wanted.what} is not the one in the index, twice", hint=_HINT)
         self._have_path.unlink(missing_ok=True)
 
-    def _begin_sparse(self) -> None:
+    def _fetch_head(self) -> bytes:
         size = head_bytes(self._shards)
         attempts = self._transfer.attempts(self._wanted.what)
         with _telling_of_damage(self._wanted):
@@ -138,7 +152,14 @@ class SideTable:
                 self._transfer.read(self._wanted, start, min(start + self._chunk, size), attempts)
                 for start in range(0, size, self._chunk)
             )
-        check_version(self._header, shard_table(head, self._shards), self._transfer.storage.place.url)
+        try:
+            check_version(self._header, shard_table(head, self._shards), self._transfer.storage.place.url)
+        except DataError as error:
+            raise DataError(error.message, hint=_HINT) from error
+        return head
+
+    def _begin_sparse(self) -> None:
+        head = self._fetch_head()
         begun = self.path.with_name(f".{self.path.name}.new")
         with begun.open("wb") as file:
             file.write(head)

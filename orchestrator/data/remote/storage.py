@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import UsageError
-from orchestrator.data.remote.errors import ShortBody
+from orchestrator.data.remote.errors import Meaning, ShortBody, has_no_way, meaning
 from orchestrator.data.remote.retry import Patience
-from orchestrator.spec.place import RemotePlace
+from orchestrator.spec.place import RemotePlace, s3_endpoint
 
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "mtime", "created")
 _DIGEST = "sha256"
 _SMALL = 64 * 2**20
@@ -81,9 +80,24 @@ class Storage:
         extra: Mapping[str, Any] = {"Metadata": {_DIGEST: sha256}} if self._has_metadata else {}
         self._files().put_file(str(source), self.place.object(name), **extra)
 
-    def put_bytes(self, name: str, content: bytes) -> None:
-        """Store a small object."""
-        self._files().pipe_file(self.place.object(name), content)
+    def create(self, name: str, content: bytes) -> bool:
+        """Store a small object unless there is one of this name; a store without such a request overwrites it.
+
+        Returns:
+            Whether it is stored.
+        """
+        path = self.place.object(name)
+        try:
+            self._files().pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        except Exception as error:  # each driver has errors of its own
+            if meaning(error) is Meaning.CHANGED:
+                return False
+            if not has_no_way(error):
+                raise
+            self._files().pipe_file(path, content)
+        return True
 
     def delete(self, name: str) -> None:
         """Delete an object."""
@@ -120,7 +134,7 @@ class Storage:
     def _options(self) -> dict[str, Any]:
         if not self._has_metadata:
             return {}
-        endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
+        endpoint = s3_endpoint(os.environ)
         config = {
             "connect_timeout": self._patience.connect_seconds,
             "read_timeout": self._patience.read_seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.clock import SystemClock
-from orchestrator.base.errors import Conflict, DataError, NotFound, UsageError
+from orchestrator.base.errors import Conflict, DataError, NotFound, RemoteUnavailable, UsageError
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.index import DatasetIndex
-from orchestrator.data.remote.errors import ObjectMissing, ShortBody
-from orchestrator.data.remote.opening import read_remote_header
+from orchestrator.data.remote.errors import ObjectMissing, ShortBody, no_bucket
+from orchestrator.data.remote.opening import NoBucket, read_remote_header
 from orchestrator.data.remote.retry import Attempts
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.storage import Storage
@@ -26,6 +27,9 @@ from orchestrator.spec.placement import INDEX_FILE
 
 MARKER = "publishing.json"
 """Lies beside the shards while they are published, and says which version they are of."""
+
+_HINT = "publish to another URL, or delete what is there first"
+_NO_BUCKET = "make the bucket first"
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,23 @@ def publish(
     progress: Callable[[int, int], None] | None = None,
     *,
     settings: RemoteSettings | None = None,
-) -> None:
+) -> int:
     """Upload the dataset at `root`. What is there already, with the right size and SHA-256, is not uploaded again.
 
     Args:
         root: a built dataset.
         url: a folder in a remote store; its bucket must exist.
-        progress: called after each file with (bytes done, bytes in all).
+        progress: called after each file with (bytes uploaded, bytes that were missing).
         settings: patience and threads; default: as the environment says.
+
+    Returns:
+        The number of files that were missing, and are there now.
 
     Raises:
         UsageError: the URL is none of a remote store.
         Conflict: another dataset, or another version, is there or is being published there.
-        DataError: a local file is not as the index says.
+        NotFound: there is no such bucket.
+        DataError: a local file is not as the index says, or the index there is damaged.
         RemoteUnavailable: the store does not answer; calling again goes on.
     """
     place = parse_location(url)
@@ -64,16 +72,21 @@ def publish(
     uploader = _Uploader(Storage(place, settings.patience), settings, index.version)
     uploader.claim()
     files = _files(root, index.catalog)
-    done = _Counter(sum(one.size for one in files), progress)
     with ThreadPoolExecutor(settings.threads) as pool:
+        there = list(pool.map(uploader.has, files))
+        missing = [one for one, found in zip(files, there, strict=True) if not found]
+        done = _Counter(sum(one.size for one in missing), progress)
         try:
-            for _ in pool.map(lambda one: done.add(uploader.put(one)), files[:-1]):
+            for _ in pool.map(lambda one: done.add(uploader.put(one)), [one for one in missing if one != files[-1]]):
                 pass
         except BaseException:
             uploader.stop.set()
             raise
-    done.add(uploader.put(files[-1]))
+    if not there[-1]:
+        uploader.claim()  # again: what was there when it began may have been deleted, and another one come
+        done.add(uploader.put(files[-1]))
     uploader.release()
+    return len(missing)
 
 
 class _Uploader:
@@ -86,32 +99,64 @@ class _Uploader:
         self.stop = threading.Event()
 
     def claim(self) -> None:
-        """Refuse where another dataset is, or is being put; say that this one is."""
+        """Refuse where another dataset is, or is being put; say that this one is.
+
+        Of several that publish to one URL at once, where the store can create an object exclusively, one goes on.
+        """
+        self._refuse_another()
+        if self._marked():
+            return
+        marker = json.dumps({"version": self._version}).encode()
+        self._try(MARKER, lambda: self._storage.create(MARKER, marker))
+        self._marked()
+        try:
+            self._refuse_another()  # it may have come whole before the marker did
+        except Conflict:
+            self.release()
+            raise
+
+    def _refuse_another(self) -> None:
         url = self._storage.place.url
-        hint = "publish to another URL, or delete what is there first"
         try:
             found = read_remote_header(self._storage, self._settings).version
+        except NoBucket as error:
+            raise NotFound(f"cannot write to {url}: the bucket does not exist", hint=_NO_BUCKET) from error
         except NotFound:
-            found = self._version
+            return
+        except RemoteUnavailable:
+            raise
+        except DataError as error:
+            raise DataError(
+                error.message, hint=f"if it is of this dataset, delete {url}/{INDEX_FILE} and publish again"
+            ) from error
         if found != self._version:
-            raise Conflict(f"{url} holds another dataset, version {found[:16]}", hint=hint)
+            raise Conflict(f"{url} holds another dataset, version {found[:16]}", hint=_HINT)
+
+    def _marked(self) -> bool:
+        """Whether the marker is there; refuses where it is another dataset's."""
         begun = self._begun()
         if begun not in {"", self._version}:
-            raise Conflict(f"another dataset, version {begun[:16]}, is being published to {url}", hint=hint)
-        if not begun:
-            marker = json.dumps({"version": self._version}).encode()
-            self._try(MARKER, lambda: self._storage.put_bytes(MARKER, marker))
+            where = self._storage.place.url
+            raise Conflict(f"another dataset, version {begun[:16]}, is being published to {where}", hint=_HINT)
+        return bool(begun)
+
+    def has(self, one: _File) -> bool:
+        """Whether a file is there, of the right size and SHA-256."""
+        name = one.path.name
+        try:
+            size = self._attempts(name).run(lambda: self._storage.state(name)).size
+            return size == one.size and self._attempts(name).run(lambda: self._storage.digest(name)) == one.sha256
+        except ObjectMissing:
+            return False
 
     def put(self, one: _File) -> int:
-        """Upload a file unless it is there; its size.
+        """Upload a file; its size.
 
         Raises:
             DataError: it is not as the index says, or another file failed before.
         """
         if self.stop.is_set():
             raise DataError(f"{one.path.name} is not uploaded, since another file could not be")
-        if self._there(one):
-            return one.size
         if not one.path.exists() or file_sha256(one.path).hex() != one.sha256:
             raise DataError(
                 f"{one.path} is not as the index says; it is not published",
@@ -121,22 +166,15 @@ class _Uploader:
         return one.size
 
     def release(self) -> None:
-        """All is there."""
-        self._try(MARKER, lambda: self._storage.delete(MARKER))
+        """All is there; another process that has published the same may have said so first."""
+        with contextlib.suppress(ObjectMissing):
+            self._attempts(MARKER).run(lambda: self._storage.delete(MARKER))
 
     def _put_whole(self, one: _File) -> None:
         self._storage.put(one.path.name, one.path, one.sha256)
         size = self._storage.state(one.path.name).size
         if size != one.size:
             raise ShortBody(f"{size} bytes are there, {one.size} were sent")
-
-    def _there(self, one: _File) -> bool:
-        name = one.path.name
-        try:
-            size = self._attempts(name).run(lambda: self._storage.state(name)).size
-        except ObjectMissing:
-            return False
-        return size == one.size and self._attempts(name).run(lambda: self._storage.digest(name)) == one.sha256
 
     def _begun(self) -> str:
         try:
@@ -147,12 +185,13 @@ class _Uploader:
         except (ValueError, KeyError, TypeError):
             return "unknown"
 
-    def _try(self, name: str, action: Callable[[], None]) -> None:
+    def _try(self, name: str, action: Callable[[], object]) -> None:
         try:
             self._attempts(name).run(action)
         except ObjectMissing as error:
             url = self._storage.place.url
-            raise NotFound(f"cannot write to {url}: {error.message}", hint="make the bucket first") from error
+            hint = _NO_BUCKET if no_bucket(error) else "check the URL, and the rights in the store"
+            raise NotFound(f"cannot write to {url}: {error.message}", hint=hint) from error
 
     def _attempts(self, name: str) -> Attempts:
         return Attempts(f"{self._storage.place.url}/{name}", self._settings.patience, SystemClock())

@@ -4,10 +4,11 @@ import logging
 import numpy as np
 import pytest
 
-from orchestrator.base.errors import ShardCorrupt
+from orchestrator.base.errors import DataError, ShardCorrupt
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.quarantine import Quarantine
 from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.verify import verify
 
 EVERY = np.arange(40, dtype=np.int64)
 
@@ -122,3 +123,35 @@ def test_a_quarantine_that_cannot_be_written_stops_nothing(bucket, monkeypatch, 
     with caplog.at_level(logging.WARNING):
         assert bucket.open(on_corrupt="skip").read_many(EVERY).skipped.size == 8
     assert "cannot write /proc/nowhere" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("at", "options"), [(3, {}), (64 + 50, {"whole_table_bytes": 100})], ids=["preamble of whole", "shards of sparse"]
+)
+def test_a_damaged_head_of_the_cached_table_is_mended(bucket, at, options) -> None:
+    held = bucket.open(**options)
+    table = bucket.folder / "table.bin"
+    with table.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([(bucket.root / "table.bin").read_bytes()[at] ^ 4]))
+    assert bucket.open(**options).read(9)["label"] == 9
+    before = len(bucket.ranges("table.bin"))
+    assert bucket.open(**options).read(9)["label"] == 9
+    assert len(bucket.ranges("table.bin")) == before
+    assert held.read(17)["label"] == 17
+
+
+def test_a_folder_in_the_place_of_a_cached_shard_is_named(bucket) -> None:
+    dataset = bucket.open()
+    (bucket.folder / "train-00001.arrow").mkdir()
+    with pytest.raises(DataError, match=r"the cache cannot be used: .*train-00001\.arrow: Is a directory"):
+        dataset.read(9)
+
+
+def test_verify_writes_what_it_finds_to_the_quarantine(bucket) -> None:
+    bucket.damage("train-00001.arrow", flipped(bucket.offset(9) + 3))
+    bucket.delete("train-00002.arrow")
+    verify(bucket.url)
+    assert quarantine(bucket, "train-00001.arrow")["rows"] == [[9, 9]]
+    assert quarantine(bucket, "train-00002.arrow")["rows"] == [[16, 23]]
+    assert quarantine(bucket, "train-00000.arrow") is None

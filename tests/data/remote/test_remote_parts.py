@@ -7,9 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+import fsspec
 import pytest
 
-from orchestrator.base.errors import RemoteUnavailable, UsageError
+from orchestrator.base.errors import DataError, RemoteUnavailable, UsageError
+from orchestrator.data.index import DatasetIndex
 from orchestrator.data.remote.ahead import ReadAhead
 from orchestrator.data.remote.cache import Cache
 from orchestrator.data.remote.errors import Meaning, ObjectMissing, ShortBody, meaning, wording
@@ -147,6 +149,27 @@ def test_what_a_status_means(status, expected) -> None:
 def test_a_secret_is_left_out_of_what_is_said(monkeypatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     assert wording(OSError("signed with hunter2\nand so on")) == "OSError: signed with … and so on"
+
+
+def test_a_password_in_a_url_is_left_out_of_what_is_said() -> None:
+    assert wording(OSError("no answer from http://me:hunter2@host/x")) == "OSError: no answer from http://…@host/x"
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_credentials_in_the_endpoint_are_refused_and_not_repeated(monkeypatch, variable) -> None:
+    monkeypatch.setenv(variable, "http://me:hunter2@127.0.0.1:9")
+    with pytest.raises(UsageError, match=f"{variable} holds credentials") as failed:
+        DatasetIndex.open("s3://bucket/data")
+    assert "hunter2" not in str(failed.value)
+
+
+def test_a_cache_folder_that_is_a_file_is_named_with_its_variable(small, tmp_path, monkeypatch) -> None:
+    fsspec.filesystem("memory").pipe_file("/cached/index.json", (small / "index.json").read_bytes())
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("ORCHESTRATOR_CACHE_DIR", str(tmp_path / "taken"))
+    with pytest.raises(DataError, match=r"the cache cannot be used: .*taken") as failed:
+        DatasetIndex.open("memory://cached")
+    assert "ORCHESTRATOR_CACHE_DIR" in failed.value.hint
 
 
 def test_the_size_of_the_cache_comes_from_the_environment(monkeypatch) -> None:

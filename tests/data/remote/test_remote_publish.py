@@ -1,6 +1,8 @@
 import pytest
 
 from orchestrator.base.errors import Conflict, DataError, NotFound, RemoteUnavailable, UsageError
+from orchestrator.cli.main import run
+from orchestrator.data.remote.storage import Storage
 from orchestrator.data.remote.upload import MARKER, publish
 
 
@@ -41,11 +43,54 @@ def test_errors_that_pass_by_are_tried_again(empty) -> None:
     assert empty.open().read(9)["label"] == 9
 
 
-def test_publishing_again_uploads_nothing(empty) -> None:
-    publish(empty.root, empty.url, settings=empty.settings)
+def test_publishing_again_uploads_nothing_and_says_so(empty, capfd) -> None:
+    assert publish(empty.root, empty.url, settings=empty.settings) == 7
     empty.proxy.seen.clear()
-    publish(empty.root, empty.url, settings=empty.settings)
+    capfd.readouterr()
+    assert run(["data", "publish", str(empty.root), empty.url]) == 0
     assert puts(empty) == [MARKER]
+    out, err = capfd.readouterr()
+    assert "already: nothing uploaded" in out
+    assert "/s" not in err
+
+
+def test_publishing_again_uploads_what_is_damaged_and_no_more(bucket) -> None:
+    publish(bucket.root, bucket.url, settings=bucket.settings)
+    bucket.damage("train-00001.arrow", lambda content: content[:-1] + b"\xff")
+    bucket.proxy.seen.clear()
+    assert publish(bucket.root, bucket.url, settings=bucket.settings) == 1
+    assert puts(bucket) == [MARKER, "train-00001.arrow"]
+
+
+def test_of_two_that_publish_to_one_url_at_once_one_goes_on(empty, monkeypatch) -> None:
+    create = Storage.create
+
+    def late(storage: Storage, name: str, content: bytes) -> bool:
+        empty.put(MARKER, b'{"version": "another"}')  # it comes between the question and the claim
+        return create(storage, name, content)
+
+    monkeypatch.setattr(Storage, "create", late)
+    with pytest.raises(Conflict, match="version another, is being published"):
+        publish(empty.root, empty.url, settings=empty.settings)
+    assert not [name for name in puts(empty) if name.endswith(".arrow")]
+
+
+def test_a_marker_that_another_publisher_has_deleted_is_no_failure(empty, monkeypatch) -> None:
+    monkeypatch.setattr(Storage, "delete", _gone)
+    assert publish(empty.root, empty.url, settings=empty.settings) == 7
+
+
+def _gone(storage: Storage, name: str) -> None:
+    raise FileNotFoundError(name)
+
+
+def test_publishing_without_credentials_says_so_and_nothing_of_a_cache(empty, monkeypatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(RemoteUnavailable, match="refused") as failed:
+        publish(empty.root, empty.url, settings=empty.settings)
+    assert "credentials" in failed.value.hint
+    assert "cache" not in str(failed.value)
 
 
 def test_another_dataset_is_not_overwritten(bucket) -> None:

@@ -108,6 +108,11 @@ def test_an_absent_dataset_is_not_found(empty) -> None:
         empty.open()
 
 
+def test_a_bucket_that_does_not_exist_is_told_from_a_dataset_that_does_not(empty) -> None:
+    with pytest.raises(NotFound, match="no dataset at s3://no-such-bucket/data: the bucket does not exist"):
+        ShardedDataset("s3://no-such-bucket/data", "train", remote=empty.settings)
+
+
 def test_an_endpoint_for_s3_alone_is_used_too(bucket, monkeypatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.proxy.endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from orchestrator.data.verify import Problem
 
 _ROWS_SHOWN = 20
+_HINT_LOCAL = "build it again into a new folder, or restore the files that are named"
+_HINT_REMOTE = (
+    "delete the objects that are named and publish a whole copy again, which uploads no more than those: "
+    "orchestrator data publish FOLDER {}"
+)
 
 
 @click.command()
@@ -36,7 +42,7 @@ def command(dataset: str, as_json: bool) -> None:
         found = "\n".join(f"  {_problem(problem)}" for problem in report.problems)
         raise CommandFailed(
             f"{root} is damaged:\n{found}",
-            hint="build it again into a new folder, or restore the files that are named",
+            hint=_HINT_LOCAL if isinstance(root, Path) else _HINT_REMOTE.format(root),
             data=jsonable(report),
             code="data",
             exit_code=1,
