@@ -1,8 +1,8 @@
 """A durable list of damaged rows and shards: `<state_dir>/quarantine/<version>/<shard>.json`.
 
 It is a record and no gate: a shard that is in it is read as any other, so that a repaired file is used at once, and
-what is still damaged is found again by its checksum. `orchestrator data verify` writes the entry of a shard that it finds
-damaged, and removes that of one that it finds whole.
+what is still damaged is found again by its checksum. `orchestrator data verify` writes the entry of a shard that it
+finds damaged, and removes that of one that it finds whole.
 """
 
 from __future__ import annotations
