@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from orchestrator.cli.commands.data import locate
 from orchestrator.cli.main import run
 
 
@@ -43,6 +44,16 @@ def test_a_store_that_does_not_answer_is_no_damage(cli, bucket) -> None:
     bucket.proxy.inject("status", "index.json", status=403, times=9)
     code, out, _ = cli("data", "verify", bucket.url, "--json")
     assert (code, json.loads(out)["error"]["code"]) == (1, "remote_unavailable")
+
+
+def test_who_waits_for_a_store_that_does_not_answer_is_told_and_soon_let_go(cli, bucket, monkeypatch) -> None:
+    monkeypatch.setattr(locate, "_IMPATIENT", {"tries": 2, "first_seconds": 0.01})
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    bucket.proxy.inject("status", "index.json", status=503, times=2)
+    code, _, err = cli("data", "info", bucket.url)
+    assert code == 1
+    assert "retrying (2 of 2): the index" in err
+    assert "tried 2 times" in err
 
 
 def test_a_url_with_a_password_is_refused_without_repeating_it(cli) -> None:
