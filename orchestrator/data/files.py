@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.base.errors import DataError
 from orchestrator.data.catalog import Catalog
+from orchestrator.data.table import TABLE_FILE
 
 
 class ShardFiles(Protocol):
@@ -46,6 +51,14 @@ class ShardFiles(Protocol):
         """Have the whole side table here."""
         ...
 
+    def check_table(self) -> None:
+        """Have the whole side table here, of the SHA-256 in the index; a file is read once a process, and when changed.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        ...
+
     def prefetch(self, numbers: Sequence[int]) -> None:
         """Say which shards are needed soon, in order; returns at once. The last word counts."""
         ...
@@ -57,6 +70,29 @@ class ShardFiles(Protocol):
     def original(self, number: int) -> memoryview:
         """The bytes of a shard as they are where the dataset lies, past any cache; errors as of `shard`."""
         ...
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A file as it is at one time."""
+
+    path: Path
+    size: int
+    changed_ns: int
+    inode: int
+
+
+def check_table(path: Path, sha256: str, *, hint: str) -> None:
+    """Compare a table with its SHA-256 in the index; DataError where it differs."""
+    status = os.stat(path)
+    if _sha256(_Version(path, status.st_size, status.st_mtime_ns, status.st_ino)) != sha256:
+        raise DataError(f"{path} is damaged: its SHA-256 is not the one in the index", hint=hint)
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: _Version) -> str:
+    with file.path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class LocalFiles:
@@ -89,6 +125,11 @@ class LocalFiles:
 
     def ensure_table(self) -> None:
         """Nothing to do."""
+
+    def check_table(self) -> None:
+        """Compare the table's SHA-256 with the index; DataError where it differs."""
+        hint = f"orchestrator data verify {self.location} says which rows; copy it again, or build the dataset again"
+        check_table(self.folder / TABLE_FILE, self._catalog.header.table.sha256, hint=hint)
 
     def prefetch(self, numbers: Sequence[int]) -> None:
         """Nothing to do: the kernel reads ahead."""

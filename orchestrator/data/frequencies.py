@@ -31,8 +31,8 @@ class Readable(Protocol):
 
     def __len__(self) -> int: ...
 
-    def fixed_column(self, name: str) -> AnyArray:
-        """All values of an 8-byte column."""
+    def fixed_column(self, name: str, *, checked: bool = True) -> AnyArray:
+        """All values of an 8-byte column, verified unless said otherwise."""
         ...
 
     def read_many(self, rows: Int64s) -> Rows:

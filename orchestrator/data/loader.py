@@ -82,6 +82,7 @@ class BatchLoader:
     Raises:
         UsageError: labels are to be shuffled of a split that is not the training split; or the parts of a mixture have
             different classes.
+        DataError: labels are to be shuffled, and the side table that they are in is damaged.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class BatchLoader:
         if self.options.shuffle_labels:
             if dataset.split_name != TRAINING_SPLIT:
                 raise UsageError(f"labels are shuffled of the split {TRAINING_SPLIT} only, not {dataset.split_name}")
+            dataset.check_table()  # a sample's label is of a row that is not read with it, and so not verified
             key = derive_key("shuffle-labels", self.options.seed, dataset.version)
             self._label_permutation = KeyedPermutation(len(dataset), key)
 

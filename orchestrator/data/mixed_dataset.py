@@ -192,6 +192,11 @@ class MixedDataset:
         self.corrupt_rows.update(rows[~whole].tolist())
         return Rows(rows[whole], values, rows[~whole])
 
+    def check_table(self) -> None:
+        """Verify the side table of every part; errors as of `ShardedDataset.check_table`."""
+        for part in self._opened:
+            part.check_table()
+
     def fixed_values(self, name: str, rows: Int64s) -> AnyArray:
         """The values (n,) of an 8-byte column of some rows; labels as `Labels` says."""
         column = self.schema.column(name)

@@ -156,15 +156,34 @@ class ShardedDataset:
             wanted = shards[np.argsort(first)].tolist()
             self._files.prefetch([shard for shard in wanted if shard not in self._maps])
 
-    def fixed_column(self, name: str) -> AnyArray:
-        """All values (rows,) of an 8-byte column such as the labels, straight from the side table."""
+    def check_table(self) -> None:
+        """Have the whole side table here, and compare its SHA-256 with the index: once a process, and when it changes.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        self._files.check_table()
+
+    def fixed_column(self, name: str, *, checked: bool = True) -> AnyArray:
+        """All values (rows,) of an 8-byte column such as the labels, straight from the side table.
+
+        Args:
+            name: of the column.
+            checked: call `check_table` first; without it, for who has another way to find what is damaged.
+        """
         if not self.schema.column(name).fixed:
             raise UsageError(f"column {name!r} has values of any length; read it row by row")
-        self._files.ensure_table()
+        if checked:
+            self.check_table()
+        else:
+            self._files.ensure_table()
         return self._records[name]
 
     def fixed_values(self, name: str, rows: Int64s) -> AnyArray:
-        """The values (n,) of an 8-byte column of some rows; of a remote table no more than these are fetched."""
+        """The values (n,) of an 8-byte column of some rows; of a remote table no more than these are fetched.
+
+        Reading the rows is what verifies them. Of rows that are not read call `check_table` first.
+        """
         if not self.schema.column(name).fixed:
             raise UsageError(f"column {name!r} has values of any length; read it row by row")
         if self._files.remote:
@@ -222,6 +241,8 @@ class ShardedDataset:
         return None if self._fetched_again(rows[bad]) else self._without(bad, rows, views, fixed)
 
     def _views(self, rows: Int64s, records: Structured, part: str) -> list[memoryview]:
+        if not len(rows):
+            return []
         starts = records[f"{part}.offset"]
         ends = starts + records[f"{part}.length"]
         if self.split.shards == 1:

@@ -1,7 +1,9 @@
 """Finds out what a resampling must know of a split's rows, once for all epochs; of many rows it is kept on disk.
 
 What is kept lies under the state directory in a folder that is named by a hash of data version, split and resampling,
-so that it is never out of date. It is written under another name and renamed; of a node's processes one writes.
+so that it is never out of date. It is written under another name and renamed; of a node's processes one writes. Those
+that were used last stay. What is counted is verified: records by their checksums, a column by the table's SHA-256,
+and later looks into that column by the sums (`Shares`).
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,12 +33,16 @@ from orchestrator.data.proportion import MOST
 from orchestrator.data.resample import Resample
 from orchestrator.data.shares import Allocate, ClassFactors, Factors, Shares, WeightFactors, sum_up
 
-FORMAT = 1
+FORMAT = 2
+
+KEPT = 8
+"""How many are kept on a node; those that were used longest ago are deleted."""
 
 # Up to so many rows of an 8-byte column are summed anew in milliseconds; nothing is kept of them.
 KEPT_ABOVE = 1 << 20
 
 _SHOWN = 8
+_WEIGHTS_AT_ONCE = 1 << 20
 _ABOUT = "about.json"
 
 Progress = Callable[[int, int], None]
@@ -124,9 +131,17 @@ def _weighted(weights: AnyArray) -> _Plan:
     if not greatest:
         raise DataError("no row would ever be drawn: all weights are zero", hint="resample by another column")
     bits = rarity.weight_bits(greatest, len(weights))
-    never = int(np.count_nonzero(np.asarray(weights) == 0))
-    note = f"rows of weight 0, which never come: {never}" if never else ""
-    return _Plan(WeightFactors(2.0**bits, weights), bits, note)
+    factors = WeightFactors(bits, weights)
+    none = tiny = 0
+    for start in range(0, len(weights), _WEIGHTS_AT_ONCE):
+        piece = slice(start, min(len(weights), start + _WEIGHTS_AT_ONCE))
+        zeros = int(np.count_nonzero(weights[piece] == 0))
+        none += zeros
+        tiny += int(np.count_nonzero(factors.of(piece) == 0)) - zeros
+    notes = [f"rows of weight 0, which never come: {none}"] if none else []
+    if tiny:
+        notes.append(f"rows that never come, as their weight is too small beside the greatest, {greatest:g}: {tiny}")
+    return _Plan(factors, bits, "; ".join(notes))
 
 
 def _levels(counts: Int64s, rows: int, resample: Resample) -> tuple[Int64s, int, str]:
@@ -165,21 +180,38 @@ def _kept(dataset: SplitRows, resample: Resample, progress: Progress | None) -> 
         with _alone(folder):
             if not (folder / _ABOUT).exists():
                 _count(dataset, resample, folder, progress)
+            os.utime(folder)
+            found = _open(dataset, resample, folder)
+        _forget_old(folder.parent)
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror}", hint="set ORCHESTRATOR_STATE_DIR") from error
-    return _open(dataset, resample, folder)
+    return found
+
+
+def _forget_old(parent: Path) -> None:
+    """Delete what was used longest ago; whoever has it mapped reads on, and who asks for it again counts again."""
+    used = sorted((about.parent.stat().st_mtime_ns, about.parent) for about in parent.glob(f"[!.]*/{_ABOUT}"))
+    for when, folder in used[:-KEPT]:
+        with suppress(FileNotFoundError, BlockingIOError), _alone(folder, wait=False):
+            if folder.stat().st_mtime_ns == when:
+                gone = folder.with_name(f".{folder.name}.old")
+                folder.rename(gone)
+                shutil.rmtree(gone)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """One process at a time; there are 16 locks for all folders."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder.parent / f"{folder.name[0]}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 
 def _count(dataset: SplitRows, resample: Resample, folder: Path, progress: Progress | None) -> None:
     """Fill a folder beside `folder`, and rename it."""
+    for stale in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
+        shutil.rmtree(stale)
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         if dataset.schema.column(resample.column).fixed:
@@ -227,11 +259,13 @@ def _open(dataset: SplitRows, resample: Resample, folder: Path) -> Tally:
         bits, note = int(about["bits"]), str(about["note"])
         factors: Factors
         if resample.kind == "weights":
-            factors = WeightFactors(2.0**bits, dataset.fixed_column(resample.column))
+            factors = WeightFactors(bits, dataset.fixed_column(resample.column, checked=False))
         else:
-            codes = arrays["codes"] if "codes" in arrays else dataset.fixed_column(resample.column)
+            codes = arrays["codes"] if "codes" in arrays else dataset.fixed_column(resample.column, checked=False)
             factors = ClassFactors(np.array(arrays["levels"]), codes)
-        shares = Shares(factors, len(dataset), np.array(arrays["coarse"]), arrays["fine"], np.array(arrays["shards"]))
+        shares = Shares(
+            factors, len(dataset), np.array(arrays["coarse"]), np.asarray(arrays["fine"]), np.array(arrays["shards"])
+        )
     except (KeyError, ValueError, OSError) as error:
         raise DataError(f"{folder} is damaged: {error}", hint=f"delete it; it is made again: rm -r {folder}") from error
     return _finished(dataset, resample, _Plan(factors, bits, note), shares)

@@ -1,4 +1,5 @@
 import copy
+import os
 import shutil
 import subprocess
 import sys
@@ -9,11 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.base.errors import NotFound, ShardCorrupt
+from orchestrator.base.errors import DataError, NotFound, ShardCorrupt
 from orchestrator.data.decode import encode_png
+from orchestrator.data.epochs import order_of
 from orchestrator.data.header import Description
+from orchestrator.data.loader import BatchLoader, LoaderOptions
+from orchestrator.data.order import FULL
 from orchestrator.data.reader import ShardedDataset
+from orchestrator.data.resample import Resample
 from orchestrator.data.schema import Schema, decode_value
+from orchestrator.data.transform import Transform
 from orchestrator.data.writer import DatasetWriter, Limits
 
 
@@ -130,6 +136,45 @@ def test_a_flipped_bit_of_a_label_is_caught(small: Path) -> None:
     flip(table, table.stat().st_size - 25 * size + 4 * size + field)
     with pytest.raises(ShardCorrupt, match="rows 4"):
         ShardedDataset(small, "train").read(4)
+
+
+def flip_a_label(root: Path, row: int) -> None:
+    """Of `train`; the file keeps its size."""
+    records = ShardedDataset(root, "train").index.table.records
+    table = root / "table.bin"
+    before = table.stat()
+    start = before.st_size - len(records) * records.dtype.itemsize
+    flip(table, start + row * records.dtype.itemsize + records.dtype.fields["label"][1])
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # whatever the clock of the file system
+
+
+def test_a_flipped_bit_of_a_label_is_caught_before_all_labels_are_used(small: Path) -> None:
+    whole = ShardedDataset(small, "train")
+    assert len(whole.fixed_column("label")) == 20
+    flip_a_label(small, 4)
+    damaged = ShardedDataset(small, "train")
+    with pytest.raises(DataError, match=r"table\.bin is damaged: its SHA-256"):
+        damaged.fixed_column("label")
+    with pytest.raises(DataError, match=r"table\.bin is damaged"):
+        order_of(damaged, seed=0, epoch=0, shuffle=FULL, resample=Resample("class_balanced"))
+    with pytest.raises(DataError, match=r"table\.bin is damaged"):
+        BatchLoader(damaged, Transform(3, (0.5,) * 3, (0.5,) * 3, size=(6, 6)), LoaderOptions(shuffle_labels=True))
+    flip_a_label(small, 4)
+    assert len(damaged.fixed_column("label")) == 20
+
+
+def test_the_table_is_read_once_for_all_labels_of_a_process(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ShardedDataset(small, "train").fixed_column("label")
+    monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("it is read again"))
+    ShardedDataset(small, "test").fixed_column("label")
+
+
+def test_a_split_of_one_unreadable_shard_has_no_rows_under_skip(small: Path) -> None:
+    (small / "test-00000.arrow").unlink()
+    dataset = ShardedDataset(small, "test", on_corrupt="skip")
+    found = dataset.read_many(np.arange(5, dtype=np.int64))
+    assert (found.rows.tolist(), found.skipped.tolist()) == ([], [0, 1, 2, 3, 4])
+    assert list(found.values["image"]) == []
 
 
 def test_skip_leaves_corrupt_rows_out_and_counts_them_once(small: Path) -> None:

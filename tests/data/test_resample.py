@@ -1,4 +1,5 @@
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Split:
     def __len__(self) -> int:
         return len(self._values)
 
-    def fixed_column(self, name: str) -> AnyArray:
+    def fixed_column(self, name: str, *, checked: bool = True) -> AnyArray:
         return np.array(self._values)
 
     def read_many(self, rows: Int64s) -> Rows:
@@ -112,6 +113,24 @@ def test_a_window_of_a_resampled_epoch_reads_only_its_own_shards_at_once() -> No
     changes = [set(shards[at : at + 20].tolist()) for at in range(0, 400, 20)]
     assert max(map(len, changes)) <= 4
     assert min(map(len, changes)) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "never"),
+    [
+        ([1e-300, 2e-300], ""),
+        ([5e-324, 5e-324], ""),
+        ([1e300, 2e300], ""),
+        ([1e-9, 1e9, 1.0], "rows that never come, as their weight is too small beside the greatest, 1e.09: 1"),
+        ([0.0, 1e-9, 1e9], "rows of weight 0, which never come: 1; rows that never come, as .*: 1"),
+    ],
+)
+def test_weights_of_any_size_are_drawn_from_and_those_too_small_are_counted(values: list[float], never: str) -> None:
+    split = Split(values, "float64")
+    orders = EpochOrders(split, seed=0, shuffle=FULL, resample=Resample("weights", "column", length=300))
+    assert re.fullmatch(never, orders.note)
+    expected = np.array(values) / max(values)
+    assert (np.abs(counts(orders.order(0), len(values)) - expected / expected.sum() * 300) <= 1).all()
 
 
 def test_classes_are_balanced_whatever_their_sizes() -> None:
@@ -262,3 +281,35 @@ def test_what_was_kept_and_is_damaged_is_named(tmp_path: Path, monkeypatch: pyte
     fine.write_bytes(fine.read_bytes()[:20])
     with pytest.raises(DataError, match="is damaged"):
         order_of(split, seed=0, epoch=0, shuffle=FULL, resample=resample)
+
+
+def test_of_what_is_kept_on_disk_that_used_last_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("orchestrator.data.tally.KEPT", 3)
+    split = Split([[row % 3] for row in range(50)], "int64_list")
+
+    def made(length: int) -> list[int]:
+        resample = Resample("repeat_factor", "column", 0.5, length=length)
+        return order_of(split, seed=0, epoch=0, shuffle=FULL, resample=resample).rows_between(0, length).tolist()
+
+    oldest = made(60)
+    for length in (61, 62, 63, 64):
+        made(length)
+    assert len(list(tmp_path.glob("resample/*/about.json"))) == 3
+    reads = split.reads
+    made(62)
+    assert split.reads == reads
+    assert made(60) == oldest
+    assert split.reads == reads + 50
+
+
+@pytest.mark.parametrize("flipped", [1, 1 << 40])
+def test_a_label_that_changed_since_it_was_counted_is_found_when_it_is_drawn(flipped: int) -> None:
+    split = Split([0] * 30 + [1] * 10, "label")
+    labels = np.array([0] * 30 + [1] * 10)
+    split.fixed_column = lambda name, checked=True: labels  # type: ignore[method-assign]
+    order = order_of(split, seed=0, epoch=0, shuffle=FULL, resample=Resample("class_balanced", "column"))
+    order.rows_between(0, 40)
+    labels[17] ^= flipped
+    with pytest.raises(DataError, match="not what was counted"):
+        order.rows_between(0, 40)
