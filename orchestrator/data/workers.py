@@ -32,6 +32,9 @@ _LOG = logging.getLogger(__name__)
 _LENT = 3
 """Batches that whoever loads may hold without a copy; of a fourth one it gets a copy."""
 
+_MEMORY = 512 * 2**20
+"""Bytes of batches that a pool holds; where so few would fit that workers had to wait, one for each and one more."""
+
 _PATIENCE = 120.0
 """Seconds after which a worker that does not answer is given up."""
 
@@ -76,17 +79,19 @@ class WorkerPool:
     Args:
         workers: how many.
         patience: seconds after which one that does not answer is given up and replaced.
+        memory: bytes of all batches, made and lent; the larger they are, the fewer are made ahead.
     """
 
-    def __init__(self, workers: int, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, workers: int, *, patience: float = _PATIENCE, memory: int = _MEMORY) -> None:
         if workers < 1:
             raise UsageError(f"a pool of {workers} workers makes nothing", hint="leave it out: no workers are needed")
         self.depth = look_ahead(workers)
         self.lost = 0
         self._wanted, self._patience, self._owner = workers, patience, os.getpid()
+        self._least, self._memory = workers + 1, memory
         self._losses_in_a_row = 0
         self._slots = [Slot() for _ in range(self.depth + _LENT)]
-        self._free = deque(range(len(self._slots)))
+        self._free = set(range(len(self._slots)))
         self._lent = 0
         self._readers: dict[ImageReader, int] = {}
         self._workers: list[_Worker] = []
@@ -99,23 +104,24 @@ class WorkerPool:
 
     def submit(self, reader: ImageReader, rows: Int64s, positions: Int64s, epoch: int) -> Ticket | None:
         """Ask for a batch; None where none can be made now, and whoever needs it makes it."""
-        size = reader.bytes_per_image
-        waiting = sum(len(worker.pending) for worker in self._workers)
-        if size is None or not self._usable() or not self._free or waiting >= self.depth:
+        if reader.bytes_per_image is None or not self._usable():
+            return None
+        size = max(reader.bytes_per_image, 17) * len(rows)
+        if not self._free or len(self._slots) - len(self._free) - self._lent >= self._depth_of(size):
             return None
         cache = reader.open_cache()
-        ticket = Ticket(reader, rows, self._free.popleft())
+        ticket = Ticket(reader, rows, self._take(size))
         slot = self._slots[ticket.slot]
-        slot.fit(max(size, 17) * len(rows))
+        slot.fit(size)
         slot.array((2, len(rows)), np.int64)[:] = rows, positions
         if cache is not None:
             slot.array((len(rows),), np.bool_, offset=16 * len(rows))[:] = cache.holds(rows)
         number = self._readers.setdefault(reader, len(self._readers))
         worker = self._idlest()
         try:
-            worker.ask(number, slot, ticket, Request(number, ticket.slot, max(size, 17) * len(rows), len(rows), epoch))
+            worker.ask(number, slot, ticket, Request(number, ticket.slot, size, len(rows), epoch))
         except OSError:
-            self._free.append(ticket.slot)
+            self._free.add(ticket.slot)
             self._lose(worker)
             return None
         return ticket
@@ -126,7 +132,7 @@ class WorkerPool:
         while ticket.reply is None and worker in self._workers and self._usable():
             self._receive(worker)
         if ticket.reply is None or ticket.reply.error or not self._usable():
-            self._free.append(ticket.slot)
+            self._free.add(ticket.slot)
             if ticket.reply is not None:
                 _LOG.warning("a loader worker could not make a batch, which is made again: %s", ticket.reply.error)
             return None
@@ -138,7 +144,7 @@ class WorkerPool:
         """The batch is not needed any more."""
         ticket.wanted = False
         if ticket.reply is not None or ticket.worker not in self._workers:
-            self._free.append(ticket.slot)
+            self._free.add(ticket.slot)
 
     def close(self) -> None:
         """End the workers; what is asked for afterwards is not made."""
@@ -151,6 +157,18 @@ class WorkerPool:
     def _usable(self) -> bool:
         """False in a fork of the process that has the workers: their answers are not for it."""
         return self._wanted > 0 and os.getpid() == self._owner
+
+    def _depth_of(self, size: int) -> int:
+        """How many batches of `size` bytes are made ahead."""
+        return min(self.depth, max(self._least, self._memory // max(size, 1) - _LENT))
+
+    def _take(self, size: int) -> int:
+        """A free slot; the smallest that is large enough, or else the largest: few grow to the size of the largest."""
+        sizes = {number: self._slots[number].size for number in self._free}
+        fitting = [number for number, there in sizes.items() if there >= size]
+        taken = min(fitting, key=sizes.__getitem__) if fitting else max(sizes, key=sizes.__getitem__)
+        self._free.remove(taken)
+        return taken
 
     def _idlest(self) -> _Worker:
         idle = min(self._workers, key=lambda worker: len(worker.pending), default=None)
@@ -175,7 +193,7 @@ class WorkerPool:
         if not reply.error and ticket.reader.cache is not None:
             ticket.reader.cache.tell(ticket.rows if reply.places is None else ticket.rows[reply.places], True)
         if not ticket.wanted:
-            self._free.append(ticket.slot)
+            self._free.add(ticket.slot)
         return None
 
     def _lose(self, worker: _Worker) -> None:
@@ -186,7 +204,7 @@ class WorkerPool:
         self._losses_in_a_row += 1
         how = f"killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
         _LOG.warning("loader worker %d was %s; its batches are made again", worker.process.pid, how)
-        self._free.extend(ticket.slot for ticket in worker.pending if not ticket.wanted)
+        self._free.update(ticket.slot for ticket in worker.pending if not ticket.wanted)
         if self._losses_in_a_row >= _MOST_LOSSES:
             _LOG.warning("%d loader workers ended in a row: batches are made without any", self._losses_in_a_row)
             self.close()
@@ -195,7 +213,7 @@ class WorkerPool:
         """The batch in a slot as an array; the slot is free again when nothing refers to it any more."""
         batch = self._slots[number].owner(int(np.prod(reply.shape)), reader.pixels)
         if self._lent >= _LENT:
-            self._free.append(number)
+            self._free.add(number)
             return batch.reshape(reply.shape).copy()
         self._lent += 1
         weakref.finalize(batch, _give_back, weakref.ref(self), number).atexit = False
@@ -203,7 +221,7 @@ class WorkerPool:
 
     def _take_back(self, number: int) -> None:
         self._lent -= 1
-        self._free.append(number)
+        self._free.add(number)
 
 
 class _Worker:

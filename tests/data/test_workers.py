@@ -123,6 +123,27 @@ def test_memory_of_a_batch_is_used_again_once_nothing_refers_to_it(loader) -> No
     assert len(batches._pool._free) == len(batches._pool._slots)
 
 
+def test_fewer_batches_are_made_ahead_where_they_are_large(loader) -> None:
+    alone, positions = loads(loader()), np.arange(20, dtype=np.int64)
+    for memory, ahead in ((2**20, 6), (7 * 20 * 432, 4), (1, 3)):
+        batches = loader(pool=WorkerPool(2, memory=memory))
+        batches.expect([(epoch, positions) for epoch in range(9)])
+        assert len(batches._tickets) == ahead
+        batches.expect([])
+        assert loads(batches, look_ahead=6) == alone
+
+
+def test_no_more_memory_is_taken_than_for_the_batches_that_are_held_at_once(loader) -> None:
+    batches = loader(pool=WorkerPool(1, memory=1))
+    for count in (20, 4, 20, 4, 20):
+        for epoch in range(6):
+            requests = [(each, np.arange(count, dtype=np.int64)) for each in range(epoch, epoch + 3)]
+            batches.expect(requests)
+            batches.load(requests[0][1], epoch)
+    large = [slot for slot in batches._pool._slots if os.fstat(slot.memory).st_size >= 20 * 432]
+    assert len(large) <= 2 + 1, "two that are made ahead, and one that is being used"
+
+
 def test_a_killed_worker_costs_nothing_but_time(loader, caplog: pytest.LogCaptureFixture) -> None:
     alone, batches, found = loads(loader()), loader(workers=2), []
     for number, (epoch, positions) in enumerate(REQUESTS):
