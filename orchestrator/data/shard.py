@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.data.arrays import Structured
-from orchestrator.data.arrow import Views, arrow_schema, value_bounds, variable_array
+from orchestrator.data.arrow import Views, arrow_schema, fixed_array, value_bounds, variable_array
 from orchestrator.data.checksum import record_checksum, record_seeds
 from orchestrator.data.schema import Schema
 from orchestrator.data.table import record_type
@@ -56,7 +56,7 @@ class ShardWriter:
         for column in self._schema.columns:
             if column.fixed:
                 records[column.name] = columns[column.name]
-                arrays.append(pa.array(records[column.name].copy()))
+                arrays.append(fixed_array(column, records[column.name]))
             else:
                 array, parts = variable_array(column, columns)
                 arrays.append(array)

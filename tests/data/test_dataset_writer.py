@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,16 @@ def test_the_same_records_give_the_same_bytes(make_dataset) -> None:
 def test_a_changed_record_is_another_version(make_dataset) -> None:
     versions = {DatasetIndex.open(make_dataset(f"d{rows}", train=rows)).version for rows in (19, 20)}
     assert len(versions) == 2
+
+
+def test_pandas_is_not_imported_to_write_a_dataset(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from orchestrator.data.shard import ShardWriter;"
+        "from orchestrator.data.schema import Schema;"
+        "writer = ShardWriter(Path(sys.argv[1]), Schema.of([('label', 'label'), ('depth', 'float64')]));"
+        "writer.write({'label': [3], 'depth': [0.5]}, 1); writer.finish(); sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path / "shard.arrow")], check=False).returncode == 0
 
 
 def test_arrow_itself_reads_the_shards(small: Path) -> None:
