@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _QUIET_KINDS = frozenset({"progress", "trial", "checkpoint"})
 _WAITING = frozenset({"queued", "held", "recovering"})
 _LINE_SECONDS = 10.0
+_RATE_SECONDS = 2.0
 
 LISTING = -1
 """A total that is not known yet."""
@@ -126,26 +127,30 @@ class _Rate:
         if self._first is None:
             self._first = now, done
         seconds, more = now - self._first[0], done - self._first[1]
-        rate = more / seconds if seconds > 0 and more > 0 else 0.0
+        rate = more / seconds if seconds >= _RATE_SECONDS and more > 0 else 0.0
         if self._unit == "bytes":
             return f"{size(done)}/{size(total)}" + (f", {size(rate)}/s" if rate else "")
         return f"{done:,}/{total:,} {self._unit}" + (f", {figure(float(f'{rate:.3g}'))}/s" if rate else "")
 
 
-def _count_in_lines(what: str, rate: _Rate) -> Callable[[int, int], None]:
-    shown = -1
-    listed = time.monotonic()
+def _count_in_lines(
+    what: str,
+    rate: _Rate,
+    *,
+    write: Callable[[str], None] = note,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Callable[[int, int], None]:
+    """A line now and then, and one at the end."""
+    written = monotonic()
+    ended = False
 
     def show(done: int, total: int) -> None:
-        nonlocal shown, listed
-        text = rate.text(done, total)
-        tenth = 10 * done // max(total, 1)
-        if total != LISTING and tenth != shown:
-            shown = tenth
-            note(f"{what} {text}")
-        elif total == LISTING and time.monotonic() - listed >= _LINE_SECONDS:
-            listed = time.monotonic()
-            note(f"{what} {text}")
+        nonlocal written, ended
+        text, now = rate.text(done, total), monotonic()
+        end = total != LISTING and done >= total
+        if (end and not ended) or now - written >= _LINE_SECONDS:
+            written, ended = now, end
+            write(f"{what} {text}")
 
     return show
 

@@ -39,6 +39,10 @@ _SMALL_SAMPLES = 20_000
 _SMALL_BYTES = 256 * 2**20
 
 
+class BuildInterrupted(KeyboardInterrupt):
+    """A build was interrupted while it made shards; says how many of how many are finished."""
+
+
 @dataclass(frozen=True)
 class BuildReport:
     """What a build made.
@@ -108,11 +112,10 @@ def build(
         Conflict: `out` already holds a dataset or other files, or another process builds there.
         NotFound: the source is not laid out as the card says.
         DataError: no sample of the source is good, the disk is full, or a process died.
+        BuildInterrupted: a KeyboardInterrupt that says how many shards are finished.
     """
     refuse_finished(out)
-    found = converter(card.converter)(card, None if source is None else source.absolute(), Listing(listed))
-    limits = Limits(shard_bytes=card.shard_size)
-    planned = plan(card, found, limits)
+    found, planned = planned_build(card, source, listed)
     if not planned.parts:
         raise DataError(
             f"the source of {card.name} has {len(found.samples):,} samples, none of them in a split of the card",
@@ -121,31 +124,43 @@ def build(
     try:
         claim = Claim(out, planned.digest)
         try:
-            return _Build(card, found, planned, limits, out, claim).run(progress, processes)
+            return _Build(card, found, planned, out, claim).run(progress, processes)
         finally:
             claim.release()
     except OSError as error:
         raise disk_error(out, error) from error
 
 
+def planned_build(card: DatasetCard, source: Path | None, listed: Tell | None) -> tuple[Source, Plan]:
+    """What a converter finds in a source, and the plan of its build."""
+    found = converter(card.converter)(card, None if source is None else source.absolute(), Listing(listed))
+    return found, plan(card, found, _limits(card))
+
+
+def _limits(card: DatasetCard) -> Limits:
+    return Limits(shard_bytes=card.shard_size)
+
+
 class _Build:
-    def __init__(
-        self, card: DatasetCard, source: Source, planned: Plan, limits: Limits, root: Path, claim: Claim
-    ) -> None:
+    def __init__(self, card: DatasetCard, source: Source, planned: Plan, root: Path, claim: Claim) -> None:
         self._card = card
         self._source = source
         self._plan = planned
         self._root = root
         self._claim = claim
         schema = Schema.of((name, column.type) for name, column in card.columns.items())
-        self._setting = Setting(root, claim.entries, schema, limits, Checks.of(card))
+        self._setting = Setting(root, claim.entries, schema, _limits(card), Checks.of(card))
 
     def run(self, progress: Progress | None, processes: int | None) -> BuildReport:
         kept = self._kept() if self._claim.resumed else frozenset()
         missing = [part for number, part in enumerate(self._plan.parts) if number not in kept]
         done = sum(len(self._plan.parts[number].places) for number in kept)
-        self._make(missing, _Telling(progress, sum(self._plan.rows.values()), done), processes)
-        return self._assemble(len(kept))
+        try:
+            self._make(missing, _Telling(progress, sum(self._plan.rows.values()), done), processes)
+            return self._assemble(len(kept))
+        except KeyboardInterrupt:
+            finished = sum(self._files(part)[1].exists() for part in self._plan.parts)
+            raise BuildInterrupted(f"{finished:,} of {len(self._plan.parts):,} shards are finished") from None
 
     def _kept(self) -> frozenset[int]:
         """The finished parts whose shards are still whole; everything else that lies there is deleted."""

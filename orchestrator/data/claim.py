@@ -13,6 +13,7 @@ from orchestrator.base.errors import Conflict
 from orchestrator.spec.placement import INDEX_FILE
 
 _MARKER = ".building"
+_BUILT = ".built"
 _ENTRIES = ".parts"
 _WORKERS_END = 2.0
 """Seconds that a build which was killed may hold its folder until its last process is gone."""
@@ -65,9 +66,12 @@ class Claim:
         self._mark("")
 
     def finish(self) -> None:
-        """The dataset is whole: remove what only its build needed."""
+        """The dataset is whole: remove what only its build needed; what it was built from stays known."""
         shutil.rmtree(self.entries, ignore_errors=True)
-        self._marker.unlink()
+        if self._marker.stat().st_size:
+            self._marker.rename(self._root / _BUILT)
+        else:
+            self._marker.unlink()
         self.release()
 
     def release(self) -> None:
@@ -79,6 +83,12 @@ class Claim:
         self._file.write(source)
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def built_from(root: Path) -> str:
+    """Digest of what the dataset in a folder was built from; empty where nobody knows."""
+    known = next((root / name for name in (_BUILT, _MARKER) if (root / name).is_file()), None)
+    return known.read_text(errors="replace") if known is not None else ""
 
 
 def refuse_finished(root: Path) -> None:

@@ -31,6 +31,7 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "source" / "train" / "cat" / "broken.jpg").write_bytes(b"no picture")
     (tmp_path / "source" / "train" / "dog" / "notes.txt").write_text("hello")
     (tmp_path / "pets.yaml").write_text(CARD)
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -77,3 +78,36 @@ def test_a_bad_url_is_refused_before_anything_is_built(cli, pets: Path) -> None:
     assert outcome.code == 2
     assert "secret" not in outcome.err
     assert not list(pets.glob("**/index.json"))
+
+
+def test_a_dataset_that_is_built_is_not_built_again_and_said_to_be_there(cli, pets: Path) -> None:
+    command = ("data", "build", "./pets.yaml", "--source", "source")
+    first = cli(*command)
+    again = cli(*command)
+    assert (again.code, again.out) == (0, first.out)
+    assert "is built already" in again.err
+    assert cli(*command, "--json").document["data"]["version"]
+
+
+@pytest.mark.parametrize("out", [(), ("--out", "s3://bucket/pets")])
+def test_a_source_that_has_changed_or_is_another_is_not_passed_over(cli, pets: Path, out: tuple[str, ...]) -> None:
+    assert cli("data", "build", "./pets.yaml", "--source", "source").code == 0
+    (pets / "source/train/dog/3.png").rename(pets / "source/train/dog/4.png")
+    refused = cli("data", "build", "./pets.yaml", "--source", "source", *out)
+    assert refused.code == 6
+    assert "not from source as it is now" in refused.err
+    assert "orchestrator data publish" in refused.err
+
+
+def test_an_interrupted_build_says_how_many_shards_are_finished(
+    cli, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("orchestrator.data.build.make_here", stop)
+    outcome = cli("data", "build", "./pets.yaml", "--source", "source", "--processes", "1")
+    assert outcome.code == 130
+    said = "interrupted: 0 of 1 shards are finished\n  next: the same command goes on from there\n"
+    assert outcome.err.endswith(said)
+    assert "\n\n" not in outcome.err

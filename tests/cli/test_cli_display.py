@@ -12,7 +12,7 @@ from orchestrator.cli.human import ago, duration, figure, size
 from orchestrator.cli.jobtext import progress_text
 from orchestrator.cli.logtail import Readable
 from orchestrator.cli.output import state, table
-from orchestrator.cli.progress import LiveDisplay, PlainDisplay
+from orchestrator.cli.progress import LiveDisplay, PlainDisplay, _count_in_lines, _Rate
 from orchestrator.spec.messages import EventView, JobView, Progress
 
 
@@ -92,3 +92,23 @@ def test_quantities() -> None:
     assert [figure(n) for n in (0, 0.02134, 12, 1e6, 12.345)] == ["0", "0.02134", "12", "1,000,000", "12.35"]
     assert ago(10, now=70) == "1m 00s ago"
     assert ago(None) == ""
+
+
+def test_counting_without_a_terminal_is_few_lines_and_no_rates_of_the_first_moments() -> None:
+    lines: list[str] = []
+    now = [0.0]
+    show = _count_in_lines("reading", _Rate("rows", lambda: now[0]), write=lines.append, monotonic=lambda: now[0])
+    for second in range(25):
+        now[0] = float(second)
+        show(1000 * second, 24_000)
+    assert lines == [
+        "reading 10,000/24,000 rows, 1,000/s",
+        "reading 20,000/24,000 rows, 1,000/s",
+        "reading 24,000/24,000 rows, 1,000/s",
+    ]
+    lines.clear()
+    show = _count_in_lines("reading", _Rate("rows", lambda: now[0]), write=lines.append, monotonic=lambda: now[0])
+    for done in range(0, 2001, 100):
+        now[0] += 1e-6
+        show(done, 2000)
+    assert lines == ["reading 2,000/2,000 rows"]

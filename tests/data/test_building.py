@@ -84,6 +84,22 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., build
     return made
 
 
+@pytest.fixture
+def interrupt(make, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Build into the folder `d`, and stop when all parts are finished."""
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(build_module, "assemble", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                make("d")
+
+    return interrupted
+
+
 def content(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
 
@@ -95,10 +111,9 @@ def entries(root: Path) -> set[str]:
 def test_any_number_of_processes_gives_the_same_bytes(make, tmp_path: Path) -> None:
     for number in (3, 4, 40):
         (tmp_path / f"bad-{number}").touch()
-    reports = [make(f"d{processes}", processes) for processes in (1, 2, 3)]
-    one, two, three = (content(tmp_path / f"d{processes}") for processes in (1, 2, 3))
-    assert one == two == three
-    assert (len(reports[0].skipped), reports[0].shards) == (4, 6)
+    reports = [make(f"d{processes}", processes) for processes in (1, 3)]
+    assert content(tmp_path / "d1") == content(tmp_path / "d3")
+    assert [(len(report.skipped), report.shards) for report in reports] == [(4, 6)] * 2
     assert verify(tmp_path / "d1").ok
     assert not (tmp_path / "d1" / ".building").exists()
 
@@ -151,7 +166,7 @@ def test_ctrl_c_leaves_a_build_that_resumes(make, tmp_path: Path) -> None:
     (tmp_path / f"stop-{last}").unlink()
     report = make("d")
     assert (report.kept, report.shards) == (5, 6)
-    assert not list((tmp_path / "d").glob(".*"))
+    assert [path.name for path in (tmp_path / "d").glob(".*")] == [".built"]
 
 
 def test_a_worker_that_is_killed_is_an_error_that_names_its_shard(make, tmp_path: Path) -> None:
@@ -160,7 +175,7 @@ def test_a_worker_that_is_killed_is_an_error_that_names_its_shard(make, tmp_path
     with pytest.raises(DataError, match=r"made train-0000\d\.arrow was killed by SIGKILL \(out of memory\?\)") as told:
         make("d", 2)
     assert "finished parts are kept" in told.value.hint
-    make("d", 2)
+    make("d")
     assert content(tmp_path / "d") == content(tmp_path / "whole")
 
 
@@ -184,10 +199,9 @@ def builder(folder: Path, processes: int, where: str = "") -> subprocess.Popen[b
     return subprocess.Popen([sys.executable, "-c", _BUILDER, str(folder), str(processes), where], env=environment)
 
 
-@pytest.mark.parametrize("where", ["assemble", "write_json"])
-def test_a_builder_that_is_killed_at_the_end_finishes_the_next_time(make, tmp_path: Path, where: str) -> None:
+def test_a_builder_that_is_killed_at_the_end_finishes_the_next_time(make, tmp_path: Path) -> None:
     make("whole")
-    assert builder(tmp_path, 1, where).wait() == -signal.SIGKILL
+    assert builder(tmp_path, 1, "assemble").wait() == -signal.SIGKILL
     assert make("d").kept == 6
     assert content(tmp_path / "d") == content(tmp_path / "whole")
 
@@ -208,13 +222,13 @@ def test_the_workers_of_a_builder_that_is_killed_end_with_it(make, tmp_path: Pat
         assert time.monotonic() < end
         time.sleep(0.02)
     (tmp_path / "wait-7").unlink()
-    make("d", 2)
+    make("d")
     assert content(tmp_path / "d") == content(tmp_path / "whole")
 
 
-def test_a_shard_that_was_damaged_meanwhile_is_made_again(make, tmp_path: Path) -> None:
+def test_a_shard_that_was_damaged_meanwhile_is_made_again(make, interrupt, tmp_path: Path) -> None:
     make("whole")
-    assert builder(tmp_path, 1, "assemble").wait() == -signal.SIGKILL
+    interrupt()
     shard = tmp_path / "d" / "train-00002.arrow"
     damaged = bytearray(shard.read_bytes())
     damaged[500] ^= 1
@@ -227,19 +241,19 @@ def test_a_shard_that_was_damaged_meanwhile_is_made_again(make, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("change", [{"rows": ROWS - 1}, {"size": 401}])
-def test_another_source_starts_over(make, tmp_path: Path, change: dict[str, int]) -> None:
-    assert builder(tmp_path, 1, "assemble").wait() == -signal.SIGKILL
+def test_another_source_starts_over(make, interrupt, change: dict[str, int]) -> None:
+    interrupt()
     assert make("d", **change).kept == 0
 
 
-def test_another_card_starts_over(make, tmp_path: Path) -> None:
-    assert builder(tmp_path, 1, "assemble").wait() == -signal.SIGKILL
+def test_another_card_starts_over(make, interrupt) -> None:
+    interrupt()
     assert make("d", 1, card(shard_size=8192)).kept == 0
 
 
-def test_what_could_not_be_read_is_tried_again_by_a_build_that_resumes(make, tmp_path: Path) -> None:
+def test_what_could_not_be_read_is_tried_again_by_a_build_that_resumes(make, interrupt, tmp_path: Path) -> None:
     (tmp_path / "gone-7").touch()
-    assert builder(tmp_path, 1, "assemble").wait() == -signal.SIGKILL
+    interrupt()
     (tmp_path / "gone-7").unlink()
     report = make("d")
     assert report.kept == 5

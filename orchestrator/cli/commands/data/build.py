@@ -13,7 +13,7 @@ from orchestrator.base.text import one_line
 from orchestrator.cli.commands.data.locate import jsonable, require_data_plane
 from orchestrator.cli.human import size
 from orchestrator.cli.options import WORKLOAD, json_option
-from orchestrator.cli.output import emit, note
+from orchestrator.cli.output import CommandFailed, emit, note
 
 if TYPE_CHECKING:
     from orchestrator.data.build import BuildReport
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _REASONS = 8
 _EXAMPLES = 3
+_INTERRUPTED = 130
 
 
 @click.command()
@@ -32,8 +33,8 @@ _EXAMPLES = 3
 def command(card: str, source: Path | None, out: str | None, processes: int | None, as_json: bool) -> None:
     """Make the shards of CARD (a dataset card's name or path).
 
-    A build that was interrupted goes on where it was when it is started again; the same input gives the same bytes. To
-    a URL it is built in the state directory first, then published.
+    A build that was interrupted goes on where it was when it is started again; the same input gives the same bytes,
+    and is not built twice. To a URL it is built in the state directory first, then published.
     """
     require_data_plane()
     from orchestrator.spec.load import load_card
@@ -44,36 +45,40 @@ def command(card: str, source: Path | None, out: str | None, processes: int | No
     place = dataset_root(loaded, state_dir()) if out is None else parse_location(out)
     url = None if isinstance(place, Path) else place.url
     root = place.expanduser().absolute() if isinstance(place, Path) else dataset_root(loaded, state_dir())
-    if url is not None and _is_built(root):
-        note(f"{root} is built already")
-        report = None
-    else:
-        report = _build(loaded, source, root, processes)
-        _tell(report)
+    report = _build(loaded, source, root, processes)
     if url is not None:
         _publish(root, url)
-    emit(as_json, _document(report, root, url), lambda: _text(report, url or str(root)))
+    emit(as_json, _document(report, url), lambda: _text(report, url or str(root)))
     if loaded.statistics is None and any(column.type == "image" for column in loaded.columns.values()):
         named = card if out is None else out
         note(f"no mean and std are stated; for data.mean and data.std of a workload: orchestrator data stats {named}")
 
 
-def _is_built(root: Path) -> bool:
-    from orchestrator.spec.placement import INDEX_FILE
-
-    return (root / INDEX_FILE).exists()
-
-
 def _build(card: DatasetCard, source: Path | None, root: Path, processes: int | None) -> BuildReport:
     from orchestrator.cli.progress import LISTING, counter
     from orchestrator.data.build import build
+    from orchestrator.data.rebuild import already_built
 
     try:
         with counter(f"building {card.name}", "samples") as progress:
-            return build(card, source, root, progress, processes=processes, listed=lambda seen: progress(seen, LISTING))
-    except KeyboardInterrupt:
-        note("the shards that are finished are kept: the same command goes on from there")
-        raise
+
+            def listed(seen: int) -> None:
+                progress(seen, LISTING)
+
+            found = already_built(card, source, root, listed)
+            report = found or build(card, source, root, progress, processes=processes, listed=listed)
+    except KeyboardInterrupt as stopped:
+        raise CommandFailed(
+            str(stopped) or "no shard was begun: the source was still being listed",
+            hint="the same command goes on from there",
+            code="interrupted",
+            exit_code=_INTERRUPTED,
+        ) from None
+    if found is not None:
+        note(f"{root} is built already: delete it to build it anew, or build elsewhere with --out")
+    else:
+        _tell(report)
+    return report
 
 
 def _publish(root: Path, url: str) -> None:
@@ -106,16 +111,12 @@ def _tell(report: BuildReport) -> None:
         note(f"warning: {one_line(warning, 300)}")
 
 
-def _document(report: BuildReport | None, root: Path, url: str | None) -> dict[str, object]:
-    document: dict[str, object] = {"root": str(root)} if report is None else jsonable(report)
-    if report is not None:
-        document["skipped_by_reason"] = report.skipped_by_reason
-    return document | ({"url": url} if url else {})
+def _document(report: BuildReport, url: str | None) -> dict[str, object]:
+    document: dict[str, object] = jsonable(report)
+    return document | {"skipped_by_reason": report.skipped_by_reason} | ({"url": url} if url else {})
 
 
-def _text(report: BuildReport | None, place: str) -> str:
-    if report is None:
-        return f"published\n{place}"
+def _text(report: BuildReport, place: str) -> str:
     rows = ", ".join(f"{split} {count:,}" for split, count in report.rows.items())
     left_out = f", {report.left_out:,} left out" if report.skipped else ""
     shards = f"{size(report.bytes)} in {report.shards:,} shard{'s' * (report.shards != 1)}"
