@@ -2,6 +2,7 @@
 
     <cache>/datasets/<version>/train-00000.arrow          a whole shard; its time is when it was last asked for
                                train-00000.arrow.part     one that is being fetched, or was when its process died
+                               train-00000.arrow.4711.part  one that process 4711 fetches beside a process that hangs
                                train-00000.arrow.part.json  its tag and full size: room is taken before it is filled
                                train-00000.arrow.damaged  one that is damaged where it comes from
                                train-00000.arrow.lock     held by whoever fetches it
@@ -30,6 +31,7 @@ from orchestrator.base.errors import DataError, RemoteUnavailable, UsageError
 from orchestrator.base.files import read_json, sync_folder, write_json
 from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE
 from orchestrator.data.remote.locks import locked, release, try_lock
+from orchestrator.data.remote.turns import lock_of
 
 _log = logging.getLogger(__name__)
 
@@ -199,11 +201,6 @@ def telling_of_the_cache() -> Iterator[None]:
 def described(path: Path) -> Path:
     """The small file that says what `path`, a `.part` or `.damaged`, is."""
     return path.with_name(f"{path.name}.json")
-
-
-def lock_of(path: Path) -> Path:
-    """The lock of a shard or table, given its final path."""
-    return path.with_name(f"{path.name}.lock")
 
 
 def _entries(datasets: Path, without: Path | None = None) -> list[Entry]:

@@ -34,6 +34,7 @@ class Patience:
         connect_seconds: for a connection.
         read_seconds: without a byte of an answer.
         request_seconds: for one request as a whole, however it trickles.
+        idle_seconds: for another process of the node, which has the turn to fetch something and writes nothing.
     """
 
     tries: int = 8
@@ -43,6 +44,7 @@ class Patience:
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
     request_seconds: float = 300.0
+    idle_seconds: float = 120.0
 
     def pause(self, failures: int, chance: float) -> float:
         """Seconds to wait after so many failures in a row; `chance` in 0..1 is the jitter."""

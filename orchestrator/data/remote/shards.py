@@ -15,14 +15,12 @@ from orchestrator.base.errors import ShardCorrupt
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.files import check_table
 from orchestrator.data.remote.ahead import ReadAhead
-from orchestrator.data.remote.cache import Cache, VersionFolder, described, lock_of, telling_of_the_cache
+from orchestrator.data.remote.cache import Cache, VersionFolder, described, telling_of_the_cache
 from orchestrator.data.remote.errors import ObjectChanged, ObjectMissing
-from orchestrator.data.remote.locks import holding
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.sidetable import SideTable
 from orchestrator.data.remote.transfer import Transfer, Wanted, WrongSize, file_sha256
-
-_WAITS = 4  # times the patience for one object: that long another process may be busy with it
+from orchestrator.data.remote.turns import turn
 
 
 class RemoteFiles:
@@ -150,15 +148,15 @@ class RemoteFiles:
             return path
         if number in self._damaged and self._damaged[number].exists():
             return self._damaged[number]
-        with telling_of_the_cache(), self._held(number), self._named(number):
+        with telling_of_the_cache(), self._held(number) as part, self._named(number):
             if not self._table.has(number):
                 self._table.fetch(number, self._catalog)
-            return self._whole(number) or self._known_damaged(number) or self._fetch(number)
+            return self._whole(number) or self._known_damaged(number) or self._fetch(number, part)
 
-    def _fetch(self, number: int) -> Path:
+    def _fetch(self, number: int, part: Path) -> Path:
         path = self.folder / self._catalog.name(number)
         path.unlink(missing_ok=True)  # of a wrong size: somebody has written to the cache
-        got = self._transfer.fetch(self._wanted(number), path)
+        got = self._transfer.fetch(self._wanted(number), path, part)
         if got != path:
             self._damaged[number] = got
         return got
@@ -178,10 +176,9 @@ class RemoteFiles:
         name, size = self._catalog.name(number), self._catalog.size(number)
         return Wanted(name, what, size, self._catalog.sha256(number))
 
-    def _held(self, number: int) -> contextlib.AbstractContextManager[None]:
+    def _held(self, number: int) -> contextlib.AbstractContextManager[Path]:
         path = self.folder / self._catalog.name(number)
-        seconds = _WAITS * self._settings.patience.stalled_seconds
-        return holding(lock_of(path), self._wanted(number).what, seconds=seconds, clock=self._transfer.clock)
+        return turn(path, self._wanted(number).what, self._settings.patience, self._transfer.clock)
 
     @contextlib.contextmanager
     def _named(self, number: int) -> Iterator[None]:

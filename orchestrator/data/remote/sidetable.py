@@ -20,16 +20,15 @@ from orchestrator.base.errors import DataError
 from orchestrator.base.files import sync_folder, write_atomic
 from orchestrator.data.catalog import Catalog
 from orchestrator.data.header import Header, check_version
-from orchestrator.data.remote.cache import described, lock_of
+from orchestrator.data.remote.cache import described
 from orchestrator.data.remote.errors import ObjectChanged, ObjectMissing
-from orchestrator.data.remote.locks import holding
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.remote.transfer import Transfer, Wanted, WrongSize, file_sha256
+from orchestrator.data.remote.turns import turn
 from orchestrator.data.schema import Schema
 from orchestrator.data.table import TABLE_FILE, head_bytes, record_type, shard_table
 
 _log = logging.getLogger(__name__)
-_WAITS = 4  # times the patience for one object: that long another process may be busy with it
 _HINT = "publish the dataset again from a whole copy: what is damaged is uploaded anew"
 
 
@@ -67,10 +66,10 @@ class SideTable:
             DataError: it is absent or damaged, and so is the dataset.
             RemoteUnavailable: it cannot be fetched now.
         """
-        with self._held():
+        with self._held() as part:
             if not self._is_here():
                 if self._wanted.size <= self._settings.whole_table_bytes:
-                    self._fetch_whole()
+                    self._fetch_whole(part)
                 else:
                     self._begin_sparse()
             if self._have_path.exists():
@@ -124,19 +123,18 @@ class SideTable:
                 if file_sha256(self.path) != self._wanted.sha256:
                     have[:] = bytes(len(have))
                     raise DataError(f"{self._wanted.what} is not the one in the index", hint=_HINT)
-                self._have_path.unlink()
+                self._have_path.unlink(missing_ok=True)
             self._have = None
 
-    def _held(self) -> AbstractContextManager[None]:
-        seconds = _WAITS * self._settings.patience.stalled_seconds
-        return holding(lock_of(self.path), self._wanted.what, seconds=seconds, clock=self._transfer.clock)
+    def _held(self) -> AbstractContextManager[Path]:
+        return turn(self.path, self._wanted.what, self._settings.patience, self._transfer.clock)
 
     def _is_here(self) -> bool:
         return self.path.exists() and self.path.stat().st_size == self._wanted.size
 
-    def _fetch_whole(self) -> None:
+    def _fetch_whole(self, part: Path) -> None:
         with _telling_of_damage(self._wanted):
-            got = self._transfer.fetch(self._wanted, self.path)
+            got = self._transfer.fetch(self._wanted, self.path, part)
         if got != self.path:
             got.unlink()
             described(got).unlink(missing_ok=True)
@@ -160,12 +158,15 @@ class SideTable:
 
     def _begin_sparse(self) -> None:
         head = self._fetch_head()
-        begun = self.path.with_name(f".{self.path.name}.new")
+        begun = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         with begun.open("wb") as file:
             file.write(head)
             file.truncate(self._wanted.size)
             file.flush()
             os.fsync(file.fileno())
+        if self._is_here():  # another process, which saw no progress here, has begun it and filled some of it
+            begun.unlink()
+            return
         write_atomic(self._have_path, bytes(self._shards))
         os.replace(begun, self.path)
         sync_folder(self.path.parent)

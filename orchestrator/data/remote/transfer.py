@@ -52,8 +52,8 @@ class Transfer:
         """Fresh patience for an object."""
         return Attempts(what, self._settings.patience, self.clock)
 
-    def fetch(self, wanted: Wanted, target: Path) -> Path:
-        """Fetch an object to `target`.
+    def fetch(self, wanted: Wanted, target: Path, part: Path) -> Path:
+        """Fetch an object to `target`, through the partial file `part` that is this thread's (see turns.py).
 
         Returns:
             `target`; or, where what came had the right size and twice the wrong SHA-256, `<target>.damaged`.
@@ -64,7 +64,6 @@ class Transfer:
             RemoteUnavailable: it cannot be fetched now.
             UsageError: the cache is smaller than the object.
         """
-        part = target.with_name(f"{target.name}.part")
         for time in range(1, _TIMES + 1):
             attempts = self.attempts(wanted.what)
             state = self.check_size(wanted, attempts)

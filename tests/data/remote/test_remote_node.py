@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from orchestrator.data.remote.locks import release, try_lock
 
 EVERY = np.arange(40, dtype=np.int64)
 
@@ -137,6 +140,19 @@ def test_a_version_that_nobody_has_open_makes_room_whole(bucket) -> None:
     bucket.replace()
     bucket.open(**settings).read(0)
     assert not old.exists()
+
+
+def test_a_process_that_is_stopped_while_it_fetches_stops_no_other(bucket) -> None:
+    dataset = bucket.open(patience=replace(bucket.settings.patience, idle_seconds=0.05))
+    handles = [try_lock(bucket.folder / f"{name}.lock") for name in ("train-00001.arrow", "table.bin")]
+    part = bucket.folder / "train-00001.arrow.part"
+    part.write_bytes(b"half of it")
+    assert dataset.read(9)["label"] == 9
+    assert bucket.open(patience=dataset._settings.patience).read(10)["label"] == 10
+    assert part.read_bytes() == b"half of it"
+    assert not list(bucket.folder.glob("*.[0-9]*.*"))
+    for handle in handles:
+        release(handle)
 
 
 @pytest.mark.parametrize("budget", [1, 10**9])

@@ -18,6 +18,7 @@ from orchestrator.data.remote.errors import Meaning, ObjectMissing, ShortBody, m
 from orchestrator.data.remote.locks import holding, locked, release, try_lock
 from orchestrator.data.remote.retry import Attempts, Patience
 from orchestrator.data.remote.settings import RemoteSettings
+from orchestrator.data.remote.turns import turn
 from orchestrator.spec.place import RemotePlace, parse_location
 
 
@@ -271,6 +272,34 @@ def test_waiting_for_another_process_ends_and_says_for_what(tmp_path) -> None:
     ):
         pass
     release(handle)
+
+
+def test_a_process_that_hangs_is_waited_for_with_a_warning_and_then_worked_around(tmp_path, caplog) -> None:
+    clock, target = FakeClock(), tmp_path / "a.arrow"
+    handle = try_lock(tmp_path / "a.arrow.lock")
+    with turn(target, "a shard", Patience(idle_seconds=60), clock) as part:
+        assert part == tmp_path / f"a.arrow.{os.getpid()}.part"
+        assert try_lock(tmp_path / f"a.arrow.{os.getpid()}.lock") is None
+    release(handle)
+    assert clock.time == pytest.approx(60, abs=1)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert f"{tmp_path}/a.arrow.lock, has been fetching a shard for 30 s" in first
+    assert "has fetched nothing of a shard for 60 s; it is fetched beside that one" in second
+
+
+def test_a_process_that_is_slow_is_waited_for(tmp_path) -> None:
+    handle, part = try_lock(tmp_path / "a.arrow.lock"), tmp_path / "a.arrow.part"
+
+    class Writing(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            part.write_bytes(bytes(int(self.time)))
+            if self.time > 3:
+                release(handle)
+                self.sleep = super().sleep
+
+    with turn(tmp_path / "a.arrow", "a shard", Patience(idle_seconds=2), Writing()) as mine:
+        assert mine == part
 
 
 def _sleeper() -> int:
