@@ -10,7 +10,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.training.checkpoint import Checkpoint
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
-from orchestrator.training.evaluation import Evaluation, evaluate, refuse_all_corrupt
+from orchestrator.training.evaluation import Evaluation, evaluate, evaluation_requests, refuse_all_corrupt
 from orchestrator.training.optim import SGD
 from orchestrator.training.progress import ProgressMeter
 from orchestrator.training.seeding import seed_initialisation
@@ -83,12 +83,29 @@ class _Training:
             coming = range(step, min(step + self._task.look_ahead, self._batches.steps))
             place, *ahead = map(self._place, coming)
             rate = self._config.schedule.at(position.samples)
-            result = self._stepper.step(place, rate=rate, stop=self._context.stop(), ahead=ahead)
+            stop, then = self._context.stop(), self._announce_evaluation
+            result = self._stepper.step(place, rate=rate, stop=stop, ahead=ahead, then=then)
             self._move(position.after_step(place.samples, result.samples, result.loss))
             self._say_progress()
             if result.stop:
                 return False
         return True
+
+    def _announce_evaluation(self, loads: int) -> None:
+        """What follows the last step of an epoch, so that loader processes go on meanwhile."""
+        if self._evaluates:
+            requests = evaluation_requests(self._task.samples("validation"), self._context.group)[:loads]
+            if requests:  # else there may be no such split
+                self._task.expect("validation", requests)
+
+    def _announce_next_epoch(self, loads: int) -> None:
+        """What follows an evaluation."""
+        epoch, batches = self._position.epoch + 1, self._batches
+        if epoch < self._config.epochs:
+            steps = range(min(loads, batches.steps))
+            places = [StepPlace(0, epoch, batches.start(step), batches.size(step)) for step in steps]
+            requests = [request for place in places for request in self._stepper.requests(place)]
+            self._task.expect("train", requests[:loads])
 
     def _place(self, step: int) -> StepPlace:
         """A step of the current epoch, of which `step` is the number there."""
@@ -136,10 +153,22 @@ class _Training:
 
     def _validate(self) -> Evaluation | None:
         """Measures on the validation split, where they are due; None where a stop was asked for meanwhile."""
-        number = self._position.epoch + 1
-        if number != self._config.epochs and number % self._config.evaluate_every:
+        if not self._evaluates:
             return Evaluation({}, 0, 0)
-        return evaluate(self._task, self._model, "validation", self._context.group, stop=self._between_chunks)
+        return evaluate(
+            self._task,
+            self._model,
+            "validation",
+            self._context.group,
+            stop=self._between_chunks,
+            then=self._announce_next_epoch,
+        )
+
+    @property
+    def _evaluates(self) -> bool:
+        """Whether the current epoch ends with an evaluation."""
+        number = self._position.epoch + 1
+        return number == self._config.epochs or not number % self._config.evaluate_every
 
     def _between_chunks(self) -> bool:
         """An evaluation can be long: progress is said meanwhile too."""

@@ -35,7 +35,13 @@ class Evaluation:
 
 
 def evaluate(
-    task: Task[BatchT], model: nn.Module, split: Split, group: Group, *, stop: Callable[[], bool] = lambda: False
+    task: Task[BatchT],
+    model: nn.Module,
+    split: Split,
+    group: Group,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    then: Callable[[int], None] = lambda room: None,
 ) -> Evaluation | None:
     """The means of the task's measures over a split; None where any worker was asked to stop.
 
@@ -45,13 +51,14 @@ def evaluate(
         split: which samples.
         group: the workers; all of them call this.
         stop: asked before every chunk.
+        then: announces so many loads of what follows the evaluation.
 
     Raises:
         DataError: on every worker, where the split has samples and all of them are corrupt.
     """
     total = task.samples(split)
     chunks = -(-total // CHUNK)
-    requests = [_request(chunk, total) for chunk in share(chunks, group.rank, group.size)]
+    requests = evaluation_requests(total, group)
     sums = torch.zeros(-(-chunks // group.size), 1 + len(task.measures), dtype=torch.float64, device=group.device)
     training, stopped = model.training, False
     model.eval()
@@ -59,7 +66,10 @@ def evaluate(
         for number, (row, request) in enumerate(zip(sums, requests, strict=False)):
             stopped = stopped or stop()
             if not stopped:
-                task.expect(split, requests[number : number + task.look_ahead])
+                announced = requests[number : number + task.look_ahead]
+                task.expect(split, announced)
+                if len(announced) < task.look_ahead:
+                    then(task.look_ahead - len(announced))
                 batch = task.load(split, request[1], request[0])
                 row[0] = len(batch)
                 row[1:] = task.evaluate(model, batch.to(group.device)) if len(batch) else 0.0
@@ -85,6 +95,11 @@ def refuse_all_corrupt(what: str, *, positions: int, counted: int) -> None:
             f"{what}: every one of its {positions} samples is corrupt; there is nothing to learn or measure",
             hint="`orchestrator data verify DATASET` says what is damaged; restore its shards or build it again",
         )
+
+
+def evaluation_requests(total: int, group: Group) -> list[Request]:
+    """What this worker loads to evaluate a split of so many samples."""
+    return [_request(chunk, total) for chunk in share(-(-total // CHUNK), group.rank, group.size)]
 
 
 def _request(chunk: int, total: int) -> Request:

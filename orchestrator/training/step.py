@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -95,14 +95,23 @@ class Stepper:
         self._nodes = maximal_nodes(plan.count, share(plan.count, group.rank, group.size))
         self.statistics = SliceStatistics(model, group.device)
 
-    def step(self, place: StepPlace, *, rate: float, stop: bool, ahead: Sequence[StepPlace] = ()) -> StepResult:
+    def step(
+        self,
+        place: StepPlace,
+        *,
+        rate: float,
+        stop: bool,
+        ahead: Sequence[StepPlace] = (),
+        then: Callable[[int], None] = lambda room: None,
+    ) -> StepResult:
         """Make one step with the learning rate `rate`.
 
         Args:
             place: which step.
             rate: of learning.
             stop: whether this worker was asked to stop.
-            ahead: the steps that come next, as far as is known: their samples can be made meanwhile.
+            ahead: the steps of the epoch that come next: their samples can be made meanwhile.
+            then: announces so many loads of what follows these steps.
 
         Raises:
             NonFiniteLoss: on every worker at once.
@@ -113,11 +122,11 @@ class Stepper:
         sums = SubtreeSums(self._nodes) if self._exact else None
         if sums is None or self._plan.count == 1:
             self._optimizer.zero_grad()
-        requests = (request for one in (place, *ahead) for request in self._requests(one))
+        requests = (request for one in (place, *ahead) for request in self.requests(one))
         coming = deque(islice(requests, len(self._passes) + self._task.look_ahead))
         for row, index in zip(rows, self._passes, strict=True):
             if index is not None and len(slices[index]):
-                self._task.expect("train", list(islice(coming, self._task.look_ahead)))
+                self._announce(list(islice(coming, self._task.look_ahead)), then)
                 self._run(slices[index], place, coming.popleft(), row, sums)
         table = self._in_slice_order(self._group.all_gather(rows))
         result = self._read(table[:, :_HEAD].tolist(), place)
@@ -126,7 +135,12 @@ class Stepper:
         self.statistics.update(table[table[:, 0] > 1, _HEAD:])
         return result
 
-    def _requests(self, place: StepPlace) -> list[Request]:
+    def _announce(self, requests: list[Request], then: Callable[[int], None]) -> None:
+        self._task.expect("train", requests)
+        if (room := self._task.look_ahead - len(requests)) > 0:
+            then(room)
+
+    def requests(self, place: StepPlace) -> list[Request]:
         """What this worker loads in a step: the positions of each of its slices that is not empty."""
         parts = self._plan.slices(place.samples)
         mine = [parts[index] for index in self._passes if index is not None]

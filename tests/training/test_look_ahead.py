@@ -12,15 +12,19 @@ from orchestrator.training.group import alone
 class Listening(ToyTask):
     """Notes what is announced, and what is loaded then."""
 
-    told: list[tuple[str, list[tuple[int, list[int]]]]] = field(default_factory=list)
+    told: list[tuple[int, list[tuple[str, int, list[int]]]]] = field(default_factory=list)
     loaded: list[tuple[str, int, list[int]]] = field(default_factory=list)
 
     def expect(self, split: str, requests: object) -> None:
-        self.told.append((split, [(epoch, positions.tolist()) for epoch, positions in requests]))
+        self.told.append((len(self.loaded), [(split, epoch, positions.tolist()) for epoch, positions in requests]))
 
     def load(self, split: str, positions: np.ndarray, epoch: int) -> ToyBatch:
         self.loaded.append((split, epoch, positions.tolist()))
         return super().load(split, positions, epoch)
+
+    def told_at(self, load: int) -> list[tuple[str, int, list[int]]]:
+        """All that was announced right before a load, in order."""
+        return [request for number, requests in self.told if number == load for request in requests]
 
 
 def listened() -> Listening:
@@ -29,18 +33,29 @@ def listened() -> Listening:
     return task
 
 
+TRAINING, EVALUATION = 14, 2  # loads of an epoch
+
+
 def test_every_load_is_announced_first_and_the_next_ones_with_it() -> None:
     task = listened()
-    assert len(task.told) == len(task.loaded)
-    for number, ((split, requests), (loaded_split, epoch, positions)) in enumerate(
-        zip(task.told, task.loaded, strict=True)
-    ):
-        assert (split, requests[0]) == (loaded_split, (epoch, positions))
-        for later, request in enumerate(requests):
-            assert task.loaded[number + later] == (split, *request)
+    assert len(task.loaded) == 2 * (TRAINING + EVALUATION)
+    for load in range(len(task.loaded)):
+        told = task.told_at(load)
+        assert told
+        assert told == task.loaded[load : load + len(told)]
 
 
-def test_the_look_ahead_is_full_until_the_epoch_ends() -> None:
+def test_the_look_ahead_goes_beyond_the_end_of_an_epoch_and_of_an_evaluation() -> None:
     task = listened()
-    in_the_first_epoch = [len(requests) for split, requests in task.told if split == "train"][:14]
-    assert in_the_first_epoch == [min(task.look_ahead, 14 - load) for load in range(14)]
+    lengths = [len(task.told_at(load)) for load in range(TRAINING + EVALUATION)]
+    assert lengths == [min(task.look_ahead, TRAINING + EVALUATION - load) for load in range(TRAINING)] + [6, 6]
+
+
+def test_nothing_is_announced_of_a_split_that_has_no_samples() -> None:
+    class WithoutValidation(Listening):
+        def samples(self, split: str) -> int:
+            return super().samples(split) if split == "train" else 0
+
+    task = WithoutValidation()
+    train(task, toy_config(epochs=1), EngineContext(group=alone()))
+    assert {request[0] for _, requests in task.told for request in requests or [("nothing",)]} == {"train"}
