@@ -133,9 +133,19 @@ class DataError(OrchestratorError):
 
 
 class ShardCorrupt(DataError):
-    """A shard is missing, truncated, or its checksum differs."""
+    """A shard is missing, truncated, or its checksum differs.
+
+    Args:
+        message: which shard, and which rows.
+        hint: what to do about it.
+        lasting: there is no other copy that another try could read.
+    """
 
     code = "shard_corrupt"
+
+    def __init__(self, message: str, *, hint: str = "", lasting: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.lasting = lasting
 
 
 class RemoteUnavailable(DataError):

@@ -92,6 +92,7 @@ class Catalog:
         return ShardCorrupt(
             f"shard {self.url(shard)} {what} ({named}){note}",
             hint=f"copy the shard again or build the dataset again, then: orchestrator data verify {self.location}",
+            lasting="://" not in self.location,
         )
 
 

@@ -40,7 +40,7 @@ class Damage:
         """
         path = self._quarantine.add(shard, error.message)
         if not self._skip:
-            raise ShardCorrupt(f"{error.message}{_note(path)}", hint=error.hint) from error
+            raise ShardCorrupt(f"{error.message}{_note(path)}", hint=error.hint, lasting=error.lasting) from error
         self.lost[shard] = self._catalog.rows(shard)
 
     def found(self, rows: Int64s, shards: Int64s) -> None:

@@ -162,4 +162,5 @@ def undecodable(dataset: RowReader, row: int, error: UndecodableImage) -> None:
     raise ShardCorrupt(
         f"{dataset.where(row)}: {error.message}",
         hint="the record is as it was written: mend the source and build the dataset again",
+        lasting=True,
     ) from error

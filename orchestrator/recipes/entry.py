@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
 from orchestrator.base.errors import Fenced, UsageError
 from orchestrator.recipes.ending import Ending
-from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.recipes.failure import describe, failure_class, report
 from orchestrator.runtime.context import RunContext
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
@@ -33,7 +32,7 @@ def run_rank(work: Work, *, writer: str) -> int:
             tracker = open_tracker(context.job, writer, context.token, workload.tracking)
         ending = work(context, workload, tracker)
     except Exception as error:  # whatever it is, the run is owed a marker
-        traceback.print_exc()
+        report(error)
         ending = Ending("failed", describe(error), failure_class(error))
     with suppress(Fenced):  # the newer run speaks for the job now
         if ending.outcome != "stopped":

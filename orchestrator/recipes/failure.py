@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import sys
+import traceback
 
 import torch
 import torch.distributed as dist
@@ -14,6 +16,7 @@ from orchestrator.base.errors import (
     NotFound,
     OrchestratorError,
     RemoteUnavailable,
+    ShardCorrupt,
     UsageError,
 )
 
@@ -24,6 +27,8 @@ def failure_class(error: BaseException) -> str:
     """The class, by the names of `lifecycle.failures`."""
     if isinstance(error, Fenced | RemoteUnavailable):
         return "infrastructure"
+    if isinstance(error, ShardCorrupt) and error.lasting:
+        return "permanent"
     if isinstance(error, DataError | NotFound):
         return "data"
     if isinstance(error, UsageError | Conflict):
@@ -35,6 +40,14 @@ def failure_class(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT}:
         return "infrastructure"
     return "application"
+
+
+def report(error: BaseException) -> None:
+    """Into the log: people's errors in their own words, all others with the way that led to them."""
+    if isinstance(error, OrchestratorError):
+        sys.stderr.write(f"error: {error}\n")
+    else:
+        traceback.print_exception(error)
 
 
 def describe(error: BaseException) -> str:

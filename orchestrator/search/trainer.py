@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from orchestrator.base.errors import Conflict, Fenced, UsageError
+from orchestrator.base.errors import Conflict, Fenced, ShardCorrupt, UsageError
 from orchestrator.recipes.failure import describe, failure_class
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.regnet import evaluate_checkpoint, run_training
@@ -43,7 +43,10 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
         )
     except Fenced:
         raise
-    except (NonFiniteLoss, UsageError, Conflict) as error:  # the same again, however often it is tried
+    except (NonFiniteLoss, UsageError, Conflict, ShardCorrupt) as error:
+        if isinstance(error, ShardCorrupt) and not error.lasting:
+            raise
+        # The same again, however often it is tried.
         return TrialEnd("failed", reports.last, describe(error), failure_class(error))
     outcome.close()
     return TrialEnd(outcome.state, outcome.metrics.values() if outcome.metrics else {})

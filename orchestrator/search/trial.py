@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +104,9 @@ def run_trial(config: dict[str, Any]) -> None:
     try:
         found = resolve(task.trainer)(task, Surroundings(tell, _Samples(meeting / str(task.index)), stop))
     except Exception as error:
-        traceback.print_exc()  # for the log; Ray would carry it along in a form that hides what matters
+        from orchestrator.recipes.failure import report
+
+        report(error)  # for the log; Ray would carry it along in a form that hides what matters
         raise TrialFailed(_in_one_line(error)) from None
     tell(found.metrics, end=found.end, message=found.message, failure_class=found.failure_class)
 

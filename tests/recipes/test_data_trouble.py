@@ -49,11 +49,14 @@ def on(tiny: Tiny, folder: Path, **more: Any) -> RegNetWorkload:
     return tiny(data={"dataset": str(folder), **more})
 
 
-def test_a_corrupt_record_ends_the_run_as_a_failure_of_the_data(tiny: Tiny, damaged: Path, tmp_path: Path) -> None:
+def test_a_corrupt_record_without_another_copy_ends_the_job(
+    tiny: Tiny, damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = new_run(tmp_path, on(tiny, damaged))
     assert one_rank(run) == 1
     [marker] = events(run, "rank_finished")
-    assert marker.data["failure_class"] == "data"
+    assert marker.data["failure_class"] == "permanent"
+    assert "Traceback" not in capsys.readouterr().err
     assert "train-00000.arrow" in marker.data["message"]
     assert "orchestrator data verify" in marker.data["message"]
 

@@ -9,7 +9,7 @@ import torch
 
 from orchestrator.base.errors import Conflict, Fenced, NotFound, ShardCorrupt, UsageError
 from orchestrator.lifecycle.failures import FailureClass
-from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.recipes.failure import describe, failure_class, report
 from orchestrator.training.step import NonFiniteLoss
 
 
@@ -18,7 +18,8 @@ from orchestrator.training.step import NonFiniteLoss
     [
         (NonFiniteLoss("the training loss is nan"), "application"),
         (ValueError("a bug"), "application"),
-        (ShardCorrupt("shard x"), "data"),
+        (ShardCorrupt("shard s3://b/x"), "data"),
+        (ShardCorrupt("shard x", lasting=True), "permanent"),
         (NotFound("dataset x is not built"), "data"),
         (UsageError("batch norm needs 2"), "permanent"),
         (Conflict("another training"), "permanent"),
@@ -31,6 +32,13 @@ from orchestrator.training.step import NonFiniteLoss
 )
 def test_every_error_has_its_class(error: BaseException, expected: str) -> None:
     assert failure_class(error) == FailureClass(expected)
+
+
+def test_the_log_has_a_traceback_of_what_nobody_foresaw_only(capsys: pytest.CaptureFixture[str]) -> None:
+    report(ShardCorrupt("shard x is truncated", hint="copy it again"))
+    assert capsys.readouterr().err == "error: shard x is truncated\n  hint: copy it again\n"
+    report(KeyError("x"))
+    assert "KeyError: 'x'" in capsys.readouterr().err
 
 
 def test_a_description_says_what_to_do() -> None:
