@@ -85,15 +85,15 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., build
 
 
 @pytest.fixture
-def interrupt(make, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Build into the folder `d`, and stop when all parts are finished."""
+def interrupt(make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Build into the folder `d`, and stop where it comes to a function of the build module: all parts are finished."""
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    def interrupted() -> None:
+    def interrupted(where: str = "assemble") -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(build_module, "assemble", stopped)
+            patch.setattr(build_module, where, stopped)
             with pytest.raises(KeyboardInterrupt):
                 make("d")
 
@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_a_build_that_resumes(make, tmp_path: Path) -> None:
     (tmp_path / f"stop-{last}").unlink()
     report = make("d")
     assert (report.kept, report.shards) == (5, 6)
-    assert [path.name for path in (tmp_path / "d").glob(".*")] == [".built"]
+    assert not list((tmp_path / "d").glob(".*"))
 
 
 def test_a_worker_that_is_killed_is_an_error_that_names_its_shard(make, tmp_path: Path) -> None:
@@ -202,6 +202,15 @@ def builder(folder: Path, processes: int, where: str = "") -> subprocess.Popen[b
 def test_a_builder_that_is_killed_at_the_end_finishes_the_next_time(make, tmp_path: Path) -> None:
     make("whole")
     assert builder(tmp_path, 1, "assemble").wait() == -signal.SIGKILL
+    assert make("d").kept == 6
+    assert content(tmp_path / "d") == content(tmp_path / "whole")
+
+
+def test_a_builder_that_stops_while_it_lists_what_was_left_out_finishes_the_next_time(
+    make, interrupt, tmp_path: Path
+) -> None:
+    make("whole")
+    interrupt("write_json")
     assert make("d").kept == 6
     assert content(tmp_path / "d") == content(tmp_path / "whole")
 
