@@ -53,8 +53,9 @@ def report(figures: Sequence[Figure], *, packages: Sequence[str], as_json: bool)
     """Print the figures with the versions and the machine that they were measured on."""
     versions = {name: _version(name) for name in ("orchestrator", *packages)} | {"python": platform.python_version()}
     machine = {"cores": len(os.sched_getaffinity(0)), "system": platform.system(), "processor": platform.machine()}
+    load = [round(value, 1) for value in os.getloadavg()]
     if as_json:
-        document = {"figures": [asdict(f) for f in figures], "versions": versions, "machine": machine}
+        document = {"figures": [asdict(f) for f in figures], "versions": versions, "machine": machine | {"load": load}}
         print(json.dumps(document, indent=1))
         return
     for figure in figures:
@@ -69,6 +70,7 @@ def report(figures: Sequence[Figure], *, packages: Sequence[str], as_json: bool)
             print(textwrap.fill(figure.note, 118, initial_indent="  ", subsequent_indent="  "))
     print("versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()))
     print(f"machine: {machine['cores']} cores, {machine['system']} {machine['processor']}")
+    print(f"load average over 1, 5 and 15 minutes, at the end: {', '.join(map(str, load))}")
 
 
 def interleaved(commands: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
