@@ -1,5 +1,6 @@
 """The node's cache: a bounded folder that all its processes share, a folder in it for each dataset version.
 
+    <cache>/held.json                                    how many bytes all of it has at most
     <cache>/datasets/<version>/train-00000.arrow          a whole shard; its time is when it was last asked for
                                train-00000.arrow.part     one that is being fetched, or was when its process died
                                train-00000.arrow.4711.part  one that process 4711 fetches beside a process that hangs
@@ -9,9 +10,9 @@
                                table.bin                  the side table
                                in-use                     held, shared, by all who have the version open
 
-What the cache holds is always counted anew, under the cache's lock, from the files themselves: there is no ledger
-that a killed process could leave wrong. What was asked for longest ago is evicted first. An evicted shard that is
-mapped stays readable, since the map keeps the file; ShardMaps lets go of it when it maps the next one.
+What the cache holds is counted under the cache's lock, from the files themselves whenever it may be full (count.py).
+What was asked for longest ago is evicted first, a twentieth of the bound at once. An evicted shard that is mapped stays
+readable, since the map keeps the file; ShardMaps lets go of it when it maps the next one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from orchestrator.base.clock import Clock
 from orchestrator.base.errors import DataError, RemoteUnavailable, UsageError
 from orchestrator.base.files import read_json, sync_folder, write_json
 from orchestrator.base.paths import CACHE_BYTES_VARIABLE, CACHE_VARIABLE
+from orchestrator.data.remote.count import HeldBytes
 from orchestrator.data.remote.locks import locked, release, try_lock
 from orchestrator.data.remote.turns import lock_of
 
@@ -40,7 +42,9 @@ TABLE = "table.bin"
 _SHARE_OF_FREE = 0.8
 _IN_USE = "in-use"
 _YOUNG_SECONDS = 30.0
-_POLL_SECONDS = 0.05
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 1.0
+_EVICTED_AT_ONCE = 0.05  # of the bound, since all files are looked at for it
 _UNUSABLE = {
     errno.ENOTDIR,
     errno.EISDIR,
@@ -88,6 +92,7 @@ class Cache:
     def __init__(self, folder: Path, bound: int | None, clock: Clock) -> None:
         self._datasets = folder / "datasets"
         self._lock_file = folder / "lock"
+        self._held = HeldBytes(folder / "held.json")
         self._clock = clock
         self._warned = False
         self._datasets.mkdir(parents=True, exist_ok=True)
@@ -118,13 +123,15 @@ class Cache:
                 hint=f"set {CACHE_BYTES_VARIABLE} to more",
             )
         until = self._clock.monotonic() + seconds
+        pause = _FIRST_PAUSE_SECONDS
         while not self._reserved(part, size, tag):
             if self._clock.monotonic() > until:
                 raise RemoteUnavailable(
                     f"no room for {size:,} bytes in {self._datasets}: {self._why_full(size)}",
                     hint=f"free space, set {CACHE_BYTES_VARIABLE} to more, or {CACHE_VARIABLE} to another disk",
                 )
-            self._clock.sleep(_POLL_SECONDS)
+            self._clock.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def rename(self, part: Path, name: Path) -> None:
         """Give a file that was fetched whole its name, durably; never while somebody counts what the cache holds."""
@@ -146,17 +153,29 @@ class Cache:
             return True
 
     def _make_room(self, part: Path, size: int) -> bool:
-        """Evict until `size` more bytes fit, both in the bound and on the disk."""
-        entries = sorted(_entries(self._datasets, without=part), key=lambda entry: entry.used)
+        """Have room for `size` more bytes, both in the bound and on the disk; more than that is made, if any is."""
         there = part.stat().st_size if part.exists() else 0
-        missing = sum(entry.size for entry in entries) + size - self.bound
-        missing = max(missing, size - there - shutil.disk_usage(self._datasets).free)
+        lacking = size - there - shutil.disk_usage(self._datasets).free
+        if lacking <= 0 and self._held.add(size, self.bound):
+            return True
+        entries = sorted(_entries(self._datasets, without=part), key=lambda entry: entry.used)
+        held = sum(entry.size for entry in entries)
+        missing = max(held + size - self.bound, lacking)
+        freed = self._free(entries, missing + int(_EVICTED_AT_ONCE * self.bound)) if missing > 0 else 0
+        if freed < missing:
+            return False
+        self._held.counted(held - freed + size)
+        return True
+
+    def _free(self, entries: list[Entry], wanted: int) -> int:
+        """Evict entries, the first ones first, until `wanted` bytes are free; how many are."""
+        freed = 0
         for entry in entries:
-            if missing <= 0:
+            if freed >= wanted:
                 break
             if self._evict(entry):
-                missing -= entry.size
-        return missing <= 0
+                freed += entry.size
+        return freed
 
     def _evict(self, entry: Entry) -> bool:
         if entry.path.name == TABLE:

@@ -195,6 +195,40 @@ def test_room_that_others_hold_is_waited_for_and_then_named(tmp_path) -> None:
     assert sum(clock.pauses) >= 1.0
 
 
+def test_the_files_of_a_cache_are_seldom_counted_and_it_stays_within_its_bound(tmp_path, monkeypatch) -> None:
+    scans, scan = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scans.append(path) or scan(path))
+    cache = Cache(tmp_path, 100_000, FakeClock())
+    folder = cache.open_version("v").path
+
+    def fetch(number: int) -> None:
+        part = folder / f"{number}.arrow.part"
+        cache.reserve(part, 1000, "", seconds=0)
+        part.write_bytes(bytes(1000))
+        cache.rename(part, folder / f"{number}.arrow")
+        os.utime(folder / f"{number}.arrow", (number, number))
+
+    for number in range(100):
+        fetch(number)
+    assert len(scans) == 2
+    for number in range(100, 160):
+        fetch(number)
+        assert sum(name.endswith(".arrow") for name in os.listdir(folder)) <= 100
+    assert len(scans) <= 2 + 60 / 5
+    assert (folder / "159.arrow").exists()
+    assert not (folder / "50.arrow").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"bytes": "no", "left": 9}', '{"bytes": 0, "left": 0}'])
+def test_a_count_of_a_cache_that_cannot_be_used_is_made_anew(tmp_path, content) -> None:
+    cache = Cache(tmp_path, 10_000, FakeClock())
+    folder = cache.open_version("v").path
+    (folder / "old.arrow").write_bytes(bytes(9_000))
+    (tmp_path / "held.json").write_text(content)
+    cache.reserve(folder / "a.arrow.part", 5_000, "", seconds=0)
+    assert not (folder / "old.arrow").exists()
+
+
 def test_read_ahead_never_holds_more_than_its_budget() -> None:
     fetched: list[int] = []
     ahead = ReadAhead(fetched.append, lambda number: 10, budget=25, threads=4)
