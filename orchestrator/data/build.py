@@ -249,8 +249,8 @@ class _Build:
         )
 
     def _warnings(self, header: Header, left_out: Mapping[str, int]) -> tuple[str, ...]:
-        """Where the card promises another number of samples than there are, those that were left out counted."""
-        warnings = []
+        """What the source is odd in, and where the card promises another number of samples than there are."""
+        warnings = list(self._source.warnings)
         for split, promised in self._card.rows.items():
             built = header.splits[split].rows if split in header.splits else 0
             lost = left_out.get(split, 0)

@@ -59,6 +59,7 @@ class Source:
             frequency groups. It becomes part of the index and of the version.
         inputs: digest of the state of every file that the scan read or that a sample is made of. Shards of an
             interrupted build are kept only where it is the same.
+        warnings: what a person should look at, though the build goes on.
     """
 
     classes: tuple[str, ...]
@@ -66,3 +67,4 @@ class Source:
     skipped: tuple[Skipped, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     inputs: str = ""
+    warnings: tuple[str, ...] = ()

@@ -293,7 +293,8 @@ def test_bad_annotations_are_listed_with_their_reason_and_the_image_stays(
     source.instances["annotations"] += [
         annotation(21, 9, 77, triangle),
         annotation(22, 1234, 1, triangle),
-        annotation(23, 9, 1, triangle, bbox=[9.98, 188.56, 15.52, 0.0]),
+        annotation(23, 9, 1, triangle, bbox=[9.98, 188.56, 15.52, -1.0]),
+        annotation(True, 9, 1, triangle),
         annotation(24, 9, 1, triangle, bbox=[1, 2, "3"]),
         annotation(25, 9, 1, triangle, area=float("nan")),
         annotation(26, 9, 1, [[1, 2, 3, 4]]),
@@ -307,16 +308,34 @@ def test_bad_annotations_are_listed_with_their_reason_and_the_image_stays(
     assert {entry.name.removeprefix(name): entry.reason for entry in report.skipped} == {
         " annotation 21": "its category is not listed",
         " annotation 22": "its image is not listed",
-        " annotation 23": "its box is empty",
+        " annotation 23": "its box has a negative side",
+        f" annotations[{good + 3}]": "its id is no whole number",
         " annotation 24": "its box is not four numbers",
         " annotation 25": "its area is no number",
         " annotation 26": "a polygon has fewer than three points, or half a point",
         " annotation 27": "its runs do not add up to its image",
         " annotation 28": "its iscrowd is neither 0 nor 1",
         " annotation 500": "another annotation has its id",
-        f" annotations[{good + 9}]": "it is no JSON object",
+        f" annotations[{good + 10}]": "it is no JSON object",
     }
     assert len(rows(tmp_path / "out")[9]["labels"]) == 0
+
+
+def test_a_box_without_an_area_stays_because_evaluation_counts_it(
+    source: Source, tmp_path: Path, card: DatasetCard
+) -> None:
+    flat = annotation(600, 9, 1, [[2.5, 3.5, 12.0, 3.25, 7.75, 15.5]], bbox=[3.0, 4.0, 15.5, 0.0], area=0.0)
+    source.instances["annotations"].append(flat)
+    build(card, source.write(), tmp_path / "out")
+    assert rows(tmp_path / "out")[9]["boxes"].tolist() == [[3.0, 4.0, 15.5, 0.0]]
+    theirs = COCO()
+    theirs.dataset = {"images": [{"id": 9}], "annotations": [flat], "categories": [{"id": 1}]}
+    theirs.createIndex()
+    found = theirs.loadRes([{"image_id": 9, "category_id": 1, "bbox": [30.0, 30.0, 5.0, 5.0], "score": 0.5}])
+    evaluation = COCOeval(theirs, found, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    assert evaluation.eval["recall"][0, 0, 0, 0] == 0  # it is -1 where nothing is to be found
 
 
 def test_images_that_cannot_become_rows_are_listed_with_their_reason(

@@ -183,3 +183,27 @@ def test_splits_that_the_card_gives_by_name_are_built_under_its_names(
 ) -> None:
     card = DatasetCard.model_validate(folder_card.model_dump() | {"splits": {"train": "train", "validation": "test"}})
     assert build(card, source, tmp_path / "out").rows == {"train": 40, "validation": 10}
+
+
+def test_links_that_go_round_are_listed(source: Path, tmp_path: Path, folder_card: DatasetCard) -> None:
+    for place in ("train/cat/round.jpg", "train/round", "test/dog/round.jpg"):
+        (source / place).symlink_to(source / place)
+    report = build(folder_card, source, tmp_path / "out")
+    assert report.rows == {"train": 36, "validation": 4, "test": 10}
+    assert {entry.name for entry in report.skipped} == {"train/cat/round.jpg", "train/round", "test/dog/round.jpg"}
+
+
+def test_a_class_that_only_training_has_is_a_warning(source: Path, tmp_path: Path, folder_card: DatasetCard) -> None:
+    shutil.rmtree(source / "test/dog")
+    report = build(folder_card, source, tmp_path / "out")
+    assert report.rows["test"] == 5
+    assert report.warnings == ("test has no folder for class 'dog', and so no rows of it",)
+
+
+def test_a_split_without_any_folder_of_a_class_is_refused(
+    source: Path, tmp_path: Path, folder_card: DatasetCard
+) -> None:
+    for name in ("dog", "cat"):
+        shutil.rmtree(source / "test" / name)
+    with pytest.raises(NotFound, match="no folder for class 'cat' and 1 more"):
+        build(folder_card, source, tmp_path / "out")

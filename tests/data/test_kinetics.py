@@ -200,3 +200,14 @@ def test_a_card_that_wants_what_the_lists_lack_is_refused(tmp_path: Path) -> Non
     assert "youtube_id" in caught.value.hint
     with pytest.raises(DataError, match="one video and one label column"):
         scan(clips_card(columns={"video": {"type": "video"}}), tmp_path)
+
+
+def test_a_split_without_its_list_is_a_warning_and_training_without_one_refused(tmp_path: Path) -> None:
+    write_list(tmp_path, rows("swim"))
+    place(tmp_path, "-abc_DEF-01.mp4")
+    both = {"train": "train", "test": "test"}
+    (warning,) = scan(clips_card(splits=both), tmp_path).warnings
+    assert "annotations/test.csv" in warning
+    assert "test has no rows" in warning
+    with pytest.raises(NotFound, match=r"annotations/other.csv"):
+        scan(clips_card(splits={"train": "other", "test": "train"}), tmp_path)

@@ -19,7 +19,7 @@ from orchestrator.base.errors import DataError, NotFound, UsageError
 from orchestrator.data.converters import image_folder
 from orchestrator.data.converters.class_folders import image_and_label
 from orchestrator.data.converters.listing import Listing
-from orchestrator.data.converters.places import OUTSIDE, source_folder, split_names
+from orchestrator.data.converters.places import OUTSIDE, is_inside, source_folder, split_names
 from orchestrator.data.decode import encode_png
 from orchestrator.data.source import BadSample, Record, Sample, Source
 from orchestrator.spec.card import DatasetCard
@@ -61,7 +61,7 @@ def _scan_binary(card: DatasetCard, root: Path, place: Path, listing: Listing) -
     samples: list[Sample] = []
     for name, split in _BATCHES.items():
         path = place / name
-        if not path.resolve().is_relative_to(root):
+        if not is_inside(root, path):
             listing.add(name, OUTSIDE)
             continue
         if not path.is_file():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.converters.listing import Listing, OnDemand
-from orchestrator.data.converters.places import OUTSIDE
+from orchestrator.data.converters.places import OUTSIDE, is_file, is_folder, is_inside
 from orchestrator.data.source import Record, Sample
 from orchestrator.spec.card import DatasetCard
 
@@ -66,7 +66,7 @@ def split_folder(root: Path, folder: str) -> Path:
         DataError: it lies outside the source, by its name or by a link.
     """
     place = root / folder
-    if not place.resolve().is_relative_to(root):
+    if not is_inside(root, place):
         raise DataError(f"{place} leads out of the source", hint="name the folder that holds the files with --source")
     if not place.is_dir():
         raise NotFound(f"no folder {place}", hint=f"expected {layout(folder)} in the source")
@@ -75,29 +75,43 @@ def split_folder(root: Path, folder: str) -> Path:
 
 def folders_in(place: Path) -> tuple[str, ...]:
     """The names of the folders in a folder, in order; hidden ones are passed over."""
-    return tuple(name for name, is_folder in _entries(place) if is_folder)
+    return tuple(name for name, directory in _entries(place) if directory)
 
 
-def list_classes(root: Path, folder: str, classes: Iterable[str], images: ImageFiles, listing: Listing) -> None:
+def list_classes(
+    root: Path, folder: str, classes: Iterable[str], images: ImageFiles, listing: Listing, *, complete: bool = True
+) -> None:
     """Add the images of `<root>/<folder>/<class>/`.
 
     Other files, unknown folders, and symbolic links that lead out of the source are listed; hidden ones passed over.
 
+    Args:
+        root: the source's folder.
+        folder: of a split.
+        classes: in the order of their numbers.
+        images: takes the images.
+        listing: takes what is left out.
+        complete: whether the folder of each class must be there; else one that is absent is a warning.
+
     Raises:
-        NotFound: the folder of a class is absent.
+        NotFound: the folder of a class is absent, or those of all.
     """
     place = split_folder(root, folder)
     known = dict.fromkeys(classes)
-    for name, is_folder in _entries(place):
+    for name, directory in _entries(place):
         if name not in known:
-            reason = "a folder that is none of the classes" if is_folder else "lies in no folder of a class"
+            reason = "a folder that is none of the classes" if directory else "lies in no folder of a class"
             listing.add(os.path.join(folder, name), reason)
     absent = [name for name in known if not (place / name).is_dir()]
-    if absent:
-        more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
+    more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
+    if absent and (complete or len(absent) == len(known)):
         raise NotFound(f"no folder for class {absent[0]!r}{more} in {place}", hint=f"expected {layout(folder)}")
+    if absent:
+        listing.warn(f"{folder} has no folder for class {absent[0]!r}{more}, and so no rows of {_them(absent)}")
     for label, name in enumerate(known):
-        if not (place / name).resolve().is_relative_to(root):
+        if not (place / name).is_dir():
+            continue
+        if not is_inside(root, place / name):
             listing.add(os.path.join(folder, name), OUTSIDE)
             continue
         for title, size in image_files(root, os.path.join(folder, name), listing):
@@ -110,9 +124,9 @@ def image_files(root: Path, folder: str, listing: Listing) -> Iterator[tuple[str
         listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in listed:
         title = os.path.join(folder, entry.name)
-        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+        if entry.is_symlink() and not is_inside(root, entry.path):
             listing.add(title, OUTSIDE)
-        elif not entry.is_file():
+        elif not is_file(entry):
             listing.add(title, "not a file")
         elif not entry.name.lower().endswith(SUFFIXES):
             listing.add(title, f"its name does not end in {', '.join(SUFFIXES)}")
@@ -120,6 +134,10 @@ def image_files(root: Path, folder: str, listing: Listing) -> Iterator[tuple[str
             found = entry.stat()
             listing.saw(found)
             yield title, found.st_size
+
+
+def _them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 def layout(folder: str) -> str:
@@ -130,7 +148,7 @@ def layout(folder: str) -> str:
 def _entries(place: Path) -> list[tuple[str, bool]]:
     """Names in a folder, and whether each is a folder; in order, without hidden ones."""
     with os.scandir(place) as entries:
-        return sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        return sorted((entry.name, is_folder(entry)) for entry in entries if not entry.name.startswith("."))
 
 
 def _read(path: str, label: int, image_column: str, label_column: str) -> Record:

@@ -7,7 +7,8 @@
 A row is an image, also one with nothing on it: evaluation counts what is found there. A class's number is the place of
 its category among all by rising id; the ids are in the attributes `categories` and `panoptic_categories`. Masks are
 COCO's compressed runs of the image's height and width, whatever form the JSON has them in; all numbers are as in the
-JSON, so that what is evaluated on the rows is what is evaluated on the JSON.
+JSON. Boxes without an area stay, for COCO's evaluation counts them: what is evaluated on the rows is what is evaluated
+on the JSON, but for images and annotations that are no good, which are listed.
 """
 
 from __future__ import annotations

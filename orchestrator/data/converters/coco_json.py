@@ -63,7 +63,8 @@ def read_document(root: Path, name: str, listing: Listing) -> dict[str, Any]:
     except BadSample as error:
         raise DataError(f"{name!r}: {error.message}", hint="name files inside the source's folder") from error
     if not path.is_file():
-        raise NotFound(f"no file {path}", hint="see how the card says the source is laid out")
+        hint = "see how the card says the source is laid out; a split that it lacks is taken out of the card's `splits`"
+        raise NotFound(f"no file {path}", hint=hint)
     listing.uses(path)
     try:
         with path.open("rb") as file:
@@ -139,7 +140,7 @@ def whole(value: Any, what: str) -> int:
     """A whole number of 64 bits; BadSample where it is none."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
         raise BadSample(f"its {what} is no whole number")
     return int(value)
 

@@ -34,7 +34,7 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     folders = split_names(card)
     classes = tuple(card.classes) or folders_in(split_folder(root, folders[0]))
     for folder in folders:
-        list_classes(root, folder, classes, images, listing)
+        list_classes(root, folder, classes, images, listing, complete=folder == folders[0])
     samples = images.samples()
     if not samples:
         raise DataError(f"{source} holds no images", hint=f"expected {layout(folders[0])}")

@@ -54,7 +54,7 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
         if _is_flat(split_folder(root, folder)):
             _list_flat(root, folder, synsets, classes, images, listing)
         else:
-            list_classes(root, folder, classes, images, listing)
+            list_classes(root, folder, classes, images, listing, complete=folder == folders[0])
     samples = images.samples()
     if not samples:
         raise DataError(f"{source} holds no images", hint=f"expected {layout(folders[0])}")

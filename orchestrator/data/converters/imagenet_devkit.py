@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.base.text import one_line
 from orchestrator.data.converters.listing import Listing
+from orchestrator.data.converters.places import is_inside
 
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 """One class number of the kit a line; line 1 is `ILSVRC2012_val_00000001.JPEG`."""
@@ -69,7 +70,7 @@ def read_truth(root: Path, listing: Listing) -> tuple[int, ...]:
 
 def _find(root: Path, listing: Listing, *names: str) -> Path | None:
     candidates = (root / place / name for place in _PLACES for name in names)
-    found = next((path for path in candidates if path.is_file() and path.resolve().is_relative_to(root)), None)
+    found = next((path for path in candidates if path.is_file() and is_inside(root, path)), None)
     if found is not None:
         listing.uses(found)
     return found

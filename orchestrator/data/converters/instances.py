@@ -145,8 +145,8 @@ def _instance(
     wanted: Collection[str],
 ) -> _Instance:
     box = box_of(annotation.get("bbox"))
-    if min(box[2:]) <= 0:
-        raise BadSample("its box is empty")
+    if min(box[2:]) < 0:
+        raise BadSample("its box has a negative side")
     return _Instance(
         number,
         class_number(annotation.get("category_id"), numbers),

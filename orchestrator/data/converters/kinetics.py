@@ -19,7 +19,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import DataError
 from orchestrator.data.converters.listing import Listing
-from orchestrator.data.converters.places import matching, source_folder, split_patterns
+from orchestrator.data.converters.places import source_folder, tables_of
 from orchestrator.data.converters.values import UNKNOWN
 from orchestrator.data.converters.video_lists import ListedVideo, VideoColumns, find_videos
 from orchestrator.data.source import Source
@@ -55,8 +55,8 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     """
     root, listing = source_folder(card, source), listing or Listing()
     tables = {
-        split: [row for path in matching(root, pattern, listing) for row in _rows(root, path)]
-        for split, pattern in split_patterns(card, _TABLES).items()
+        split: [row for path in paths for row in _rows(root, path)]
+        for split, paths in tables_of(card, root, _TABLES, listing).items()
     }
     if card.layout.tables and "{split}" not in card.layout.tables:
         tables = {split: [row for row in rows if _of_split(row, split)] for split, rows in tables.items()}

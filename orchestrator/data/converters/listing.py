@@ -46,6 +46,7 @@ class Listing:
         self._named: list[Skipped] = []
         self._names: Counter[str] = Counter()
         self._unnamed: Counter[str] = Counter()
+        self._warnings: list[str] = []
         self._inputs = hashlib.sha256()
         self._tell = tell
         self._seen = 0
@@ -58,6 +59,10 @@ class Listing:
         """List one input that is left out, or so many together."""
         self._keep(Skipped(name, reason, count))
         self.passed()
+
+    def warn(self, warning: str) -> None:
+        """Tell a person of something odd about the source as a whole."""
+        self._warnings.append(warning)
 
     def extend(self, entries: Iterable[Skipped]) -> None:
         """List what was found to be left out elsewhere."""
@@ -103,7 +108,7 @@ class Listing:
         self, classes: tuple[str, ...], samples: Sequence[Sample], attributes: Mapping[str, Any] | None = None
     ) -> Source:
         """The source of these samples, with all that was gathered."""
-        return Source(classes, samples, self.skipped, attributes or {}, self._inputs.hexdigest())
+        return Source(classes, samples, self.skipped, attributes or {}, self._inputs.hexdigest(), tuple(self._warnings))
 
     def _keep(self, entry: Skipped) -> None:
         if len(self._named) < MOST_NAMED_IN_ALL and self._names[entry.reason] < MOST_NAMED:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.base.errors import DataError
 from orchestrator.data.converters.features import class_names
 from orchestrator.data.converters.listing import Listing
-from orchestrator.data.converters.places import matching, source_folder, split_names, split_patterns
+from orchestrator.data.converters.places import source_folder, split_names, tables_of
 from orchestrator.data.converters.table_rows import Chunk, Tables, same_columns, source_of_tables
 from orchestrator.data.source import Source
 from orchestrator.spec.card import DatasetCard
@@ -41,8 +41,8 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     default = "{split}" if any(split_names(card)) else _EVERY
     chunks: list[Chunk] = []
     schema: pa.Schema | None = None
-    for split, pattern in split_patterns(card, default).items():
-        for path in matching(root, pattern, listing):
+    for split, paths in tables_of(card, root, default, listing).items():
+        for path in paths:
             title = path.relative_to(root).as_posix()
             found = _footer(path)
             if isinstance(found, str):

@@ -34,6 +34,21 @@ def source_folder(card: DatasetCard, source: Path | None) -> Path:
     return source.resolve()
 
 
+def is_inside(root: Path, path: str | os.PathLike[str]) -> bool:
+    """Whether a path, links followed, lies in `root`, which is resolved already; links that go round are inside."""
+    return Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link that goes round is none."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file or a link to one; a link that goes round is none."""
+    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
+
+
 def split_names(card: DatasetCard) -> tuple[str, ...]:
     """What the source calls its splits; one empty name where the card cuts them."""
     if isinstance(card.splits, Fractions):
@@ -47,6 +62,30 @@ def split_patterns(card: DatasetCard, default: str) -> dict[str, str]:
     """The pattern of each split's tables: the card's `layout.tables`, else `default`, with `{split}` replaced."""
     pattern = card.layout.tables or default
     return {name: pattern.replace("{split}", name) for name in split_names(card)}
+
+
+def tables_of(card: DatasetCard, root: Path, default: str, listing: Listing) -> dict[str, list[Path]]:
+    """The tables of each split. A split other than the first without any is a warning, and has no rows.
+
+    Args:
+        card: its `layout.tables` is the pattern; `{split}` stands for the split.
+        root: the source.
+        default: the pattern of a card that has none.
+        listing: takes warnings, and files that are absent.
+
+    Raises:
+        DataError: a pattern leads out of the source.
+        NotFound: the first split has no table.
+    """
+    found: dict[str, list[Path]] = {}
+    for split, pattern in split_patterns(card, default).items():
+        try:
+            found[split] = matching(root, pattern, listing)
+        except NotFound as error:
+            if not found:
+                raise
+            listing.warn(f"{error.message}: {split} has no rows; take it out of the card's `splits`, or fetch the file")
+    return found
 
 
 def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
@@ -70,7 +109,7 @@ def matching(root: Path, pattern: str, listing: Listing) -> list[Path]:
         paths = sorted(root.glob(name)) if glob.has_magic(name) else [root / name]
         for path in paths:
             relative = path.relative_to(root).as_posix()
-            if not Path(os.path.realpath(path)).is_relative_to(root):
+            if not is_inside(root, path):
                 listing.add(relative, OUTSIDE)
             elif path.is_file():
                 found.append(path)

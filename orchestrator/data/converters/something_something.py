@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.base.errors import DataError
 from orchestrator.data.converters.listing import Listing
-from orchestrator.data.converters.places import matching, source_folder, split_patterns
+from orchestrator.data.converters.places import matching, source_folder, tables_of
 from orchestrator.data.converters.values import UNKNOWN
 from orchestrator.data.converters.video_lists import ListedVideo, VideoColumns, find_videos
 from orchestrator.data.source import Source
@@ -46,8 +46,8 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     columns = VideoColumns.of(card, root, _FIELDS)
     classes = _classes(matching(root, card.layout.labels or _LABELS, listing)[0])
     lists: dict[str, list[ListedVideo]] = {}
-    for split, pattern in split_patterns(card, _TABLES).items():
-        rows = (row for path in matching(root, pattern, listing) for row in _rows(path, listing))
+    for split, paths in tables_of(card, root, _TABLES, listing).items():
+        rows = (row for path in paths for row in _rows(path, listing))
         lists[split] = list(_listed(rows, split, classes, listing))
     folders = {split: (card.layout.images or _IMAGES).replace("{split}", split) for split in lists}
     return listing.source(classes, find_videos(root, folders, lists, columns, listing))

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.converters.listing import Listing
-from orchestrator.data.converters.places import OUTSIDE, contained
+from orchestrator.data.converters.places import OUTSIDE, contained, is_file, is_folder
 from orchestrator.data.converters.values import MediaFolder, Wanted, value_of, wanted_columns
 from orchestrator.data.source import BadSample, Record, Sample
 from orchestrator.data.video import VIDEO_SUFFIXES
@@ -172,10 +172,10 @@ def _walk(root: str, place: str, listing: Listing, depth: int) -> Iterator[Video
             continue
         if entry.is_symlink() and os.path.commonpath((root, os.path.realpath(entry.path))) != root:
             listing.add(name, OUTSIDE)
-        elif entry.is_dir():
+        elif is_folder(entry):
             if depth > 1:
                 yield from _walk(root, entry.path, listing, depth - 1)
-        elif entry.name.lower().endswith(VIDEO_SUFFIXES) and entry.is_file():
+        elif entry.name.lower().endswith(VIDEO_SUFFIXES) and is_file(entry):
             found = entry.stat()
             listing.saw(found)
             yield VideoFile(entry.path, name, found.st_size)

@@ -23,7 +23,7 @@ from orchestrator.base.errors import DataError
 from orchestrator.data.arrays import Int64s
 from orchestrator.data.converters.listing import Listing, OnDemand
 from orchestrator.data.converters.members import Member, is_compressed, members
-from orchestrator.data.converters.places import matching, source_folder, split_names, split_patterns
+from orchestrator.data.converters.places import source_folder, split_names, tables_of
 from orchestrator.data.converters.values import MEDIA, UNKNOWN, MediaFolder, Wanted, value_of, wanted_columns
 from orchestrator.data.source import BadSample, Record, Sample, Source
 from orchestrator.spec.card import DatasetCard
@@ -145,8 +145,9 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     wanted = wanted_columns(card, root, listing)
     fields = tuple(_Field.of(one, card.columns[one.name].field) for one in wanted)
     gathering = _Gathering(fields, listing)
-    for split, pattern in split_patterns(card, "{split}" if any(split_names(card)) else _EVERY).items():
-        for path in matching(root, pattern, listing):
+    default = "{split}" if any(split_names(card)) else _EVERY
+    for split, paths in tables_of(card, root, default, listing).items():
+        for path in paths:
             if is_compressed(path):
                 raise DataError(
                     f"{path} is compressed: its members cannot be read by their place", hint="unpack it to a .tar first"

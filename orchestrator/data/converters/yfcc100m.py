@@ -28,7 +28,7 @@ from orchestrator.base.errors import DataError
 from orchestrator.data.arrays import Int64s
 from orchestrator.data.converters.listing import Listing, OnDemand
 from orchestrator.data.converters.members import is_compressed
-from orchestrator.data.converters.places import OUTSIDE, contained, matching, source_folder, split_patterns
+from orchestrator.data.converters.places import OUTSIDE, contained, source_folder, tables_of
 from orchestrator.data.converters.values import UNKNOWN, MediaFolder, Wanted, value_of, wanted_columns
 from orchestrator.data.source import BadSample, Record, Sample, Source
 from orchestrator.spec.card import DatasetCard
@@ -108,9 +108,9 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     columns = (array("q"), array("q"), array("q"), array("q"))
     files: list[tuple[str, str]] = []
     images: dict[str, str] = {}
-    for split, pattern in split_patterns(card, _TABLES).items():
+    for split, paths in tables_of(card, root, _TABLES, listing).items():
         images[split] = (card.layout.images or _IMAGES).replace("{split}", split)
-        for path in matching(root, pattern, listing):
+        for path in paths:
             if is_compressed(path):
                 raise DataError(
                     f"{path} is compressed: its rows cannot be read by their place",
