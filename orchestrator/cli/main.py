@@ -11,11 +11,11 @@ import click
 
 from orchestrator import __version__
 from orchestrator.base.errors import OrchestratorError, UsageError
+from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.group import Entry, LazyGroup
 
 _COMMANDS = "orchestrator.cli.commands."
 
-INTERRUPTED = 130
 DEBUG_VARIABLE = "ORCHESTRATOR_DEBUG"
 """Where it is set, an error that nobody foresaw is raised with its traceback."""
 

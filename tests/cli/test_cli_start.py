@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import entry
 from orchestrator.cli.main import MainGroup
 
 HEAVY = [
@@ -112,3 +113,17 @@ def test_each_shell_gets_a_completion_script(cli, shell: str) -> None:
     outcome = cli("completion", shell)
     assert outcome.code == 0
     assert "_ORCHESTRATOR_COMPLETE" in outcome.out
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.__import__", stop)
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    monkeypatch.undo()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted: nothing more was done\n"

@@ -11,6 +11,7 @@ import click
 from orchestrator.base.paths import state_dir
 from orchestrator.base.text import one_line
 from orchestrator.cli.commands.data.locate import jsonable, require_data_plane
+from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.human import size
 from orchestrator.cli.options import WORKLOAD, json_option
 from orchestrator.cli.output import CommandFailed, emit, note
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _REASONS = 8
 _EXAMPLES = 3
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -72,7 +72,7 @@ def _build(card: DatasetCard, source: Path | None, root: Path, processes: int | 
             str(stopped) or "no shard was begun: the source was still being listed",
             hint="the same command goes on from there",
             code="interrupted",
-            exit_code=_INTERRUPTED,
+            exit_code=INTERRUPTED,
         ) from None
     if found is not None:
         note(f"{root} is built already: delete it to build it anew, or build elsewhere with --out")
