@@ -28,6 +28,8 @@ from orchestrator.data.proportion import MOST
 from orchestrator.data.resample import Resample
 from orchestrator.data.tally import SplitRows
 
+_AHEAD = 2048  # numpy takes hardly longer for so many numbers than for the share of a small batch
+
 
 @dataclass(frozen=True)
 class Part:
@@ -143,16 +145,18 @@ class MixedOrder:
     def __init__(self, mixture: Mixture, own: _OwnOrders, epoch: int) -> None:
         self.positions = mixture.length
         self._mixture, self._own, self._epoch = mixture, own, epoch
+        self._ahead: dict[int, tuple[int, Int64s]] = {}
         self._parts = Interleaving(mixture.counts, derive_key("mixture", mixture.seed, epoch, mixture.version))
 
     def rows_at(self, positions: Int64s) -> Int64s:
         """The rows of the mixture at `positions` (N,); positions past the end wrap to the start."""
         parts, numbers = self._parts.at(positions % self.positions)
+        in_turn = bool((positions[1:] - positions[:-1] == 1).all()) and int(positions.max(initial=0)) < self.positions
         rows = np.empty_like(numbers)
         for part in range(len(self._mixture.parts)):
             mine = np.flatnonzero(parts == part)
             if mine.size:
-                rows[mine] = self._own_rows(part, numbers[mine])
+                rows[mine] = self._next_rows(part, numbers[mine]) if in_turn else self._own_rows(part, numbers[mine])
         return rows
 
     def rows_between(self, start: int, stop: int) -> Int64s:
@@ -169,6 +173,17 @@ class MixedOrder:
             numbers.append(self._own.of(part, own_epoch).places_of(own_row) + own_epoch * length - first)
         found = np.concatenate(numbers)
         return np.sort(self._parts.places_of(part, found[(found >= 0) & (found < count)]))
+
+    def _next_rows(self, part: int, numbers: Int64s) -> Int64s:
+        """As `_own_rows`, of numbers without a gap; where they go on from the last ones, more are computed at once."""
+        first, stop = int(numbers[0]), int(numbers[-1]) + 1
+        start, rows = self._ahead.get(part, (stop, numbers))
+        if not start <= first <= stop <= start + len(rows):
+            goes_on = start <= first <= start + len(rows)
+            until = min(max(stop, first + _AHEAD), self._mixture.counts[part]) if goes_on else stop
+            start, rows = first, self._own_rows(part, np.arange(first, until, dtype=np.int64))
+            self._ahead[part] = start, rows
+        return rows[first - start : stop - start]
 
     def _own_rows(self, part: int, numbers: Int64s) -> Int64s:
         """The rows of the mixture at those numbers among a part's positions."""

@@ -81,6 +81,18 @@ def test_a_mixed_epoch_resumes_at_any_position_for_any_world(
     assert merged.tolist() == whole[start:]
 
 
+def test_batches_in_turn_and_batches_from_anywhere_are_of_the_same_order() -> None:
+    sizes = [(5000, 0.6), (700, 0.3), (9, 0.1)]
+    whole = np.array(rows(mixture(sizes, 9000), 1))
+    order = mixture(sizes, 9000).order(1)
+    starts = [*range(0, 1800, 60), 1790, 40, *range(5000, 5600, 60), *range(8700, 9000, 60)]
+    for start in starts:
+        assert (order.rows_between(start, start + 60) == whole[start : start + 60]).all()
+    backwards = np.arange(5000, 4000, -7, dtype=np.int64)
+    assert (order.rows_at(backwards) == whole[backwards]).all()
+    assert order.rows_between(8990, 9010).tolist() == [*whole[8990:], *whole[:10]]
+
+
 def test_datasets_are_mixed_everywhere_in_the_epoch() -> None:
     mixed = mixture([(5000, 0.6), (700, 0.3), (90, 0.1)], 10_000)
     parts, _ = mixed.parts_of(np.array(rows(mixed)))
