@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from orchestrator.base.errors import DataError, NotFound
+from orchestrator.base.text import one_line
 from orchestrator.data.arrays import Structured
 from orchestrator.data.schema import NAME_PATTERN
 from orchestrator.spec.placement import INDEX_FILE
@@ -147,7 +148,7 @@ def parse_header(content: bytes, where: str) -> Header:
         header = Header.model_validate_json(canonical)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = one_line(".".join(str(part) for part in first["loc"]))
         raise DataError(f"{where} is damaged: {place}: {first['msg']}", hint="build the dataset again") from error
     if checksum != _checksum(canonical):
         raise DataError(

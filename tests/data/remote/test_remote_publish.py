@@ -51,7 +51,7 @@ def test_publishing_again_uploads_nothing_and_says_so(empty, capfd) -> None:
     assert puts(empty) == [MARKER]
     out, err = capfd.readouterr()
     assert "already: nothing uploaded" in out
-    assert "/s" not in err
+    assert "B/s" not in err
 
 
 def test_publishing_again_uploads_what_is_damaged_and_no_more(bucket) -> None:
