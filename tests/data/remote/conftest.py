@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,13 +128,20 @@ def proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]
         yield proxy
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset, written once: each test has a copy, which costs a twentieth."""
+    return write_dataset(tmp_path_factory.mktemp("written") / "tiny")
+
+
 @pytest.fixture
-def empty(proxy: FaultProxy, s3_client: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Bucket:
+def empty(proxy: FaultProxy, s3_client: Any, written: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Bucket:
     """The dataset on disk, and a bucket with nothing in it."""
     name = f"tests-{abs(hash(request.node.nodeid)):x}"
     s3_client.create_bucket(Bucket=name)
     settings = RemoteSettings(tmp_path / "cache", 10 * 2**20, QUICK, chunk_bytes=8192)
-    return Bucket(write_dataset(tmp_path / "tiny"), f"s3://{name}/data", proxy, s3_client, name, settings)
+    root = Path(shutil.copytree(written, tmp_path / "tiny"))
+    return Bucket(root, f"s3://{name}/data", proxy, s3_client, name, settings)
 
 
 @pytest.fixture
