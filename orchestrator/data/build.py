@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import DataError
@@ -79,8 +79,13 @@ class BuildReport:
 
     @property
     def left_out(self) -> int:
-        """How many inputs were left out."""
-        return sum(entry.count for entry in self.skipped)
+        """How many inputs were left out, annotations not counted."""
+        return sum(entry.count for entry in self.skipped if not entry.annotation)
+
+    @property
+    def annotations_left_out(self) -> int:
+        """How many annotations were left out of rows."""
+        return sum(entry.count for entry in self.skipped if entry.annotation)
 
 
 def build(
@@ -201,8 +206,7 @@ class _Build:
             raise DataError(f"no sample of {self._card.name} is good; the first: {first.name}: {first.reason}")
         skipped = (*self._source.skipped, *bad.skipped)
         if skipped:
-            listed = [{"name": one.name, "reason": one.reason, "count": one.count} for one in skipped]
-            write_json(self._root / SKIPPED_FILE, {"skipped": listed})
+            write_json(self._root / SKIPPED_FILE, {"skipped": [asdict(one) for one in skipped]})
         header = assemble(self._root, self._setting.schema, self._description(), shards, self._records())
         self._claim.finish()
         return self._report(header, skipped, kept, self._warnings(header, left_out))
@@ -251,11 +255,12 @@ class _Build:
     def _warnings(self, header: Header, left_out: Mapping[str, int]) -> tuple[str, ...]:
         """What the source is odd in, and where the card promises another number of samples than there are."""
         warnings = list(self._source.warnings)
+        unplaced = sum(entry.count for entry in self._source.skipped if not entry.annotation)
         for split, promised in self._card.rows.items():
             built = header.splits[split].rows if split in header.splits else 0
             lost = left_out.get(split, 0)
             most = built + lost
-            if not most <= promised <= most + sum(entry.count for entry in self._source.skipped):
+            if not most <= promised <= most + unplaced:
                 there = f"{built:,} rows" + (f" and {lost:,} left out" if lost else "")
                 warnings.append(f"{split} has {there}; the card says {promised:,}: is the source complete?")
         return tuple(warnings)

@@ -20,11 +20,15 @@ class BadSample(DataError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """An input that did not become a row: its name in the source, and why; or so many of them, that are not named."""
+    """An input that did not become a row: its name in the source, and why; or so many of them, that are not named.
+
+    An `annotation` is a part of a row, such as one box of an image; the row is there without it.
+    """
 
     name: str
     reason: str
     count: int = 1
+    annotation: bool = False
 
 
 @dataclass(frozen=True)

@@ -318,6 +318,7 @@ def test_bad_annotations_are_listed_with_their_reason_and_the_image_stays(
         " annotation 500": "another annotation has its id",
         f" annotations[{good + 10}]": "it is no JSON object",
     }
+    assert (report.left_out, report.annotations_left_out) == (0, 11)
     assert len(rows(tmp_path / "out")[9]["labels"]) == 0
 
 

@@ -125,7 +125,7 @@ def read_instances(
             found.setdefault(picture.id, []).append(_instance(number, annotation, picture, numbers, wanted))
             seen.add(number)
         except BadSample as error:
-            listing.add(title, error.message)
+            listing.add(title, error.message, annotation=True)
     return {image: Instances.of(instances) for image, instances in found.items()}
 
 

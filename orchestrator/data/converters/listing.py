@@ -45,7 +45,7 @@ class Listing:
     def __init__(self, tell: Tell | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._named: list[Skipped] = []
         self._names: Counter[str] = Counter()
-        self._unnamed: Counter[str] = Counter()
+        self._unnamed: Counter[tuple[str, bool]] = Counter()
         self._warnings: list[str] = []
         self._inputs = hashlib.sha256()
         self._tell = tell
@@ -55,9 +55,9 @@ class Listing:
         if tell is not None:
             tell(0)
 
-    def add(self, name: str, reason: str, count: int = 1) -> None:
-        """List one input that is left out, or so many together."""
-        self._keep(Skipped(name, reason, count))
+    def add(self, name: str, reason: str, count: int = 1, *, annotation: bool = False) -> None:
+        """List one input that is left out, or so many together; or an annotation, which is a part of one."""
+        self._keep(Skipped(name, reason, count, annotation))
         self.passed()
 
     def warn(self, warning: str) -> None:
@@ -102,7 +102,8 @@ class Listing:
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """All that is left out, in the order in which it came; counts of what is not named come last."""
-        return (*self._named, *(Skipped(f"{count:,} more", reason, count) for reason, count in self._unnamed.items()))
+        unnamed = (Skipped(f"{count:,} more", reason, count, part) for (reason, part), count in self._unnamed.items())
+        return (*self._named, *unnamed)
 
     def source(
         self, classes: tuple[str, ...], samples: Sequence[Sample], attributes: Mapping[str, Any] | None = None
@@ -115,8 +116,9 @@ class Listing:
             self._names[entry.reason] += 1
             self._named.append(entry)
         else:
-            known = entry.reason in self._unnamed or len(self._unnamed) < MOST_COUNTED
-            self._unnamed[entry.reason if known else FURTHER] += entry.count
+            kind = (entry.reason, entry.annotation)
+            known = kind in self._unnamed or len(self._unnamed) < MOST_COUNTED
+            self._unnamed[kind if known else (FURTHER, entry.annotation)] += entry.count
 
 
 class OnDemand(Sequence[Sample]):

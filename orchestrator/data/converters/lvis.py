@@ -124,7 +124,7 @@ def _labels(entry: Mapping[str, Any], key: str, name: str, numbers: Mapping[int,
         try:
             labels.add(instances.class_number(category, numbers))
         except BadSample as error:
-            listing.add(f"{name} image {entry['id']} {key} {category}", error.message)
+            listing.add(f"{name} image {entry['id']} {key} {category}", error.message, annotation=True)
     return np.array(sorted(labels), dtype=np.int64)
 
 

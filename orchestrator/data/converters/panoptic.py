@@ -125,7 +125,7 @@ def read_segments(
             listing.uses(path)
             found[image] = _segments_of(annotation, title, path, numbers, listing)
         except BadSample as error:
-            listing.add(title, error.message)
+            listing.add(title, error.message, annotation=True)
     return found
 
 
@@ -143,7 +143,7 @@ def _segments_of(
                 raise BadSample("another segment has its id")
             segments[segment.id] = segment
         except BadSample as error:
-            listing.add(f"{title} segments_info[{place}]", error.message)
+            listing.add(f"{title} segments_info[{place}]", error.message, annotation=True)
     ids, labels, areas, boxes, crowd = zip(*segments.values(), strict=True) if segments else ((),) * 5
     return Segments(
         path,

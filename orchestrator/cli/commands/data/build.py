@@ -96,13 +96,15 @@ def _tell(report: BuildReport) -> None:
     if report.kept:
         note(f"kept {report.kept:,} of {report.shards:,} shards that an interrupted build had finished")
     examples: dict[str, list[str]] = defaultdict(list)
+    parts = {skipped.reason for skipped in report.skipped if skipped.annotation}
     for skipped in report.skipped:
         if len(examples[skipped.reason]) < _EXAMPLES:
             examples[skipped.reason].append(one_line(skipped.name, 60))
     reasons = report.skipped_by_reason
     for reason, count in list(reasons.items())[:_REASONS]:
         named = ", ".join(examples[reason]) + (", …" if count > _EXAMPLES else "")
-        note(f"left out {count:,}: {one_line(reason)}: {named}")
+        what = f" annotation{'s' * (count != 1)}" * (reason in parts)
+        note(f"left out {count:,}{what}: {one_line(reason)}: {named}")
     if len(reasons) > _REASONS:
         note(f"left out for {len(reasons) - _REASONS} more reasons: {sum(list(reasons.values())[_REASONS:]):,}")
     if reasons:
@@ -118,6 +120,8 @@ def _document(report: BuildReport, url: str | None) -> dict[str, object]:
 
 def _text(report: BuildReport, place: str) -> str:
     rows = ", ".join(f"{split} {count:,}" for split, count in report.rows.items())
-    left_out = f", {report.left_out:,} left out" if report.skipped else ""
+    left_out = f", {report.left_out:,} left out" if report.left_out else ""
+    if report.annotations_left_out:
+        left_out += f", {report.annotations_left_out:,} annotation{'s' * (report.annotations_left_out != 1)} left out"
     shards = f"{size(report.bytes)} in {report.shards:,} shard{'s' * (report.shards != 1)}"
     return f"{report.name} {report.version[:16]}: {rows}; {shards}{left_out}\n{place}"
