@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.build import build
 from orchestrator.data.converters import coco
+from orchestrator.data.describe import names_of
 from orchestrator.data.index import DatasetIndex
 from orchestrator.data.reader import ShardedDataset
 from orchestrator.spec.card import DatasetCard
@@ -247,6 +248,10 @@ def test_class_numbers_are_ranks_of_category_ids_and_the_attributes_keep_the_ids
     assert rows(tmp_path / "out")[42]["labels"].tolist() == [2, 0, 1]
     assert about.attributes["categories"] == sorted(source.instances["categories"], key=lambda entry: entry["id"])
     assert [entry["isthing"] for entry in about.attributes["panoptic_categories"]] == [1, 0]
+    index = DatasetIndex.open(tmp_path / "out")
+    named = {name: names_of(index, index.schema.column(name)) for name in ("labels", "segment_labels", "crowd")}
+    panoptic = [entry["name"] for entry in about.attributes["panoptic_categories"]]
+    assert named == {"labels": about.classes, "segment_labels": panoptic, "crowd": ()}
 
 
 def test_an_image_with_nothing_on_it_is_a_row(source: Source, tmp_path: Path, card: DatasetCard) -> None:

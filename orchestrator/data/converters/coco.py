@@ -54,7 +54,10 @@ def scan(card: DatasetCard, source: Path | None, listing: Listing | None = None)
     if not samples:
         raise DataError(f"{source} has none of the images", hint="see how the card says the source is laid out")
     categories = reading.categories
-    attributes = {name: [dict(entry) for entry in found.entries] for name, found in categories.items()}
+    attributes: dict[str, Any] = {name: [dict(entry) for entry in found.entries] for name, found in categories.items()}
+    for column, wanted in reading.columns:
+        if wanted == "segment_labels":
+            attributes[f"{column}_names"] = list(categories["panoptic_categories"].names)
     return reading.listing.source(next(iter(categories.values())).names, samples, attributes)
 
 
