@@ -1,4 +1,4 @@
-"""Foreign text made inert before it reaches a terminal."""
+"""Text for people: foreign text made inert before it reaches a terminal, and numbers in words."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def one_line(text: str, limit: int = 200) -> str:
     """`text` on one line, at most `limit` characters."""
     joined = " ".join(inert(text).split())
     return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+
+
+def counted(number: object, noun: str) -> str:
+    """`1 worker`, `4 workers`, `1..2 workers`, `1,000 workers`; nouns whose plural ends in s."""
+    shown = f"{number:,}" if isinstance(number, int) else str(number)
+    return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
+
+
+def measured(number: float) -> str:
+    """A number for a log: four significant digits, whole numbers in full."""
+    return f"{number:.0f}" if number.is_integer() and abs(number) >= 1 else f"{number:.4g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.base.text import one_line
+from orchestrator.base.text import counted, one_line
 from orchestrator.cli.human import ago, clock, duration, figure
 from orchestrator.cli.output import state, table
 from orchestrator.spec.messages import EventView, JobView, Progress, RunView
@@ -22,7 +22,7 @@ def job_details(job: JobView) -> str:
     lines = [
         f"{job.id}  {one_line(job.name)}  {state(job.state)}",
         *_field("reason", job.reason),
-        *_field("kind", f"{job.kind}, {job.workers} workers, on {job.profile}, priority {job.priority}"),
+        *_field("kind", f"{job.kind}, {counted(job.workers, 'worker')}, on {job.profile}, priority {job.priority}"),
         *_field("owner", f"{job.owner} (team {job.team})"),
         *_field("queued", _moment(job.created_at)),
         *_field("started", _moment(job.started_at)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,12 @@ _TOLD = ("val_error", "val_loss", "train_loss", "data/skipped_samples")
 _LEFT_OUT = frozenset({"seed", "checkpoint", "complexity", "kind", "likely_best"})
 """What only `--json` holds: it is long, or stands in the table already."""
 
+_NAMES = {"parameters_sha256": "model sha256", "exact_until": "exact until", "fingerprint": "computed on"}
+_NOTHING: tuple[object, ...] = (None, "", {}, [])
+_HASH = re.compile(r"[0-9a-f]{64}")
+_DIGITS = 16
+"""Of a hash; the whole of it is in `--json`."""
+
 _SHOWN = 10
 
 
@@ -30,6 +37,8 @@ def results_text(results: ResultsView) -> str:
     """The whole answer of `orchestrator results`."""
     job = results.job
     parts = [f"{job.id}  {one_line(job.name)}  {state(job.state)}"]
+    if job.terminal and job.state != "succeeded" and job.reason:
+        parts[0] += f"\n{one_line(job.reason, 1000)}"
     if results.trials:
         parts.append(best_trials(results.trials))
     if summary := _summary(results.summary):
@@ -105,15 +114,15 @@ def _row(trial: TrialView, columns: tuple[list[str], list[str], list[str]]) -> l
 
 
 def _summary(summary: Mapping[str, Any]) -> str:
-    told = {key: value for key, value in summary.items() if key not in _LEFT_OUT}
-    return "\n".join(f"{one_line(key):<12} {_block(value)}" for key, value in told.items())
+    told = {_NAMES.get(k, k): _block(v) for k, v in summary.items() if k not in _LEFT_OUT and v not in _NOTHING}
+    return "\n".join(f"{one_line(key.replace('_', ' ')):<12} {value}" for key, value in told.items())
 
 
 def _block(value: object) -> str:
     """A part of the summary on one line: `val_error 0.02, test_error 0.03, parameters (depth 8, w0 24)`."""
     if not isinstance(value, Mapping):
         return _value(value)
-    told = [(name, entry) for name, entry in value.items() if name not in _LEFT_OUT]
+    told = [(name, entry) for name, entry in value.items() if name not in _LEFT_OUT and entry not in _NOTHING]
     told.sort(key=lambda item: (isinstance(item[1], Mapping), "error" not in item[0]))
     parts = (
         f"{name} ({_block(entry)})" if isinstance(entry, Mapping) else f"{name} {_value(entry)}" for name, entry in told
@@ -138,7 +147,8 @@ def _value(value: object) -> str:
         return figure(value) if math.isfinite(value) else str(value)
     if isinstance(value, list):
         return ", ".join(_value(entry) for entry in value)
-    return one_line(str(value))
+    text = one_line(str(value))
+    return text[:_DIGITS] if _HASH.fullmatch(text) else text
 
 
 def _keys(mappings: Any) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import DataError, NotFound, UsageError
+from orchestrator.base.text import counted
 from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
@@ -171,7 +172,8 @@ def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:
     asked, usable = workload.resources.workers.max, workload.workers.max
     room = capacity.largest_gang // slots_per_worker(workload, capacity)
     if asked > usable:
-        yield f"resources.workers asks for up to {asked}; with {usable} virtual workers at most {usable} are used"
+        slices = counted(usable, "virtual worker")
+        yield f"resources.workers asks for up to {asked}; with {slices} at most {usable} are used"
     if usable > room:
         yield f"resources.workers asks for up to {usable}; the cluster has room for {room}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from orchestrator.base.text import counted
 from orchestrator.planning.document import DatasetPlan, Member, PlanDocument, PopulationPlan, Spread, TrainingPlan
 
 
@@ -36,7 +37,7 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         points = "  ".join(f"step {p['step']:.0f}: {p['lr']:.4g}" for p in rate.at)
         yield f"  lr         {rate.schedule}, peak {rate.peak:g}, {rate.warmup_iterations} iterations of warm-up"
         yield f"             {points}"
-    yield f"  workers    {plan.launch.workers} ({plan.launch.slots} slots on {plan.launch.backend})"
+    yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')} on {plan.launch.backend})"
     yield f"  command    {shlex.join(plan.launch.argv)}"
     yield f"  each rank  {shlex.join(plan.launch.rank_argv)}"
     for warning in plan.warnings:
@@ -71,7 +72,7 @@ def _member(member: Member) -> str:
 
 
 def _training(training: TrainingPlan) -> Iterator[str]:
-    slices = f"{training.virtual_workers} virtual workers of {training.samples_per_virtual_worker}"
+    slices = f"{counted(training.virtual_workers, 'virtual worker')} of {training.samples_per_virtual_worker}"
     if training.steps is None:
         yield f"  training   {training.epochs} epochs, batch {training.batch_size} = {slices}"
         return

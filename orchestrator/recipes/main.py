@@ -77,7 +77,9 @@ def _publish(context: RunContext, outcome: TrainingOutcome, summary: dict[str, A
 
 def _headline(summary: dict[str, Any]) -> str:
     found = [f"{name} {summary[name]:.4f}" for name in ("val_error", "test_error") if summary.get(name) is not None]
-    return f"trained on {summary['samples']} samples: " + ", ".join(found or ["no evaluation"])
+    skipped = summary["data"]["skipped"]["train"]
+    left_out = f" ({skipped:,} corrupt ones left out)" if skipped else ""
+    return f"trained on {summary['samples'] - skipped:,} samples{left_out}: " + ", ".join(found or ["no evaluation"])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator.base.text import measured
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.rundir.events import EventWriter
@@ -47,7 +48,7 @@ class Telling:
         if metrics.val_error is not None:
             self._best = metrics.val_error if self._best is None else min(self._best, metrics.val_error)
         self._tracker.metrics(self._key, metrics.samples, metrics.values())
-        known = [f"{name} {value:.4g}" for name, value in metrics.values().items() if name != "epoch"]
+        known = [f"{name} {measured(value)}" for name, value in metrics.values().items() if name != "epoch"]
         self.note(f"epoch {metrics.epoch} of {self._epochs}: " + ", ".join(known))
         return True
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.text import counted
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.raysession import Signals, private_ray
@@ -50,7 +51,7 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
         return True
     if should_stop():
         return False
-    ledger.tell_progress({}, force=True)
+    ledger.tell_progress({}, force=True, message=f"starting Ray on {counted(run.slots, 'slot')}")
     signals = Signals.current()
     with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker, run.on_lost) as scratch:
         return tune_trials(run, workload, ledger, should_stop, scratch, signals)

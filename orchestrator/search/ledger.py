@@ -107,12 +107,13 @@ class Ledger:
         self._put(record, durable=True)
         self._voice.trial_failed_once(record)
 
-    def tell_progress(self, live: Mapping[int, int], *, force: bool = False) -> None:
+    def tell_progress(self, live: Mapping[int, int], *, force: bool = False, message: str = "") -> None:
         """Say how far the search is.
 
         Args:
             live: samples that running trials say they have used.
             force: say it now.
+            message: what it waits for.
         """
         trials = self._trials.values()
         samples = sum(max(trial.samples, live.get(trial.index, 0)) - self._resumed[trial.index] for trial in trials)
@@ -127,6 +128,7 @@ class Ledger:
             total_samples=used + left,
             best=min(errors, default=None),
             force=force,
+            message=message,
         )
 
     def _measured(self, index: int, result: Mapping[str, Any]) -> TrialRecord:

@@ -45,7 +45,7 @@ class Voice:
         self._now = now
         self._marks: deque[tuple[float, int]] = deque()
         self._said = float("-inf")
-        self._last: tuple[int, int] | None = None
+        self._last: tuple[int, int, str] | None = None
 
     def trial_began(self, record: TrialRecord) -> None:
         """A trial starts, or goes on from its checkpoint."""
@@ -77,7 +77,15 @@ class Voice:
         self.note(f"trial {record.index} is tried again: {record.message}")
 
     def progress(
-        self, *, done: int, total: int, samples: int, total_samples: int, best: float | None, force: bool = False
+        self,
+        *,
+        done: int,
+        total: int,
+        samples: int,
+        total_samples: int,
+        best: float | None,
+        force: bool = False,
+        message: str = "",
     ) -> None:
         """How far the search is; said about once a second while it moves.
 
@@ -88,8 +96,9 @@ class Voice:
             total_samples: what all trials of this run will use, if none ends early.
             best: the lowest validation error.
             force: say it now.
+            message: what it waits for.
         """
-        now, state = self._now(), (done, samples)
+        now, state = self._now(), (done, samples, message)
         interval = _INTERVAL_SECONDS if state != self._last else _QUIET_SECONDS
         if not force and now - self._said < interval:
             return
@@ -105,6 +114,7 @@ class Voice:
             samples=samples,
             samples_per_second=rate,
             eta_seconds=eta,
+            message=message,
             **known,
         )
 

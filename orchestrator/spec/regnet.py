@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from orchestrator.base.text import counted
 from orchestrator.spec.base import Document, Name
 from orchestrator.spec.data import DataSection, RepeatFactor, SquareRoot
 from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
@@ -208,7 +209,7 @@ class RegNetWorkload(WorkloadBase):
         if self.search is None and self.resources.workers.min > slices:
             raise ValueError(
                 f"resources.workers is at least {self.resources.workers.min}, and train cuts a batch of "
-                f"{self.train.batch_size} into {slices} virtual workers of {self.train.slice_samples}: "
+                f"{self.train.batch_size} into {counted(slices, 'virtual worker')} of {self.train.slice_samples}: "
                 "set train.samples_per_virtual_worker lower, or resources.workers"
             )
         return self

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.progress import TextColumn
 
+from orchestrator.base.text import counted, measured
 from orchestrator.cli.human import ago, duration, figure, size
 from orchestrator.cli.jobtext import progress_text
 from orchestrator.cli.logtail import Readable
 from orchestrator.cli.output import state, table
 from orchestrator.cli.progress import LiveDisplay, PlainDisplay, _count_in_lines, _Rate
-from orchestrator.spec.messages import EventView, JobView, Progress
+from orchestrator.cli.resulttext import results_text
+from orchestrator.spec.messages import EventView, JobView, Progress, ResultsView
 
 
 @pytest.fixture
@@ -23,6 +25,32 @@ def job(service: FakeService) -> JobView:
 
 def at(job: JobView, done: float) -> JobView:
     return job.model_copy(update={"progress": Progress(done=done, total=24, unit="trials")})
+
+
+def test_a_summary_shows_neither_what_is_empty_nor_whole_hashes(job: JobView) -> None:
+    summary = {
+        "samples": 2156,
+        "exact_until": None,
+        "parameters_sha256": "ab" * 32,
+        "fingerprint": {},
+        "data": {"x": ""},
+    }
+    lines = results_text(ResultsView(job=job, summary=summary)).splitlines()
+    assert lines[2:4] == ["samples      2,156", "model sha256 " + "ab" * 8]
+
+
+def test_results_of_a_failed_job_say_why(job: JobView) -> None:
+    ended = job.model_copy(update={"state": "failed", "terminal": True, "reason": "run 1 failed: shard x is truncated"})
+    assert results_text(ResultsView(job=ended)).splitlines()[1] == "run 1 failed: shard x is truncated"
+
+
+@pytest.mark.parametrize(("number", "shown"), [(1, "1 slot"), ("1", "1 slot"), ("1..2", "1..2 slots"), (0, "0 slots")])
+def test_one_is_no_plural(number: object, shown: str) -> None:
+    assert counted(number, "slot") == shown
+
+
+def test_whole_numbers_are_logged_as_such() -> None:
+    assert [measured(number) for number in (45000.0, 0.05, 0.0, 1234567.5)] == ["45000", "0.05", "0", "1.235e+06"]
 
 
 def test_progress_says_how_far_how_good_how_fast_and_how_long() -> None:

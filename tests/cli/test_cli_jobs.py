@@ -152,6 +152,14 @@ def test_logs_are_printed_as_they_are_into_a_pipe(cli, service: FakeService) -> 
     assert cli("logs", "j-a").out == "one\r\x1b[31mtwo\n" * 100_000
 
 
+def test_an_empty_log_is_said_to_be_so(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.log("j-a", "rank-0.log", b"")
+    outcome = cli("logs", "j-a")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert "no output yet" in outcome.err
+
+
 def test_the_end_of_a_log_and_other_logs_can_be_chosen(cli, service: FakeService) -> None:
     service.add("j-a", state="succeeded")
     service.log("j-a", "rank-0.log", b"a\nb\nc\n")

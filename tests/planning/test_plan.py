@@ -205,7 +205,7 @@ def test_no_more_workers_than_virtual_workers_are_used(check: Check) -> None:
 
 
 def test_a_gang_larger_than_the_virtual_workers_is_refused() -> None:
-    with pytest.raises(SpecError, match="into 1 virtual workers of 64"):
+    with pytest.raises(SpecError, match="into 1 virtual worker of 64"):
         command(ONE.format(optim="", train="", workers="2"))
 
 

@@ -74,6 +74,8 @@ def test_what_is_skipped_is_an_event_a_metric_and_in_the_summary(
     }
     assert summary(run)["data"]["skipped"] == {"train": 4, "validation": 1, "test": 0}
     assert summary(run)["data"]["on_corrupt"] == "skip"
+    [marker] = events(run, "rank_finished")
+    assert marker.data["message"].startswith("trained on 2,152 samples (4 corrupt ones left out): ")
     values = [record["values"] for record in spooled(run, "metrics") if "data/skipped_samples" in record["values"]]
     assert [v["data/skipped_samples"] for v in values] == [2, 4]
     assert [v["data/skipped_validation_samples"] for v in values] == [1, 1]

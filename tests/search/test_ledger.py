@@ -123,6 +123,13 @@ def test_progress_counts_trials_and_says_what_is_left(ledger: Ledger, job: JobDi
     assert (told["best"], told["best_label"]) == (0.2, "val error")  # of what is finished, where anything is
 
 
+def test_what_a_search_waits_for_is_said_and_then_taken_back(ledger: Ledger, job: JobDirectory, clock: Clock) -> None:
+    ledger.tell_progress({}, force=True, message="starting Ray on 1 slot")
+    clock.now = 2
+    ledger.tell_progress({})
+    assert [told["message"] for told in progress(job)] == ["starting Ray on 1 slot", ""]
+
+
 def test_progress_that_does_not_move_is_said_rarely(ledger: Ledger, job: JobDirectory, clock: Clock) -> None:
     for second in range(21):
         clock.now = second

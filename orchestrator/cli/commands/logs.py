@@ -48,6 +48,8 @@ def command(
             emit(True, {"job": job, "run": file.run, "name": file.name, "text": text}, str)
         else:
             _write(content)
+            if file.bytes == 0:
+                note(f"no output yet: {file.name} of {file.run} is empty")
 
 
 def _list(client: Client, job: str, as_json: bool) -> None:

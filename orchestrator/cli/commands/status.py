@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.base.text import counted
 from orchestrator.cli.connect import connect
 from orchestrator.cli.human import ago
 from orchestrator.cli.jobtext import event_line, job_details, job_table
@@ -42,7 +43,7 @@ def _details(job: JobView, events: list[EventView]) -> str:
 
 def _overview(server: ServerInfo, jobs: list[JobView]) -> str:
     head = (
-        f"cluster {server.profile} ({server.backend}): {server.slots_free} of {server.slots} slots free; "
+        f"cluster {server.profile} ({server.backend}): {server.slots_free} of {counted(server.slots, 'slot')} free; "
         f"server {server.version}, up {ago(server.started_at).removesuffix(' ago')}, process {server.pid}"
     )
     return f"{head}\n\n{job_table(jobs)}" if jobs else f"{head}\nno job runs or waits"

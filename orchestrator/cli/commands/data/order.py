@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.text import counted
 from orchestrator.cli.commands.data.locate import built_dataset
 from orchestrator.cli.options import WORKLOAD, json_option
 from orchestrator.cli.output import emit, table
@@ -209,7 +210,7 @@ def _text(found: dict[str, Any], asked: _Asked) -> str:
         f"{found['split']} of {found['dataset']}  version {found['version'][:16]}",
         f"epoch {found['epoch']}: {how}",
         f"{found['positions']:,} positions of {found['rows']:,} rows: {found['steps']:,} steps of "
-        f"{found['batch_size']:,} samples, {found['virtual_workers']} virtual workers (slices)",
+        f"{found['batch_size']:,} samples, {counted(found['virtual_workers'], 'virtual worker')} (slices)",
         *found["notes"],
     ]
     if not found["places"]:
