@@ -58,7 +58,7 @@ lock: setup  ## resolve all versions anew
 
 .venv-bench: setup benchmarks/requirements.lock  ## the peers that benchmarks/ measures, in an environment of their own
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $@
-	@$(UV) pip install --quiet --python $@/bin/python --require-hashes -r benchmarks/requirements.lock
+	@$(UV) pip install --quiet --python $@/bin/python --no-deps --require-hashes -r benchmarks/requirements.lock
 	@$(UV) pip install --quiet --python $@/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
