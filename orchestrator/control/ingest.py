@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from orchestrator.base.files import read_json
-from orchestrator.base.text import one_line
+from orchestrator.base.text import counted, one_line
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState, RunState
@@ -138,6 +138,6 @@ def _sentence(kind: str, data: Any) -> str:
             count, shard = data.get("count", "?"), data.get("shard", "?")
             return f"{count} corrupt records of shard {shard} left out ({data.get('split', '?')})"
         case "resized":
-            return f"now on {data.get('world_size', '?')} workers"
+            return f"now on {counted(data.get('world_size', '?'), 'worker')}"
         case _:
             return f"trial {data.get('index', '?')}: {data.get('state', '')}"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.base.errors import NotFound
 from orchestrator.spec.card import DatasetCard
+from orchestrator.spec.dataset import NamedDataset
 from orchestrator.spec.placement import INDEX_FILE, dataset_root
 
 
@@ -24,10 +24,7 @@ def ensure_built(card: DatasetCard, state_dir: Path, progress: Callable[[int, in
     if (root / INDEX_FILE).exists():
         return root
     if card.source != "bundled":
-        raise NotFound(
-            f"dataset {card.name} is not built: nothing at {root}",
-            hint=f"type: orchestrator data build {card.name} --source FOLDER",
-        )
+        raise NamedDataset(card.name, root, card).not_built()
     from orchestrator.data.build import build
 
     with _locked(root.with_name(f"{root.name}.lock")):
