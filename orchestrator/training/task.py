@@ -1,21 +1,45 @@
 """What a recipe is to the engine: a small object that builds a model, loads samples and says what a loss is.
 
-A recipe knows nothing of workers: it is given positions, and what it returns for them must depend on them alone.
+A recipe knows nothing of workers: it is given positions, and what it returns for them must depend on them alone. It
+derives from `Task` and writes the first five methods; the others have defaults.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import nn
 
 from orchestrator.data.arrays import Int64s
+from orchestrator.training.batching import Batching, Form, UniformBatching
+
+if TYPE_CHECKING:
+    from orchestrator.training.config import TrainConfig
 
 Split = Literal["train", "validation", "test"]
-Request = tuple[int, Int64s]
-"""An epoch and positions (n,) in its order."""
+Losses = torch.Tensor | Mapping[str, torch.Tensor]
+"""A loss (), or several by name, whose sum is what is trained; each is a sum over the samples."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Samples that are to be loaded.
+
+    Attributes:
+        split: of the data.
+        epoch: whose order is meant.
+        positions: (n,) in that order.
+        form: of the step, see `batching.Form`.
+    """
+
+    split: Split
+    epoch: int
+    positions: Int64s
+    form: Form = ()
 
 
 class Batch(Protocol):
@@ -41,36 +65,62 @@ class Task(Protocol[BatchT]):
         """What a checkpoint belongs to (dataset version, model); a resume with another one is refused."""
         ...
 
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """Names of what `evaluate` sums up."""
-        ...
-
-    @property
-    def look_ahead(self) -> int:
-        """How many loads `expect` is told of, the next one included; at least 1."""
-        ...
-
     def build_model(self) -> nn.Module:
-        """A new model on the CPU, its parameters drawn from torch's default generator."""
+        """A new model on the CPU, its parameters drawn from torch's default generator.
+
+        What is not trained by the optimizer (a teacher) has `requires_grad` off.
+        """
         ...
 
     def samples(self, split: Split) -> int:
         """How many samples the split has; 0 where there is no such split."""
         ...
 
-    def load(self, split: Split, positions: Int64s, epoch: int) -> BatchT:
-        """The samples at `positions` (n,) of an epoch's order; of `train`, augmented."""
+    def load(self, request: Request) -> BatchT:
+        """The samples of a request; of `train`, augmented."""
         ...
 
-    def expect(self, split: Split, requests: Sequence[Request]) -> None:
-        """What this worker will load next, in order: a hint, so that it can be made meanwhile. It changes no result."""
+    def loss(self, model: nn.Module, batch: BatchT) -> Losses:
+        """The training loss, summed over the samples; the engine divides by their number."""
         ...
 
-    def loss(self, model: nn.Module, batch: BatchT) -> torch.Tensor:
-        """The training loss (), summed over the samples; the engine divides by their number."""
-        ...
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the columns of what `evaluate` returns; none: there is nothing to evaluate."""
+        return ()
 
     def evaluate(self, model: nn.Module, batch: BatchT) -> torch.Tensor:
-        """Sums (len(measures),) over the samples; the engine divides by their number."""
-        ...
+        """What is measured of a batch: sums over its samples (len(measures),), or records (n, len(measures))."""
+        raise AssertionError("a task with measures says how they are made")
+
+    def summarise(self, split: Split, records: torch.Tensor, samples: int) -> dict[str, float]:
+        """From all that `evaluate` returned to numbers; every worker calls it with the same.
+
+        Args:
+            split: which one.
+            records: (n, len(measures)) float64 on the CPU, in the order of the samples.
+            samples: that were measured, more than 0.
+
+        Returns:
+            By default the mean of each measure; the sum is exact, so that the order cannot matter.
+        """
+        sums = (math.fsum(column) for column in records.T.tolist())
+        return {name: value / samples for name, value in zip(self.measures, sums, strict=True)}
+
+    def batches(self, config: TrainConfig) -> Batching:
+        """Which positions each step uses."""
+        return UniformBatching(config.batches(self.samples("train")), config.plan)
+
+    def after_step(self, model: nn.Module, samples: int) -> None:
+        """Change what the optimizer does not (a momentum encoder), after a step that ends at so many samples.
+
+        Only with operations on single elements: parameters may be sharded.
+        """
+
+    @property
+    def look_ahead(self) -> int:
+        """How many loads `expect` is told of, the next one included; at least 1."""
+        return 1
+
+    def expect(self, requests: Sequence[Request]) -> None:
+        """What this worker will load next, in order: a hint, so that it can be made meanwhile. It changes no result."""

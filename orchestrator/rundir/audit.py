@@ -1,0 +1,83 @@
+"""The audit trail of a run: of every step the hashes of its samples, of the summed gradient and of the parameters.
+
+Files `audit/<writer>/<number>.jsonl` in the run directory, each a few hundred steps, written once. A step that was done
+again stands there again, with its later number of attempts; two runs are compared by what each holds last of a step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from orchestrator.base.files import create_exclusive
+from orchestrator.rundir.layout import RunDirectory
+
+STEPS_PER_FILE = 200
+
+
+@dataclass(frozen=True)
+class StepAudit:
+    """One step.
+
+    Attributes:
+        step: its number since the start of the training, from 0.
+        epoch: of the data.
+        world: workers that made it.
+        view: the epoch of their view.
+        samples: hash of the positions of all slices, with epoch and form.
+        gradient: hash of the mean gradient; empty where the step left the parameters as they were.
+        parameters: after the step, hash of each parameter and buffer, by name.
+    """
+
+    step: int
+    epoch: int
+    world: int
+    view: int
+    samples: str
+    gradient: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+class AuditWriter:
+    """Writes one writer's steps; whoever leads writes.
+
+    Args:
+        folder: of the run's audit trail, `audit` in its directory.
+        writer: a name that nobody else uses.
+    """
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        self._folder = folder / writer
+        self._waiting: list[StepAudit] = []
+        self._next = 0
+
+    def add(self, audit: StepAudit) -> None:
+        """Take one step; on the disk after `flush`, or with the next few hundred."""
+        self._waiting.append(audit)
+        if len(self._waiting) >= STEPS_PER_FILE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        content = "".join(json.dumps(asdict(audit), sort_keys=True) + "\n" for audit in self._waiting).encode()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while not create_exclusive(self._folder / f"{self._next:08d}.jsonl", content):
+            self._next += 1
+        self._next += 1
+        self._waiting = []
+
+
+def audit_folder(run: RunDirectory) -> Path:
+    """Where a run's trail lies."""
+    return run.path / "audit"
+
+
+def read_audit(folder: Path) -> Iterator[StepAudit]:
+    """All steps of all writers, each writer's in order."""
+    for path in sorted(folder.glob("*/*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield StepAudit(**json.loads(line))

@@ -1,0 +1,98 @@
+"""The sections that say how a recipe trains: the loop, checkpoints, precision, layout, and what elasticity promises."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from orchestrator.spec.base import Document, Line, Name
+from orchestrator.spec.sections import Positive
+from orchestrator.spec.units import Duration
+
+
+class Keep(Document):
+    """Which checkpoints stay; what any of these rules keeps, stays."""
+
+    last: int = Field(default=2, ge=1, le=100, description="the newest ones")
+    best: Name | None = Field(default=None, description="also the one with the lowest value of this validation measure")
+    every: int | None = Field(default=None, ge=1, description="also those of every so many epochs, for good")
+
+
+def _count_is_last(value: object) -> object:
+    return {"last": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Checkpointing(Document):
+    """When the state is written down, where, and how much of it is kept."""
+
+    every_epochs: int = Field(default=1, ge=1)
+    every: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=600.0, description="also whenever so much time has passed since the last one"
+    )
+    keep: Annotated[Keep, BeforeValidator(_count_is_last)] = Keep()
+    to: Line | None = Field(default=None, description="a folder or s3://bucket/prefix; default: the job's directory")
+
+
+class Ema(Document):
+    """An exponential moving average of the parameters, which is what is evaluated."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)]
+    every_steps: int = Field(default=1, ge=1)
+
+
+class Train(Document):
+    """The training loop."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=2, le=1_000_000, description="samples of the global batch, whatever the world size")
+    samples_per_virtual_worker: int | None = Field(
+        default=None, ge=2, description="samples of one slice (the n of batch norm); default: the whole batch"
+    )
+    accumulate: int = Field(
+        default=1, ge=1, description="parts that a slice is run in where it does not fit; not with batch norm"
+    )
+    evaluate_every_epochs: int = Field(default=1, ge=1)
+    checkpoint: Checkpointing = Checkpointing()
+    parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="fsdp: parameters are sharded over the workers")
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    activation_checkpointing: bool = Field(default=False, description="compute activations twice, to save memory")
+    compile: bool = Field(default=False, description="torch.compile")
+    channels_last: bool = True
+    clip_norm: Positive | None = Field(default=None, description="longest gradient (L2 norm over all parameters)")
+    ema: Ema | None = None
+    non_finite: Literal["fail", "skip", "rollback"] = Field(
+        default="fail", description="a loss that is infinite or no number: end, leave the step out, or go back as well"
+    )
+
+    @property
+    def slice_samples(self) -> int:
+        """Samples of one virtual worker."""
+        return min(self.samples_per_virtual_worker or self.batch_size, self.batch_size)
+
+    @property
+    def virtual_workers(self) -> int:
+        """V: slices of the global batch."""
+        return -(-self.batch_size // self.slice_samples)
+
+    @model_validator(mode="after")
+    def _parts_have_samples(self) -> Train:
+        if self.accumulate > self.slice_samples:
+            raise ValueError(f"accumulate: a slice of {self.slice_samples} samples has no {self.accumulate} parts")
+        return self
+
+
+class Elastic(Document):
+    """What the run promises whatever happens to its workers, and how soon trouble is noticed."""
+
+    exact: bool = Field(default=True, description="false: a gradient sum whose last bits depend on the world size")
+    lost_after: Annotated[Duration, Field(gt=0)] = Field(
+        default=5.0, description="a worker that is silent so long is dead; one that ends is noticed at once"
+    )
+    hang_after: Annotated[Duration, Field(gt=0)] = Field(
+        default=300.0, description="a worker whose step takes so long is ended, and the others go on"
+    )
+    replacements: int = Field(
+        default=10, ge=0, description="workers that are started in the place of lost ones, in all"
+    )
+    audit: bool = Field(default=False, description="write the hashes of each step: samples, gradient, parameters")

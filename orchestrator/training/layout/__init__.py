@@ -1,0 +1,1 @@
+"""How parameters lie on the workers, and how the gradients of all slices become one: replicated, or sharded."""
