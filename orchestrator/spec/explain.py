@@ -165,12 +165,17 @@ class _Explainer:
 
 
 def _of_a_key(located: _Located, message: str) -> tuple[_Located, str]:
-    """A rule over several keys names the one to look at first: `model: give a preset, or …`."""
-    key, colon, rule = message.partition(": ")
-    if not colon or not isinstance(located.node, Mapping) or key not in located.node.entries:
-        return located, message
-    entry = located.node.entries[key]
-    return replace(located, path=(*located.path, key), key=entry.mark, node=entry.value), rule
+    """A rule over several keys names the one to look at first: `model: give a preset, or …`, `train.parallel: …`."""
+    name, colon, rule = message.partition(": ")
+    found = located
+    for key in name.split("."):
+        entry = found.node.entries.get(key) if isinstance(found.node, Mapping) else None
+        if not colon or entry is None:
+            break
+        found = replace(found, path=(*found.path, key), key=entry.mark, node=entry.value)
+    if dotted(found.path) != dotted((*located.path, name)):
+        return (located if found is located else replace(found, path=located.path)), message
+    return found, rule
 
 
 def _in_place(path: Path, message: str) -> str:

@@ -12,7 +12,11 @@ from orchestrator.base.text import counted
 from orchestrator.spec.base import Document, Name
 from orchestrator.spec.data import DataSection, RepeatFactor, SquareRoot
 from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
+from orchestrator.spec.training import Elastic, Train
 from orchestrator.spec.units import CountRange, Interval, WorkerRange
+
+MEASURES = ("loss", "error")
+"""What is measured on a split, means over its samples."""
 
 
 class Augment(Document):
@@ -80,36 +84,6 @@ class Optim(Document):
         if self.steps != sorted(set(self.steps)):
             raise ValueError("steps must rise")
         return self
-
-
-class Checkpointing(Document):
-    """When the state is written down, and how much of it is kept."""
-
-    every_epochs: int = Field(default=1, ge=1)
-    keep: int = Field(default=2, ge=1, le=100)
-
-
-class Train(Document):
-    """The training loop."""
-
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(ge=2, le=1_000_000, description="samples of the global batch, whatever the world size")
-    samples_per_virtual_worker: int | None = Field(
-        default=None, ge=2, description="samples of one slice (the n of batch norm); default: the whole batch"
-    )
-    evaluate_every_epochs: int = Field(default=1, ge=1)
-    checkpoint: Checkpointing = Checkpointing()
-    exact: bool = Field(default=True, description="false: faster gradient sum that depends on the world size")
-
-    @property
-    def slice_samples(self) -> int:
-        """Samples of one virtual worker."""
-        return self.samples_per_virtual_worker or self.batch_size
-
-    @property
-    def virtual_workers(self) -> int:
-        """V: slices of the global batch."""
-        return -(-self.batch_size // self.slice_samples)
 
 
 class Axis(Document):
@@ -193,6 +167,7 @@ class RegNetWorkload(WorkloadBase):
     model: RegNetModel = RegNetModel()
     optim: Optim
     train: Train
+    elastic: Elastic = Elastic()
     search: Search | None = None
 
     @property
@@ -212,6 +187,22 @@ class RegNetWorkload(WorkloadBase):
                 f"{self.train.batch_size} into {counted(slices, 'virtual worker')} of {self.train.slice_samples}: "
                 "set train.samples_per_virtual_worker lower, or resources.workers"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _trains_as_a_regnet_can(self) -> RegNetWorkload:
+        train, best = self.train, self.train.checkpoint.keep.best
+        if train.accumulate > 1:
+            raise ValueError(
+                "train.accumulate: a RegNet's batch norm needs all samples of a slice at once; "
+                "set train.samples_per_virtual_worker lower, or train.activation_checkpointing"
+            )
+        if best is not None and best not in MEASURES:
+            raise ValueError(f"train.checkpoint.keep.best: a classifier's measures are {' and '.join(MEASURES)}")
+        if self.search is not None and train.parallel != "ddp":
+            raise ValueError(f"train.parallel: a trial of a search has one worker, and {train.parallel} needs several")
+        if self.search is not None and train.checkpoint.to is not None:
+            raise ValueError("train.checkpoint.to: trials of a search keep their checkpoints in the job's directory")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from orchestrator.spec.base import Document, Line, Name
 from orchestrator.spec.sections import Positive
@@ -17,6 +19,13 @@ class Keep(Document):
     last: int = Field(default=2, ge=1, le=100, description="the newest ones")
     best: Name | None = Field(default=None, description="also the one with the lowest value of this validation measure")
     every: int | None = Field(default=None, ge=1, description="also those of every so many epochs, for good")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """How many of the newest, or the rules one by one."""
+        full = handler.resolve_ref_schema(handler(schema))
+        short = {"type": "integer", "minimum": 1, "maximum": 100}
+        return {"anyOf": [short, full], "description": full.pop("description", "")}
 
 
 def _count_is_last(value: object) -> object:

@@ -49,7 +49,7 @@ def test_a_value_is_read_as_yaml_1_2() -> None:
 
 
 def test_a_section_that_is_not_written_is_made() -> None:
-    assert regnet("train.checkpoint.keep=5").train.checkpoint.keep == 5
+    assert regnet("train.checkpoint.keep=5").train.checkpoint.keep.last == 5
     assert regnet("search.space.depth={range: 2..3}").search == regnet("search.space.depth=2..3").search
 
 
