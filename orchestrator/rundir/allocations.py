@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from orchestrator.rundir.layout import RunDirectory
 MARK = "ORCHESTRATOR_ALLOCATION"
 """The environment variable that every process of an allocation carries, and by which survivors are found."""
 
-GRANT = "ORCHESTRATOR_GRANT"
-"""How a backend tells an agent what it may use: a JSON object, see `Grant`."""
-
 END_NOW = signal.SIGUSR2
 """Sent by a backend to an allocation's guard: kill everything below you, without grace."""
 
@@ -29,30 +25,6 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 def is_safe_name(allocation: str) -> bool:
     """Whether an allocation's identifier is also a safe file name."""
     return _SAFE.fullmatch(allocation) is not None
-
-
-@dataclass(frozen=True)
-class Grant:
-    """What an agent may use.
-
-    Attributes:
-        devices: identifiers of its GPUs; None where the engine says so itself or there are none.
-        time_limit: seconds until the agent stops its ranks.
-    """
-
-    devices: tuple[str, ...] | None = None
-    time_limit: float | None = None
-
-    def to_text(self) -> str:
-        """The value of the environment variable."""
-        return json.dumps({"devices": self.devices, "time_limit": self.time_limit})
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Grant:
-        """The inverse; nothing is limited where the variable is absent."""
-        document = json.loads(environment.get(GRANT, "{}"))
-        devices = document.get("devices")
-        return cls(None if devices is None else tuple(devices), document.get("time_limit"))
 
 
 @dataclass(frozen=True)
@@ -82,10 +54,10 @@ class AllocationFiles:
     allocation: str
 
     @property
-    def index(self) -> str:
-        """The `<n>` of `<run>.<n>`; `0` where the identifier has none."""
+    def index(self) -> int:
+        """The `<n>` of `<run>.<n>`; 0 where the identifier has none."""
         suffix = self.allocation.rpartition(".")[2]
-        return suffix if suffix.isdigit() else "0"
+        return int(suffix) if suffix.isdigit() else 0
 
     @property
     def writer(self) -> str:
@@ -121,11 +93,11 @@ class AllocationFiles:
         return None if document is None else float(document["grace_seconds"])
 
     def has_finished(self) -> bool:
-        """Whether its agent left the durable marker of the run's end."""
+        """Whether its agent left the durable marker: of the run's end, or of its own part in an elastic run."""
         folder = self.run.events / self.writer
         names = [name for name in os.listdir(folder) if name.endswith(".json")] if folder.is_dir() else []
         last = read_json(folder / max(names)) if names else None
-        return last is not None and last.get("kind") == "finished"
+        return last is not None and last.get("kind") in {"finished", "agent_finished"}
 
     @property
     def _claim(self) -> Path:

@@ -30,6 +30,11 @@ class Launch:
         cpus_per_worker: threads that each rank may use.
         gpus_per_worker: GPUs of each rank.
         ranks_share_slots: one process is started that uses all workers' slots itself (a search's driver).
+        elastic: the workers find each other by views (see `membership`), and come and go while the run goes on.
+        min_workers: of an elastic run: with fewer it waits for others, and gives up in the end.
+        lost_after: seconds of silence after which a worker counts as dead.
+        hang_after: seconds of one step after which a worker counts as hung.
+        replacements: workers that are started in the place of lost ones, in all.
     """
 
     job: str
@@ -41,6 +46,11 @@ class Launch:
     cpus_per_worker: int = 1
     gpus_per_worker: int = 0
     ranks_share_slots: bool = False
+    elastic: bool = False
+    min_workers: int = 1
+    lost_after: float = 5.0
+    hang_after: float = 300.0
+    replacements: int = 10
     env: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from orchestrator.base.errors import OrchestratorError, UsageError
 from orchestrator.base.process import ProcessIdentity
-from orchestrator.rundir.allocations import END_NOW, MARK, AllocationFiles, Grant, is_safe_name
+from orchestrator.rundir.allocations import END_NOW, MARK, AllocationFiles, is_safe_name
 from orchestrator.rundir.events import find_event
 from orchestrator.rundir.fence import check_fence
+from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch, read_launch
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.guard import FORWARDED, watch

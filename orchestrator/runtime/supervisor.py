@@ -12,8 +12,9 @@ from typing import Any
 
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.sweep import sweep
-from orchestrator.rundir.allocations import MARK, AllocationFiles, Grant
+from orchestrator.rundir.allocations import MARK, AllocationFiles
 from orchestrator.rundir.events import EventWriter
+from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.runtime.environment import inherited, process_count, rank_environment
 from orchestrator.runtime.logs import say

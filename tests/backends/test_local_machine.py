@@ -1,13 +1,11 @@
 """What a machine has, and what a launch takes of it."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from orchestrator.backends.local.machine import Machine, measure
-from orchestrator.backends.local.slots import SlotLocks
-from orchestrator.base.errors import BackendError, BackendUnavailable, LaunchRefused, UsageError
+from orchestrator.base.errors import LaunchRefused, UsageError
 from orchestrator.rundir.launch import Launch
 from orchestrator.spec.profile import ClusterProfile, Node
 
@@ -57,22 +55,3 @@ def test_gpus_are_shown_only_to_workers_that_asked_for_them() -> None:
     assert gpu.devices_of((1, 3), launch(2, gpus=1)) == ("1", "3")
     assert gpu.devices_of((1, 3), launch(2)) == ()
     assert Machine("cpu", 4).devices_of((1, 3), launch(2)) is None
-
-
-def test_slots_are_free_again_when_the_last_holder_is_gone(tmp_path: Path) -> None:
-    locks = SlotLocks(tmp_path / "slots", "cpu", ("0", "1", "2"))
-    with locks.hold(2) as lease:
-        copy = os.dup(lease.handles[0])
-        assert locks.free() == 1
-        with pytest.raises(BackendUnavailable), locks.hold(2):
-            pass
-    assert locks.free() == 2
-    os.close(copy)
-    assert locks.free() == 3
-
-
-def test_a_folder_of_locks_that_is_a_link_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "slots").symlink_to(tmp_path / "real")
-    with pytest.raises(BackendError, match="does not belong"):
-        SlotLocks(tmp_path / "slots", "cpu", ("0",)).free()

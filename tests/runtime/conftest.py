@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.process import ProcessIdentity, processes_with_environment
-from orchestrator.rundir.allocations import GRANT, MARK, AllocationFiles
+from orchestrator.rundir.allocations import MARK, AllocationFiles
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.events import RunEvent, find_event, read_events
 from orchestrator.rundir.fence import raise_fence
+from orchestrator.rundir.grant import GRANT
 from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from orchestrator.backends.local.machine import Machine, gpus_of_this_machine, measure
 from orchestrator.backends.local.records import KEPT, Record, Records
-from orchestrator.backends.local.slots import Lease, SlotLocks, default_folder
 from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity, processes_with_environment
+from orchestrator.base.slots import Lease, SlotLocks, default_folder
 from orchestrator.base.sweep import sweep
-from orchestrator.rundir.allocations import END_NOW, GRANT, MARK, AllocationFiles, Grant, is_safe_name
+from orchestrator.rundir.allocations import END_NOW, MARK, AllocationFiles, is_safe_name
+from orchestrator.rundir.grant import GRANT, Grant, Pool
 from orchestrator.rundir.launch import for_jobs
 from orchestrator.spec.profile import ClusterProfile
 
@@ -152,7 +153,7 @@ class LocalBackend:
 
     def _spawn(self, request: LaunchRequest, plan: LaunchPlan, lease: Lease) -> subprocess.Popen[bytes]:
         files = AllocationFiles(request.directory, request.allocation)
-        grant = Grant(self.machine.devices_of(lease.slots, request.launch), request.time_limit)
+        grant = self._grant(request, lease)
         try:
             request.directory.create()
             with files.log.open("ab") as log:
@@ -168,6 +169,12 @@ class LocalBackend:
                 )
         except OSError as error:
             raise BackendUnavailable(f"cannot start the agent of {request.allocation}: {error}") from error
+
+    def _grant(self, request: LaunchRequest, lease: Lease) -> Grant:
+        """What the agent may use; that of an elastic run takes more slots and gives them back by itself."""
+        devices = self.machine.devices_of(lease.slots, request.launch)
+        pool = Pool.of(self._slots, lease, self.machine.slots_of_worker(request.launch))
+        return Grant(devices, request.time_limit, pool=pool if request.launch.elastic else None)
 
     def _observe(self, allocation: str) -> Observation:
         if allocation in self._over:

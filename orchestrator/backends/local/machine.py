@@ -40,14 +40,17 @@ class Machine:
                 f"run {launch.run} asks for {launch.gpus_per_worker} GPUs a worker, and this machine has none",
                 hint="set resources.gpus_per_worker to 0, or choose another cluster profile",
             )
-        each = launch.cpus_per_worker if self.kind == "cpu" else max(1, launch.gpus_per_worker)
-        needed = launch.workers * each
+        needed = launch.workers * self.slots_of_worker(launch)
         if needed > self.slots:
             raise LaunchRefused(
                 f"run {launch.run} needs {needed} {self.kind} slots, and this machine has {self.slots}",
                 hint="ask for fewer workers, or choose another cluster profile",
             )
         return needed
+
+    def slots_of_worker(self, launch: Launch) -> int:
+        """Slots of each worker."""
+        return launch.cpus_per_worker if self.kind == "cpu" else max(1, launch.gpus_per_worker)
 
     def devices_of(self, slots: tuple[int, ...], launch: Launch) -> tuple[str, ...] | None:
         """The GPUs of some slots; none are shown to workers that asked for none. None where slots are cores."""

@@ -1,7 +1,7 @@
 """Slots of this machine as locked files, so that two servers on one host never give the same slot away twice.
 
-A lock belongs to an open file, not to a process: the backend takes it, the agent inherits it, and it is free when the
-last process that holds the file has ended, however it ended.
+A lock belongs to an open file, not to a process: the backend takes it, the agent and its guard inherit it, and it is
+free when one of them says so, or when the last process that holds the file has ended, however it ended.
 """
 
 from __future__ import annotations
@@ -47,22 +47,23 @@ class Lease:
         handles: open files that hold the locks.
     """
 
-    slots: tuple[int, ...]
-    handles: tuple[int, ...]
+    slots: tuple[int, ...] = ()
+    handles: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
 class SlotLocks:
     """The lock files of one kind of slot.
 
-    Args:
+    Attributes:
         folder: where they lie.
         kind: `cpu` or `gpu`.
         names: of the slots; a GPU's is its device, which stays the same whatever else is visible.
     """
 
-    def __init__(self, folder: Path, kind: str, names: tuple[str, ...]) -> None:
-        self._folder = folder
-        self._paths = tuple(folder / f"slot-{kind}-{name.replace('/', '_')}" for name in names)
+    folder: Path
+    kind: str
+    names: tuple[str, ...]
 
     @contextlib.contextmanager
     def hold(self, count: int) -> Iterator[Lease]:
@@ -71,24 +72,24 @@ class SlotLocks:
         Raises:
             BackendUnavailable: not enough are free now.
         """
-        lease = self._acquire(count)
+        lease = self.take(count)
         try:
             yield lease
         finally:
             for handle in lease.handles:
                 os.close(handle)
 
-    def free(self) -> int:
-        """How many slots nobody holds."""
-        self._prepare()
-        return sum(1 for path in self._paths if self._is_free(path))
+    def take(self, count: int) -> Lease:
+        """Lock some free slots until they are given back.
 
-    def _acquire(self, count: int) -> Lease:
+        Raises:
+            BackendUnavailable: not enough are free now; none is taken.
+        """
         self._prepare()
         taken: dict[int, int] = {}
         for attempt in range(_TRIES):  # somebody who only looks holds a lock for an instant
-            for slot, path in enumerate(self._paths):
-                if len(taken) < count and slot not in taken and (handle := _lock(path)) is not None:
+            for slot in range(len(self.names)):
+                if len(taken) < count and slot not in taken and (handle := _lock(self._path(slot))) is not None:
                     taken[slot] = handle
             if len(taken) == count:
                 return Lease(tuple(sorted(taken)), tuple(taken[slot] for slot in sorted(taken)))
@@ -96,9 +97,17 @@ class SlotLocks:
         for handle in taken.values():
             os.close(handle)
         raise BackendUnavailable(
-            f"{count} slots are wanted, and only {len(taken)} of {len(self._paths)} are free on this machine",
+            f"{count} slots are wanted, and only {len(taken)} of {len(self.names)} are free on this machine",
             hint="another server on this machine may hold them; the launch is tried again",
         )
+
+    def free(self) -> int:
+        """How many slots nobody holds."""
+        self._prepare()
+        return sum(1 for slot in range(len(self.names)) if self._is_free(self._path(slot)))
+
+    def _path(self, slot: int) -> Path:
+        return self.folder / f"slot-{self.kind}-{self.names[slot].replace('/', '_')}"
 
     def _is_free(self, path: Path) -> bool:
         handle = _lock(path, fcntl.LOCK_SH)
@@ -110,15 +119,21 @@ class SlotLocks:
     def _prepare(self) -> None:
         """Make the folder, and refuse one that somebody else could have laid out for us."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            status = self._folder.lstat()
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            status = self.folder.lstat()
         except OSError as error:
-            raise BackendUnavailable(f"cannot use {self._folder} for the locks of slots: {error}") from error
+            raise BackendUnavailable(f"cannot use {self.folder} for the locks of slots: {error}") from error
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             raise BackendError(
-                f"{self._folder} does not belong to this user",
+                f"{self.folder} does not belong to this user",
                 hint=f"set {SLOTS_VARIABLE} to a folder of your own",
             )
+
+
+def give_back(handle: int) -> None:
+    """Free a slot for everybody, whoever else still holds this open file, and close it here."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
 
 
 def _lock(path: Path, how: int = fcntl.LOCK_EX) -> int | None:
