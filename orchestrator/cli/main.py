@@ -33,6 +33,7 @@ class MainGroup(LazyGroup):
         "cancel": Entry(_COMMANDS + "cancel", "Stop jobs; they get time to write a checkpoint."),
         "retry": Entry(_COMMANDS + "retry", "Queue a job again that failed or was cancelled."),
         "results": Entry(_COMMANDS + "results", "Best models, metrics and files of a job."),
+        "verify": Entry(_COMMANDS + "verify", "Prove that results do not depend on what happens to the workers."),
         "data": Entry(_COMMANDS + "data", "Build, verify and look into datasets."),
         "mlflow": Entry(_COMMANDS + "mlflow", "Open MLflow's pages on what was tracked."),
         "doctor": Entry(_COMMANDS + "doctor", "Check this machine, and say what to do about what is missing."),

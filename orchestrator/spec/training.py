@@ -58,6 +58,9 @@ class Train(Document):
     samples_per_virtual_worker: int | None = Field(
         default=None, ge=2, description="samples of one slice (the n of batch norm); default: the whole batch"
     )
+    max_steps: int | None = Field(
+        default=None, ge=1, description="end after so many steps, to try something out; schedules stay those of all epochs"
+    )
     accumulate: int = Field(
         default=1, ge=1, description="parts that a slice is run in where it does not fit; not with batch norm"
     )

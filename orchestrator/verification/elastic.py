@@ -1,0 +1,220 @@
+"""`verify elastic`: a training undisturbed, the same in a storm, and the same in a storm with an ordinary sum."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.backends.local import LocalBackend
+from orchestrator.base.errors import UsageError
+from orchestrator.rundir.events import RunEvent, read_events
+from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.spec.profile import ClusterProfile, Node
+from orchestrator.spec.training import Checkpointing
+from orchestrator.spec.units import WorkerRange
+from orchestrator.spec.workload import CommandWorkload, RecipeWorkload, Workload
+from orchestrator.verification.hook import Marks
+from orchestrator.verification.rehearsal import Rehearsal
+from orchestrator.verification.storm import STEPS, Action, Storm, usual_storm
+from orchestrator.verification.trail import Trail, job_trail
+from orchestrator.verification.twin import Comparison, compare, difference
+
+LOST_AFTER = 2.0
+"""Seconds after which a worker that hangs is taken for dead here."""
+MOST_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That the storm hit.
+
+    Attributes:
+        actions: what happened, for people.
+        missed: what the script has and did not happen.
+        worlds: how many workers made steps, in the order in which that changed.
+        kept: worker processes that went through a planned change of workers, and were the same afterwards.
+        hits: workers that were killed or stopped in the middle of a step.
+        redone: steps that were done again and came out equal, after the loss of all workers for instance.
+        sent: bytes that a worker sent in a step, on average over the storm; None: not measured.
+    """
+
+    actions: tuple[str, ...]
+    missed: tuple[str, ...]
+    worlds: tuple[int, ...]
+    kept: int
+    hits: int
+    redone: int
+    sent: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify elastic` found.
+
+    Attributes:
+        steps: of the training.
+        virtual_workers: V.
+        comparison: undisturbed against storm.
+        proof: that the storm hit.
+        ordinary: undisturbed against storm, both with an ordinary all-reduce: it is expected to differ; None: not run.
+        folder: of all that was written.
+    """
+
+    steps: int
+    virtual_workers: int
+    comparison: Comparison
+    proof: Proof
+    ordinary: Comparison | None
+    folder: Path
+
+    @property
+    def holds(self) -> bool:
+        """Whether the storm hit everywhere, and the parameters are equal bit for bit all the same."""
+        return self.comparison.equal and not self.proof.missed
+
+
+def verify_elastic(
+    workload: Workload,
+    folder: Path,
+    *,
+    workdir: Path,
+    workers: int | None = None,
+    storm: Storm | None = None,
+    ordinary: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """Run the trainings and compare them.
+
+    Args:
+        workload: of a recipe, without a search.
+        folder: for all that is written.
+        workdir: where the workload's relative paths start.
+        workers: the most there may be; default: what the workload allows, up to four.
+        storm: default: the usual one.
+        ordinary: also show that an ordinary sum differs under the same storm.
+        say: told what happens.
+
+    Raises:
+        UsageError: the workload cannot be shared by two workers.
+        RehearsalFailed: a training failed.
+    """
+    recipe = _recipe(workload)
+    most = workers or min(recipe.train.virtual_workers, MOST_WORKERS)
+    if not 2 <= most <= recipe.train.virtual_workers:
+        raise UsageError(
+            f"a storm needs 2 workers at least, and at most the {recipe.train.virtual_workers} virtual workers of "
+            f"{recipe.name}; {most} were asked for",
+            hint="lower train.samples_per_virtual_worker, for instance with --set",
+        )
+    script = storm or usual_storm(most)
+    stage = _Stage(folder, workdir, _prepared(recipe, most), most, say)
+    calm = stage.play("undisturbed", Storm(1))
+    hit = stage.play("storm", script)
+    plain = None
+    if ordinary:
+        plain = compare(
+            stage.play("ordinary-undisturbed", Storm(1), exact=False),
+            stage.play("ordinary-storm", script, exact=False),
+        )
+    comparison = _with_contradiction(compare(calm, hit), hit)
+    proof = _proof(JobDirectory(folder / "jobs" / "storm"), script, hit)
+    return Verdict(len(calm.steps), recipe.train.virtual_workers, comparison, proof, plain, folder)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Where the trainings take place."""
+
+    folder: Path
+    workdir: Path
+    workload: RecipeWorkload
+    workers: int
+    say: Callable[[str], None]
+
+    def play(self, name: str, storm: Storm, *, exact: bool = True) -> Trail:
+        """One training; its trail."""
+        self.say(f"{name}: from {storm.workers} worker{'s' if storm.workers > 1 else ''}")
+        elastic = self.workload.elastic.model_copy(update={"exact": exact})
+        workload = self.workload.model_copy(update={"elastic": elastic})
+        job = JobDirectory(self.folder / "jobs" / name)
+        backend = self._backend()
+        Rehearsal(job, workload, storm, backend, str(self.workdir), say=lambda text: self.say(f"{name}: {text}")).run()
+        return job_trail(job, name)
+
+    def _backend(self) -> LocalBackend:
+        """This machine; where workers need no GPU, with as many slots as they are, whatever else runs here."""
+        needs = self.workload.resources
+        if needs.gpus_per_worker:
+            return LocalBackend(ClusterProfile(name="local", backend="local"), state=self.folder / "state")
+        node = Node(cpus=self.workers * needs.cpus_per_worker, gpus=0)
+        profile = ClusterProfile(name="local", backend="local", nodes=[node])
+        return LocalBackend(profile, state=self.folder / "state", slots=self.folder / "slots")
+
+
+def _recipe(workload: Workload) -> RecipeWorkload:
+    if isinstance(workload, CommandWorkload):
+        raise UsageError(f"{workload.name} is a command", hint="only recipes train elastically")
+    if getattr(workload, "search", None) is not None:
+        raise UsageError(f"{workload.name} is a search", hint="verify the workload of one model")
+    return workload
+
+
+def _prepared(recipe: RecipeWorkload, most: int) -> RecipeWorkload:
+    """A few dozen steps, audited, of a workload that is otherwise as it was written."""
+    train = recipe.train.model_copy(update={"max_steps": STEPS, "checkpoint": Checkpointing(every=None)})
+    elastic = recipe.elastic.model_copy(update={"audit": True, "lost_after": LOST_AFTER, "replacements": 100})
+    resources = recipe.resources.model_copy(update={"workers": WorkerRange(low=1, high=most)})
+    tracking = recipe.tracking.model_copy(update={"enabled": False})
+    return recipe.model_copy(update={"train": train, "elastic": elastic, "resources": resources, "tracking": tracking})
+
+
+def _with_contradiction(comparison: Comparison, trail: Trail) -> Comparison:
+    """A step that was done again with another result is a difference, too."""
+    if comparison.difference is not None or trail.contradiction is None:
+        return comparison
+    return Comparison(comparison.steps, comparison.only, difference(*trail.contradiction))
+
+
+def _proof(job: JobDirectory, storm: Storm, trail: Trail) -> Proof:
+    marks = Marks(job.path / "storm")
+    happened = {number for number, action in enumerate(storm.actions) if _came_about(action, number, marks, trail)}
+    runs = sorted((RunDirectory(path) for path in (job.path / "runs").iterdir()), key=lambda run: run.run)
+    events = [event for run in runs for event in read_events(run, {})]
+    return Proof(
+        actions=tuple(f"step {action.step}: {action.name}" for action in storm.actions),
+        missed=tuple(f"step {a.step}: {a.name}" for number, a in enumerate(storm.actions) if number not in happened),
+        worlds=trail.worlds,
+        kept=sum(len(_kept(run)) for run in runs),
+        hits=sum(1 for n in happened if storm.actions[n].kind in ("kill", "hang")),
+        redone=trail.redone,
+        sent=_sent(events),
+    )
+
+
+def _came_about(action: Action, number: int, marks: Marks, trail: Trail) -> bool:
+    later = trail.steps.get(action.step + 1)
+    match action.kind:
+        case "resize":
+            return later is not None and later.world == action.workers
+        case "gather":
+            return later is not None and later.world == action.workers
+        case _:
+            return marks.acted(number).exists()
+
+
+def _kept(run: RunDirectory) -> set[int]:
+    """Process ids that stood in two views of which the second was planned."""
+    resized = [event.data for event in read_events(run, {}) if event.kind == "resized"]
+    kept: set[int] = set()
+    for before, after in itertools.pairwise(resized):
+        if after["cause"] in ("resize", "joined"):
+            kept |= {m["pid"] for m in before["members"]} & {m["pid"] for m in after["members"]}
+    return kept
+
+
+def _sent(events: list[RunEvent]) -> float | None:
+    """Bytes a step and worker, from what leaders said last of their goodput."""
+    found = [event.data for event in events if event.kind == "goodput" and event.data.get("sent_bytes_per_step")]
+    return sum(float(data["sent_bytes_per_step"]) for data in found) / len(found) if found else None
