@@ -1,61 +1,177 @@
-"""The workers of a run as a training loop sees them: a process group over gloo or NCCL, or one process alone."""
+"""The workers of a view as a training loop sees them: a process group over gloo or NCCL, or one process alone.
+
+A group is formed for a view: its members meet at the key-value store of the first one. Whatever a collective raises
+because a peer is gone becomes `GroupBroken`.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterator, Mapping
+import socket
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Self
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore, PrefixStore, Store, TCPStore
 
-_TIMEOUT = timedelta(minutes=10)
+from orchestrator.base.errors import OrchestratorError
+from orchestrator.rundir.membership import Member, View
+
+_MEET_SECONDS = 10.0
+_STORE_TIMEOUT = timedelta(seconds=_MEET_SECONDS)
+_COLLECTIVE_TIMEOUT = timedelta(days=1)  # who hangs is found by the coordinator, not by a clock in here
+_POLL_SECONDS = 0.002
+_HINT = "the others go on when the next view is there"
+
+_PATIENCE = timedelta(seconds=1)
+_TIMED_OUT = "Operation timed out!"
+_SIGNS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+
+
+class GroupBroken(OrchestratorError):
+    """A worker of the group is gone, or a newer view has taken its place."""
+
+    code = "group_broken"
+
+
+@contextmanager
+def breaking() -> Iterator[None]:
+    """Turn what torch raises in a collective, when a peer is gone, into `GroupBroken`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not lost_a_peer(error):
+            raise
+        raise GroupBroken(f"a worker was lost: {str(error).splitlines()[0]}", hint=_HINT) from error
+
+
+def lost_a_peer(error: BaseException) -> bool:
+    """Whether an error means that another worker of the group is gone, and says nothing against this one."""
+    if isinstance(error, GroupBroken | dist.DistError):
+        return True
+    if isinstance(error, torch.OutOfMemoryError) or not isinstance(error, RuntimeError):
+        return False
+    return any(sign in str(error) for sign in _SIGNS)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A collective under way. Start them in the same order on every worker.
+
+    Attributes:
+        result: what it fills; not to be read before `wait`.
+    """
+
+    result: torch.Tensor
+    _work: dist.Work | None
+    _group: Group
+
+    def wait(self) -> torch.Tensor:
+        """The result, complete.
+
+        Raises:
+            GroupBroken: a worker is gone.
+        """
+        self._group.finish(self._work)
+        return self.result
 
 
 @dataclass(frozen=True)
 class Group:
-    """The workers, and the few collectives that training needs.
+    """The workers, and the few collectives that training needs. All of them raise `GroupBroken` when a worker is gone.
 
     Attributes:
-        rank: this worker.
+        rank: this worker's place among the members.
         size: W, the world size.
         device: where this worker computes.
+        epoch: of the view.
+        formed: there is a process group; else this worker is alone without one.
+        waiting: told when this worker begins (True) and ends (False) to wait for others.
+        given_up: asked about once a second while it waits: whether a member is known to be dead.
     """
 
     rank: int
     size: int
     device: torch.device
+    epoch: int = 1
+    formed: bool = False
+    waiting: Callable[[bool], None] = lambda waits: None
+    given_up: Callable[[], bool] = lambda: False
+
+    @property
+    def handle(self) -> dist.ProcessGroup | None:
+        """Torch's group, for what needs one itself. Whoever keeps it keeps its connections open after `leave`."""
+        return dist.group.WORLD if self.formed else None
 
     def all_gather(self, value: torch.Tensor) -> torch.Tensor:
         """Every worker's `value` (...), stacked by rank: (W, ...)."""
-        if self.size == 1:
-            return value.unsqueeze(0)
-        gathered = value.new_empty(self.size, *value.shape)
-        dist.all_gather_into_tensor(gathered.view(-1), value.contiguous().view(-1))
-        return gathered
+        return self.start_all_gather(value).wait()
 
     def all_to_all(self, rows: torch.Tensor) -> torch.Tensor:
         """Send row r of `rows` (W, ...) to worker r; returns what each worker sent here, (W, ...)."""
-        if self.size == 1:
-            return rows
-        received = torch.empty_like(rows)
-        dist.all_to_all_single(received, rows)
-        return received
+        return self.start_all_to_all(rows).wait()
 
     def all_reduce(self, value: torch.Tensor) -> torch.Tensor:
         """The sum over workers, in place, in whatever order the engine adds."""
-        if self.size > 1:
-            dist.all_reduce(value)
-        return value
+        return self.start_all_reduce(value).wait()
 
-    def broadcast(self, value: torch.Tensor) -> torch.Tensor:
-        """Worker 0's `value`, in place."""
-        if self.size > 1:
-            dist.broadcast(value, src=0)
-        return value
+    def broadcast(self, value: torch.Tensor, source: int = 0) -> torch.Tensor:
+        """The `value` of worker `source`, in place."""
+        return self.start_broadcast(value, source).wait()
+
+    def start_all_gather(self, value: torch.Tensor) -> Pending:
+        """Begin `all_gather`; `value` must not change meanwhile."""
+        if self.size == 1:
+            return Pending(value.unsqueeze(0), None, self)
+        gathered = value.new_empty(self.size, *value.shape)
+        flat = value.contiguous().view(-1)
+        with breaking():
+            work = dist.all_gather_into_tensor(gathered.view(-1), flat, async_op=True)
+        return Pending(gathered, work, self)
+
+    def start_all_to_all(self, rows: torch.Tensor) -> Pending:
+        """Begin `all_to_all`; `rows` must not change meanwhile."""
+        if self.size == 1:
+            return Pending(rows, None, self)
+        received = torch.empty_like(rows)
+        with breaking():
+            work = dist.all_to_all_single(received, rows, async_op=True)
+        return Pending(received, work, self)
+
+    def start_all_reduce(self, value: torch.Tensor) -> Pending:
+        """Begin `all_reduce`, in place."""
+        if self.size == 1:
+            return Pending(value, None, self)
+        with breaking():
+            return Pending(value, dist.all_reduce(value, async_op=True), self)
+
+    def start_broadcast(self, value: torch.Tensor, source: int = 0) -> Pending:
+        """Begin `broadcast`, in place."""
+        if self.size == 1:
+            return Pending(value, None, self)
+        with breaking():
+            return Pending(value, dist.broadcast(value, src=source, async_op=True), self)
+
+    def exchange(
+        self, rows: torch.Tensor, sends: tuple[int, ...] | list[int], receives: tuple[int, ...] | list[int]
+    ) -> torch.Tensor:
+        """Send uneven parts: of `rows` (sum of `sends`, ...) the first `sends[0]` rows to worker 0, and so on.
+
+        Returns:
+            (sum of `receives`, ...): `receives[r]` rows from each worker r, in their order.
+        """
+        if self.size == 1:
+            return rows
+        received = rows.new_empty(sum(receives), *rows.shape[1:])
+        with breaking():
+            work = dist.all_to_all_single(received, rows.contiguous(), list(receives), list(sends), async_op=True)
+        return Pending(received, work, self).wait()
 
     def agree(self, number: int) -> int:
         """Worker 0's `number`, on every worker."""
@@ -65,44 +181,157 @@ class Group:
         """Whether any worker says yes."""
         return bool(self.all_gather(torch.tensor([flag], dtype=torch.uint8, device=self.device)).any().item())
 
+    def finish(self, work: dist.Work | None) -> None:
+        """Wait for a collective.
+
+        Raises:
+            GroupBroken: a worker is gone.
+        """
+        if work is None:
+            return
+        self.waiting(True)
+        try:
+            with breaking():
+                self._wait(work)
+        finally:
+            self.waiting(False)
+
+    def _wait(self, work: dist.Work) -> None:
+        if self.device.type == "cuda":  # puts the wait into the stream; the host goes on
+            work.wait()
+            return
+        while True:
+            try:
+                work.wait(_PATIENCE)
+                return
+            except RuntimeError as error:
+                if str(error) != _TIMED_OUT:
+                    raise
+                if self.given_up():
+                    raise GroupBroken("a worker of the group is dead", hint=_HINT) from error
+
+    def watched(self, waiting: Callable[[bool], None]) -> Self:
+        """The same group; `waiting` is told."""
+        return replace(self, waiting=waiting)
+
 
 def alone(device: torch.device | None = None) -> Group:
     """One process without a process group: a trial, or a run with one worker."""
-    return Group(0, 1, device or _device(0))
+    return Group(0, 1, device or default_device())
 
 
-@contextmanager
-def join(environment: Mapping[str, str] = os.environ) -> Iterator[Group]:
-    """The group that RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT describe, left at the end.
+def default_device() -> torch.device:
+    """This worker's GPU, the first that it is shown; its CPU where it is shown none."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
-    A world of one forms no process group.
+
+def own_store(host: str = "127.0.0.1") -> TCPStore:
+    """A key-value store of this worker, on any free port (`.port`), where groups that it leads will meet."""
+    return TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=_STORE_TIMEOUT)
+
+
+def form(
+    view: View,
+    number: int,
+    store: TCPStore | None,
+    *,
+    device: torch.device | None = None,
+    leavers: bool = False,
+    always: bool = False,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Group:
+    """Form the group of a view; all who take part call this with equal arguments, and `leave` it at the end.
+
+    Args:
+        view: who takes part; a member's rank is its place.
+        number: this worker.
+        store: this worker's own; may be None where it never leads others.
+        device: where it computes; None: its GPU, else its CPU.
+        leavers: those who leave take part too, after the members.
+        always: form a process group for one worker as well.
+        given_up: whether a newer view makes this one worthless; asked while waiting.
+
+    Raises:
+        GroupBroken: a member did not come.
     """
-    rank, size = int(environment.get("RANK", "0")), int(environment.get("WORLD_SIZE", "1"))
-    device = _device(int(environment.get("LOCAL_RANK", "0")))
-    if size == 1:
-        yield alone(device)
-        return
-    address, port = environment["MASTER_ADDR"], environment["MASTER_PORT"]
-    if _is_loopback(address):
+    numbers = (*view.numbers, *view.leaving) if leavers else view.numbers
+    rank, where = numbers.index(number), device or default_device()
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    if len(numbers) == 1 and not always:
+        return Group(rank, 1, where, view.epoch)
+    leader = view.members[0]
+    if _is_loopback(leader.host):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"tcp://{_bracketed(address)}:{port}",
-        rank=rank,
-        world_size=size,
-        timeout=_TIMEOUT,
-    )
-    try:
-        yield Group(rank, size, device)
-    finally:
+    with breaking(), _undone_when_it_fails():
+        meeting = _meeting(leader, number, store, alone=len(numbers) == 1)
+        place = PrefixStore(f"view-{view.epoch}{'-all' if leavers else ''}", meeting)
+        if len(numbers) > 1:
+            _meet(place, numbers, number, given_up)
+        dist.init_process_group(
+            "nccl" if where.type == "cuda" else "gloo",
+            store=place,
+            rank=rank,
+            world_size=len(numbers),
+            timeout=_STORE_TIMEOUT,
+        )
+        _world()._get_backend(where)._set_default_timeout(_COLLECTIVE_TIMEOUT)
+    return Group(rank, len(numbers), where, view.epoch, formed=True, given_up=given_up)
+
+
+def leave(group: Group) -> None:
+    """Leave a group that was formed, broken or not."""
+    if group.formed and dist.is_initialized():
         dist.destroy_process_group()
 
 
-def _device(local_rank: int) -> torch.device:
-    count = torch.cuda.device_count()
-    return torch.device("cuda", local_rank % count) if count else torch.device("cpu")
+def _world() -> dist.ProcessGroup:
+    world = dist.group.WORLD
+    assert world is not None
+    return world
+
+
+def _meeting(leader: Member, number: int, store: TCPStore | None, *, alone: bool) -> Store:
+    if alone:
+        return HashStore()
+    if leader.number == number:
+        assert store is not None, "who leads others has a store of its own"
+        return store
+    try:  # torch would go on trying where nobody listens any more
+        socket.create_connection((leader.host, leader.port), timeout=_MEET_SECONDS).close()
+    except OSError as error:
+        raise GroupBroken(f"worker {leader.number} does not answer: {error}", hint=_HINT) from error
+    return TCPStore(leader.host, leader.port, is_master=False, timeout=_STORE_TIMEOUT)
+
+
+def _meet(place: Store, numbers: tuple[int, ...], number: int, given_up: Callable[[], bool]) -> None:
+    """Wait until all are there. One verdict holds for all: to form the group, or to give it up.
+
+    Raises:
+        GroupBroken: it was given up.
+    """
+    place.set(f"here/{number}", "1")
+    here = [f"here/{each}" for each in numbers]
+    deadline = time.monotonic() + 60 * _MEET_SECONDS
+    while not place.check(["verdict"]):
+        if place.check(here):
+            place.compare_set("verdict", "", "form")
+        elif given_up() or time.monotonic() > deadline:
+            place.compare_set("verdict", "", "give up")
+        else:
+            time.sleep(_POLL_SECONDS)
+    if place.get("verdict") != b"form":
+        raise GroupBroken("the group was given up before all its members were there", hint=_HINT)
+
+
+@contextmanager
+def _undone_when_it_fails() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        raise
 
 
 def _is_loopback(address: str) -> bool:
@@ -110,7 +339,3 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
