@@ -134,8 +134,11 @@ def _bad_dataset(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]
         yield "data.decode is gpu, and resources.gpus_per_worker is 0"
     yield from _missing_columns(workload, facts)
     yield from _unknown_pixels(workload, facts)
-    if workload.search is not None and facts.rows and "validation" not in facts.rows:
-        yield f"data.dataset: a search chooses on the validation split, and {facts.name} has none"
+    if facts.rows and "validation" not in facts.rows:
+        if workload.search is not None:
+            yield f"data.dataset: a search chooses on the validation split, and {facts.name} has none"
+        elif workload.train.checkpoint.keep.best is not None:
+            yield f"train.checkpoint.keep.best is measured on the validation split, and {facts.name} has none"
 
 
 def _missing_columns(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
@@ -179,6 +182,17 @@ def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:
 
 
 def _without_effect(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    yield from _of_a_schedule(workload, facts)
+    train, elastic = workload.train, workload.elastic
+    if workload.search is not None and elastic.audit:
+        yield "elastic.audit has no effect on the trials of a search"
+    if train.parallel == "fsdp" and workload.workers.max == 1:
+        yield "train.parallel: fsdp shards nothing with one worker; see resources.workers"
+    if train.precision == "fp16" and not workload.resources.gpus_per_worker:
+        yield "train.precision: fp16 is slow without a GPU; bf16 or fp32 is not"
+
+
+def _of_a_schedule(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
     optim, samples = workload.optim, facts.rows.get("train")
     if optim.nesterov and optim.momentum == 0:
         yield "optim.nesterov has no effect without optim.momentum"

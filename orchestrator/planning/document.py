@@ -72,6 +72,33 @@ class TrainingPlan(PlanPart):
     total_flops: float | None = Field(description="forward and backward, of all models together")
 
 
+class CheckpointPlan(PlanPart):
+    """When the state is written down, and how much of it is kept."""
+
+    every_epochs: int
+    every_seconds: float | None = Field(description="also whenever so much time has passed since the last one")
+    keep_last: int
+    keep_best: str | None = Field(description="the validation measure of which the best one stays, too")
+    keep_every_epochs: int | None = Field(description="those of every so many epochs stay for good")
+    to: str = Field(description="the folder or URL; empty: in the job's directory")
+
+
+class ElasticPlan(PlanPart):
+    """How the work is shared, and what the run promises whatever happens to its workers."""
+
+    workers: str = Field(description="the range that a run of it may have")
+    passes: dict[int, int] = Field(description="slices that the busiest worker runs in a step, for each world size")
+    exact: bool = Field(description="the same parameters, bit for bit, for every sequence of world sizes")
+    parallel: str
+    precision: str
+    settings: list[str] = Field(description="what else changes how a step is computed")
+    lost_after: float
+    hang_after: float
+    replacements: int
+    audit: bool
+    checkpoint: CheckpointPlan
+
+
 class LearningRatePlan(PlanPart):
     """The learning rate at some steps."""
 
@@ -105,6 +132,7 @@ class PlanDocument(PlanPart):
     model: Member | None = None
     population: PopulationPlan | None = None
     training: TrainingPlan | None = None
+    elastic: ElasticPlan | None = None
     learning_rate: LearningRatePlan | None = None
     warnings: list[str] = Field(default_factory=list)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 from orchestrator.rundir.launch import Launch
+from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import CommandWorkload, Workload
 
 RANK_MODULE = "orchestrator.recipes.main"
@@ -35,7 +38,7 @@ def launch_for(
         environment: of the user's shell; a command runs with it, a recipe in the server's own Python. `env` wins.
     """
     resources = workload.resources
-    return Launch(
+    launch = Launch(
         job=job,
         run=run,
         token=token,
@@ -47,6 +50,12 @@ def launch_for(
         ranks_share_slots=is_search(workload),
         env=_inherited(workload, environment or {}) | workload.env,
     )
+    return _elastic(launch, workload) if is_elastic(workload) else launch
+
+
+def is_elastic(workload: Workload) -> TypeGuard[RegNetWorkload]:
+    """Whether workers come and go while a run of it goes on: one training of a recipe."""
+    return not isinstance(workload, CommandWorkload) and workload.search is None
 
 
 def is_search(workload: Workload) -> bool:
@@ -66,6 +75,18 @@ def workdir_of(workload: Workload, submitted_from: str) -> str:
     if isinstance(workload, CommandWorkload) and workload.workdir:
         return str(Path(submitted_from) / workload.workdir)
     return submitted_from
+
+
+def _elastic(launch: Launch, workload: RegNetWorkload) -> Launch:
+    promise = workload.elastic
+    return replace(
+        launch,
+        elastic=True,
+        min_workers=workload.workers.min,
+        lost_after=promise.lost_after,
+        hang_after=promise.hang_after,
+        replacements=promise.replacements,
+    )
 
 
 def _inherited(workload: Workload, environment: Mapping[str, str]) -> dict[str, str]:

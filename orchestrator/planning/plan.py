@@ -24,7 +24,8 @@ from orchestrator.planning.document import (
     Spread,
     TrainingPlan,
 )
-from orchestrator.planning.launch import kind_of, launch_for
+from orchestrator.planning.elastic import elastic_plan
+from orchestrator.planning.launch import is_elastic, kind_of, launch_for
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
@@ -65,6 +66,7 @@ def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, 
             "model": None if population else models[0],
             "population": population,
             "training": _training(workload, facts, models),
+            "elastic": elastic_plan(workload) if is_elastic(workload) else None,
             "learning_rate": _learning_rate(workload, facts),
         }
     )
@@ -162,7 +164,7 @@ def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member
         virtual_workers=train.virtual_workers,
         samples_per_virtual_worker=train.slice_samples,
         steps_per_epoch=None if cost is None else cost.steps_per_epoch,
-        steps=None if cost is None else cost.steps,
+        steps=None if cost is None else min(cost.steps, train.max_steps or cost.steps),
         resample=workload.data.resampled_by,
         last_batch=workload.data.last_batch,
         left_out="" if cost is None else cost.batches.note,

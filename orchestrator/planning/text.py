@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from orchestrator.base.text import counted
 from orchestrator.planning.document import DatasetPlan, Member, PlanDocument, PopulationPlan, Spread, TrainingPlan
+from orchestrator.planning.elastic import elastic_lines
 
 
 def render(plan: PlanDocument) -> str:
@@ -32,6 +33,8 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         yield from _population(plan.population)
     if plan.training:
         yield from _training(plan.training)
+    if plan.elastic:
+        yield from elastic_lines(plan.elastic)
     if plan.learning_rate:
         rate = plan.learning_rate
         points = "  ".join(f"step {p['step']:.0f}: {p['lr']:.4g}" for p in rate.at)

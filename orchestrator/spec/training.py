@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from orchestrator.base.errors import UsageError
 from orchestrator.spec.base import Document, Line, Name
+from orchestrator.spec.place import RemotePlace, parse_location
 from orchestrator.spec.sections import Positive
 from orchestrator.spec.units import Duration
 
@@ -32,6 +34,16 @@ def _count_is_last(value: object) -> object:
     return {"last": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _check_place(place: str) -> str:
+    try:
+        found = parse_location(place, "checkpoint")
+    except UsageError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from None
+    if isinstance(found, RemotePlace) and found.protocol != "s3":
+        raise ValueError(f"checkpoints go to a folder or to s3://, not to {found.protocol}://")
+    return place
+
+
 class Checkpointing(Document):
     """When the state is written down, where, and how much of it is kept."""
 
@@ -40,7 +52,9 @@ class Checkpointing(Document):
         default=600.0, description="also whenever so much time has passed since the last one"
     )
     keep: Annotated[Keep, BeforeValidator(_count_is_last)] = Keep()
-    to: Line | None = Field(default=None, description="a folder or s3://bucket/prefix; default: the job's directory")
+    to: Annotated[Line, AfterValidator(_check_place)] | None = Field(
+        default=None, description="a folder or s3://bucket/prefix; default: the job's directory"
+    )
 
 
 class Ema(Document):
@@ -59,7 +73,9 @@ class Train(Document):
         default=None, ge=2, description="samples of one slice (the n of batch norm); default: the whole batch"
     )
     max_steps: int | None = Field(
-        default=None, ge=1, description="end after so many steps, to try something out; schedules stay those of all epochs"
+        default=None,
+        ge=1,
+        description="end after so many steps, to try something out; schedules stay as they are",
     )
     accumulate: int = Field(
         default=1, ge=1, description="parts that a slice is run in where it does not fit; not with batch norm"

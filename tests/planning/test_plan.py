@@ -14,11 +14,13 @@ from orchestrator.planning.check import check_submission
 from orchestrator.planning.document import PlanDocument
 from orchestrator.planning.launch import kind_of, launch_for
 from orchestrator.planning.plan import make_plan
+from orchestrator.rundir.launch import Launch
 from orchestrator.spec.load import load_profile, load_workload, parse_workload
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.workload import Workload
 
 SWEEP = bundled("workloads") / "regnet_sweep.yaml"
+TRAINING = bundled("workloads") / "regnet_cifar10.yaml"
 Check = Callable[..., list[str]]
 
 
@@ -75,6 +77,47 @@ def test_the_learning_rate_is_told_at_its_turning_points(plan: Callable[..., Pla
     assert [p["step"] for p in rate.at] == [0, 50, 102, 203]
     assert rate.at[2]["samples"] == 6 * 1078
     assert rate.at[2]["lr"] == pytest.approx(0.025)
+
+
+def test_how_a_training_is_shared_is_told_for_each_world_size(plan: Callable[..., PlanDocument]) -> None:
+    document = plan(TRAINING, "resources.workers=1..4", "train.parallel=fsdp", "train.precision=bf16")
+    elastic = document.elastic
+    assert elastic is not None
+    assert elastic.workers == "1..4"
+    assert elastic.passes == {1: 4, 2: 2, 3: 2, 4: 1}
+    text = document.render()
+    assert "sharded (fsdp), bf16, channels last" in text
+    assert "4 passes on 1 worker, 2 passes on 2..3 workers, 1 pass on 4 workers" in text
+    assert "the same bits for any number of workers" in text
+
+
+def test_when_checkpoints_are_written_and_what_stays_is_told(plan: Callable[..., PlanDocument]) -> None:
+    rules = "train.checkpoint={every: 5m, keep: {last: 3, best: error, every: 10}, to: s3://bucket/runs}"
+    text = plan(TRAINING, rules).render()
+    assert "every epoch and every 5 min; keeps the newest 3, that of the best error, those of every 10 epochs" in text
+    assert "in s3://bucket/runs" in text
+
+
+def test_a_training_that_is_cut_short_is_planned_so(plan: Callable[..., PlanDocument]) -> None:
+    training = plan(TRAINING, "train.max_steps=5").training
+    assert training is not None
+    assert training.steps == 5
+
+
+def test_the_trials_of_a_search_share_no_step(plan: Callable[..., PlanDocument]) -> None:
+    assert plan(SWEEP).elastic is None
+
+
+def test_a_training_is_launched_elastic_and_a_search_or_a_command_is_not() -> None:
+    def launch(workload: Workload) -> Launch:
+        return launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=3, workdir="/")
+
+    asked = load_workload(TRAINING, ["resources.workers=2..4", "elastic={lost_after: 3, replacements: 1}"])
+    training = launch(asked)
+    assert (training.elastic, training.workers, training.min_workers) == (True, 3, 2)
+    assert (training.lost_after, training.hang_after, training.replacements) == (3.0, 300.0, 1)
+    assert not launch(load_workload(SWEEP)).elastic
+    assert not launch(command("name: w\ncommand: [a]")).elastic
 
 
 def test_the_very_command_is_told_and_nothing_is_written(plan: Callable[..., PlanDocument], tmp_path: Path) -> None:

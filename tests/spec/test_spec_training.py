@@ -105,3 +105,22 @@ def test_all_of_it_survives_freezing() -> None:
         "elastic={lost_after: 3s, hang_after: 2m, replacements: 1, audit: true}",
     )
     assert thaw_workload(freeze_workload(asked)) == asked
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/checkpoints", "checkpoints", "file:///data/checkpoints"])
+def test_checkpoints_go_to_a_folder_or_to_s3(place: str) -> None:
+    assert regnet(f"train.checkpoint.to={place}").train.checkpoint.to == place
+
+
+@pytest.mark.parametrize(
+    ("place", "rule"),
+    [
+        ("gs://bucket/checkpoints", "checkpoints go to a folder or to s3://, not to gs://"),
+        ("s3://key:secret@bucket/x", "a checkpoint's s3 URL holds credentials"),
+        ("s3://bucket/../other", "holds a step such as `..`"),
+    ],
+)
+def test_a_place_where_checkpoints_cannot_go_is_refused(place: str, rule: str) -> None:
+    message = refusal(f"train.checkpoint.to={place}")
+    assert rule in message
+    assert "train.checkpoint.to: " in message
