@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +15,9 @@ from orchestrator.training.group import Group
 Tensors = dict[str, torch.Tensor]
 """Tensors by name. Keys of a training's state: `model/<parameter or buffer>`, `optimizer/<slot>/<parameter>`,
 `ema/<parameter or buffer>`."""
+
+
+T = TypeVar("T")
 
 
 class StateLost(Exception):
@@ -56,6 +59,11 @@ class Layout(Protocol):
         """Whether those who leave must take part in the hand-over: they hold what nobody else does."""
         ...
 
+    @property
+    def steps(self) -> int:
+        """After how many steps the state is that this worker holds; a loss of workers may lead back to an earlier one."""
+        ...
+
     def parameters(self) -> Mapping[str, torch.Tensor]:
         """This worker's part of each trainable parameter, by name: what the optimizer updates, in place."""
         ...
@@ -74,10 +82,22 @@ class Layout(Protocol):
                 every key with a tensor of its shape.
 
         Returns:
-            The same keys in the new layout, equal on every holder.
+            The same keys in the new layout, all after `steps` steps, which may be less than before.
 
         Raises:
-            StateLost: no living worker holds a part of it.
+            StateLost: no living worker holds a part of it: make a new layout of a new model.
+            GroupBroken: call it again with the next group; nothing is lost by that.
+        """
+        ...
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a forward that uses `model`, or any part of it, and say what it returns; around autograd's graph only."""
+        ...
+
+    def committed(self, steps: int, state: Tensors) -> None:
+        """After every step whose update was made, and after a checkpoint was read: the state is that after `steps`.
+
+        All workers call it at once: parts may be copied between them, so that the loss of a worker loses none.
         """
         ...
 
@@ -99,10 +119,17 @@ class Layout(Protocol):
         """Before the first pass."""
         ...
 
-    def slice_pass(self, index: int | None, *, last: bool) -> AbstractContextManager[None]:
-        """Around forward and backward of one slice (None: a ghost); `last`: of this worker's passes of the step.
+    def slice_pass(self, index: int | None, *, last: bool, ends: bool = True) -> AbstractContextManager[None]:
+        """Around forward and backward of one part of a slice, mostly the whole of it.
 
         A worker without any pass to run still enters it once with None and `last`, so that the overlapped sums match.
+        The k-th pass of a step is for the k-th of `passes`, also where its slice turns out to have no samples: then
+        None is given where ghosts are run (and the ghost stands for a sum of zeros), else nothing runs inside.
+
+        Args:
+            index: the slice; None: a ghost.
+            last: of this worker's passes of the step.
+            ends: whether it is the slice's last part; gradients of its parts are added one after the other.
         """
         ...
 
