@@ -8,6 +8,8 @@ from orchestrator.blueprint.regnet import RegNetParameters, preset
 from orchestrator.blueprint.schedule import LearningRate
 from orchestrator.blueprint.space import Constraints, DesignSpace, Population, sample_population
 from orchestrator.spec import regnet as spec
+from orchestrator.spec.optim import Optim
+from orchestrator.spec.training import Train
 from orchestrator.spec.units import CountRange
 
 
@@ -59,17 +61,34 @@ def learning_rate_of(workload: spec.RegNetWorkload, samples: int) -> LearningRat
         workload: the workload.
         samples: positions of one epoch's order.
     """
-    optim, train = workload.optim, workload.train
-    return LearningRate.from_epochs(
-        optim.lr,
-        samples_per_epoch=cost_of(workload, samples).batches.samples,
-        epochs=train.epochs,
-        batch_size=train.batch_size,
+    per_epoch = cost_of(workload, samples).batches.samples
+    return learning_rate(workload.optim, workload.train, per_epoch)
+
+
+def learning_rate(optim: Optim, train: Train, samples: int) -> LearningRate:
+    """The schedule of any recipe over samples seen.
+
+    Args:
+        optim: the workload's section.
+        train: the same.
+        samples: that an epoch uses.
+
+    Raises:
+        UsageError: the section makes no schedule of a training of this length.
+    """
+    epochs = optim.warmup_epochs
+    return LearningRate(
+        base=optim.lr,
+        total_samples=samples * train.epochs,
         schedule=optim.schedule,
-        steps=optim.steps,
+        milestones=tuple(epoch * samples for epoch in optim.steps),
         gamma=optim.gamma,
-        warmup_iterations=optim.warmup_iterations,
+        minimum=optim.min_lr,
+        power=optim.power,
+        warmup_samples=optim.warmup_iterations * train.batch_size if epochs is None else epochs * samples,
+        warmup=optim.warmup,
         warmup_factor=optim.warmup_factor,
+        warmup_from=optim.warmup_from,
     )
 
 

@@ -11,7 +11,8 @@ from pydantic_core import CoreSchema
 from orchestrator.base.text import counted
 from orchestrator.spec.base import Document, Name
 from orchestrator.spec.data import DataSection, RepeatFactor, SquareRoot
-from orchestrator.spec.sections import Fraction, Positive, WorkloadBase
+from orchestrator.spec.optim import Optim
+from orchestrator.spec.sections import Positive, WorkloadBase
 from orchestrator.spec.training import Elastic, Train
 from orchestrator.spec.units import CountRange, Interval, WorkerRange
 
@@ -59,31 +60,6 @@ class RegNetModel(Document):
     def parameters(self) -> dict[str, float | None]:
         """The five parameters, by name."""
         return {n: getattr(self, n) for n in ("depth", "w0", "wa", "wm", "group_width")}
-
-
-class Optim(Document):
-    """SGD with momentum; no weight decay on normalisation parameters."""
-
-    lr: Positive = Field(description="peak learning rate, for a whole global batch")
-    momentum: Fraction = 0.9
-    nesterov: bool = True
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-5
-    schedule: Literal["cosine", "step"] = "cosine"
-    steps: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list, description="epochs at which lr falls")
-    gamma: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.1, description="factor of each fall")
-    warmup_iterations: int = Field(default=0, ge=0, description="iterations of linear warm-up")
-    warmup_factor: Annotated[float, Field(ge=0, le=1)] = Field(default=0.1, description="first lr / lr")
-    label_smoothing: Fraction = 0.0
-
-    @model_validator(mode="after")
-    def _steps_fit_schedule(self) -> Optim:
-        if self.schedule == "step" and not self.steps:
-            raise ValueError("schedule: step needs steps: [epoch, …]")
-        if self.schedule == "cosine" and self.steps:
-            raise ValueError("steps are for schedule: step")
-        if self.steps != sorted(set(self.steps)):
-            raise ValueError("steps must rise")
-        return self
 
 
 class Axis(Document):

@@ -76,7 +76,8 @@ def test_a_value_out_of_its_range() -> None:
 
 def test_a_choice() -> None:
     assert message(REGNET.replace("lr: 0.1", "lr: 0.1\n  schedule: cosin")) == (
-        "w.yaml:8:13: optim.schedule: expected 'cosine' or 'step', not 'cosin'\n"
+        "w.yaml:8:13: optim.schedule: expected 'cosine', 'half_cosine', 'step', 'linear', 'exponential', 'polynomial' "
+        "or 'constant', not 'cosin'\n"
         "      schedule: cosin\n"
         "                ^\n"
         "  hint: did you mean 'cosine'?"

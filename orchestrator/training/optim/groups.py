@@ -16,7 +16,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.training.optim.settings import Undecayed
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-_BLOCK = re.compile(r"(?:.*\.)?(?:blocks\.\d+|encoder_layer_\d+|stage\d+\.block\d+|layer\d+\.\d+)\.")
+_BLOCK = re.compile(r"(?:.*\.)?(?:blocks\.\d+|encoder_layer_\d+|(?:stage|layer)\d+\.\d+)\.")
 """Blocks as vision transformers, torchvision's ones, AnyNet and torchvision's ResNet name them."""
 _SHARED_BIAS = "rel_pos_bias."
 
