@@ -28,7 +28,7 @@ def run_rank(work: Work, *, writer: str) -> int:
     tracker: Tracker = Discard()
     try:
         workload = _workload(context)
-        if context.rank == 0:
+        if context.number == 0:
             tracker = open_tracker(context.job, writer, context.token, workload.tracking)
         ending = work(context, workload, tracker)
     except Exception as error:  # whatever it is, the run is owed a marker

@@ -32,6 +32,7 @@ class Launch:
         ranks_share_slots: one process is started that uses all workers' slots itself (a search's driver).
         elastic: the workers find each other by views (see `membership`), and come and go while the run goes on.
         min_workers: of an elastic run: with fewer it waits for others, and gives up in the end.
+        max_workers: of an elastic run: more cannot share its batch.
         lost_after: seconds of silence after which a worker counts as dead.
         hang_after: seconds of one step after which a worker counts as hung.
         replacements: workers that are started in the place of lost ones, in all.
@@ -48,6 +49,7 @@ class Launch:
     ranks_share_slots: bool = False
     elastic: bool = False
     min_workers: int = 1
+    max_workers: int = 1000
     lost_after: float = 5.0
     hang_after: float = 300.0
     replacements: int = 10

@@ -20,6 +20,7 @@ from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch, read_launch
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.guard import FORWARDED, watch
+from orchestrator.runtime.keeping import Keeper, Keeping, pair
 from orchestrator.runtime.linux import become_subreaper
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.signals import SignalInbox
@@ -46,10 +47,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     become_subreaper()
     guard = os.getpid()
+    ours, theirs = pair()
     agent = os.fork()
     if agent == 0:
-        os._exit(_supervise(files, launch, guard))
-    return watch(agent, inbox, (MARK, files.allocation))
+        theirs.close()
+        os._exit(_supervise(files, launch, guard, Keeping(ours)))
+    ours.close()
+    return watch(agent, inbox, (MARK, files.allocation), Keeper(theirs))
 
 
 def _allocation(arguments: Sequence[str]) -> AllocationFiles:
@@ -77,12 +81,17 @@ def _permission(files: AllocationFiles) -> Launch | None:
     return launch
 
 
-def _supervise(files: AllocationFiles, launch: Launch, guard: int) -> int:
+def _supervise(files: AllocationFiles, launch: Launch, guard: int, keeping: Keeping) -> int:
     """The agent proper; the exit code of its process."""
     try:
         become_subreaper()
         grant = Grant.from_environment(os.environ)
-        outcome = Supervisor(files, launch, grant, guard).run()
+        if launch.elastic:
+            from orchestrator.runtime.elastic import ElasticAgent
+
+            outcome = ElasticAgent(files, launch, grant, guard, keeping).run()
+        else:
+            outcome = Supervisor(files, launch, grant, guard).run()
     except Exception as error:
         say(f"the agent failed: {error!r}")
         return 1

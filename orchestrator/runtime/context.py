@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 from orchestrator.base.errors import UsageError
 from orchestrator.rundir.allocations import MARK
-from orchestrator.rundir.control import StopCause, read_control
+from orchestrator.rundir.control import Control, StopCause, read_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime import environment as names
-from orchestrator.runtime.markers import RANK_FINISHED, rank_writer
+from orchestrator.runtime.markers import RANK_FINISHED, WorkerOutcome, rank_writer
+from orchestrator.runtime.membership.protocol import Membership
+from orchestrator.runtime.membership.solo import Solo
 
 _POLL_SECONDS = 0.5
 _CAUSE_OF: Mapping[int, StopCause] = {signal.SIGTERM: "drain", signal.SIGUSR1: "preempt"}
@@ -39,6 +40,7 @@ class _Watch:
     signal: int | None = None
     polled: float = float("-inf")
     request: StopRequest | None = None
+    checkpoints: int = 0
 
     def note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
@@ -51,24 +53,22 @@ class RunContext:
     Whoever makes one owes the run a marker: call `finish` before the process ends, whatever happens.
 
     Attributes:
-        rank: this process, from 0.
-        local_rank: the same on this machine.
-        world_size: ranks of the run.
-        slots: workers' slots that the run holds; more than `world_size` where one process uses them all.
+        number: this process's own, never used again in the run; in a fixed gang its rank.
+        slots: workers' slots that the run began with; one process may use them all.
         run: the run's directory.
         job: the job's directory.
         token: the fencing token; see `check_fence`.
         events: this rank's events.
+        membership: its place among the workers of an elastic run; else it works alone.
     """
 
-    rank: int
-    local_rank: int
-    world_size: int
+    number: int
     slots: int
     run: RunDirectory
     job: JobDirectory
     token: int
     events: EventWriter
+    membership: Membership = field(default_factory=Solo, compare=False)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 
     @classmethod
@@ -81,34 +81,49 @@ class RunContext:
             UsageError: this process was not started by an agent.
         """
         env = os.environ if environment is None else environment
-        missing = sorted(name for name in (names.RUN_DIR, names.TOKEN, MARK, "RANK", "WORLD_SIZE") if name not in env)
+        own = names.WORKER if names.WORKER in env else "RANK"
+        missing = sorted(name for name in (names.RUN_DIR, names.TOKEN, MARK, own) if name not in env)
         if missing:
             raise UsageError(
                 f"this process is not a rank of a run: {', '.join(missing)} not set",
                 hint="it is started by `orchestrator submit`, not by hand",
             )
-        run, rank, token = RunDirectory(Path(env[names.RUN_DIR])), int(env["RANK"]), int(env[names.TOKEN])
+        run, number, token = RunDirectory(Path(env[names.RUN_DIR])), int(env[own]), int(env[names.TOKEN])
         context = cls(
-            rank=rank,
-            local_rank=int(env.get("LOCAL_RANK", rank)),
-            world_size=int(env["WORLD_SIZE"]),
-            slots=int(env.get(names.SLOTS, env["WORLD_SIZE"])),
+            number=number,
+            slots=int(env.get(names.SLOTS, "1")),
             run=run,
             job=run.job,
             token=token,
-            events=EventWriter(run, rank_writer(rank), token),
+            events=EventWriter(run, rank_writer(number), token),
+            membership=_place(run, number, env[names.HOST]) if own == names.WORKER else Solo(),
         )
-        for number in _CAUSE_OF:
-            signal.signal(number, context._watch.note)
+        for signalled in _CAUSE_OF:
+            signal.signal(signalled, context._watch.note)
         return context
+
+    @property
+    def writer(self) -> str:
+        """This rank's name among the writers of events, logs and metrics."""
+        return rank_writer(self.number)
 
     def should_stop(self) -> StopRequest | None:
         """Whether to checkpoint and end; cheap enough for every step (a file is read at most twice a second)."""
         watch = self._watch
-        if watch.request is None and (watch.signal is not None or time.monotonic() - watch.polled >= _POLL_SECONDS):
-            watch.polled = time.monotonic()
-            watch.request = self._wish() or (StopRequest(_CAUSE_OF[watch.signal]) if watch.signal else None)
+        if watch.request is None and (watch.signal is not None or self._time_to_look()):
+            control = self._control()
+            wish = control is not None and control.want == "stop"
+            if control is not None and wish:
+                watch.request = StopRequest(control.cause or "cancel", control.grace_seconds)
+            elif watch.signal is not None:
+                watch.request = StopRequest(_CAUSE_OF[watch.signal])
         return watch.request
+
+    def checkpoints_wanted(self) -> int:
+        """How many checkpoints somebody has asked for so far; as cheap as `should_stop`."""
+        if self._time_to_look():
+            self._control()
+        return self._watch.checkpoints
 
     def check_fence(self) -> None:
         """Call before writing what another run of the job could also write.
@@ -118,18 +133,28 @@ class RunContext:
         """
         check_fence(self.job, self.token)
 
-    def finish(
-        self, outcome: Literal["succeeded", "failed", "stopped"], message: str, failure_class: str | None = None
-    ) -> None:
+    def finish(self, outcome: WorkerOutcome, message: str, failure_class: str | None = None) -> None:
         """Leave the marker; durable when this returns. Nothing may follow it."""
         extra = {} if failure_class is None else {"failure_class": failure_class}
         self.events.append(RANK_FINISHED, outcome=outcome, message=message, **extra)
 
-    def _wish(self) -> StopRequest | None:
+    def _time_to_look(self) -> bool:
+        return time.monotonic() - self._watch.polled >= _POLL_SECONDS
+
+    def _control(self) -> Control | None:
+        """The controller's wish for this very run."""
+        self._watch.polled = time.monotonic()
         try:
             control = read_control(self.run)
         except (OSError, TypeError):  # a disk that is away for a moment ends no training
             return None
-        if control is None or control.token != self.token or control.want != "stop":
+        if control is None or control.token != self.token:
             return None
-        return StopRequest(control.cause or "cancel", control.grace_seconds)
+        self._watch.checkpoints = max(self._watch.checkpoints, control.checkpoint)
+        return control
+
+
+def _place(run: RunDirectory, number: int, host: str) -> Membership:
+    from orchestrator.runtime.membership.link import open_link
+
+    return open_link(run, number, host)

@@ -12,6 +12,10 @@ JOB = "ORCHESTRATOR_JOB"
 RUN = "ORCHESTRATOR_RUN"
 TOKEN = "ORCHESTRATOR_FENCING_TOKEN"
 SLOTS = "ORCHESTRATOR_SLOTS"
+WORKER = "ORCHESTRATOR_WORKER"
+"""A worker's number, in an elastic run."""
+HOST = "ORCHESTRATOR_HOST"
+"""Where other workers of an elastic run reach this one."""
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -28,7 +32,7 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
 def rank_environment(
     files: AllocationFiles, launch: Launch, rank: int, *, port: int, devices: tuple[str, ...] | None
 ) -> dict[str, str]:
-    """What is added to the inherited environment of one rank; the workload cannot change the engine's own part.
+    """What is added to the inherited environment of one rank of a fixed gang.
 
     Args:
         files: the allocation.
@@ -38,17 +42,9 @@ def rank_environment(
         devices: GPUs of the allocation; None: leave to the engine.
     """
     world = str(process_count(launch))
-    added = {"OMP_NUM_THREADS": str(launch.cpus_per_worker), "PYTHONUNBUFFERED": "1"} | dict(launch.env)
-    if devices is not None:
-        share = devices if launch.ranks_share_slots else _share(devices, rank, launch.gpus_per_worker)
-        added["CUDA_VISIBLE_DEVICES"] = ",".join(share)
-    return added | {
-        MARK: files.allocation,
-        RUN_DIR: str(files.run.path),
-        JOB: launch.job,
-        RUN: launch.run,
-        TOKEN: str(launch.token),
-        SLOTS: str(launch.workers),
+    if devices is not None and not launch.ranks_share_slots:
+        devices = devices[rank * launch.gpus_per_worker : (rank + 1) * launch.gpus_per_worker]
+    return _common(files, launch, devices) | {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": world,
@@ -58,5 +54,31 @@ def rank_environment(
     }
 
 
-def _share(devices: tuple[str, ...], rank: int, each: int) -> tuple[str, ...]:
-    return devices[rank * each : (rank + 1) * each]
+def worker_environment(
+    files: AllocationFiles, launch: Launch, number: int, *, host: str, devices: tuple[str, ...] | None
+) -> dict[str, str]:
+    """What is added to the inherited environment of one worker of an elastic run, which learns the rest by views.
+
+    Args:
+        files: the allocation.
+        launch: what is started.
+        number: of the worker.
+        host: where the others reach it.
+        devices: its GPUs; None: leave to the engine.
+    """
+    return _common(files, launch, devices) | {WORKER: str(number), HOST: host}
+
+
+def _common(files: AllocationFiles, launch: Launch, devices: tuple[str, ...] | None) -> dict[str, str]:
+    """The workload cannot change the engine's own part."""
+    added = {"OMP_NUM_THREADS": str(launch.cpus_per_worker), "PYTHONUNBUFFERED": "1"} | dict(launch.env)
+    if devices is not None:
+        added["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    return added | {
+        MARK: files.allocation,
+        RUN_DIR: str(files.run.path),
+        JOB: launch.job,
+        RUN: launch.run,
+        TOKEN: str(launch.token),
+        SLOTS: str(launch.workers),
+    }

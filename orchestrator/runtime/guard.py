@@ -18,25 +18,29 @@ import signal
 
 from orchestrator.base.sweep import sweep
 from orchestrator.rundir.allocations import END_NOW
+from orchestrator.runtime.keeping import Keeper
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.signals import SignalInbox
 
 FORWARDED = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGINT})
 
 
-def watch(agent: int, inbox: SignalInbox, mark: tuple[str, str]) -> int:
+def watch(agent: int, inbox: SignalInbox, mark: tuple[str, str], keeper: Keeper) -> int:
     """Pass signals on to the agent until it ends, then sweep.
 
     Args:
         agent: its process id, a child of this process.
         inbox: this process's signals, SIGCHLD among them.
         mark: the variable and value that all processes of the allocation carry.
+        keeper: holds the slots that the agent takes.
 
     Returns:
         The agent's exit code, 128 + n where signal n ended it.
     """
     while (status := _reap(agent)) is None:
-        for number in inbox.wait(5.0):
+        signals = inbox.wait(5.0, [keeper.fileno()] if keeper.open else [])
+        keeper.take()
+        for number in signals:
             if number == END_NOW:
                 say("the backend ends this run now")
                 _send(agent, signal.SIGKILL)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.base.files import read_json
 from orchestrator.rundir.layout import RunDirectory
 
 RANK_FINISHED = "rank_finished"
+
+WorkerOutcome = Literal["succeeded", "failed", "stopped", "left"]
+"""`left`: it went in good order while the run goes on."""
 
 
 def rank_writer(rank: int) -> str:
@@ -19,9 +22,9 @@ def rank_writer(rank: int) -> str:
 
 @dataclass(frozen=True)
 class Marker:
-    """What a rank said last: `succeeded`, `failed` or `stopped`."""
+    """What a rank said last."""
 
-    outcome: str
+    outcome: WorkerOutcome
     message: str
     failure_class: str | None
     time: float
@@ -29,7 +32,7 @@ class Marker:
     @classmethod
     def of(cls, time: float, data: Mapping[str, Any]) -> Marker:
         """From an event's data."""
-        return cls(str(data["outcome"]), str(data.get("message", "")), data.get("failure_class"), time)
+        return cls(data["outcome"], str(data.get("message", "")), data.get("failure_class"), time)
 
 
 def promises_marker(run: RunDirectory, rank: int) -> bool:

@@ -84,7 +84,7 @@ def judge_success(ends: Sequence[RankEnd]) -> Outcome:
 def judge_failure(suspects: Sequence[RankEnd]) -> Outcome:
     """The ranks that ended first, without success: the others were ended for their sake."""
     culprit = min(suspects, key=_guilt)
-    return Outcome("failed", _describe(culprit), failure_class=_classify(culprit), exit_code=culprit.exit_code)
+    return Outcome("failed", describe(culprit), failure_class=classify(culprit), exit_code=culprit.exit_code)
 
 
 def _guilt(end: RankEnd) -> tuple[bool, float, int]:
@@ -92,7 +92,8 @@ def _guilt(end: RankEnd) -> tuple[bool, float, int]:
     return (not end.killed, end.marker.time if end.marker else float("inf"), end.rank)
 
 
-def _classify(end: RankEnd) -> str:
+def classify(end: RankEnd) -> str:
+    """Which failure budget its end without success is charged to."""
     if end.marker is not None:
         return end.marker.failure_class or ("preempted" if end.marker.outcome == "stopped" else "application")
     if any(_OUT_OF_MEMORY.match(line) for line in end.last_lines[-20:]):
@@ -107,7 +108,8 @@ def _never_ran(end: RankEnd) -> bool:
     return end.exit_code in _BY_SHELL and not end.owes_marker
 
 
-def _describe(end: RankEnd) -> str:
+def describe(end: RankEnd) -> str:
+    """How it ended, for people."""
     if end.marker is not None:
         return f"rank {end.rank} {end.marker.outcome}: {end.marker.message}"
     if end.exit_code < 0:

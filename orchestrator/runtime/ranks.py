@@ -47,7 +47,7 @@ class Ranks:
         self._run = run
         self._pids: dict[int, int] = {}
         self._ends: dict[int, RankEnd] = {}
-        self._memory_kills = _memory_kills()
+        self._memory_kills: dict[int, int] = {}
         self._stopping = False
 
     def start(self, rank: int, start: RankStart) -> None:
@@ -57,6 +57,7 @@ class Ranks:
             OSError: the program or the working directory cannot be used.
             ValueError: a string holds a NUL byte.
         """
+        self._memory_kills[rank] = _memory_kills()
         log = os.open(self._log(rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             process = subprocess.Popen(
@@ -93,7 +94,12 @@ class Ranks:
 
     def all_ended(self) -> bool:
         """Whether no rank is left."""
-        return len(self._ends) == len(self._pids)
+        return not self.living
+
+    @property
+    def living(self) -> tuple[int, ...]:
+        """The ranks that have not ended."""
+        return tuple(rank for rank in self._pids if rank not in self._ends)
 
     def groups_alive(self) -> bool:
         """Whether a child of a plain command is left, who may still be writing; a RunContext's helpers may not."""
@@ -114,6 +120,14 @@ class Ranks:
         for pid in self._pids.values():
             signal_group(pid, signal.SIGKILL)
 
+    def kill_one(self, rank: int) -> None:
+        """SIGKILL the group of one rank, whatever is left of it."""
+        signal_group(self._pids[rank], signal.SIGKILL)
+
+    def end_group(self, rank: int) -> None:
+        """SIGKILL what a rank that has ended left in its group, and forget it: its number in the kernel is free now."""
+        signal_group(self._pids.pop(rank), signal.SIGKILL)
+
     def collect_all(self, seconds: float) -> None:
         """Wait for ranks that were killed."""
         deadline = time.monotonic() + seconds
@@ -128,7 +142,7 @@ class Ranks:
             marker=read_marker(self._run, rank),
             owes_marker=promises_marker(self._run, rank),
             last_lines=tail(self._log(rank)),
-            memory_ran_out=_memory_kills() > self._memory_kills,
+            memory_ran_out=_memory_kills() > self._memory_kills[rank],
             after_stop=self._stopping,
         )
 

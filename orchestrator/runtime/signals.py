@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import FrameType
 
 
@@ -30,10 +30,19 @@ class SignalInbox:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted.add(signal.Signals(number))
 
-    def wait(self, seconds: float | None) -> set[signal.Signals]:
-        """Sleep until a signal comes or the time is over; what came since the last call."""
+    def fileno(self) -> int:
+        """Readable when a signal has come: for loops that wait for other things, too."""
+        return self._reader
+
+    def wait(self, seconds: float | None, also: Sequence[int] = ()) -> set[signal.Signals]:
+        """Sleep until a signal comes or the time is over; what came since the last call.
+
+        Args:
+            seconds: at most; None: for ever.
+            also: files; one that is readable ends the sleep, too.
+        """
         if not self._noted:
-            select.select([self._reader], [], [], seconds)
+            select.select([self._reader, *also], [], [], seconds)
         while _drain(self._reader):
             pass
         noted, self._noted = self._noted, set()

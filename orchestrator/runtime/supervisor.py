@@ -1,22 +1,20 @@
-"""Starts the ranks of an allocation, watches them, ends them, and writes how the run ended."""
+"""A gang of fixed size: starts its ranks, watches them, ends them, and writes how the run ended."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.sweep import sweep
 from orchestrator.rundir.allocations import MARK, AllocationFiles
-from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.runtime.environment import inherited, process_count, rank_environment
+from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.outcome import Outcome, RankEnd, judge_failure, judge_stop, judge_success
 from orchestrator.runtime.ranks import Ranks, RankStart
@@ -26,11 +24,10 @@ from orchestrator.runtime.wishes import Ending, Wishes
 
 _TICK = 0.1
 _FAILURE_GRACE = 5.0
-_WRITE_AGAIN_SECONDS = 60.0
 
 
 class Supervisor:
-    """The agent's work.
+    """The agent's work where the run has ranks that start and end together.
 
     Args:
         files: the allocation.
@@ -45,17 +42,16 @@ class Supervisor:
         self._grant = grant
         self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
         self._wishes = Wishes(files, launch, guard, grant.time_limit)
-        self._events = EventWriter(files.run, files.writer, launch.token)
+        self._journal = Journal(files, launch.token)
         self._ranks = Ranks(files.run)
         self._ending: Ending | None = None
         self._kill_at: float | None = None
         self._suspects: Sequence[RankEnd] = ()
-        self._announced = False
 
     def run(self) -> Outcome:
         """Start, watch, end; the run's `finished` event is written when this returns."""
         identity = ProcessIdentity.current().to_json()
-        self._write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
+        self._journal.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
         try:
             outcome = self._supervise()
         except Exception as error:
@@ -63,7 +59,7 @@ class Supervisor:
             say(f"the agent failed: {error!r}")
             outcome = Outcome("failed", f"the agent failed: {error}", failure_class="infrastructure")
         self._leave_nothing()
-        self._write("finished", **outcome.to_data())
+        self._journal.write("finished", **outcome.to_data())
         return outcome
 
     def _supervise(self) -> Outcome:
@@ -75,8 +71,9 @@ class Supervisor:
         if (refusal := self._start()) is not None:
             return refusal
         say(f"{process_count(self._launch)} ranks run")
+        self._journal.note("started", world_size=self._launch.workers)
         while not self._over():
-            self._announce()
+            self._journal.catch_up()
             signals = self._inbox.wait(_TICK)
             self._notice(self._ranks.reap(), signals)
             self._escalate()
@@ -91,20 +88,13 @@ class Supervisor:
                 self._ranks.start(rank, RankStart(self._launch.argv, self._launch.workdir, base | added))
             except (OSError, ValueError) as error:
                 self._ranks.kill()
-                return Outcome("failed", self._cannot_start(rank, error), failure_class=_class_of(error))
+                return Outcome("failed", self._cannot_start(rank, error), failure_class=class_of(error))
         return None
 
     def _cannot_start(self, rank: int, error: Exception) -> str:
         if not os.path.isdir(self._launch.workdir):
             return f"rank {rank} cannot be started: the working directory {self._launch.workdir!r} does not exist"
         return f"rank {rank} cannot be started: {self._launch.argv[0]!r}: {error}"
-
-    def _announce(self) -> None:
-        """Say that all ranks run; a full disk only delays that."""
-        if not self._announced:
-            with contextlib.suppress(OSError):
-                self._events.append("started", world_size=self._launch.workers)
-                self._announced = True
 
     def _over(self) -> bool:
         """All ranks have ended; where they were told to, their children too, who may still be writing."""
@@ -150,20 +140,8 @@ class Supervisor:
             say(f"process {survivor.pid} does not die")
         self._ranks.collect_all(1.0)
 
-    def _write(self, kind: str, **data: Any) -> None:
-        """Append an event; where the disk is full or away, again for a while: the run's end must not be lost."""
-        deadline = time.monotonic() + _WRITE_AGAIN_SECONDS
-        while True:
-            try:
-                return self._events.append(kind, **data)
-            except OSError as error:
-                say(f"cannot write the event {kind}: {error}")
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(1.0)
 
-
-def _class_of(error: OSError | ValueError) -> str:
+def class_of(error: OSError | ValueError) -> str:
     """No retry finds a program that is not there; a machine that is short of something may have it later."""
     lasting = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ENAMETOOLONG}
     return "infrastructure" if isinstance(error, OSError) and error.errno not in lasting else "permanent"

@@ -31,12 +31,14 @@ class Ending:
         cause: of a `stop`: cancel, preempt, resize, drain, time_limit.
         grace_seconds: until they are killed.
         message: for people.
+        whole: the run is meant, not this allocation alone.
     """
 
     kind: Kind
     grace_seconds: float
     cause: str = ""
     message: str = ""
+    whole: bool = False
 
 
 class Wishes:
@@ -69,16 +71,26 @@ class Wishes:
 
     def stop(self, signals: set[signal.Signals]) -> Ending | None:
         """The controller's wish, or the signal of a backend or of the machine."""
-        if self._changed(self._files.run.control):
-            self._control = self._read_control()
-        control = self._control
-        if control is not None and control.want == "stop" and control.token == self._launch.token:
-            return Ending("stop", control.grace_seconds, cause=control.cause or "cancel")
+        control = self._wish()
+        if control is not None and control.want == "stop":
+            return Ending("stop", control.grace_seconds, cause=control.cause or "cancel", whole=True)
         if not signals & {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}:
             return None
         grace = self._files.stop_request()
         cause = "preempt" if signal.SIGUSR1 in signals else "drain"
         return Ending("stop", DEFAULT_GRACE if grace is None else grace, cause=cause)
+
+    def workers(self) -> int | None:
+        """How many workers the controller wants; None where it has not said so."""
+        control = self._wish()
+        return None if control is None else control.world_size
+
+    def _wish(self) -> Control | None:
+        """The controller's newest wish for this very run."""
+        if self._changed(self._files.run.control):
+            self._control = self._read_control()
+        control = self._control
+        return control if control is not None and control.token == self._launch.token else None
 
     def _out_of_time(self) -> Ending | None:
         if self._deadline is None or time.monotonic() < self._deadline:
@@ -91,7 +103,7 @@ class Wishes:
         try:
             check_fence(self._files.run.job, self._launch.token)
         except Fenced as error:
-            return Ending("fenced", _FENCED_GRACE, message=error.message)
+            return Ending("fenced", _FENCED_GRACE, message=error.message, whole=True)
         except (OSError, ValueError) as error:
             say(f"cannot read the fence: {error}")
         return None

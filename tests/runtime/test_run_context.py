@@ -39,7 +39,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_a_rank_reads_its_place_from_the_environment(environment: dict[str, str]) -> None:
     context = RunContext.from_environment(environment)
-    assert (context.rank, context.local_rank, context.world_size, context.slots) == (1, 1, 2, 4)
+    assert (context.number, context.writer, context.slots) == (1, "rank-1", 4)
+    assert context.membership.next_view(0) is not None
     assert (context.token, context.run.run, context.job.path.name) == (2, "j-r1", "j")
 
 
@@ -60,6 +61,13 @@ def test_control_json_is_read_at_most_twice_a_second(environment: dict[str, str]
     context = RunContext.from_environment(environment)
     assert context.should_stop() is None
     write_control(context.run, Control(1, 2, "stop", 2))
+    assert context.should_stop() is None
+
+
+def test_demands_for_checkpoints_are_counted(environment: dict[str, str]) -> None:
+    context = RunContext.from_environment(environment)
+    write_control(context.run, Control(4, 2, "run", 2, checkpoint=3))
+    assert context.checkpoints_wanted() == 3
     assert context.should_stop() is None
 
 

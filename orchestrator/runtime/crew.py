@@ -1,0 +1,113 @@
+"""The workers of one allocation of an elastic run: each in a place, started and ended as the coordinator says."""
+
+from __future__ import annotations
+
+import os
+
+from orchestrator.base.errors import BackendUnavailable
+from orchestrator.rundir.allocations import AllocationFiles
+from orchestrator.rundir.grant import Grant
+from orchestrator.rundir.launch import Launch
+from orchestrator.runtime.environment import inherited, worker_environment
+from orchestrator.runtime.logs import say
+from orchestrator.runtime.membership.events import WorkerDone, WorkerGone, WorkerStarted
+from orchestrator.runtime.outcome import RankEnd, classify, describe
+from orchestrator.runtime.places import Places
+from orchestrator.runtime.ranks import Ranks, RankStart
+from orchestrator.runtime.supervisor import class_of
+
+EndWord = WorkerDone | WorkerGone
+
+
+class Crew:
+    """The worker processes.
+
+    Args:
+        files: the allocation.
+        launch: what they execute.
+        grant: what the allocation may use.
+        places: where they sit.
+    """
+
+    def __init__(self, files: AllocationFiles, launch: Launch, grant: Grant, places: Places) -> None:
+        self._files = files
+        self._launch = launch
+        self._host = grant.host
+        self._places = places
+        self._ranks = Ranks(files.run)
+        self._base = inherited(os.environ)
+        self._stopping = False
+        self.last_loss: RankEnd | None = None
+
+    @property
+    def living(self) -> tuple[int, ...]:
+        """Numbers of the processes that run."""
+        return self._ranks.living
+
+    def start(self, number: int) -> WorkerStarted | EndWord:
+        """Start a worker; what is to be told of it."""
+        try:
+            devices = self._places.occupy(number)
+        except BackendUnavailable as error:
+            return WorkerGone(number, error.message)
+        added = worker_environment(self._files, self._launch, number, host=self._host, devices=devices)
+        try:
+            self._ranks.start(number, RankStart(self._launch.argv, self._launch.workdir, self._base | added))
+        except (OSError, ValueError) as error:
+            self._places.vacate(number)
+            return self._cannot_start(number, error)
+        say(f"worker {number} started")
+        return WorkerStarted(number)
+
+    def end(self, number: int, why: str) -> None:
+        """Kill a worker and its process group; harmless where it has ended."""
+        if number in self._ranks.living:
+            say(f"worker {number} is ended: {why}")
+            self._ranks.kill_one(number)
+
+    def reap(self) -> list[EndWord]:
+        """The workers that have ended since the last look; what is to be told of them."""
+        ended = self._ranks.reap()
+        for end in ended:
+            self._ranks.end_group(end.rank)  # its helpers hold its GPU
+            self._places.vacate(end.rank)
+        return [self._word(end) for end in ended]
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        self._stopping = True
+        self._ranks.ask_to_stop()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._stopping = True
+        self._ranks.kill()
+
+    def collect(self, seconds: float) -> None:
+        """Wait for workers that were killed."""
+        self._ranks.collect_all(seconds)
+
+    def _word(self, end: RankEnd) -> EndWord:
+        """From how a process ended to what that means: its own word, a failure of its program, or a loss."""
+        marker = end.marker
+        say(f"worker {end.rank} has ended: exit code {end.exit_code}, {marker.outcome if marker else 'without a word'}")
+        if marker is not None:
+            message = describe(end) if marker.outcome == "failed" else marker.message
+            failure = classify(end) if marker.outcome == "failed" else None
+            return WorkerDone(end.rank, marker.outcome, message, failure)
+        if self._stopping:
+            return WorkerDone(end.rank, "stopped", describe(end))
+        if end.exit_code >= 0 and not end.killed:  # its program's own doing: another try ends the same
+            return WorkerDone(end.rank, "failed", describe(end), classify(end))
+        self.last_loss = end
+        return WorkerGone(end.rank, describe(end), classify(end))
+
+    def _cannot_start(self, number: int, error: OSError | ValueError) -> EndWord:
+        if os.path.isdir(self._launch.workdir):
+            message = f"rank {number} cannot be started: {self._launch.argv[0]!r}: {error}"
+        else:
+            message = f"rank {number} cannot be started: no working directory {self._launch.workdir!r}"
+        failure = class_of(error)
+        if failure == "permanent":
+            return WorkerDone(number, "failed", message, failure)
+        return WorkerGone(number, message, failure)

@@ -1,0 +1,254 @@
+"""An elastic run's agent: starts and ends workers as its coordinator says, and speaks for the run while it coordinates.
+
+It holds a place among the agents of the run (`membership`); which of them coordinates is settled there. What this one
+adds: the processes, the slots of the machine, the wishes of controller and engine, and the events for the controller.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from orchestrator.base.process import ProcessIdentity
+from orchestrator.base.sweep import sweep
+from orchestrator.rundir.allocations import MARK, AllocationFiles
+from orchestrator.rundir.events import find_event
+from orchestrator.rundir.grant import Grant
+from orchestrator.rundir.launch import Launch
+from orchestrator.rundir.membership import View, newest_view
+from orchestrator.runtime.crew import Crew
+from orchestrator.runtime.journal import Journal
+from orchestrator.runtime.keeping import Keeping
+from orchestrator.runtime.logs import say
+from orchestrator.runtime.membership.events import (
+    AgentRoom,
+    EndRun,
+    EndWorker,
+    Instruction,
+    Policy,
+    Publish,
+    StandDown,
+    StartWorker,
+    Stopping,
+    Wanted,
+    agent_of,
+)
+from orchestrator.runtime.membership.seat import Seat
+from orchestrator.runtime.outcome import Outcome
+from orchestrator.runtime.places import Places
+from orchestrator.runtime.signals import SignalInbox
+from orchestrator.runtime.wishes import Ending, Wishes
+
+_TICK = 0.1
+_END_GRACE = 5.0
+_FIT_SECONDS = 1.0
+
+_LEAVING, _STOPPING, _ENDING = 1, 2, 3
+"""How pressing a reason to end is: this allocation leaves; the run stops; the run has lost its right to go on."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """How it ended: the run, of which this agent speaks the last word, or only this agent's part in it."""
+
+    outcome: Outcome
+    of_run: bool
+
+
+class ElasticAgent:
+    """The agent's work where workers come and go.
+
+    Args:
+        files: the allocation.
+        launch: what its workers execute.
+        grant: what it may use.
+        guard: process id of the guard, this process's parent.
+        keeping: makes the guard hold what is taken later.
+    """
+
+    def __init__(self, files: AllocationFiles, launch: Launch, grant: Grant, guard: int, keeping: Keeping) -> None:
+        self._files = files
+        self._launch = launch
+        self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
+        self._wishes = Wishes(files, launch, guard, grant.time_limit)
+        self._journal = Journal(files, launch.token)
+        self._places = Places(grant, launch, keeping)
+        self._crew = Crew(files, launch, grant, self._places)
+        self._wanted = self._wishes.workers() or launch.workers
+        self._fit_at = 0.0
+        self._ending: Ending | None = None
+        self._kill_at: float | None = None
+        self._urgency = 0
+        self._end: _End | None = None
+        self._coordinated = False
+        self._seat = Seat(
+            files.run,
+            agent=files.index,
+            room=self._places.room,
+            policy=_policy(launch, self._wanted),
+            host=grant.host,
+            watch=self._inbox.fileno(),
+        )
+
+    def run(self) -> Outcome:
+        """Take part to the end; the run's `finished` event, or this agent's own, is written when this returns."""
+        identity = ProcessIdentity.current().to_json()
+        self._journal.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
+        try:
+            end = self._work()
+        except Exception as error:
+            say(f"the agent failed: {error!r}")
+            end = self._own_end(Outcome("failed", f"the agent failed: {error}", failure_class="infrastructure"))
+        self._leave_nothing()
+        self._journal.write("finished" if end.of_run else "agent_finished", **end.outcome.to_data())
+        self._seat.close()
+        return end.outcome
+
+    def _work(self) -> _End:
+        wish = self._wishes.stop(set())
+        if wish is not None or self._files.stop_request() is not None:
+            cause = "drain" if wish is None else wish.cause
+            outcome = Outcome("stopped", "stopped before anything was started", cause=cause)
+            return _End(outcome, of_run=self._files.index == 0 and not self._others())
+        while (end := self._reached_end()) is None:
+            for instruction in self._seat.turn(_TICK):
+                self._follow(instruction)
+            self._notice(self._inbox.wait(0))
+            self._fit()
+            self._journal.catch_up()
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                self._crew.kill()
+        return end
+
+    def _follow(self, instruction: Instruction) -> None:
+        match instruction:
+            case StartWorker(number) if self._ending is None and self._end is None:
+                self._seat.tell(self._crew.start(number))
+            case EndWorker(number, why):
+                self._crew.end(number, why)
+            case Publish(view):
+                self._announce(view)
+            case EndRun():
+                self._conclude(_End(self._outcome(instruction), of_run=self._seat.coordinates))
+            case StandDown(message):
+                self._conclude(_End(Outcome("failed", message, "infrastructure"), of_run=False))
+            case _:
+                say(f"not done now: {instruction}")
+
+    def _announce(self, view: View) -> None:
+        """Tell the controller of a view; of the first one that the run has started."""
+        say(f"view {view.epoch} ({view.cause}): workers {', '.join(map(str, view.numbers))}")
+        if find_event(self._files.run, "started") is None:
+            self._journal.note("started", world_size=len(view.members))
+        members = [{"number": member.number, "pid": member.pid, "host": member.host} for member in view.members]
+        self._journal.note("resized", world_size=len(members), epoch=view.epoch, cause=view.cause, members=members)
+
+    def _notice(self, signals: set[signal.Signals]) -> None:
+        """Look at what ended, and at all that can end what runs."""
+        for word in self._crew.reap():
+            self._seat.tell(word)
+            self._fit_at = 0.0
+        wish = self._wishes.look(signals)
+        if wish is not None:
+            self._end_workers(wish)
+        if self._seat.coordinates and not self._coordinated:
+            self._coordinated = True
+            if find_event(self._files.run, "finished") is not None:  # its writer is gone, and so is the run
+                self._conclude(_End(Outcome("stopped", "the run has finished"), of_run=False))
+
+    def _end_workers(self, ending: Ending) -> None:
+        """Act on a reason to end that is more pressing than the one before; the time left only gets shorter."""
+        leaves = ending.kind == "stop" and not ending.whole and self._others()
+        urgency = _LEAVING if leaves else _STOPPING if ending.kind == "stop" else _ENDING
+        kill_at = time.monotonic() + ending.grace_seconds
+        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+        if urgency <= self._urgency:
+            return
+        self._urgency, self._ending = urgency, ending
+        say(f"ending the workers within {ending.grace_seconds:g} s: {ending.kind} {ending.cause} {ending.message}")
+        if leaves:
+            self._seat.tell(AgentRoom(self._files.index, 0))
+        else:
+            self._seat.tell(Stopping())
+            self._crew.ask_to_stop()
+
+    def _conclude(self, end: _End) -> None:
+        """It is over; workers that are left have a moment to end by themselves."""
+        if self._end is None:
+            self._end = end
+            kill_at = time.monotonic() + _END_GRACE
+            self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+            if end.outcome.outcome == "failed":
+                self._crew.ask_to_stop()
+
+    def _reached_end(self) -> _End | None:
+        """How it has ended, once no worker of this agent is left and nobody else has still to speak."""
+        if self._crew.living:
+            return None
+        ending = self._ending
+        if self._end is not None or ending is None:
+            return self._end
+        if ending.kind != "stop":
+            return self._own_end(Outcome("failed", ending.message, failure_class="infrastructure"))
+        stopped = _stopped(ending, f"stopped: {ending.cause}")
+        if self._urgency == _LEAVING:
+            return _End(stopped, of_run=False)
+        if self._kill_at is not None and time.monotonic() > self._kill_at + _END_GRACE:  # the coordinator is silent
+            return self._own_end(stopped)
+        return None
+
+    def _own_end(self, outcome: Outcome) -> _End:
+        """An end that no coordinator has said: of the run only where nobody else carries it on."""
+        return _End(outcome, of_run=self._seat.coordinates and not self._others())
+
+    def _outcome(self, end: EndRun) -> Outcome:
+        if end.outcome == "stopped" and self._ending is not None:
+            return _stopped(self._ending, end.message)
+        code = 0 if end.outcome == "succeeded" else None
+        cause = "drain" if end.outcome == "stopped" else None
+        return Outcome(end.outcome, end.message, end.failure_class, exit_code=code, cause=cause)
+
+    def _others(self) -> bool:
+        """Whether workers of other agents take part."""
+        view = newest_view(self._files.run)
+        return view is not None and any(agent_of(number) != self._files.index for number in view.numbers)
+
+    def _fit(self) -> None:
+        """Hold as many places as the controller wants workers, as far as the machine has them."""
+        if self._ending is not None or self._end is not None:
+            return
+        wanted = self._wishes.workers() or self._wanted
+        if wanted == self._wanted and time.monotonic() < self._fit_at:
+            return
+        self._fit_at = time.monotonic() + _FIT_SECONDS
+        if self._seat.coordinates and self._places.fit(wanted):
+            self._seat.tell(AgentRoom(self._files.index, self._places.room))
+        if wanted != self._wanted:
+            say(f"{wanted} workers are wanted, room here for {self._places.room}")
+            self._wanted = wanted
+            self._seat.tell(Wanted(wanted))
+
+    def _leave_nothing(self) -> None:
+        """End whatever the workers have left behind, daemons among it."""
+        self._crew.kill()
+        for survivor in sweep([os.getpid()], (MARK, self._files.allocation)):
+            say(f"process {survivor.pid} does not die")
+        self._crew.collect(1.0)
+
+
+def _policy(launch: Launch, wanted: int) -> Policy:
+    return Policy(
+        wanted=wanted,
+        minimum=launch.min_workers,
+        maximum=launch.max_workers,
+        lost_after=launch.lost_after,
+        hang_after=launch.hang_after,
+        replacements=launch.replacements,
+    )
+
+
+def _stopped(ending: Ending, message: str) -> Outcome:
+    failure = "time_limit" if ending.cause == "time_limit" else None
+    return Outcome("stopped", message, failure_class=failure, cause=ending.cause)
