@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from orchestrator.blueprint.axis import Axis
 from orchestrator.blueprint.cost import TrainingCost
 from orchestrator.blueprint.regnet import RegNetParameters, preset
@@ -90,6 +92,19 @@ def learning_rate(optim: Optim, train: Train, samples: int) -> LearningRate:
         warmup_factor=optim.warmup_factor,
         warmup_from=optim.warmup_from,
     )
+
+
+def warmup_steps(workload: spec.RegNetWorkload, samples: int) -> int:
+    """Steps until the warm-up is over.
+
+    Args:
+        workload: the workload.
+        samples: positions of one epoch's order.
+
+    Raises:
+        UsageError: the section makes no schedule of a training of this length.
+    """
+    return math.ceil(learning_rate_of(workload, samples).warmup_samples / workload.train.batch_size)
 
 
 def cost_of(workload: spec.RegNetWorkload, samples: int) -> TrainingCost:

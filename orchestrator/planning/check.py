@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import DataError, NotFound, UsageError
 from orchestrator.base.text import counted
-from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
+from orchestrator.blueprint.workload import cost_of, parameters_of, population_of, warmup_steps
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
 from orchestrator.spec.data import Weights
@@ -199,5 +199,8 @@ def _of_a_schedule(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[st
     late = [step for step in optim.steps if step >= workload.train.epochs]
     if late:
         yield f"optim.steps {late} lie beyond the {workload.train.epochs} epochs of train.epochs"
-    if samples is not None and optim.warmup_iterations >= (steps := cost_of(workload, samples).steps):
-        yield f"optim.warmup_iterations is {optim.warmup_iterations} of {steps} steps: optim.lr is never reached"
+    if samples is None:
+        return
+    steps, warmup = cost_of(workload, samples).steps, warmup_steps(workload, samples)
+    if warmup >= steps:
+        yield f"the warm-up of optim is {warmup} of {steps} steps: optim.lr is never reached"

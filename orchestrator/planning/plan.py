@@ -11,7 +11,7 @@ from orchestrator.base.paths import state_dir
 from orchestrator.blueprint.complexity import Complexity, complexity
 from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
-from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of
+from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of, warmup_steps
 from orchestrator.planning.check import check_plan
 from orchestrator.planning.dataset import DatasetFacts
 from orchestrator.planning.document import (
@@ -176,13 +176,13 @@ def _learning_rate(workload: RegNetWorkload, facts: DatasetFacts) -> LearningRat
     optim = workload.optim
     samples = facts.rows.get("train")
     points: list[dict[str, int | float]] = []
+    warmup = optim.warmup_iterations
     if samples is not None:
+        warmup = warmup_steps(workload, samples)
         rate, cost = learning_rate_of(workload, samples), cost_of(workload, samples)
         steps, batches = cost.steps, cost.batches
-        for step in sorted({0, min(optim.warmup_iterations, steps - 1), steps // 2, steps - 1}):
+        for step in sorted({0, min(warmup, steps - 1), steps // 2, steps - 1}):
             epoch, place = divmod(step, batches.steps)
             seen = epoch * batches.samples + batches.start(place)
             points.append({"step": step, "samples": seen, "lr": rate.at(seen)})
-    return LearningRatePlan(
-        peak=optim.lr, schedule=optim.schedule, warmup_iterations=optim.warmup_iterations, at=points
-    )
+    return LearningRatePlan(peak=optim.lr, schedule=optim.schedule, warmup_iterations=warmup, at=points)

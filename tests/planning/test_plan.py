@@ -258,11 +258,17 @@ def test_a_gang_larger_than_the_virtual_workers_is_refused() -> None:
         (", momentum: 0", "nesterov has no effect"),
         (", schedule: step, steps: [2, 4]", "[4.0] lie beyond the 4 epochs"),
         (", warmup_iterations: 500", "is 500 of 68 steps"),
+        (", warmup_epochs: 5", "steps: optim.lr is never reached"),
     ],
 )
 def test_a_setting_without_effect_is_a_warning(check: Check, optim: str, said: str) -> None:
     (warning,) = check(command(ONE.format(optim=optim, train="", workers="1")))
     assert said in warning
+
+
+def test_a_schedule_that_begins_after_the_end_is_refused(check: Check) -> None:
+    with pytest.raises(UsageError, match="half_cosine begins after it"):
+        check(command(ONE.format(optim=", schedule: half_cosine, warmup_epochs: 4", train="", workers="1")))
 
 
 def test_counts_are_whole_numbers_in_the_document(plan: Callable[..., PlanDocument]) -> None:
