@@ -30,36 +30,68 @@ class SliceStatistics:
         self._layers = [module for module in modules if module.track_running_stats]
         if any(layer.momentum is None for layer in self._layers):
             raise UsageError("a batch-norm layer has momentum=None", hint="give it a number, such as 0.1")
-        sizes = [layer.num_features for layer in self._layers for _ in range(2)]
-        self.row = torch.zeros(sum(sizes), device=device)
-        self._row_views = torch.split(self.row, sizes)
+        # A tensor for each, not views of one: torch.compile is slow with inputs that overlap.
+        self._moments = [torch.zeros(x.num_features, device=device) for x in self._layers for _ in range(2)]
         momenta = [torch.full((2 * layer.num_features,), layer.momentum or 0.0) for layer in self._layers]
-        self._momentum = torch.cat(momenta).to(device) if momenta else self.row
+        self._momentum = torch.cat(momenta).to(device) if momenta else torch.zeros(0, device=device)
         self._normed = bool(modules)
+        own = {id(buffer) for module in modules for buffer in module.buffers(recurse=False)}
+        self._others = [(name, buffer) for name, buffer in model.named_buffers() if id(buffer) not in own]
+        self._versions = [buffer._version for _, buffer in self._others]
 
     def __bool__(self) -> bool:
         """Whether the model has any batch-norm layer."""
         return self._normed
 
+    @property
+    def width(self) -> int:
+        """M: how many moments a slice has."""
+        return len(self._momentum)
+
+    @property
+    def row(self) -> torch.Tensor:
+        """(M,): the moments of the slice that was captured last."""
+        return torch.cat(self._moments) if self._moments else self._momentum
+
+    def refuse_other_changes(self) -> None:
+        """Hold that no forward pass since `note_buffers` changed a buffer that no layer here owns.
+
+        Raises:
+            UsageError: what it holds would depend on which slices this worker ran.
+        """
+        versions = [buffer._version for _, buffer in self._others]
+        changed = [n for (n, _), a, b in zip(self._others, versions, self._versions, strict=True) if a != b]
+        if changed:
+            raise UsageError(
+                f"the forward pass changes the buffer {changed[0]}, and each worker would have another one",
+                hint="change it in the task's after_step",
+            )
+
+    def note_buffers(self) -> None:
+        """Before the passes of a step: what changes until `refuse_other_changes` is their doing."""
+        self._versions = [buffer._version for _, buffer in self._others]
+
     @contextmanager
     def capture(self, samples: int) -> Iterator[None]:
-        """Run one slice's forward pass: afterwards `row` (M,) holds its moments.
+        """Run one slice's forward and backward pass (which may recompute the forward): afterwards see `row`.
 
-        One sample has no variance over a batch: it is normalised by the running statistics, and updates none.
+        One sample has no variance over a batch: it is normalised by the running statistics, and updates none. Of a
+        layer that is called several times in a pass the last call counts.
         """
         if samples < 2:
             with self._evaluating():
                 yield
             return
-        saved = [(layer._buffers.copy(), layer.momentum) for layer in self._layers]
-        for layer, mean, variance in zip(self._layers, self._row_views[::2], self._row_views[1::2], strict=True):
-            # With momentum 1 the layer overwrites these with the batch's mean and unbiased variance.
-            layer._buffers.update(running_mean=mean, running_var=variance, num_batches_tracked=None)
-            layer.momentum = 1.0
+        saved = [(layer, layer._buffers.copy(), layer.momentum) for layer in self._layers if layer.training]
+        for layer, mean, variance in zip(self._layers, self._moments[::2], self._moments[1::2], strict=True):
+            if layer.training:
+                # With momentum 1 the layer overwrites these with the batch's mean and unbiased variance.
+                layer._buffers.update(running_mean=mean, running_var=variance, num_batches_tracked=None)
+                layer.momentum = 1.0
         try:
             yield
         finally:
-            for layer, (buffers, momentum) in zip(self._layers, saved, strict=True):
+            for layer, buffers, momentum in saved:
                 layer._buffers.update(buffers)
                 layer.momentum = momentum
 
@@ -72,20 +104,25 @@ class SliceStatistics:
         )
         for moments in rows:
             running.mul_(1 - self._momentum).add_(moments * self._momentum)
-        parts = iter(torch.split(running, [len(view) for view in self._row_views]))
+        parts = iter(torch.split(running, [len(moments) for moments in self._moments]))
         for layer in self._layers:
-            for buffer in (layer.running_mean, layer.running_var):
-                assert buffer is not None
-                buffer.copy_(next(parts))
+            mean, variance = next(parts), next(parts)
+            if not layer.training:  # a frozen one, or a teacher's
+                continue
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            layer.running_mean.copy_(mean)
+            layer.running_var.copy_(variance)
             if layer.num_batches_tracked is not None:
                 layer.num_batches_tracked.add_(len(rows))
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        for layer in self._layers:
+        training = [layer for layer in self._layers if layer.training]
+        for layer in training:
             layer.eval()
         try:
             yield
         finally:
-            for layer in self._layers:
+            for layer in training:
                 layer.train()

@@ -12,9 +12,10 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(derive_key("training", seed, *purpose)[:8], "big") >> 1
 
 
-def seed_slice(seed: int, step: int, index: int, device: torch.device) -> None:
-    """Seed the device's generator for the forward pass of one slice (dropout, drop-path)."""
-    _seed_default(derived_seed(seed, "slice", step, index), device)
+def seed_slice(seed: int, step: int, index: int, device: torch.device, *, part: int = 0) -> None:
+    """Seed the device's generator for the forward pass of one part of a slice (dropout, drop-path)."""
+    purpose: tuple[str | int, ...] = ("slice", step, index, part) if part else ("slice", step, index)
+    _seed_default(derived_seed(seed, *purpose), device)
 
 
 def seed_initialisation(seed: int) -> None:

@@ -1,27 +1,30 @@
-"""One step: forward and backward of this worker's slices, the fixed-order sum over all slices, one optimizer update."""
+"""One step: forward and backward of this worker's slices, and the fixed-order sum over all slices."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from orchestrator.base.errors import OrchestratorError, UsageError
+from orchestrator.training.batching import StepBatch
 from orchestrator.training.batchnorm import SliceStatistics
+from orchestrator.training.config import TrainConfig
 from orchestrator.training.group import Group
-from orchestrator.training.optim import SGD
-from orchestrator.training.seeding import seed_slice
-from orchestrator.training.slices import Slice, SlicePlan, passes, share
+from orchestrator.training.layout.protocol import Layout
+from orchestrator.training.loads import Loads
+from orchestrator.training.memory import (
+    can_checkpoint_activations,
+    checkpoint_activations,
+    release_memory,
+)
+from orchestrator.training.passes import SlicePasses
+from orchestrator.training.precision import LossScale
+from orchestrator.training.table import Flags, Gathered, StepTable
 from orchestrator.training.task import BatchT, Request, Task
-from orchestrator.training.tree_sum import SubtreeSums, maximal_nodes, tree_all_reduce
-
-_HEAD = 3  # samples, loss, stop flag: what stands before a slice's moments in its row
 
 
 class NonFiniteLoss(OrchestratorError):
@@ -32,12 +35,34 @@ class NonFiniteLoss(OrchestratorError):
 
 @dataclass(frozen=True)
 class StepPlace:
-    """Which step it is: its number since the start, its epoch, and where its global batch starts in the epoch."""
+    """Which step it is.
+
+    Attributes:
+        number: of steps since the start.
+        epoch: from 0.
+        step: of the epoch, from 0.
+        batch: what it uses.
+    """
 
     number: int
     epoch: int
-    start: int
-    samples: int
+    step: int
+    batch: StepBatch
+
+
+@dataclass(frozen=True)
+class StepState:
+    """What one step leaves for the next besides tensors; it belongs to a training's state.
+
+    Attributes:
+        scale: fp16's loss scale.
+        checkpointing: whether activations are computed twice since memory ran out.
+        parts: that a slice is run in, `accumulate` times what a lack of memory made necessary; 0: `accumulate`.
+    """
+
+    scale: LossScale = field(default_factory=LossScale)
+    checkpointing: bool = False
+    parts: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,158 +72,176 @@ class StepResult:
     Attributes:
         samples: samples that were used (fewer than planned where corrupt ones were skipped).
         loss: sum of their losses, added in slice order.
-        stop: whether any worker was asked to stop.
+        losses: the same of each loss by name; empty where the task has only one without a name.
+        flags: the largest of all workers.
+        finite: whether the loss is a finite number.
+        overflow: whether fp16 gradients were too large: the step is to be left out, the next one has a smaller scale.
+        moments: (n, M) for `Stepper.statistics.update`.
+        out_of_memory: whether the step was made twice, because a worker had too little memory the first time.
+        state: for the next step.
     """
 
     samples: int
     loss: float
-    stop: bool
+    losses: Mapping[str, float]
+    flags: Flags
+    finite: bool
+    overflow: bool
+    moments: torch.Tensor
+    out_of_memory: bool
+    state: StepState
 
 
 class Stepper:
-    """Makes steps of one model on one worker.
+    """Makes steps of one training on one worker, as long as the group stays the same.
 
     Args:
         task: the recipe.
-        model: the parameters, the same on every worker.
-        optimizer: of the model.
-        plan: how a global batch is cut.
+        layout: after `enter`.
+        config: of the training.
         group: the workers.
-        seed: of the run.
-        exact: whether the sum has a fixed order; else the engine's all-reduce, whose bits depend on W.
-
-    Raises:
-        UsageError: there are more workers than slices.
+        device: where this one computes.
+        state: what the last committed step left.
     """
 
     def __init__(
         self,
         task: Task[BatchT],
-        model: nn.Module,
-        optimizer: SGD,
-        plan: SlicePlan,
+        layout: Layout,
+        config: TrainConfig,
         group: Group,
         *,
-        seed: int,
-        exact: bool,
+        device: torch.device,
+        state: StepState | None = None,
     ) -> None:
-        if group.size > plan.count:
+        self._task, self._layout, self._config = task, layout, config
+        self._group, self._device = group, device
+        self.state = state or StepState()
+        self.statistics = SliceStatistics(layout.model, device)
+        if self.statistics and config.accumulate > 1:
             raise UsageError(
-                f"{group.size} workers cannot share a global batch of {plan.count} virtual workers",
-                hint="lower train.samples_per_virtual_worker, or ask for fewer workers",
+                "train.accumulate does not go with batch norm: its statistics are those of a whole slice",
+                hint="lower train.samples_per_virtual_worker instead",
             )
-        self._task, self._model, self._optimizer = task, model, optimizer
-        self._plan, self._group, self._seed, self._exact = plan, group, seed, exact
-        self._parameters = optimizer.parameters
-        self._sizes = [p.numel() for p in self._parameters]
-        self._passes = passes(plan.count, group.rank, group.size)
-        self._nodes = maximal_nodes(plan.count, share(plan.count, group.rank, group.size))
-        self.statistics = SliceStatistics(model, group.device)
+        self._table = StepTable(group, self.statistics.width)
+        if config.activation_checkpointing or self.state.checkpointing:
+            checkpoint_activations(layout.model)
+
+    @property
+    def parts(self) -> int:
+        """What each slice is run in."""
+        return self.state.parts or self._config.accumulate
 
     def step(
         self,
         place: StepPlace,
         *,
-        rate: float,
-        stop: bool,
+        flags: Flags,
         ahead: Sequence[StepPlace] = (),
         then: Callable[[int], None] = lambda room: None,
     ) -> StepResult:
-        """Make one step with the learning rate `rate`.
+        """Leave the mean gradient of a step in `layout.gradients()`; parameters stay as they are.
 
         Args:
             place: which step.
-            rate: of learning.
-            stop: whether this worker was asked to stop.
+            flags: what this worker has noticed.
             ahead: the steps of the epoch that come next: their samples can be made meanwhile.
             then: announces so many loads of what follows these steps.
 
         Raises:
-            NonFiniteLoss: on every worker at once.
+            GroupBroken: a worker is gone; nothing has changed.
+            UsageError: there are more workers than slices, or the task cannot work.
         """
-        slices = self._plan.slices(place.samples)
-        rows = torch.zeros(len(self._passes), _HEAD + self.statistics.row.numel(), device=self._group.device)
-        rows[:, 2] = float(stop)
-        sums = SubtreeSums(self._nodes) if self._exact else None
-        if sums is None or self._plan.count == 1:
-            self._optimizer.zero_grad()
-        requests = (request for one in (place, *ahead) for request in self.requests(one))
-        coming = deque(islice(requests, len(self._passes) + self._task.look_ahead))
-        for row, index in zip(rows, self._passes, strict=True):
-            if index is not None and len(slices[index]):
-                self._announce(list(islice(coming, self._task.look_ahead)), then)
-                self._run(slices[index], place, coming.popleft(), row, sums)
-        table = self._in_slice_order(self._group.all_gather(rows))
-        result = self._read(table[:, :_HEAD].tolist(), place)
-        self._reduce(sums, filled=sum(map(bool, map(len, slices))), samples=result.samples)
-        self._optimizer.step(rate)
-        self.statistics.update(table[table[:, 0] > 1, _HEAD:])
-        return result
-
-    def _announce(self, requests: list[Request], then: Callable[[int], None]) -> None:
-        self._task.expect("train", requests)
-        if (room := self._task.look_ahead - len(requests)) > 0:
-            then(room)
+        if self._group.size > len(place.batch.slices):
+            raise UsageError(
+                f"{self._group.size} workers cannot share a global batch of {len(place.batch.slices)} virtual workers",
+                hint="lower train.samples_per_virtual_worker, or ask for fewer workers",
+            )
+        short = False
+        while True:
+            table = self._passes(place, flags, [place, *ahead], then)
+            if not table.out_of_memory:
+                return self._result(table, out_of_memory=short)
+            short = True
+            self._save_memory(place)
 
     def requests(self, place: StepPlace) -> list[Request]:
-        """What this worker loads in a step: the positions of each of its slices that is not empty."""
-        parts = self._plan.slices(place.samples)
-        mine = [parts[index] for index in self._passes if index is not None]
-        return [
-            (place.epoch, np.arange(place.start + part.start, place.start + part.stop, dtype=np.int64))
-            for part in mine
-            if len(part)
-        ]
+        """What this worker loads in a step, in order."""
+        order = self._layout.passes(len(place.batch.slices), place.batch.filled)
+        own = [index for index in order if index is not None]
+        if not own and self._layout.runs_ghosts:
+            own = [0]  # a ghost needs samples, whosever
+        return [request for index in own for request in self._parts(place, index)]
 
-    def _run(
-        self, part: Slice, place: StepPlace, request: Request, row: torch.Tensor, sums: SubtreeSums | None
-    ) -> None:
-        """Forward and backward of one slice; its row of the table, and its leaf of the sum."""
-        if self._plan.count > 1 and sums is not None:
-            self._optimizer.zero_grad()
-        epoch, positions = request
-        batch = self._task.load("train", positions, epoch)
-        if len(batch):
-            seed_slice(self._seed, place.number, part.index, self._group.device)
-            with self.statistics.capture(len(batch)):
-                loss = self._task.loss(self._model, batch.to(self._group.device))
-            loss.backward()  # type: ignore[no-untyped-call]
-            row[0], row[1] = len(batch), loss.detach()
-            row[_HEAD:] = self.statistics.row
-        if sums is not None and self._plan.count > 1:
-            sums.add(part.index, self._flat_gradient())
+    def _parts(self, place: StepPlace, index: int) -> list[Request]:
+        cut = np.array_split(place.batch.slices[index], self.parts)
+        return [Request("train", place.epoch, positions, place.batch.form) for positions in cut if len(positions)]
 
-    def _in_slice_order(self, gathered: torch.Tensor) -> torch.Tensor:
-        """(W, passes, M) to (V, M): ghost passes are left out; each worker has a slice, and so its stop flag stays."""
-        workers = range(self._group.size)
-        return torch.cat([gathered[w, : len(share(self._plan.count, w, self._group.size))] for w in workers])
+    def _passes(
+        self, place: StepPlace, flags: Flags, coming: Sequence[StepPlace], then: Callable[[int], None]
+    ) -> Gathered:
+        """Run this worker's passes, gather the table, and finish the sum."""
+        count, filled = len(place.batch.slices), place.batch.filled
+        loads = Loads(self._task, [request for one in coming for request in self.requests(one)], then)
+        passes = SlicePasses(
+            self._task,
+            self._layout,
+            self._config,
+            self.statistics,
+            self._device,
+            step=place.number,
+            parts=self.parts,
+            loss_scale=self._loss_scale,
+        )
+        self.statistics.note_buffers()
+        self._layout.begin_step(count, filled)
+        order = self._layout.passes(count, filled) or (None,)
+        for number, index in enumerate(order, 1):
+            borrowed = index is None and number == 1 and self._layout.runs_ghosts
+            requests = [] if index is None and not borrowed else self._parts(place, index or 0)
+            batches = [batch for batch in (loads.next() for _ in requests) if len(batch)]
+            passes.run(index, batches, last=number == len(order))
+        self.statistics.refuse_other_changes()
+        table = self._table.gather(
+            passes.rows, -(-count // self._group.size), flags, out_of_memory=passes.out_of_memory
+        )
+        self._layout.reduce(1.0 / (max(table.samples, 1) * self._loss_scale))
+        return table
 
-    def _read(self, heads: list[list[float]], place: StepPlace) -> StepResult:
-        samples, loss = int(sum(head[0] for head in heads)), sum(head[1] for head in heads)
-        if not math.isfinite(loss):
-            raise NonFiniteLoss(
-                f"the training loss is {loss} in epoch {place.epoch + 1}, step {place.number}",
-                hint="a lower optim.lr or a longer optim.warmup_iterations usually cures it",
-            )
-        return StepResult(samples, loss, any(head[2] for head in heads))
+    @property
+    def _loss_scale(self) -> float:
+        return self.state.scale.value if self._config.precision == "fp16" else 1.0
 
-    def _reduce(self, sums: SubtreeSums | None, *, filled: int, samples: int) -> None:
-        """Leave in every parameter's gradient the mean over the global batch's samples; zeros where all are corrupt."""
-        scale = 1.0 / max(samples, 1)
-        if self._plan.count == 1:
-            if gradients := [p.grad for p in self._parameters if p.grad is not None]:
-                torch._foreach_mul_(gradients, scale)
-            return
-        if sums is None:
-            total = self._group.all_reduce(self._flat_gradient())
+    def _result(self, table: Gathered, *, out_of_memory: bool) -> StepResult:
+        finite, overflow = math.isfinite(table.loss), False
+        if finite and self._config.precision == "fp16":
+            gradients = self._layout.gradients().values()
+            overflow = self._group.any(not all(bool(gradient.isfinite().all()) for gradient in gradients))
+            finite = not overflow or self.state.scale.can_shrink
+            self.state = replace(self.state, scale=self.state.scale.after(overflow=overflow))
+        return StepResult(
+            samples=table.samples,
+            loss=table.loss,
+            losses=table.losses,
+            flags=table.flags,
+            finite=finite,
+            overflow=overflow,
+            moments=table.moments,
+            out_of_memory=out_of_memory,
+            state=self.state,
+        )
+
+    def _save_memory(self, place: StepPlace) -> None:
+        """Twice the computing of activations first; half a slice at a time only where that changes no statistics."""
+        release_memory(self._device)
+        model, on = self._layout.model, self._config.activation_checkpointing or self.state.checkpointing
+        if not on and can_checkpoint_activations(model):
+            checkpoint_activations(model)
+            self.state = replace(self.state, checkpointing=True)
+        elif not self.statistics and self.parts < max(map(len, place.batch.slices)):
+            self.state = replace(self.state, parts=2 * self.parts)
         else:
-            like = torch.empty(sum(self._sizes), device=self._group.device)
-            total = tree_all_reduce(self._group, sums.finish(), count=self._plan.count, filled=filled, like=like)
-        for parameter, part in zip(self._parameters, torch.split(total.mul_(scale), self._sizes), strict=True):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(part.view_as(parameter))
-
-    def _flat_gradient(self) -> torch.Tensor:
-        """All gradients in one new tensor (N,); zeros where a parameter has none."""
-        return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in self._parameters])
+            raise torch.OutOfMemoryError(
+                f"a slice of {max(map(len, place.batch.slices))} samples does not fit into the memory of {self._device}"
+                f"{', even with activations computed twice' if on else ''}; lower train.samples_per_virtual_worker"
+            )

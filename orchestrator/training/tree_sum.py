@@ -2,19 +2,15 @@
 
 The tree's leaves are the slices, padded with absent ones to a power of two. A worker adds up the maximal aligned
 sub-trees of its contiguous share. The workers then exchange those sums by chunks (all-to-all), the owner of each chunk
-finishes the tree on it, and an all-gather brings the chunks together. Addition is elementwise, so that cutting into
-chunks changes no bit.
+finishes the tree on it, and an all-gather brings the chunks together (`layout.exchange`). Addition is elementwise, so
+that cutting into chunks changes no bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
-
-from orchestrator.training.group import Group
-from orchestrator.training.slices import share
+from typing import Generic, Protocol, Self, TypeVar
 
 
 @dataclass(frozen=True, order=True)
@@ -29,6 +25,17 @@ class Node:
         """The left and the right half."""
         half = self.size // 2
         return Node(self.start, half), Node(self.start + half, half)
+
+
+class Summand(Protocol):
+    """What is added up: a tensor, or several."""
+
+    def add_(self, other: Self, /) -> Self:
+        """Add in place."""
+        ...
+
+
+SummandT = TypeVar("SummandT", bound=Summand)
 
 
 def root(count: int) -> Node:
@@ -51,8 +58,8 @@ def maximal_nodes(count: int, owned: range) -> tuple[Node, ...]:
     return tuple(descend(root(count)))
 
 
-class SubtreeSums:
-    """One worker's sums of its maximal sub-trees, made as its slices come in order; keeps O(log V) tensors.
+class SubtreeSums(Generic[SummandT]):
+    """One worker's sums of its maximal sub-trees, made as its slices come in order; keeps O(log V) summands.
 
     Slices with samples are a prefix of all slices: a right half never has samples where its left half lacks some.
 
@@ -62,10 +69,10 @@ class SubtreeSums:
 
     def __init__(self, nodes: tuple[Node, ...]) -> None:
         self._nodes = nodes
-        self._sums: dict[Node, torch.Tensor] = {}
+        self._sums: dict[Node, SummandT] = {}
 
-    def add(self, index: int, value: torch.Tensor) -> None:
-        """Add the leaf of slice `index`; `value` (N,) is taken over and may be changed."""
+    def add(self, index: int, value: SummandT) -> None:
+        """Add the leaf of slice `index`; `value` is taken over and may be changed."""
         node = Node(index, 1)
         while node not in self._nodes and node.start % (2 * node.size):
             left = Node(node.start - node.size, node.size)
@@ -73,62 +80,22 @@ class SubtreeSums:
             node = Node(left.start, 2 * node.size)
         self._sums[node] = value
 
-    def finish(self) -> dict[Node, torch.Tensor]:
-        """The sum (N,) of each maximal sub-tree; one without any sample is left out."""
+    def finish(self) -> dict[Node, SummandT]:
+        """The sum of each maximal sub-tree; one without any sample is left out."""
         return {node: total for node in self._nodes if (total := _total(node, self._sums)) is not None}
 
 
-def finish_tree(sums: Mapping[Node, torch.Tensor], count: int) -> torch.Tensor:
-    """The root's sum (N,) from sub-tree sums that cover all slices with samples; changes its inputs."""
+def finish_tree(sums: Mapping[Node, SummandT], count: int) -> SummandT:
+    """The root's sum from sub-tree sums that cover all slices with samples; changes its inputs."""
     result = _total(root(count), sums)
     assert result is not None, "a global batch has at least one sample"
     return result
 
 
-def _total(node: Node, sums: Mapping[Node, torch.Tensor]) -> torch.Tensor | None:
+def _total(node: Node, sums: Mapping[Node, SummandT]) -> SummandT | None:
     if node in sums or node.size == 1:
         return sums.get(node)
     left, right = (_total(child, sums) for child in node.children)
-    return _join(left, right)
-
-
-def _join(left: torch.Tensor | None, right: torch.Tensor | None) -> torch.Tensor | None:
     if left is None or right is None:
         return right if left is None else left
     return left.add_(right)
-
-
-def tree_all_reduce(
-    group: Group, own: Mapping[Node, torch.Tensor], *, count: int, filled: int, like: torch.Tensor
-) -> torch.Tensor:
-    """Finish the tree over all workers.
-
-    Args:
-        group: the workers.
-        own: this worker's sub-tree sums, each (N,); changed.
-        count: V.
-        filled: how many slices have samples in this step; they are the first ones.
-        like: any (N,) tensor of the right type and device.
-
-    Returns:
-        (N,): the sum over all slices, the same bits on every worker and for every number of workers.
-    """
-    if group.size == 1:
-        return finish_tree(own, count)
-    nodes = [
-        [node for node in maximal_nodes(count, share(count, worker, group.size)) if node.start < filled]
-        for worker in range(group.size)
-    ]
-    chunk = -(-like.numel() // group.size)
-    outgoing = like.new_zeros(group.size, max(map(len, nodes)), chunk)
-    for place, node in enumerate(nodes[group.rank]):
-        _cut(own[node], outgoing[:, place])
-    incoming = group.all_to_all(outgoing)
-    sums = {node: incoming[worker, place] for worker, each in enumerate(nodes) for place, node in enumerate(each)}
-    return group.all_gather(finish_tree(sums, count)).view(-1)[: like.numel()]
-
-
-def _cut(flat: torch.Tensor, chunks: torch.Tensor) -> None:
-    """Copy `flat` (N,) into `chunks` (W, C), W * C >= N, row by row."""
-    for row, part in zip(chunks, torch.split(flat, chunks.shape[1]), strict=False):
-        row[: part.numel()].copy_(part)

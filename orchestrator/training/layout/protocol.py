@@ -61,7 +61,7 @@ class Layout(Protocol):
 
     @property
     def steps(self) -> int:
-        """After how many steps the state is that this worker holds; a loss of workers may lead back to an earlier one."""
+        """Steps in the state that this worker holds; the loss of workers may lead back to an earlier one. -1: none."""
         ...
 
     def parameters(self) -> Mapping[str, torch.Tensor]:
@@ -77,7 +77,8 @@ class Layout(Protocol):
 
         Args:
             arrival: who hands over to whom.
-            group: the members' group, for the steps that follow; None where this worker leaves.
+            group: the members' group, for the steps that follow; None where this worker leaves, or where that group is
+                formed only after the hand-over: then `settle` follows.
             state: this worker's part of what is not in the model: `optimizer/…` and `ema/…`; on a worker without state
                 every key with a tensor of its shape.
 
@@ -88,6 +89,10 @@ class Layout(Protocol):
             StateLost: no living worker holds a part of it: make a new layout of a new model.
             GroupBroken: call it again with the next group; nothing is lost by that.
         """
+        ...
+
+    def settle(self, group: Group) -> None:
+        """Make the steps that follow with this group; after an `enter` without one."""
         ...
 
     def call(self, function: Callable[[], T]) -> T:
