@@ -23,6 +23,7 @@ from orchestrator.spec.messages import (
     EventView,
     JobView,
     LogFile,
+    ResizeRequest,
     ResultsView,
     ServerInfo,
     SubmitReply,
@@ -177,6 +178,15 @@ class Client:
     def retry(self, job: str) -> JobView:
         """Queue a job again that failed or was cancelled."""
         return JobView.model_validate_json(self._request("POST", _job(job, "retry")).body)
+
+    def resize(self, job: str, workers: int) -> JobView:
+        """Give a running job another number of workers; it has them when it is `running` again."""
+        body = ResizeRequest(workers=workers).model_dump_json().encode()
+        return JobView.model_validate_json(self._request("POST", _job(job, "resize"), body=body, repeat=True).body)
+
+    def checkpoint(self, job: str) -> JobView:
+        """Ask a running job for a checkpoint; its history tells when it is written."""
+        return JobView.model_validate_json(self._request("POST", _job(job, "checkpoint"), repeat=True).body)
 
     def events(self, job: str, *, after: int = 0, limit: int = 1000) -> list[EventView]:
         """A job's history after the event `after`."""

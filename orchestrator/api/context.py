@@ -49,6 +49,14 @@ class Service(Protocol):
         """Queue it again."""
         ...
 
+    def resize(self, job: str, workers: int) -> JobView:
+        """Give it another number of workers while it runs."""
+        ...
+
+    def checkpoint(self, job: str) -> JobView:
+        """Ask it for a checkpoint."""
+        ...
+
     def events(self, job: str, after: int = 0, limit: int = 1000) -> Sequence[EventView]:
         """Its history after an event."""
         ...

@@ -9,21 +9,36 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from orchestrator.base.files import read_json
 from orchestrator.base.text import counted, one_line
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.membership import CAUSES, Resized, first_world, running
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.rundir.events import RunEvent, read_events
+from orchestrator.spec.messages import Goodput
 from orchestrator.store import events, jobs, runs, trials
 from orchestrator.store.records import RunRecord, TrialRecord
 
 BATCH = 2000
 """Events that are taken in one transaction at most."""
 
-_TOLD = frozenset({"agent_started", "checkpoint", "data_skipped", "resized", "trial"})
+_TOLD = frozenset(
+    {
+        "agent_started",
+        "checkpoint",
+        "checkpoint_passed_over",
+        "data_skipped",
+        "out_of_memory",
+        "resized",
+        "rolled_back",
+        "step_skipped",
+        "trial",
+    }
+)
 """Kinds that become entries of the job's history as they are."""
 
 
@@ -77,6 +92,13 @@ class _Ingestion:
             case "finished":
                 self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
                 return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
+            case "resized" if event.writer.startswith("agent-"):
+                found = Resized.of(event.data, event.time)
+                run = run if found is None else found.apply(self.connection, run)
+                if found is None or found.cause == "start":
+                    return run
+            case "goodput":
+                run = self._goodput(run, event)
             case "trial" if isinstance(index := event.data.get("index"), int):
                 self._trials(run, [self.site.job_directory(run.job).trials / f"{index:05d}.json"])
         if event.kind in _TOLD:
@@ -91,16 +113,25 @@ class _Ingestion:
         if job.token == run.token:
             jobs.set_columns(self.connection, job, progress={**event.data, "time": event.time})
 
+    def _goodput(self, run: RunRecord, event: RunEvent) -> RunRecord:
+        """What its time was spent on; a run may write what it likes, and what is no goodput is passed over."""
+        try:
+            found = Goodput.model_validate(dict(event.data))
+        except ValidationError:
+            return run
+        return runs.change(self.connection, run, goodput=found.model_dump())
+
     def _started(self, run: RunRecord, event: RunEvent) -> RunRecord:
         if run.state is RunState.RUNNING:
             return run
         began = min(event.time, self.site.clock.now())  # the run's host may have a clock that is ahead
+        workers = first_world(event.data, run.world_size)
         job = jobs.get(self.connection, run.job)
         if job.state is JobState.STARTING and job.token == run.token:
-            reason = f"runs on {run.world_size} worker{'s' if run.world_size > 1 else ''} ({run.id})"
+            reason = running(workers, run.id)
             first = began if job.started_at is None else job.started_at
             jobs.move(self.connection, job, JobState.RUNNING, reason=reason, time=began, run=run.id, started_at=first)
-        return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began)
+        return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began, world_size=workers)
 
     def _trials(self, run: RunRecord, files: Iterable[Path]) -> None:
         known = trials.stamps(self.connection, run.job)
@@ -138,6 +169,20 @@ def _sentence(kind: str, data: Any) -> str:
             count, shard = data.get("count", "?"), data.get("shard", "?")
             return f"{count} corrupt records of shard {shard} left out ({data.get('split', '?')})"
         case "resized":
-            return f"now on {counted(data.get('world_size', '?'), 'worker')}"
+            return _shared_anew(data)
+        case "rolled_back" | "step_skipped" | "out_of_memory" | "checkpoint_passed_over":
+            return _told(kind, data)
         case _:
             return f"trial {data.get('index', '?')}: {data.get('state', '')}"
+
+
+def _shared_anew(data: Any) -> str:
+    """Who shares the work now, and why."""
+    cause = CAUSES.get(str(data.get("cause")), str(data.get("cause") or ""))
+    return f"now on {counted(data.get('world_size', '?'), 'worker')}" + (f": {cause}" if cause else "")
+
+
+def _told(kind: str, data: Any) -> str:
+    """The engine's own words where it has some, else its numbers."""
+    said = data.get("message") or ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in data.items())
+    return f"{kind.replace('_', ' ')}: {said}"

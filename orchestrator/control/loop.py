@@ -14,11 +14,13 @@ from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.ingest import ingest
 from orchestrator.control.outage import Outage
 from orchestrator.control.queue import Queue
+from orchestrator.control.resizing import Resizes
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.starts import Starts
 from orchestrator.control.stops import Stops
 from orchestrator.control.timers import Absences, Elapsed
 from orchestrator.control.troubles import Troubles
+from orchestrator.control.wishes import Wishes
 from orchestrator.control.workloads import Workloads
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import RunState
@@ -53,6 +55,8 @@ class Controller:
         self._running = Elapsed(clock)
         self._starts = Starts(self._site)
         self._stops = Stops(self._site)
+        self._wishes = Wishes(self._site)
+        self._resizes = Resizes(self._site)
         self._troubles = Troubles(self._site)
         self._queue = Queue(self._site, self._starts, self._troubles)
         self._outage = Outage(self._site)
@@ -149,6 +153,8 @@ class Controller:
         elif run.state is RunState.CREATED:
             self._starts.launched(run)
         else:
+            self._wishes.tell(run)
+            self._resizes.watch(run)
             self._limit_time(run)
 
     def _ended(self, run: RunRecord, seen: Observation) -> None:
@@ -178,6 +184,7 @@ class Controller:
         with self._site.commit("released") as connection:
             runs.change(connection, run, released=True)
         self._stops.forget(run.allocation)
+        self._wishes.forget(run.id)
         self._absences.present(run.allocation)
 
     def _limit_time(self, run: RunRecord) -> None:

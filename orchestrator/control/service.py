@@ -14,9 +14,11 @@ from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.paths import state_dir
 from orchestrator.control import files
+from orchestrator.control.resizing import Resize
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
 from orchestrator.control.views import Views
+from orchestrator.control.wishes import ask_for_checkpoint
 from orchestrator.control.workloads import Workloads
 from orchestrator.lifecycle.states import TERMINAL, JobState
 from orchestrator.spec.messages import EventView, JobView, LogFile, ResultsView, SubmitReply, SubmitRequest
@@ -29,7 +31,7 @@ _OPEN = frozenset(JobState) - TERMINAL
 
 
 class JobService:
-    """Submit, look at, cancel, retry, hold and release jobs.
+    """Submit, look at, cancel, retry, hold, release and resize jobs.
 
     Args:
         store: the open store.
@@ -139,6 +141,32 @@ class JobService:
             Conflict: it is not held.
         """
         return self._from_to(job, JobState.HELD, JobState.QUEUED, "released; waits for its turn")
+
+    def resize(self, job: str, workers: int) -> JobView:
+        """Give a running job another number of workers; the controller tells the run, and it goes on without a stop.
+
+        Raises:
+            NotFound: there is no such job.
+            UsageError: it can never have so many workers.
+            Conflict: it does not run, another resize is under way, or there is no room.
+            BackendUnavailable: the engine does not say what is free.
+        """
+        capacity = self._site.backend.capacity()
+        with self._site.commit("resize") as connection:
+            Resize(self._site, connection, jobs.get(connection, job), workers).begin(capacity)
+        return self.get(job)
+
+    def checkpoint(self, job: str) -> JobView:
+        """Ask a running job for a checkpoint; its history tells when it is written.
+
+        Raises:
+            NotFound: there is no such job.
+            UsageError: it is none that writes checkpoints when it is asked to.
+            Conflict: it does not run.
+        """
+        with self._site.commit("checkpoint") as connection:
+            ask_for_checkpoint(self._site, connection, jobs.get(connection, job))
+        return self.get(job)
 
     def events(self, job: str, after: int = 0, limit: int = 1000) -> builtins.list[EventView]:
         """A job's history after the event `after`, oldest first."""

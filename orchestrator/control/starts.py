@@ -94,6 +94,7 @@ class Starts:
                 backend=self._site.backend.name,
                 state=RunState.CREATED,
                 world_size=start.workers,
+                wanted=start.workers,
                 slots=start.slots,
                 time_limit=self._time_limit(job),
                 created_at=now,

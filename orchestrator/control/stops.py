@@ -92,4 +92,4 @@ class Stops:
 
 def first_wish(run: RunRecord, grace: float) -> Control:
     """What the controller wants of a run that begins."""
-    return Control(generation=1, token=run.token, want="run", world_size=run.world_size, grace_seconds=grace)
+    return Control(generation=1, token=run.token, want="run", world_size=run.wanted, grace_seconds=grace)

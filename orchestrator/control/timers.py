@@ -56,6 +56,10 @@ class Elapsed:
             self._began[key] = self._clock.monotonic() - (self._clock.now() - wall)
         return self._clock.monotonic() - self._began[key]
 
+    def drop(self, key: str) -> None:
+        """It is over."""
+        self._began.pop(key, None)
+
     def forget(self, keep: set[str]) -> None:
         """Drop all but these."""
         self._began = {key: began for key, began in self._began.items() if key in keep}

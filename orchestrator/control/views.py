@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.reasons import position
 from orchestrator.lifecycle.states import JobState
-from orchestrator.spec.messages import JobView, Progress, RunView
+from orchestrator.spec.messages import Goodput, JobView, Progress, RunView
 from orchestrator.spec.tracking import default_tracking_uri
 from orchestrator.store import jobs, runs
 from orchestrator.store.records import JobRecord, RunRecord
@@ -56,6 +57,7 @@ class Views:
             finished_at=job.finished_at,
             failures=dict(job.failures),
             progress=_progress(job.progress),
+            goodput=_sum([found for run in launched if (found := _goodput(run)) is not None]),
             runs=[self._run(run) for run in launched],
             directory=str(self._site.job_directory(job.id).path),
         )
@@ -67,6 +69,8 @@ class Views:
             state=str(run.state),
             backend=run.backend,
             world_size=run.world_size,
+            wanted=run.wanted,
+            goodput=_goodput(run),
             created_at=run.created_at,
             started_at=run.started_at,
             ended_at=run.ended_at,
@@ -90,3 +94,11 @@ def _progress(data: Mapping[str, Any] | None) -> Progress | None:
         return Progress.model_validate({name: value for name, value in data.items() if value is not None})
     except ValidationError:
         return None
+
+
+def _goodput(run: RunRecord) -> Goodput | None:
+    return Goodput.model_validate(dict(run.goodput)) if run.goodput else None
+
+
+def _sum(parts: Sequence[Goodput]) -> Goodput | None:
+    return reduce(Goodput.plus, parts) if parts else None

@@ -51,6 +51,33 @@ class Progress(Message):
     time: float = 0
 
 
+class ResizeRequest(Message):
+    """How many workers a running job should have."""
+
+    workers: int = Field(ge=1, le=1_000_000)
+
+
+class Goodput(Message):
+    """What the time of runs was spent on, in seconds."""
+
+    useful_seconds: float = Field(default=0, ge=0, description="steps whose result is part of the training")
+    redone_seconds: float = Field(default=0, ge=0, description="steps that had to be done again")
+    idle_seconds: float = Field(default=0, ge=0, description="neither: starting, resizing, waiting for workers")
+
+    @property
+    def seconds(self) -> float:
+        """All of them."""
+        return self.useful_seconds + self.redone_seconds + self.idle_seconds
+
+    def plus(self, other: Goodput) -> Goodput:
+        """The sums."""
+        return Goodput(
+            useful_seconds=self.useful_seconds + other.useful_seconds,
+            redone_seconds=self.redone_seconds + other.redone_seconds,
+            idle_seconds=self.idle_seconds + other.idle_seconds,
+        )
+
+
 class RunView(Message):
     """One launch of a job."""
 
@@ -58,7 +85,9 @@ class RunView(Message):
     number: int
     state: str
     backend: str
-    world_size: int
+    world_size: int = Field(description="workers that share its work now")
+    wanted: int | None = Field(default=None, description="workers that it should have")
+    goodput: Goodput | None = None
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -86,6 +115,7 @@ class JobView(Message):
     finished_at: float | None = None
     failures: dict[str, int] = Field(default_factory=dict)
     progress: Progress | None = None
+    goodput: Goodput | None = Field(default=None, description="of all its runs together")
     runs: list[RunView] = Field(default_factory=list)
     directory: str
 

@@ -74,8 +74,14 @@ class RunRecord:
     backend: str
     state: RunState
     world_size: int
+    wanted: int
     slots: int
     created_at: float
+    view: int = 0
+    resizing_from: int | None = None
+    resizing_since: float | None = None
+    checkpoints_asked: int = 0
+    goodput: Mapping[str, float] = field(default_factory=dict)
     released: bool = False
     stop_cause: str | None = None
     time_limit: float | None = None
@@ -91,6 +97,7 @@ class RunRecord:
         values = {name: row[name] for name in _names(cls)}
         values["state"] = RunState(values["state"])
         values["cursors"] = json.loads(values["cursors"])
+        values["goodput"] = json.loads(values["goodput"])
         return cls(**values)
 
     def to_row(self) -> dict[str, Any]:

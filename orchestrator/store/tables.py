@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -75,8 +75,14 @@ runs = Table(
     Column("allocation", String(96), nullable=False, unique=True),
     Column("backend", String(32), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("world_size", Integer, nullable=False),
-    Column("slots", Integer, nullable=False),
+    Column("world_size", Integer, nullable=False),  # workers that share its work now
+    Column("view", Integer, nullable=False, server_default="0"),  # the epoch of the view that they share it by
+    Column("wanted", Integer, nullable=False, server_default="1"),  # workers that it should have
+    Column("resizing_from", Integer),  # wanted before, while it is being resized
+    Column("resizing_since", Float),
+    Column("slots", Integer, nullable=False),  # that are kept for it
+    Column("checkpoints_asked", Integer, nullable=False, server_default="0"),
+    Column("goodput", Text, nullable=False, server_default="{}"),  # JSON: seconds by what they were spent on
     Column("released", Boolean, nullable=False),  # the engine holds nothing for it any more
     Column("stop_cause", String(16)),  # why the controller asked it to stop
     Column("time_limit", Float),  # seconds that it may run

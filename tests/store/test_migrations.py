@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.lifecycle.states import JobState
-from orchestrator.store import jobs, schema
+from orchestrator.store import jobs, runs, schema
 from orchestrator.store.database import open_store
 from orchestrator.store.records import JobRecord
 from orchestrator.store.tables import SCHEMA_VERSION
@@ -84,7 +84,8 @@ def test_jobs_of_the_first_version_have_recorded_no_shell(tmp_path: Path, monkey
     path = tmp_path / "store.sqlite"
     with monkeypatch.context() as first:
         shutil.copytree(schema.MIGRATIONS, tmp_path / "first")
-        (tmp_path / "first" / "versions" / "v0002_environment.py").unlink()
+        for later in ("v0002_environment.py", "v0003_elastic.py"):
+            (tmp_path / "first" / "versions" / later).unlink()
         first.setattr(schema, "MIGRATIONS", tmp_path / "first")
         schema.prepare(path)
     row = {name: value for name, value in JOB.to_row().items() if name != "environment"}
@@ -94,3 +95,24 @@ def test_jobs_of_the_first_version_have_recorded_no_shell(tmp_path: Path, monkey
     with store.read() as connection:
         assert jobs.get(connection, "j-1") == replace(JOB, sequence=1)
     store.close()
+
+
+def test_runs_of_before_want_the_workers_that_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.sqlite"
+    with monkeypatch.context() as second:
+        shutil.copytree(schema.MIGRATIONS, tmp_path / "second")
+        (tmp_path / "second" / "versions" / "v0003_elastic.py").unlink()
+        second.setattr(schema, "MIGRATIONS", tmp_path / "second")
+        schema.prepare(path)
+    old = {"id": "j-1-r1", "job": "j-1", "number": 1, "token": 1, "allocation": "j-1-r1.0", "backend": "local"}
+    old |= {"state": "running", "world_size": 3, "slots": 3, "released": False, "cursors": "{}", "message": ""}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, row in (("jobs", JOB.to_row()), ("runs", old | {"created_at": 1.0})):
+            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})", row)
+    store = open_store(path, clock=SimulatedClock())
+    with store.read() as connection:
+        run = runs.get(connection, "j-1-r1")
+    store.close()
+    assert run is not None
+    assert (run.world_size, run.wanted, run.resizing_from, run.goodput) == (3, 3, None, {})

@@ -1,4 +1,4 @@
-"""Jobs: submit, look at, cancel, retry."""
+"""Jobs: submit, look at, cancel, retry, resize, and ask for a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from orchestrator.api.auth import Principal
 from orchestrator.api.context import ApiContext, Caller, Context
-from orchestrator.spec.messages import EventView, JobView, ResultsView, SubmitReply, SubmitRequest
+from orchestrator.spec.messages import EventView, JobView, ResizeRequest, ResultsView, SubmitReply, SubmitRequest
 
 router = APIRouter()
 
@@ -54,6 +54,22 @@ def cancel(job: str, caller: Caller, context: Context) -> JobView:
 def retry(job: str, caller: Caller, context: Context) -> JobView:
     """Queue a job again that failed or was cancelled."""
     view = context.service.retry(_own(job, caller, context))
+    context.wake()
+    return view
+
+
+@router.post("/jobs/{job}/resize")
+def resize(job: str, request: ResizeRequest, caller: Caller, context: Context) -> JobView:
+    """Give a running job another number of workers."""
+    view = context.service.resize(_own(job, caller, context), request.workers)
+    context.wake()
+    return view
+
+
+@router.post("/jobs/{job}/checkpoint")
+def checkpoint(job: str, caller: Caller, context: Context) -> JobView:
+    """Ask a running job for a checkpoint."""
+    view = context.service.checkpoint(_own(job, caller, context))
     context.wake()
     return view
 

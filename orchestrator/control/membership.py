@@ -1,0 +1,86 @@
+"""What a run says of its workers: how many share its work from a view on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from sqlalchemy import Connection
+
+from orchestrator.base.text import counted, one_line
+from orchestrator.lifecycle.states import JobState
+from orchestrator.store import jobs, runs
+from orchestrator.store.records import JobRecord, RunRecord
+
+MOST_WORKERS = 1_000_000
+_LAST_VIEW = 2**31 - 1
+CAUSES = {"resize": "resized", "lost": "a worker was lost", "joined": "a worker joined"}
+"""Why a run has a new view, by its own word."""
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A run's word on who shares its work from a view on; foreign until it was read.
+
+    Attributes:
+        world_size: workers.
+        view: its epoch; words of several agents come in any order.
+        cause: why, in the run's words; empty where it gives none.
+        time: seconds since the epoch.
+    """
+
+    world_size: int
+    view: int
+    cause: str
+    time: float
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], time: float) -> Resized | None:
+        """Of an event's data; None where that is no such word."""
+        world_size, view = data.get("world_size"), data.get("epoch")
+        if not (_is_count(world_size, MOST_WORKERS) and _is_count(view, _LAST_VIEW)):
+            return None
+        return cls(world_size, view, one_line(str(data.get("cause") or ""), 100), time)
+
+    def apply(self, connection: Connection, run: RunRecord) -> RunRecord:
+        """Take it into the store, and move the job where a resize is done."""
+        if self.view <= run.view:
+            return run
+        job = jobs.get(connection, run.job)
+        ours = job.token == run.token
+        if run.resizing_from is not None and self.world_size == run.wanted:
+            if ours and job.state is JobState.RESIZING:
+                self._done(connection, job, run)
+            slots = self.world_size * job.slots_per_worker
+            settled: dict[str, Any] = {"slots": slots, "resizing_from": None, "resizing_since": None}
+            return runs.change(connection, run, world_size=self.world_size, view=self.view, **settled)
+        if ours and job.state in {JobState.RUNNING, JobState.RESIZING}:
+            jobs.set_columns(connection, job, reason=self._now_on(run))
+        return runs.change(connection, run, world_size=self.world_size, view=self.view)
+
+    def _done(self, connection: Connection, job: JobRecord, run: RunRecord) -> None:
+        reason = f"{running(self.world_size, run.id)}, resized from {run.resizing_from}"
+        told = {"workers": self.world_size}
+        jobs.move(connection, job, JobState.RUNNING, reason=reason, time=self.time, run=run.id, data=told)
+
+    def _now_on(self, run: RunRecord) -> str:
+        if self.world_size == run.wanted:
+            return running(self.world_size, run.id)
+        why = f": {CAUSES.get(self.cause, self.cause)}" if self.cause else ""
+        return f"runs on {self.world_size} of {counted(run.wanted, 'worker')} ({run.id}){why}"
+
+
+def first_world(data: Mapping[str, Any], launched: int) -> int:
+    """How many workers a `started` event tells of; as many as were launched where it does not say."""
+    told = data.get("world_size")
+    return told if _is_count(told, MOST_WORKERS) else launched
+
+
+def running(workers: int, run: str) -> str:
+    """Why a job is RUNNING."""
+    return f"runs on {counted(workers, 'worker')} ({run})"
+
+
+def _is_count(value: object, most: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
