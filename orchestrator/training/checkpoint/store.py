@@ -1,0 +1,221 @@
+"""The checkpoints of one training: begun, found, loaded, and removed again."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.base.errors import DataError, Fenced
+from orchestrator.training.checkpoint import loading
+from orchestrator.training.checkpoint.folder import Folder
+from orchestrator.training.checkpoint.keep import KeepPolicy
+from orchestrator.training.checkpoint.manifest import MANIFEST, Checkpoint, Damaged, Manifest, parse
+from orchestrator.training.checkpoint.pieces import Buffers, own_pieces
+from orchestrator.training.checkpoint.retention import by_folder, folder_of, superfluous
+from orchestrator.training.checkpoint.saving import Order, Saving
+from orchestrator.training.group import Group
+
+MODEL, AVERAGE = "model/", "ema/"
+KEEP = KeepPolicy()
+_REFUSED = -1
+
+
+class CheckpointStore:
+    """The checkpoints of one training, in a folder that all its workers reach.
+
+    Args:
+        root: the folder.
+        keep: which of them stay.
+        fence: called before every write; raises `Fenced` where a newer run owns them.
+        patience: seconds without any news of another worker, after which a checkpoint is given up.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        keep: KeepPolicy = KEEP,
+        fence: Callable[[], None] = lambda: None,
+        *,
+        patience: float = 600.0,
+    ) -> None:
+        self.root, self.keep = root, keep
+        self._fence, self._patience = fence, patience
+        self._place = Folder(Path(root))
+        self._buffers = Buffers()
+        self._saving: Saving | None = None
+        self._damaged: set[int] = set()
+
+    def begin(
+        self,
+        samples: int,
+        tensors: Mapping[str, torch.Tensor],
+        meta: Mapping[str, Any],
+        group: Group,
+        *,
+        epoch: int | None = None,
+        measures: Mapping[str, float] | None = None,
+    ) -> Saving:
+        """Copy the state, and write it in the background.
+
+        All workers of the group call this at once, with equal arguments but for their shards. It returns when what this
+        worker writes is copied; the tensors may change then. One that is on its way is finished first, in the
+        background; until then its copies are held too.
+
+        Args:
+            samples: training samples that the state stands after.
+            tensors: by name: whole ones, equal on all workers, or DTensors.
+            meta: JSON values.
+            group: the workers.
+            epoch: complete epochs, where the state stands at the end of one.
+            measures: what was measured there.
+
+        Raises:
+            Fenced: on every worker, where the leader finds that a newer run owns the folder.
+        """
+        attempt = self._agree(group)
+        pieces = self._buffers.copy(own_pieces(tensors, group.rank, group.size))
+        head = Manifest(samples, attempt, epoch, dict(measures or {}), json.loads(json.dumps(dict(meta))))
+        order = Order(
+            self._place,
+            folder_of(samples),
+            head,
+            group.rank,
+            group.size,
+            pieces,
+            self._fence,
+            self._patience,
+            self._tidy,
+        )
+        self._damaged.discard(samples)
+        self._saving = Saving(order, self._buffers, self._saving)
+        return self._saving
+
+    def newest(self, passed_over: Callable[[str], None] = lambda reason: None) -> Checkpoint | None:
+        """The newest checkpoint that is whole, every byte of it verified; None where there is none.
+
+        Args:
+            passed_over: told of each newer one that cannot be used, and why.
+        """
+        for samples in sorted(by_folder(self._place.names()), reverse=True):
+            try:
+                return self._verified(samples)
+            except Damaged as damage:
+                self._damaged.add(samples)
+                passed_over(f"the checkpoint {self._where(samples)} is passed over: {damage}")
+        return None
+
+    def read(self, samples: int) -> Checkpoint:
+        """The checkpoint after `samples` samples, which another worker found whole.
+
+        Raises:
+            DataError: it is not there.
+        """
+        try:
+            return self._open(samples)
+        except Damaged as damage:
+            raise self._unusable(samples, damage) from damage
+
+    def read_whole(self, samples: int) -> Checkpoint:
+        """The checkpoint after `samples` samples and no other, every byte of it verified.
+
+        Raises:
+            DataError: it is absent or damaged.
+        """
+        try:
+            return self._verified(samples)
+        except Damaged as damage:
+            raise self._unusable(samples, damage) from damage
+
+    def load(self, checkpoint: Checkpoint, into: Mapping[str, torch.Tensor], group: Group) -> None:
+        """Fill tensors in place: whole ones or DTensors, whatever they were when they were saved.
+
+        All workers of the group call this at once, and all fail where one does.
+
+        Raises:
+            DataError: the checkpoint lacks one of them, has it in another shape or type, or holds something else.
+        """
+        failure: DataError | None = None
+        try:
+            self._fill(checkpoint, into)
+        except DataError as error:
+            failure = error
+        if group.any(failure is not None):
+            raise failure or DataError(f"the checkpoint {checkpoint.path} could not be loaded by another worker")
+
+    def model_of(self, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+        """The model's parameters and buffers by their names in it, on the CPU: averages where there are such.
+
+        Raises:
+            DataError: the checkpoint holds something other than its manifest says.
+        """
+        names = checkpoint.manifest.tensors
+        state = loading.empty(checkpoint.manifest, [name for name in names if name.startswith((MODEL, AVERAGE))])
+        self._fill(checkpoint, state)
+        of_model = {name.removeprefix(MODEL): state[name] for name in state if name.startswith(MODEL)}
+        return of_model | {name.removeprefix(AVERAGE): state[name] for name in state if name.startswith(AVERAGE)}
+
+    def _agree(self, group: Group) -> str:
+        """A name that no other attempt has."""
+        refusal: Fenced | None = None
+        number = secrets.randbits(62)
+        if group.rank == 0:
+            try:
+                self._fence()
+            except Fenced as error:
+                refusal, number = error, _REFUSED
+        number = group.agree(number)
+        if number == _REFUSED:
+            raise refusal or Fenced(f"{self.root}: the leader found that a newer run of this job has taken over")
+        return f"{number:016x}"
+
+    def _fill(self, checkpoint: Checkpoint, into: Mapping[str, torch.Tensor]) -> None:
+        try:
+            loading.load(self._place, folder_of(checkpoint.samples), checkpoint.manifest, into)
+        except (Damaged, FileNotFoundError) as damage:
+            raise self._unusable(checkpoint.samples, damage) from damage
+        finally:
+            self._place.release()
+
+    def _verified(self, samples: int) -> Checkpoint:
+        found = self._open(samples)
+        loading.verify(self._place, folder_of(samples), found.manifest)
+        return found
+
+    def _open(self, samples: int) -> Checkpoint:
+        document = self._place.read(f"{folder_of(samples)}/{MANIFEST}")
+        if document is None:
+            raise Damaged("it has no manifest: it was not finished")
+        try:
+            manifest = parse(document)
+        except Damaged as damage:
+            raise Damaged(f"{MANIFEST} is damaged: {damage}") from damage
+        if manifest.samples != samples:
+            raise Damaged(f"{MANIFEST} is damaged: it is another checkpoint's")
+        return Checkpoint(self._where(samples), manifest)
+
+    def _where(self, samples: int) -> Path | str:
+        return self._place.where(folder_of(samples))
+
+    def _unusable(self, samples: int, damage: Exception) -> DataError:
+        return DataError(
+            f"the checkpoint {self._where(samples)} cannot be used: {damage}",
+            hint="remove its folder: the one before it is used then; for a trial, remove its record under trials",
+        )
+
+    def _tidy(self, there: Sequence[str], saved: Manifest) -> None:
+        """Called in the background, by the leader."""
+        manifests = {samples: self._known(samples) for samples in by_folder(there) if samples < saved.samples}
+        self._place.delete(superfluous(self.keep, saved, there, manifests))
+
+    def _known(self, samples: int) -> Manifest | None:
+        if samples in self._damaged:
+            return None
+        try:
+            return self._open(samples).manifest
+        except Damaged:
+            return None
