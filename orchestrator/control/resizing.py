@@ -90,9 +90,10 @@ class Resize:
         if more > largest:
             holders = [Holder(other.job, other.slots, other.created_at) for other in active if other.job != run.job]
             why = too_few_slots(more, free, capacity.slots, capacity.slot_kind, holders).text
-            room = (run.slots + largest) // self.job.slots_per_worker
+            room, others = (run.slots + largest) // self.job.slots_per_worker, self.workers - run.wanted
             raise Conflict(
-                f"job {self.job.id} cannot grow from {run.wanted} to {counted(self.workers, 'worker')}: it {why} more",
+                f"job {self.job.id} cannot grow from {run.wanted} to {counted(self.workers, 'worker')}: "
+                f"for {others} more it {why}",
                 hint=f"there is room for {room} now" if room > run.wanted else _UNCHANGED,
             )
 

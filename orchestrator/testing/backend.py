@@ -23,6 +23,7 @@ class Allocation:
         directory: the run's directory.
         argv: its script.
         slots: that it holds while it is pending or running.
+        each: slots of one worker.
         token: the run's fencing token.
         launches: how often `launch` was called for it.
         starts: how often it was really started; never more than 1.
@@ -36,6 +37,7 @@ class Allocation:
     directory: str
     argv: tuple[str, ...]
     slots: int
+    each: int
     token: int
     launches: int = 1
     starts: int = 1
@@ -51,8 +53,12 @@ class Allocation:
         return self.state in {"pending", "running"}
 
 
+SCRIPT = "SIMULATED_SCRIPT"
+"""A workload's environment variable that holds its script, where that is not its command: of a training."""
+
+
 class SimulatedBackend:
-    """An engine for tests; see `program` for the scripts that a workload's `command` may hold.
+    """An engine for tests; see `program` for the scripts that a workload's `command` or `env` may hold.
 
     Args:
         path: the engine's state; a second object on the same file is the same engine.
@@ -84,14 +90,20 @@ class SimulatedBackend:
             LaunchRefused: the script's first word is `refuse`.
         """
         self._call("launch")
-        if request.launch.argv[0] == "refuse":
+        script = _script_of(request)
+        if script[0] == "refuse":
             raise LaunchRefused(f"{request.allocation}: the engine refuses it", hint="ask for something else")
         known = self._read()
         if (old := known.get(request.allocation)) is not None:
             known[request.allocation] = replace(old, launches=old.launches + 1)
         else:
-            where, token = str(request.directory.path), request.launch.token
-            known[request.allocation] = Allocation(where, request.launch.argv, _slots_of(request), token)
+            known[request.allocation] = Allocation(
+                directory=str(request.directory.path),
+                argv=script,
+                slots=_slots_of(request),
+                each=_slots_of(request) // request.launch.workers,
+                token=request.launch.token,
+            )
         self._write(known)
         if self.answers_to_lose > 0:
             self.answers_to_lose -= 1
@@ -180,6 +192,7 @@ def _after(old: Allocation, effect: Effect) -> Allocation:
         state=effect.state or old.state,
         failure_class=effect.failure_class or old.failure_class,
         stubborn=old.stubborn or effect.stubborn,
+        slots=old.slots if effect.workers is None else effect.workers * old.each,
     )
 
 
@@ -187,6 +200,10 @@ def _observation(allocation: Allocation | None) -> Observation:
     if allocation is None:
         return Observation(AllocationState.ABSENT)
     return Observation(AllocationState(allocation.state), allocation.failure_class)
+
+
+def _script_of(request: LaunchRequest) -> tuple[str, ...]:
+    return tuple(request.launch.env.get(SCRIPT, "").split()) or request.launch.argv
 
 
 def _slots_of(request: LaunchRequest) -> int:

@@ -3,6 +3,10 @@
 wait               nothing
 start              its ranks run
 progress:<n>       n of 10 steps are done
+resize             it has as many workers as its control.json wants
+workers:<n>        it has n workers: one was lost, or joined
+goodput:<u>/<r>/<i>  so many seconds were useful, redone and idle
+say:<kind>         an event of this kind, without data
 trial:<n>          trial n has succeeded
 succeed            it finishes, and its allocation ends
 fail:<class>       it finishes with a failure of this class (without a class: application)
@@ -21,7 +25,8 @@ from typing import Any
 
 from orchestrator.base.files import write_json
 from orchestrator.rundir.control import read_control
-from orchestrator.rundir.events import EventWriter
+from orchestrator.rundir.events import EventWriter, read_events
+from orchestrator.rundir.launch import read_launch
 from orchestrator.rundir.layout import RunDirectory
 
 
@@ -33,11 +38,13 @@ class Effect:
         state: its new state, as the engine sees it; None: the same as before.
         failure_class: what the engine says ended it.
         stubborn: it ignores `stop` from now on.
+        workers: that it has from now on.
     """
 
     state: str | None = None
     failure_class: str | None = None
     stubborn: bool = False
+    workers: int | None = None
 
 
 def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect:
@@ -55,8 +62,21 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect
             return Effect()
         case "start":
             writer.append("agent_started", pid=1, start_ticks=1, host="simulated", allocation=allocation)
-            writer.append("started", world_size=1)
+            writer.append("started", world_size=read_launch(run).workers)
             return Effect("running")
+        case "resize":
+            control = read_control(run)
+            assert control is not None, "the controller writes it before a launch"
+            return _view(run, writer, control.world_size, "resize")
+        case "workers":
+            return _view(run, writer, int(argument), "lost")
+        case "goodput":
+            useful, redone, idle = map(float, argument.split("/"))
+            writer.append("goodput", useful_seconds=useful, redone_seconds=redone, idle_seconds=idle)
+            return Effect()
+        case "say":
+            writer.append(argument)
+            return Effect()
         case "progress":
             writer.append("progress", done=float(argument), total=10.0, unit="steps")
             return Effect()
@@ -72,6 +92,12 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect
         case "stubborn":
             return Effect(stubborn=True)
     raise ValueError(f"a simulated run cannot {word!r}")
+
+
+def _view(run: RunDirectory, writer: EventWriter, workers: int, cause: str) -> Effect:
+    views = sum(1 for event in read_events(run, {}) if event.kind == "resized")
+    writer.append("resized", world_size=workers, epoch=views + 2, cause=cause)
+    return Effect(workers=workers)
 
 
 def stop_effect(run: RunDirectory, token: int) -> Effect:

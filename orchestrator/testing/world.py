@@ -14,7 +14,7 @@ from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.messages import JobView, SubmitRequest
 from orchestrator.spec.profile import ClusterProfile, Limits, Watch
 from orchestrator.store.database import open_store
-from orchestrator.testing.backend import SimulatedBackend
+from orchestrator.testing.backend import SCRIPT, SimulatedBackend
 from orchestrator.testing.clock import SequentialIds, SimulatedClock
 
 
@@ -76,6 +76,21 @@ class World:
     def submit(self, *script: str, key: str | None = None, **document: Any) -> str:
         """Submit, and return the job's identifier."""
         return self.service.submit(self.request(*script, key=key, **document), "somebody").job.id
+
+    def train(self, *script: str, workers: str = "1..4", **document: Any) -> str:
+        """Submit a training of four virtual workers, simulated by a script; the job's identifier."""
+        sections: dict[str, Any] = {
+            "name": "training",
+            "recipe": "regnet",
+            "data": {"dataset": "digits", "image_size": 16},
+            "model": {"preset": "regnetx_200mf"},
+            "optim": {"lr": 0.1},
+            "train": {"epochs": 2, "batch_size": 64, "samples_per_virtual_worker": 16},
+            "resources": {"workers": workers},
+            "env": {SCRIPT: " ".join(script)},
+        }
+        request = SubmitRequest(source=json.dumps(sections | document), workdir=str(self.root))
+        return self.service.submit(request, "somebody").job.id
 
     def step(self, times: int = 1, *, seconds: float = 0.5) -> None:
         """So often: the controller makes a pass, runs do one word, time goes on."""

@@ -1,0 +1,111 @@
+"""Checkpoints that people ask for, and what the time of runs was spent on."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.rundir.control import read_control
+from orchestrator.rundir.events import EventWriter
+from orchestrator.testing.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, slots=4)
+
+
+def asked(world: World, job: str) -> int:
+    found = read_control(world.run_directory(job))
+    assert found is not None
+    return found.checkpoint
+
+
+def test_each_request_for_a_checkpoint_reaches_the_run(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    for count in (1, 2):
+        assert world.service.checkpoint(job).state == "running"
+        world.step()
+        assert asked(world, job) == count
+    assert [event.kind for event in world.service.events(job)].count("checkpointing") == 2
+
+
+def test_a_request_survives_a_restart_of_the_server(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    world.service.checkpoint(job)
+    world.restart()
+    world.step()
+    assert asked(world, job) == 1
+
+
+def test_the_next_run_is_not_asked_for_what_the_last_one_was_asked_for(world: World) -> None:
+    job = world.train("start", "wait", "first:fail", "succeed", retry={"backoff": 1})
+    world.step(2)
+    world.service.checkpoint(job)
+    world.finish()
+    control = read_control(world.run_directory(job, 2))
+    assert control is not None
+    assert control.checkpoint == 0
+
+
+def test_only_a_running_training_writes_checkpoints(world: World) -> None:
+    job = world.train("start", "wait", "wait")
+    with pytest.raises(Conflict, match="is queued"):
+        world.service.checkpoint(job)
+    command = world.submit("start", "wait")
+    with pytest.raises(UsageError, match="is a command: it writes no checkpoint"):
+        world.service.checkpoint(command)
+
+
+def test_a_stop_keeps_the_wish_for_a_checkpoint_in_its_control_json(world: World) -> None:
+    job = world.train("start", "stubborn", "wait", "wait")
+    world.step(3)
+    world.service.checkpoint(job)
+    world.step()
+    world.service.cancel(job)
+    world.step()
+    control = read_control(world.run_directory(job))
+    assert control is not None
+    assert (control.want, control.checkpoint) == ("stop", 1)
+
+
+def test_goodput_is_the_newest_word_of_each_run_summed_over_runs(world: World) -> None:
+    words = ("start", "goodput:5/0/1", "goodput:10/1/2", "first:fail", "succeed")
+    job = world.train(*words, retry={"backoff": 1})
+    world.finish()
+    view = world.job(job)
+    assert [run.goodput and run.goodput.useful_seconds for run in view.runs] == [10.0, 10.0]
+    assert view.goodput is not None
+    assert (view.goodput.useful_seconds, view.goodput.redone_seconds, view.goodput.idle_seconds) == (20.0, 2.0, 4.0)
+
+
+def test_a_job_whose_runs_say_nothing_has_no_goodput(world: World) -> None:
+    job = world.submit("start", "succeed")
+    world.finish()
+    assert world.job(job).goodput is None
+
+
+def test_a_word_that_is_no_goodput_is_passed_over(world: World) -> None:
+    job = world.train("start", "goodput:5/0/1", "wait", "wait")
+    world.step(3)
+    EventWriter(world.run_directory(job), "rank-7", 1).append("goodput", useful_seconds="much")
+    world.step()
+    goodput = world.job(job).goodput
+    assert goodput is not None
+    assert goodput.useful_seconds == 5
+
+
+def test_what_the_engine_counts_is_told_in_the_history(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    writer = EventWriter(world.run_directory(job), "rank-0", 1)
+    writer.append("out_of_memory", message="activations are computed twice from here on")
+    writer.append("rolled_back", samples=640, steps_lost=3)
+    world.step()
+    told = [event.message for event in world.service.events(job) if event.kind in {"out_of_memory", "rolled_back"}]
+    assert told == [
+        "out of memory: activations are computed twice from here on",
+        "rolled back: samples 640, steps lost 3",
+    ]
