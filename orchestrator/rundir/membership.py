@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.base.files import create_exclusive, read_json
@@ -42,9 +43,9 @@ class View:
     Attributes:
         epoch: from 1; rises with each view.
         members: by rising number; the first one leads, and its key-value store is where the group meets.
-        leaving: numbers of members of the view before that still live and go in good order.
+        leaving: numbers of members of views before that still live and go in good order.
         lost: numbers of members of the view before that are dead.
-        cause: for people: `start`, `resize`, `lost`, `joined`.
+        cause: for people: `start`, `resize`, `lost`, `joined`, `broken` (nobody is lost, but the group failed).
     """
 
     epoch: int
@@ -74,16 +75,21 @@ class View:
         )
 
 
+def membership_folder(run: RunDirectory) -> Path:
+    """Where views, terms and the secret of a run lie."""
+    return run.path / "membership"
+
+
 def publish_view(run: RunDirectory, view: View) -> bool:
     """Write a view down; False where there is one of this epoch already, and whoever made it coordinates."""
-    folder = run.path / "membership"
+    folder = membership_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
     return create_exclusive(folder / f"view-{view.epoch:06d}.json", json.dumps(view.to_json()).encode())
 
 
 def newest_view(run: RunDirectory) -> View | None:
     """The newest view; None before the first one."""
-    for path in sorted((run.path / "membership").glob("view-*.json"), reverse=True):
+    for path in sorted(membership_folder(run).glob("view-*.json"), reverse=True):
         document = read_json(path)
         if document is not None:
             return View.from_json(document)

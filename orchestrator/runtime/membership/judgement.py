@@ -1,0 +1,67 @@
+"""Pure judgements: who hangs, whether this part of a partition may go on, who is in the next view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from orchestrator.rundir.membership import View
+from orchestrator.runtime.membership.roster import Fate, Worker
+
+_TIMES_THE_MEDIAN = 10.0
+_GONE: frozenset[Fate] = frozenset({"lost", "left", "succeeded", "stopped"})
+
+
+def step_deadline(hang_after: float, step_seconds: Sequence[float]) -> float:
+    """Seconds after which a step hangs."""
+    return max(hang_after, _TIMES_THE_MEDIAN * median(step_seconds)) if step_seconds else hang_after
+
+
+def hung(members: Sequence[Worker], time: float, deadline: float) -> tuple[int, ...] | None:
+    """Who holds up the others.
+
+    Args:
+        members: the live members of a view.
+        time: now.
+        deadline: seconds that a step may take.
+
+    Returns:
+        The numbers of those that compute while others wait for them, none where nobody hangs. None: all stand
+        still, and nothing tells who is to blame.
+    """
+    if any(worker.phase == "idle" for worker in members):
+        return ()  # somebody does what has no deadline, and others may wait for that
+    stalled = [worker for worker in members if time - worker.moved > deadline]
+    computing = [worker.number for worker in stalled if worker.phase == "compute"]
+    if computing and any(worker.phase == "collective" for worker in members):
+        return tuple(computing)
+    return None if stalled and len(stalled) == len(members) else ()
+
+
+def may_go_on(view: View, present: Sequence[int], fates: Mapping[int, Fate]) -> bool:
+    """Whether those present may make the view that follows: in a partition only one part may.
+
+    They may where they are more than half of the members of the view that are not known to have ended, or half of
+    them with the first.
+    """
+    voters = [number for number in view.numbers if fates.get(number) not in _GONE]
+    here = [number for number in voters if number in present]
+    if 2 * len(here) == len(voters):
+        return not voters or voters[0] in here
+    return 2 * len(here) > len(voters)
+
+
+def choose(
+    members: Sequence[Worker], ready: Sequence[Worker], crowded: set[int], places: int
+) -> tuple[list[Worker], list[Worker]]:
+    """Who stays and who joins: present members before new ones, low numbers before high ones.
+
+    Args:
+        members: live members of the view before.
+        ready: warm workers in no view.
+        crowded: numbers for which there is no room any more.
+        places: most members of the next view.
+    """
+    stay = [worker for worker in members if worker.number not in crowded][:places]
+    join = [worker for worker in ready if worker.number not in crowded][: places - len(stay)]
+    return stay, join
