@@ -3,15 +3,18 @@
 Kinds and their data (every event also has `seq`, `time` in seconds since the epoch, `writer`, `token`):
 
     agent_started   {pid, start_ticks, host, allocation}         an agent runs
-    started         {world_size, fingerprint?}                   all ranks run
+    started         {world_size, fingerprint?}                   all ranks run; of an elastic run: its first view
     progress        {done, total, unit, samples, samples_per_second, eta_seconds, best?, message?, …}
     checkpoint      {path, samples}
-    resized         {world_size}
+    resized         {world_size, epoch, cause, members: [{number, pid, host}]}
+                    a view of an elastic run, the first one included, by the agent that coordinates
     data_skipped    {split, shard, rows, count, trial?}          corrupt records that were left out
     trial           {index, state, …}                            a search's trial began or ended
-    rank_finished   {outcome, failure_class?, message}           a rank's own word on how it ended, its last event
+    rank_finished   {outcome, failure_class?, message}           a rank's own word on how it ended, its last event:
+                    succeeded, failed, stopped, or left (it went in good order while the run goes on)
     finished        {outcome: succeeded|failed|stopped, failure_class?, message, exit_code?, cause?}
-                    the durable marker of the run's end, by the coordinator (agent 0); nothing follows it
+                    the durable marker of the run's end, by the agent that coordinates; nothing follows it
+    agent_finished  the same data: an agent's part in an elastic run is over, others have the last word or had it
 """
 
 from __future__ import annotations

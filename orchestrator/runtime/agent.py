@@ -19,6 +19,7 @@ from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch, read_launch
 from orchestrator.rundir.layout import RunDirectory
+from orchestrator.runtime.elastic import ElasticAgent
 from orchestrator.runtime.guard import FORWARDED, watch
 from orchestrator.runtime.keeping import Keeper, Keeping, pair
 from orchestrator.runtime.linux import become_subreaper
@@ -87,8 +88,6 @@ def _supervise(files: AllocationFiles, launch: Launch, guard: int, keeping: Keep
         become_subreaper()
         grant = Grant.from_environment(os.environ)
         if launch.elastic:
-            from orchestrator.runtime.elastic import ElasticAgent
-
             outcome = ElasticAgent(files, launch, grant, guard, keeping).run()
         else:
             outcome = Supervisor(files, launch, grant, guard).run()

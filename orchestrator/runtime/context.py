@@ -18,6 +18,7 @@ from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime import environment as names
 from orchestrator.runtime.markers import RANK_FINISHED, WorkerOutcome, rank_writer
+from orchestrator.runtime.membership.link import Link
 from orchestrator.runtime.membership.protocol import Membership
 from orchestrator.runtime.membership.solo import Solo
 
@@ -96,7 +97,7 @@ class RunContext:
             job=run.job,
             token=token,
             events=EventWriter(run, rank_writer(number), token),
-            membership=_place(run, number, env[names.HOST]) if own == names.WORKER else Solo(),
+            membership=Link(run, number) if own == names.WORKER else Solo(),
         )
         for signalled in _CAUSE_OF:
             signal.signal(signalled, context._watch.note)
@@ -152,9 +153,3 @@ class RunContext:
             return None
         self._watch.checkpoints = max(self._watch.checkpoints, control.checkpoint)
         return control
-
-
-def _place(run: RunDirectory, number: int, host: str) -> Membership:
-    from orchestrator.runtime.membership.link import open_link
-
-    return open_link(run, number, host)

@@ -6,7 +6,6 @@ import os
 
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.rundir.allocations import AllocationFiles
-from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.runtime.environment import inherited, worker_environment
 from orchestrator.runtime.logs import say
@@ -25,19 +24,16 @@ class Crew:
     Args:
         files: the allocation.
         launch: what they execute.
-        grant: what the allocation may use.
         places: where they sit.
     """
 
-    def __init__(self, files: AllocationFiles, launch: Launch, grant: Grant, places: Places) -> None:
+    def __init__(self, files: AllocationFiles, launch: Launch, places: Places) -> None:
         self._files = files
         self._launch = launch
-        self._host = grant.host
         self._places = places
         self._ranks = Ranks(files.run)
         self._base = inherited(os.environ)
         self._stopping = False
-        self.last_loss: RankEnd | None = None
 
     @property
     def living(self) -> tuple[int, ...]:
@@ -50,7 +46,7 @@ class Crew:
             devices = self._places.occupy(number)
         except BackendUnavailable as error:
             return WorkerGone(number, error.message)
-        added = worker_environment(self._files, self._launch, number, host=self._host, devices=devices)
+        added = worker_environment(self._files, self._launch, number, devices=devices)
         try:
             self._ranks.start(number, RankStart(self._launch.argv, self._launch.workdir, self._base | added))
         except (OSError, ValueError) as error:
@@ -99,7 +95,6 @@ class Crew:
             return WorkerDone(end.rank, "stopped", describe(end))
         if end.exit_code >= 0 and not end.killed:  # its program's own doing: another try ends the same
             return WorkerDone(end.rank, "failed", describe(end), classify(end))
-        self.last_loss = end
         return WorkerGone(end.rank, describe(end), classify(end))
 
     def _cannot_start(self, number: int, error: OSError | ValueError) -> EndWord:

@@ -22,6 +22,7 @@ from orchestrator.runtime.crew import Crew
 from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.keeping import Keeping
 from orchestrator.runtime.logs import say
+from orchestrator.runtime.markers import read_marker
 from orchestrator.runtime.membership.events import (
     AgentRoom,
     EndRun,
@@ -75,7 +76,7 @@ class ElasticAgent:
         self._wishes = Wishes(files, launch, guard, grant.time_limit)
         self._journal = Journal(files, launch.token)
         self._places = Places(grant, launch, keeping)
-        self._crew = Crew(files, launch, grant, self._places)
+        self._crew = Crew(files, launch, self._places)
         self._wanted = self._wishes.workers() or launch.workers
         self._fit_at = 0.0
         self._ending: Ending | None = None
@@ -85,11 +86,11 @@ class ElasticAgent:
         self._coordinated = False
         self._seat = Seat(
             files.run,
-            agent=files.index,
+            files.index,
             room=self._places.room,
             policy=_policy(launch, self._wanted),
             host=grant.host,
-            watch=self._inbox.fileno(),
+            wake=self._inbox.fileno(),
         )
 
     def run(self) -> Outcome:
@@ -204,11 +205,15 @@ class ElasticAgent:
         return _End(outcome, of_run=self._seat.coordinates and not self._others())
 
     def _outcome(self, end: EndRun) -> Outcome:
-        if end.outcome == "stopped" and self._ending is not None:
-            return _stopped(self._ending, end.message)
-        code = 0 if end.outcome == "succeeded" else None
-        cause = "drain" if end.outcome == "stopped" else None
-        return Outcome(end.outcome, end.message, end.failure_class, exit_code=code, cause=cause)
+        """The end that the coordinator has said, in the words of the workers, who know more of it."""
+        if end.outcome == "failed":
+            return Outcome(end.outcome, end.message, end.failure_class)
+        view = newest_view(self._files.run)
+        markers = [read_marker(self._files.run, number) for number in (view.numbers if view else ())]
+        message = next((m.message for m in markers if m and m.outcome == end.outcome and m.message), end.message)
+        if end.outcome == "succeeded":
+            return Outcome(end.outcome, message, exit_code=0)
+        return _stopped(self._ending or Ending("stop", 0.0, cause="drain"), message)
 
     def _others(self) -> bool:
         """Whether workers of other agents take part."""

@@ -14,8 +14,6 @@ TOKEN = "ORCHESTRATOR_FENCING_TOKEN"
 SLOTS = "ORCHESTRATOR_SLOTS"
 WORKER = "ORCHESTRATOR_WORKER"
 """A worker's number, in an elastic run."""
-HOST = "ORCHESTRATOR_HOST"
-"""Where other workers of an elastic run reach this one."""
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -55,7 +53,7 @@ def rank_environment(
 
 
 def worker_environment(
-    files: AllocationFiles, launch: Launch, number: int, *, host: str, devices: tuple[str, ...] | None
+    files: AllocationFiles, launch: Launch, number: int, *, devices: tuple[str, ...] | None
 ) -> dict[str, str]:
     """What is added to the inherited environment of one worker of an elastic run, which learns the rest by views.
 
@@ -63,10 +61,9 @@ def worker_environment(
         files: the allocation.
         launch: what is started.
         number: of the worker.
-        host: where the others reach it.
         devices: its GPUs; None: leave to the engine.
     """
-    return _common(files, launch, devices) | {WORKER: str(number), HOST: host}
+    return _common(files, launch, devices) | {WORKER: str(number)}
 
 
 def _common(files: AllocationFiles, launch: Launch, devices: tuple[str, ...] | None) -> dict[str, str]:

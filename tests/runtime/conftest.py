@@ -39,11 +39,17 @@ class Bench:
     @property
     def allocation(self) -> str:
         """Unique on the machine, so that tests that run at once do not see each other's processes."""
-        return f"{self.job}-{os.getpid()}-{abs(hash(self.root)) % 10**9}.0"
+        return self.allocation_of(0)
+
+    def allocation_of(self, index: int) -> str:
+        return f"{self.job}-{os.getpid()}-{abs(hash(self.root)) % 10**9}.{index}"
 
     @property
     def files(self) -> AllocationFiles:
-        return AllocationFiles(self.run, self.allocation)
+        return self.files_of(0)
+
+    def files_of(self, index: int) -> AllocationFiles:
+        return AllocationFiles(self.run, self.allocation_of(index))
 
     def prepare(self, argv: list[str], **changes: object) -> Launch:
         self.run.job.create()
@@ -54,9 +60,12 @@ class Bench:
         write_launch(self.run, launch)
         return launch
 
-    def start(self, grant: str = "{}", environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", "-m", "orchestrator.runtime.agent", str(self.run.path), self.allocation]
-        with self.files.log.open("ab") as log:
+    def start(
+        self, grant: str = "{}", environment: Mapping[str, str] | None = None, *, index: int = 0
+    ) -> subprocess.Popen[bytes]:
+        files = self.files_of(index)
+        command = [sys.executable, "-P", "-m", "orchestrator.runtime.agent", str(self.run.path), files.allocation]
+        with files.log.open("ab") as log:
             agent = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -79,6 +88,17 @@ class Bench:
         assert found is not None, f"no event {kind}; agent log:\n{self.files.log.read_text()}"
         return found
 
+    def events(self, kind: str) -> list[RunEvent]:
+        """In the order of their time."""
+        return sorted((e for e in read_events(self.run, {}) if e.kind == kind), key=lambda e: e.time)
+
+    def views(self) -> list[list[int]]:
+        """The numbers of the members of each view that an agent told of."""
+        return [[member["number"] for member in event.data["members"]] for event in self.events("resized")]
+
+    def agent_logs(self) -> str:
+        return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self.run.logs.glob("*.log")))
+
     def kinds(self) -> list[str]:
         return [event.kind for event in read_events(self.run, {})]
 
@@ -89,17 +109,28 @@ class Bench:
     def control(self, want: str, cause: str | None = "cancel", grace: float = 5.0, token: int = TOKEN) -> None:
         write_control(self.run, Control(1, token, want, 1, cause=cause, grace_seconds=grace))  # type: ignore[arg-type]
 
-    def survivors(self) -> list[ProcessIdentity]:
-        return processes_with_environment(MARK, self.allocation)
+    def resize(self, workers: int) -> None:
+        write_control(self.run, Control(1, TOKEN, "run", workers))
 
-    def agent_identity(self) -> ProcessIdentity:
-        self.until(lambda: find_event(self.run, "agent_started"))
-        return ProcessIdentity.from_json(dict(self.event("agent_started").data))
+    def survivors(self, index: int = 0) -> list[ProcessIdentity]:
+        return processes_with_environment(MARK, self.allocation_of(index))
+
+    def agent_identity(self, index: int = 0) -> ProcessIdentity:
+        def found() -> list[RunEvent]:
+            return [e for e in self.events("agent_started") if e.writer == f"agent-{index}"]
+
+        self.until(found)
+        return ProcessIdentity.from_json(dict(found()[0].data))
+
+    def pid_of(self, number: int) -> int:
+        """The process of a worker, as the views tell of it."""
+        members = [member for event in self.events("resized") for member in event.data["members"]]
+        return int(next(member["pid"] for member in members if member["number"] == number))
 
     def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"never happened; agent log:\n{self.files.log.read_text()}"
+            assert time.monotonic() < deadline, f"never happened; {self.agent_logs()}"
             time.sleep(0.01)
 
     def clear(self) -> None:

@@ -1,0 +1,89 @@
+"""Several agents of one run, as on several machines: each can be lost, and the run goes on."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.rundir.grant import Grant
+
+ARGV = [sys.executable, "-P", str(Path(__file__).with_name("worker_script.py"))]
+ALL = [0, 1000, 2000]
+
+
+def start(bench: Any, **changes: object) -> list[Any]:
+    """Three agents with room for one worker each, in one view."""
+    bench.prepare(ARGV, elastic=True, **{"workers": 3} | changes)
+    agents = [bench.start(Grant(workers=1).to_text(), index=index) for index in range(3)]
+    bench.until(lambda: bench.views()[-1:] == [ALL])
+    return agents
+
+
+def finish(bench: Any, agents: list[Any]) -> Any:
+    (bench.root / "finish").touch()
+    assert [agent.wait(30) for agent in agents] == [0] * len(agents)
+    return bench.event("finished")
+
+
+def test_workers_of_several_allocations_share_one_view_and_one_end(bench: Any) -> None:
+    agents = start(bench)
+    finished = finish(bench, agents)
+    assert (finished.data["outcome"], finished.writer) == ("succeeded", "agent-0")
+    assert sorted(event.writer for event in bench.events("agent_finished")) == ["agent-1", "agent-2"]
+    assert all(bench.files_of(index).has_finished() for index in range(3))
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_run_goes_on_whichever_agent_is_killed(bench: Any, lost: int) -> None:
+    agents = start(bench)
+    bench.agent_identity(lost).send(signal.SIGKILL)
+    left = [number for number in ALL if number != 1000 * lost]
+    bench.until(lambda: bench.views()[-1] == left)
+    finished = finish(bench, [agent for index, agent in enumerate(agents) if index != lost])
+    assert finished.data["outcome"] == "succeeded"
+    assert finished.writer == ("agent-0" if lost else "agent-1")
+    assert bench.events("started")[0].data == {"world_size": 3}
+    assert len(bench.events("started")) == len(bench.events("finished")) == 1
+
+
+def test_a_run_survives_the_loss_of_one_coordinator_after_another(bench: Any) -> None:
+    agents = start(bench)
+    bench.agent_identity(0).send(signal.SIGKILL)
+    bench.until(lambda: bench.views()[-1] == [1000, 2000])
+    bench.agent_identity(1).send(signal.SIGKILL)
+    bench.until(lambda: bench.views()[-1] == [2000])
+    finished = finish(bench, agents[2:])
+    assert (finished.data["outcome"], finished.writer) == ("succeeded", "agent-2")
+
+
+def test_an_agent_that_comes_later_joins_the_run(bench: Any) -> None:
+    bench.prepare(ARGV, elastic=True, workers=1)
+    first = bench.start(Grant(workers=1).to_text())
+    bench.until(lambda: bench.views() == [[0]])
+    second = bench.start(Grant(workers=2).to_text(), index=1)
+    bench.resize(3)
+    bench.until(lambda: bench.views()[-1] == [0, 1000, 1001])
+    assert finish(bench, [first, second]).data["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_allocation_that_is_told_to_go_leaves_in_good_order(bench: Any, index: int) -> None:
+    agents = start(bench)
+    agents[index].send_signal(signal.SIGTERM)
+    assert agents[index].wait(30) == 0
+    left = [number for number in ALL if number != 1000 * index]
+    bench.until(lambda: bench.views()[-1] == left)
+    assert [e.data["outcome"] for e in bench.events("rank_finished")] == ["left"]
+    assert bench.files_of(index).has_finished()
+    finished = finish(bench, [agent for i, agent in enumerate(agents) if i != index])
+    assert finished.data["outcome"] == "succeeded"
+
+
+def test_a_stop_of_the_run_reaches_every_allocation(bench: Any) -> None:
+    agents = start(bench)
+    bench.control("stop", "cancel", grace=20)
+    assert [agent.wait(30) for agent in agents] == [0, 0, 0]
+    assert bench.event("finished").data["cause"] == "cancel"
+    assert sorted(e.data["outcome"] for e in bench.events("rank_finished")) == ["stopped"] * 3
