@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch.nn import functional
 
-MEASURES = ("loss", "error")
-"""Cross-entropy without label smoothing, and the share of wrong top-1 answers."""
-
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images (N, C, H, W) float32 and labels (N,) int64."""
+    """Images (N, C, H, W) float32 and labels (N,) int64; `memory_format`: how images lie on the device."""
 
     images: torch.Tensor
     labels: torch.Tensor
+    memory_format: torch.memory_format = torch.channels_last
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> Self:
-        """The same on another device, images with channels last as the model has them."""
-        images = self.images.to(device, memory_format=torch.channels_last, non_blocking=True)
-        return type(self)(images, self.labels.to(device, non_blocking=True))
+        """The same on another device."""
+        images = self.images.to(device, memory_format=self.memory_format, non_blocking=True)
+        return replace(self, images=images, labels=self.labels.to(device, non_blocking=True))
 
 
 def smoothed_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -37,7 +35,7 @@ def smoothed_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) 
 
 
 def measure(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sums of `MEASURES` over the samples: (2,) float64."""
+    """Sums of cross-entropy (without label smoothing) and of wrong top-1 answers over the samples: (2,) float64."""
     loss = functional.cross_entropy(logits.double(), labels, reduction="sum")
     wrong = (logits.argmax(dim=1) != labels).sum().double()
     return torch.stack([loss, wrong])

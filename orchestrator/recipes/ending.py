@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+
+from orchestrator.runtime.markers import WorkerOutcome
 
 
 @dataclass(frozen=True)
 class Ending:
     """What the rank's marker will say."""
 
-    outcome: Literal["succeeded", "failed", "stopped"]
+    outcome: WorkerOutcome
     message: str
     failure_class: str | None = None

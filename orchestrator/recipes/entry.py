@@ -8,38 +8,46 @@ from contextlib import suppress
 from orchestrator.base.errors import Fenced, UsageError
 from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.failure import describe, failure_class, report
+from orchestrator.recipes.speaker import Speaker
 from orchestrator.runtime.context import RunContext
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.tracking.protocol import Discard, Tracker
+from orchestrator.tracking.protocol import Discard
 from orchestrator.tracking.spool import open_tracker
 
-Work = Callable[[RunContext, RegNetWorkload, Tracker], Ending]
+Work = Callable[[RunContext, RegNetWorkload, Speaker], Ending]
 
 
-def run_rank(work: Work, *, writer: str) -> int:
-    """Do the work of a rank; the exit code is 0 where it succeeded or was stopped.
+def run_rank(work: Work, *, writer: str | None = None) -> int:
+    """Do the work of a rank; the exit code is 0 where it succeeded, was stopped, or left.
 
     Args:
-        work: given the run, its workload and a tracker (of rank 0; the others' metrics are discarded).
-        writer: name of rank 0's metrics in the job's directory.
+        work: given the run, its workload and a tracker, which is heard from worker 0 until another one leads.
+        writer: name of its metrics in the job's directory; default: the worker's own.
     """
     context = RunContext.from_environment()
-    tracker: Tracker = Discard()
+    speaker = Speaker(Discard(), speaks=False)
     try:
         workload = _workload(context)
-        if context.number == 0:
-            tracker = open_tracker(context.job, writer, context.token, workload.tracking)
-        ending = work(context, workload, tracker)
+        tracker = open_tracker(context.job, writer or context.writer, context.token, workload.tracking)
+        speaker = Speaker(tracker, speaks=context.number == 0)
+        ending = work(context, workload, speaker)
     except Exception as error:  # whatever it is, the run is owed a marker
         report(error)
         ending = Ending("failed", describe(error), failure_class(error))
     with suppress(Fenced):  # the newer run speaks for the job now
-        if ending.outcome != "stopped":
-            tracker.end_run(context.job.path.name, "finished" if ending.outcome == "succeeded" else "failed")
-        tracker.flush()
+        _close(context.job.path.name, speaker, ending)
     context.finish(ending.outcome, ending.message, ending.failure_class)
     return 1 if ending.outcome == "failed" else 0
+
+
+def _close(key: str, speaker: Speaker, ending: Ending) -> None:
+    if ending.outcome == "failed":
+        speaker.let(True)  # nobody else lives to say it
+        speaker.end_run(key, "failed")
+    elif ending.outcome == "succeeded":
+        speaker.end_run(key, "finished")
+    speaker.flush()
 
 
 def _workload(context: RunContext) -> RegNetWorkload:

@@ -7,7 +7,6 @@ import sys
 import traceback
 
 import torch
-import torch.distributed as dist
 
 from orchestrator.base.errors import (
     Conflict,
@@ -19,8 +18,7 @@ from orchestrator.base.errors import (
     ShardCorrupt,
     UsageError,
 )
-
-_PEER_LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+from orchestrator.training.group import lost_a_peer
 
 
 def failure_class(error: BaseException) -> str:
@@ -35,7 +33,7 @@ def failure_class(error: BaseException) -> str:
         return "permanent"
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "out_of_memory"
-    if isinstance(error, dist.DistError) or _lost_a_peer(error):
+    if lost_a_peer(error):
         return "infrastructure"
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT}:
         return "infrastructure"
@@ -55,7 +53,3 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OrchestratorError):
         return f"{error.message} ({error.hint})" if error.hint else error.message
     return f"{type(error).__name__}: {error}"
-
-
-def _lost_a_peer(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _PEER_LOST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from orchestrator.recipes.skipped import SkipLog, SkippedRows
 from orchestrator.rundir.dataset import refuse_other_data
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
-from orchestrator.training.task import Split
+from orchestrator.training.task import Request, Split
 
 _CPU = torch.device("cpu")
 
@@ -164,6 +164,11 @@ class ImageSplits:
         if split not in self._loaders:
             self._loaders[split] = self._open(split, training=split == TRAINING_SPLIT)
         return self._loaders[split]
+
+    def expect(self, requests: Sequence[Request]) -> None:
+        """What is loaded next, in order; what was announced of the same split before is forgotten."""
+        for split in dict.fromkeys(request.split for request in requests):
+            self.loader(split).expect([(r.epoch, r.positions) for r in requests if r.split == split])
 
     @property
     def look_ahead(self) -> int:

@@ -1,4 +1,4 @@
-"""Entry of each rank of a plain run: `python -m orchestrator.recipes.main`, started by an agent."""
+"""Entry of each worker of a plain run: `python -m orchestrator.recipes.main`, started by an agent."""
 
 from __future__ import annotations
 
@@ -9,61 +9,67 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.blueprint.workload import parameters_of
+from orchestrator.recipes.earlier import earlier_runs
 from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.entry import run_rank
-from orchestrator.recipes.regnet import TrainingOutcome, run_training
+from orchestrator.recipes.places import checkpoint_root
+from orchestrator.recipes.speaker import Speaker
 from orchestrator.recipes.summary import summarise, write_summary
 from orchestrator.recipes.telling import Telling
+from orchestrator.recipes.training import TrainingOutcome, run_training
+from orchestrator.rundir.audit import AuditWriter, audit_folder
 from orchestrator.runtime.context import RunContext
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.tracking.describe import job_tags, workload_parameters
 from orchestrator.tracking.protocol import Tracker
-from orchestrator.training.group import Group, join
+from orchestrator.training.config import EngineContext
 
 
 def main() -> int:
-    """Train as the environment says; the exit code is 0 where the run succeeded or was stopped."""
-    return run_rank(_joined, writer="rank-0")
+    """Train as the environment says; the exit code is 0 where the run succeeded, was stopped, or this worker left."""
+    return run_rank(_train)
 
 
-def _joined(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> Ending:
-    with join() as group:
-        return _train(context, workload, group, tracker)
-
-
-def _train(context: RunContext, workload: RegNetWorkload, group: Group, tracker: Tracker) -> Ending:
-    key = context.job.path.name
-    first = group.rank == 0
-    telling = Telling(context.events, tracker, key, workload.train.epochs)
-
-    def announce(**data: str) -> None:
-        tags = job_tags(context.job, workload, kind=workload.recipe, **data)
-        tracker.start_run(key, name=workload.name, params=workload_parameters(workload), tags=tags)
-
-    announce()
-    with run_training(
-        workload,
-        parameters_of(workload.model),
-        group=group,
-        checkpoints=context.job.checkpoints,
-        job=context.job,
-        token=context.token,
+def _train(context: RunContext, workload: RegNetWorkload, speaker: Speaker) -> Ending:
+    earlier = earlier_runs(context.run)
+    telling = Telling(context, workload, speaker, earlier)
+    telling.announce()
+    engine = EngineContext(
+        membership=context.membership,
         stop=lambda: context.should_stop() is not None,
-        report=telling.epoch if first else lambda metrics: True,
+        checkpoint_now=context.checkpoints_wanted,
+        leads=telling.leads,
+        report=telling.epoch,
         progress=telling.progress,
         checkpointed=telling.checkpointed,
         note=telling.note,
+        tell=telling.tell,
+        audit=AuditWriter(audit_folder(context.run), context.writer) if workload.elastic.audit else None,
+        reached=earlier.samples,
+    )
+    outcome = run_training(
+        workload,
+        parameters_of(workload.model),
+        engine,
+        job=context.job,
+        token=context.token,
+        checkpoints=checkpoint_root(workload.train.checkpoint, context.job),
+        final_splits=("test",),
         skipped=telling.skipped,
-        opened=lambda images: announce(dataset=images.description.name, dataset_version=images.version),
-    ) as outcome:
-        if outcome.state == "stopped":
-            tracker.flush()
-            return Ending("stopped", f"stopped after {outcome.samples} samples, with a checkpoint")
-        summary = summarise(outcome)
-    if first:
+        opened=telling.opened,
+    )
+    return _ending(context, outcome, speaker)
+
+
+def _ending(context: RunContext, outcome: TrainingOutcome, tracker: Tracker) -> Ending:
+    result = outcome.result
+    if result.state == "left":
+        return Ending("left", f"left after {result.samples:,} samples; the others go on")
+    if result.state == "stopped":
+        return Ending("stopped", f"stopped after {result.samples:,} samples, with a checkpoint")
+    if result.leads:
         context.check_fence()
-        _publish(context, outcome, summary, tracker)
-    return Ending("succeeded", _headline(summary))
+        _publish(context, outcome, summarise(outcome), tracker)
+    return Ending("succeeded", _headline(outcome))
 
 
 def _publish(context: RunContext, outcome: TrainingOutcome, summary: dict[str, Any], tracker: Tracker) -> None:
@@ -72,14 +78,15 @@ def _publish(context: RunContext, outcome: TrainingOutcome, summary: dict[str, A
     tracker.artifact(key, write_summary(context.job.results, summary))
     numbers = {name: float(value) for name, value in asdict(outcome.recipe.complexity).items()}
     numbers |= {name: float(value) for name, value in summary.items() if name.startswith("test_")}
-    tracker.metrics(key, outcome.samples, numbers)
+    tracker.metrics(key, outcome.result.samples, numbers)
 
 
-def _headline(summary: dict[str, Any]) -> str:
-    found = [f"{name} {summary[name]:.4f}" for name in ("val_error", "test_error") if summary.get(name) is not None]
-    skipped = summary["data"]["skipped"]["train"]
-    left_out = f" ({skipped:,} corrupt ones left out)" if skipped else ""
-    return f"trained on {summary['samples'] - skipped:,} samples{left_out}: " + ", ".join(found or ["no evaluation"])
+def _headline(outcome: TrainingOutcome) -> str:
+    result, metrics, test = outcome.result, outcome.metrics, outcome.final.get("test")
+    known = {"val_error": metrics and metrics.val_error, "test_error": test and test.means["error"]}
+    found = [f"{name} {value:.4f}" for name, value in known.items() if value is not None]
+    left_out = f" ({result.skipped:,} corrupt ones left out)" if result.skipped else ""
+    return f"trained on {result.samples - result.skipped:,} samples{left_out}: " + ", ".join(found or ["no evaluation"])
 
 
 if __name__ == "__main__":

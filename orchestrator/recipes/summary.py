@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.files import write_json
-from orchestrator.recipes.regnet import TrainingOutcome
+from orchestrator.recipes.training import TrainingOutcome
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.evaluation import Evaluation
 
@@ -15,19 +15,15 @@ SUMMARY_FILE = "summary.json"
 
 
 def summarise(outcome: TrainingOutcome) -> dict[str, Any]:
-    """The document; evaluates the test split, which is done once, for the model of the last epoch.
-
-    Every worker of the group calls this.
-    """
-    recipe, metrics = outcome.recipe, outcome.metrics
-    images = recipe.images
-    test = outcome.evaluate("test") if recipe.samples("test") else None
+    """The document; made by the leader, which holds the whole model."""
+    recipe, metrics, result = outcome.recipe, outcome.metrics, outcome.result
+    images, test = recipe.images, outcome.final.get("test")
     return {
         "kind": "regnet",
         "parameters": asdict(recipe.parameters),
         "complexity": asdict(recipe.complexity),
         "epochs": 0 if metrics is None else metrics.epoch,
-        "samples": outcome.samples,
+        "samples": result.samples,
         "train_loss": None if metrics is None else metrics.train_loss,
         "val_loss": None if metrics is None else metrics.val_loss,
         "val_error": None if metrics is None else metrics.val_error,
@@ -37,11 +33,11 @@ def summarise(outcome: TrainingOutcome) -> dict[str, Any]:
             "on_corrupt": images.data.on_corrupt,
             "skipped": _skipped(outcome, test),
             "last_batch": images.data.last_batch,
-            **({"left_out": outcome.left_out} if outcome.left_out else {}),
+            **({"left_out": result.left_out} if result.left_out else {}),
         },
-        "parameters_sha256": parameters_digest(outcome.model),
-        "exact_until": outcome.exact_until,
-        "fingerprint": dict(outcome.fingerprint),
+        "parameters_sha256": parameters_digest(result.model),
+        "exact_until": result.exact_until,
+        "fingerprint": dict(result.fingerprint),
     }
 
 
@@ -56,7 +52,7 @@ def _skipped(outcome: TrainingOutcome, test: Evaluation | None) -> dict[str, int
     """Samples that were corrupt and left out: of the whole training, and of the last evaluation of the other splits."""
     metrics = outcome.metrics
     return {
-        "train": outcome.skipped,
+        "train": outcome.result.skipped,
         "validation": 0 if metrics is None else metrics.val_skipped,
         "test": 0 if test is None else test.skipped,
     }

@@ -3,35 +3,66 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.base.text import measured
+from orchestrator.recipes.earlier import SECONDS, Earlier
+from orchestrator.recipes.images import ImageSplits
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
-from orchestrator.rundir.events import EventWriter
-from orchestrator.tracking.protocol import Tracker
+from orchestrator.recipes.speaker import Speaker
+from orchestrator.runtime.context import RunContext
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.tracking.describe import job_tags, workload_parameters
+from orchestrator.training.config import EpochReport
 from orchestrator.training.progress import Progress
+
+_ALREADY_TOLD = frozenset({"resized"})
+"""What the engine tells and an agent writes down as well, with all that belongs to it."""
 
 
 class Telling:
-    """The callbacks of one training.
+    """The callbacks of one worker's training; its tracker is heard only while it leads.
 
     Args:
-        events: of this rank.
-        tracker: where metrics go.
-        key: of the tracked run.
-        epochs: of the whole training.
+        context: the run.
+        workload: what is trained.
+        speaker: where metrics go.
+        earlier: the job's runs before this one.
     """
 
-    def __init__(self, events: EventWriter, tracker: Tracker, key: str, epochs: int) -> None:
-        self._events, self._tracker, self._key, self._epochs = events, tracker, key, epochs
+    def __init__(self, context: RunContext, workload: RegNetWorkload, speaker: Speaker, earlier: Earlier) -> None:
+        self._context, self._workload, self._speaker, self._earlier = context, workload, speaker, earlier
+        self._key = context.job.path.name
+        self._data: Mapping[str, str] = {}
         self._best: float | None = None
+        self._spent: dict[str, float] = {}
+
+    def announce(self) -> None:
+        """Say what is trained, and on which data once that is known."""
+        tags = job_tags(self._context.job, self._workload, kind=self._workload.recipe, **self._data)
+        params = workload_parameters(self._workload)
+        self._speaker.start_run(self._key, name=self._workload.name, params=params, tags=tags)
+
+    def opened(self, images: ImageSplits) -> None:
+        """The data is the job's."""
+        self._data = {"dataset": images.description.name, "dataset_version": images.version}
+        self.announce()
+
+    def leads(self, leads: bool) -> None:
+        """A new view: this worker speaks for all, or another one does."""
+        new = leads and not self._speaker.speaks
+        self._speaker.let(leads)
+        if new:
+            self.announce()
 
     def progress(self, progress: Progress) -> None:
         """About once a second."""
         best = {} if self._best is None else {"best": self._best, "best_label": "val error"}
-        self._events.append(
+        epochs = self._workload.train.epochs
+        self._context.events.append(
             "progress",
             done=progress.samples,
             total=progress.total,
@@ -39,29 +70,44 @@ class Telling:
             samples=progress.samples,
             samples_per_second=progress.samples_per_second,
             eta_seconds=progress.eta_seconds,
-            message=f"epoch {min(progress.epoch + 1, self._epochs)} of {self._epochs}",
+            message=f"epoch {min(progress.epoch + 1, epochs)} of {epochs}",
             **best,
         )
 
-    def epoch(self, metrics: EpochMetrics) -> bool:
-        """At the end of every epoch; the training goes on."""
+    def epoch(self, report: EpochReport) -> bool:
+        """At the end of every epoch, on every worker; the training goes on."""
+        metrics = EpochMetrics.of(report)
         if metrics.val_error is not None:
             self._best = metrics.val_error if self._best is None else min(self._best, metrics.val_error)
-        self._tracker.metrics(self._key, metrics.samples, metrics.values())
-        known = [f"{name} {measured(value)}" for name, value in metrics.values().items() if name != "epoch"]
-        self.note(f"epoch {metrics.epoch} of {self._epochs}: " + ", ".join(known))
+        if self._speaker.speaks:
+            values = metrics.values()
+            self._speaker.metrics(self._key, metrics.samples, values | self._goodput())
+            known = [f"{name} {measured(value)}" for name, value in values.items() if name != "epoch"]
+            self.note(f"epoch {metrics.epoch} of {self._workload.train.epochs}: " + ", ".join(known))
         return True
 
-    def checkpointed(self, path: Path, samples: int) -> None:
-        """A checkpoint is on the disk."""
-        self._events.append("checkpoint", path=str(path), samples=samples)
+    def checkpointed(self, path: Path | str, samples: int) -> None:
+        """A checkpoint is durable."""
+        self._context.events.append("checkpoint", path=str(path), samples=samples)
+
+    def tell(self, kind: str, /, **data: object) -> None:
+        """What operators count."""
+        if kind == "goodput":
+            self._spent = {name: float(value) for name, value in data.items() if isinstance(value, int | float)}
+        if kind not in _ALREADY_TOLD:
+            self._context.events.append(kind, **data)
 
     def skipped(self, found: SkippedRows) -> None:
         """This worker found corrupt records and left them out."""
-        self._events.append("data_skipped", **asdict(found))
+        self._context.events.append("data_skipped", **asdict(found))
         self.note(str(found))
 
     def note(self, text: str) -> None:
         """Something for the log."""
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+    def _goodput(self) -> dict[str, float]:
+        """Seconds of all runs of the job, this one included."""
+        known = self._earlier.seconds
+        return {f"goodput/{n}": known.get(n, 0.0) + self._spent[n] for n in SECONDS if n in self._spent}

@@ -45,7 +45,7 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
     batches = cost_of(workload, images.positions("train")).batches
     origin = Origin(population.draws, population.rejected_by, about.name, images.version, images.sizes, batches.note)
     records = TrialRecords(context.job, context.token)
-    trials = resumed_trials(fresh_trials(population, workload.seed, context.job), records.load())
+    trials = resumed_trials(fresh_trials(population, workload, context.job), records.load())
     ledger = _ledger(context, workload, tracker, origin, records, trials, batches.samples)
     run = SearchRun(context.job, context.run, context.token, context.slots, partial(_give_up, context))
     if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):

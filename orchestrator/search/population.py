@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from orchestrator.base.errors import Conflict
 from orchestrator.blueprint.regnet import RegNetParameters
 from orchestrator.blueprint.space import AXES, Population
 from orchestrator.blueprint.workload import parameters_of
+from orchestrator.recipes.places import checkpoint_root
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.search.records import TrialRecord, checkpoint_folder
-from orchestrator.spec.regnet import RegNetModel
+from orchestrator.search.records import TrialRecord
+from orchestrator.spec.regnet import RegNetModel, RegNetWorkload
 
 
 def trial_seed(seed: int, index: int) -> int:
@@ -21,7 +23,7 @@ def trial_seed(seed: int, index: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def fresh_trials(population: Population, seed: int, job: JobDirectory) -> tuple[TrialRecord, ...]:
+def fresh_trials(population: Population, workload: RegNetWorkload, job: JobDirectory) -> tuple[TrialRecord, ...]:
     """A record for each member of the population, none of them started."""
     return tuple(
         TrialRecord(
@@ -29,11 +31,16 @@ def fresh_trials(population: Population, seed: int, job: JobDirectory) -> tuple[
             state="pending",
             parameters={name: getattr(member.parameters, name) for name in AXES},
             complexity=asdict(member.complexity),
-            seed=trial_seed(seed, member.index),
-            checkpoint=str(checkpoint_folder(job, member.index).relative_to(job.path)),
+            seed=trial_seed(workload.seed, member.index),
+            checkpoint=_checkpoints(workload, job, member.index),
         )
         for member in population.designs
     )
+
+
+def trial_checkpoints(workload: RegNetWorkload, job: JobDirectory, index: int) -> Path | str:
+    """Folder or URL of a trial's checkpoints."""
+    return checkpoint_root(workload.train.checkpoint, job, f"trial-{index}")
 
 
 def resumed_trials(fresh: tuple[TrialRecord, ...], kept: Mapping[int, TrialRecord]) -> tuple[TrialRecord, ...]:
@@ -48,6 +55,13 @@ def resumed_trials(fresh: tuple[TrialRecord, ...], kept: Mapping[int, TrialRecor
 def parameters_of_trial(record: TrialRecord, model: RegNetModel) -> RegNetParameters:
     """The model's parameters: the trial's own, and what the workload says of all models (family, stem)."""
     return parameters_of(model.model_copy(update=dict(record.parameters)))
+
+
+def _checkpoints(workload: RegNetWorkload, job: JobDirectory, index: int) -> str:
+    where = trial_checkpoints(workload, job, index)
+    if isinstance(where, Path) and where.is_relative_to(job.path):
+        where = where.relative_to(job.path)
+    return str(where)
 
 
 def _resume(fresh: TrialRecord, kept: TrialRecord | None) -> TrialRecord:

@@ -33,7 +33,7 @@ class TrialRecord:
         attempts: how often it was started.
         message: why it failed.
         failure_class: of that failure, by the names of `lifecycle.failures`.
-        checkpoint: folder of its checkpoints, relative to the job's directory.
+        checkpoint: where its checkpoints lie; a folder in the job's directory is relative to that.
     """
 
     index: int
@@ -124,11 +124,6 @@ class TrialRecords:
 def trial_file(job: JobDirectory, index: int) -> Path:
     """Where a trial's record lies."""
     return job.trials / f"{index:05d}.json"
-
-
-def checkpoint_folder(job: JobDirectory, index: int) -> Path:
-    """Where a trial's checkpoints lie."""
-    return job.checkpoints / f"trial-{index}"
 
 
 def _read(path: Path) -> TrialRecord | None:

@@ -10,15 +10,16 @@ from pathlib import Path
 from orchestrator.base.errors import Conflict, Fenced, ShardCorrupt, UsageError
 from orchestrator.recipes.failure import describe, failure_class
 from orchestrator.recipes.metrics import EpochMetrics
-from orchestrator.recipes.regnet import evaluate_checkpoint, run_training
 from orchestrator.recipes.skipped import SkippedRows
+from orchestrator.recipes.training import evaluate_checkpoint, run_training
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
-from orchestrator.search.population import parameters_of_trial
-from orchestrator.search.records import TrialRecord, TrialRecords, checkpoint_folder
-from orchestrator.search.trial import Surroundings, TrialEnd, TrialTask
+from orchestrator.search.population import parameters_of_trial, trial_checkpoints
+from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.trial import End, Surroundings, TrialEnd, TrialTask
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.training.config import EngineContext, EpochReport
 from orchestrator.training.step import NonFiniteLoss
 
 
@@ -32,13 +33,15 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
         outcome = run_training(
             workload,
             parameters_of_trial(record, workload.model),
-            checkpoints=checkpoint_folder(job, task.index),
+            EngineContext(
+                stop=surroundings.stop,
+                report=reports.epoch,
+                progress=lambda progress: surroundings.progress(progress.samples),
+                checkpointed=reports.checkpointed,
+            ),
             job=job,
             token=task.token,
-            stop=surroundings.stop,
-            report=reports.epoch,
-            progress=lambda progress: surroundings.progress(progress.samples),
-            checkpointed=reports.checkpointed,
+            checkpoints=trial_checkpoints(workload, job, task.index),
             skipped=_Skips(task),
         )
     except Fenced:
@@ -48,8 +51,8 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
             raise
         # The same again, however often it is tried.
         return TrialEnd("failed", reports.last, describe(error), failure_class(error))
-    outcome.close()
-    return TrialEnd(outcome.state, outcome.metrics.values() if outcome.metrics else {})
+    end: End = "finished" if outcome.result.state == "finished" else "stopped"
+    return TrialEnd(end, outcome.metrics.values() if outcome.metrics else {})
 
 
 def evaluate_test(job: JobDirectory, events: EventWriter, record: TrialRecord) -> dict[str, float]:
@@ -59,7 +62,7 @@ def evaluate_test(job: JobDirectory, events: EventWriter, record: TrialRecord) -
     found = evaluate_checkpoint(
         workload,
         parameters,
-        checkpoint_folder(job, record.index),
+        trial_checkpoints(workload, job, record.index),
         record.samples,
         "test",
         skipped=lambda rows: events.append("data_skipped", trial=record.index, **asdict(rows)),
@@ -98,8 +101,9 @@ class _Reports:
     last: Mapping[str, float] = field(default_factory=dict)
     _held: Mapping[str, float] | None = None
 
-    def epoch(self, metrics: EpochMetrics) -> bool:
+    def epoch(self, report: EpochReport) -> bool:
         """At the end of each epoch; the last one's metrics are the training's result, not a report."""
+        metrics = EpochMetrics.of(report)
         self.last = metrics.values()
         if metrics.epoch < self.epochs:
             self._held = self.last
@@ -107,7 +111,7 @@ class _Reports:
                 self._release()
         return True
 
-    def checkpointed(self, path: Path, samples: int) -> None:
+    def checkpointed(self, path: Path | str, samples: int) -> None:
         """A checkpoint is on the disk."""
         self._release()
 

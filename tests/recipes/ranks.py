@@ -1,13 +1,13 @@
-"""Starts ranks of a plain run, in this process or as processes of their own, and reads what they left."""
+"""Starts a plain run, as one worker in this process or as an agent with several, and reads what they left."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,6 +16,8 @@ from orchestrator.base.files import read_json
 from orchestrator.recipes.main import main
 from orchestrator.rundir.events import RunEvent, read_events
 from orchestrator.rundir.fence import raise_fence
+from orchestrator.rundir.grant import GRANT, Grant
+from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.load import freeze_workload
 from orchestrator.spec.regnet import RegNetWorkload
@@ -31,47 +33,44 @@ def new_run(root: Path, workload: RegNetWorkload, number: int = 1) -> RunDirecto
     return run
 
 
-def environment(run: RunDirectory, token: int, world: int, rank: int) -> dict[str, str]:
+def environment(run: RunDirectory, token: int) -> dict[str, str]:
     return {
         "ORCHESTRATOR_RUN_DIR": str(run.path),
         "ORCHESTRATOR_JOB": "job-a",
         "ORCHESTRATOR_RUN": run.run,
         "ORCHESTRATOR_ALLOCATION": f"{run.run}.0",
         "ORCHESTRATOR_FENCING_TOKEN": str(token),
-        "ORCHESTRATOR_SLOTS": str(world),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
+        "RANK": "0",
         "OMP_NUM_THREADS": "1",
     }
 
 
 def one_rank(run: RunDirectory, token: int = 1) -> int:
-    """The exit code of a world of one, in this process."""
+    """The exit code of a worker alone, in this process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
-        with mock.patch.dict(os.environ, environment(run, token, 1, 0)):
+        with mock.patch.dict(os.environ, environment(run, token)):
             return main()
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def many_ranks(run: RunDirectory, token: int, world: int) -> list[int]:
-    """The exit codes of ranks that are processes of their own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = {"MASTER_PORT": str(free.getsockname()[1])}
-    argv = [sys.executable, "-m", "orchestrator.recipes.main"]
-    started = [
-        subprocess.Popen(argv, env=os.environ | environment(run, token, world, rank) | port) for rank in range(world)
-    ]
+def many_workers(run: RunDirectory, token: int, workers: int) -> Mapping[str, Any]:
+    """An agent starts the workers; how the run finished."""
+    argv = (sys.executable, "-P", "-m", "orchestrator.recipes.main")
+    launch = Launch("job-a", run.run, token, argv, str(run.path), workers, elastic=True, min_workers=workers)
+    write_launch(run, launch)
+    allocation = f"{run.run}-{os.getpid()}-{abs(hash(run.path)) % 10**9}.0"
+    command = [sys.executable, "-P", "-m", "orchestrator.runtime.agent", str(run.path), allocation]
+    agent = subprocess.Popen(command, env=os.environ | {GRANT: Grant(workers=workers).to_text()})
     try:
-        return [process.wait(120) for process in started]
+        agent.wait(120)
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
+        agent.terminate()
+        agent.wait(30)
+    [finished] = events(run, "finished")
+    return finished.data
 
 
 def events(run: RunDirectory, kind: str) -> list[RunEvent]:
@@ -85,7 +84,7 @@ def summary(run: RunDirectory) -> dict[str, Any]:
 
 
 def spooled(run: RunDirectory, kind: str) -> list[dict[str, Any]]:
-    """The tracker's records of one kind, as rank 0 wrote them."""
+    """The tracker's records of one kind, writer by writer."""
     files = sorted(run.job.tracking.glob("*/*.jsonl"))
     records = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     return [record for record in records if record["kind"] == kind]

@@ -1,4 +1,4 @@
-"""`python -m orchestrator.recipes.main` as the ranks of a run."""
+"""`python -m orchestrator.recipes.main` as the workers of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ranks import events, many_ranks, new_run, one_rank, spooled, summary
+from ranks import events, many_workers, new_run, one_rank, spooled, summary
 
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.layout import RunDirectory
@@ -36,7 +36,7 @@ def stopped(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> RunDirector
 def moved(tiny: Tiny, stopped: RunDirectory) -> RunDirectory:
     """The stopped job's next run, on two workers, to its end."""
     run = new_run(stopped.path.parents[3], tiny(), number=2)
-    assert many_ranks(run, 2, 2) == [0, 0]
+    assert many_workers(run, 2, 2)["outcome"] == "succeeded"
     return run
 
 
@@ -45,7 +45,7 @@ def test_a_stopped_run_says_so_and_leaves_a_checkpoint(stopped: RunDirectory) ->
     assert [event.data["samples"] for event in events(stopped, "checkpoint")] == [64]
 
 
-def test_every_rank_leaves_its_marker(moved: RunDirectory) -> None:
+def test_every_worker_leaves_its_marker(moved: RunDirectory) -> None:
     found = [(event.writer, event.data["outcome"]) for event in events(moved, "rank_finished")]
     assert found == [("rank-0", "succeeded"), ("rank-1", "succeeded")]
 
@@ -76,7 +76,7 @@ def test_the_summary_has_validation_test_and_cost(undisturbed: RunDirectory) -> 
     assert found["dataset"]["splits"] == {"train": 1078, "validation": 360, "test": 359}
 
 
-def test_metrics_are_spooled_once_an_epoch_by_one_rank(moved: RunDirectory) -> None:
+def test_metrics_are_spooled_once_an_epoch_by_the_leader(moved: RunDirectory) -> None:
     folder = moved.job.tracking
     assert [path.name for path in folder.iterdir()] == ["rank-0"]
     steps = [record["step"] for record in spooled(moved, "metrics") if "val_error" in record["values"]]

@@ -7,16 +7,12 @@ from pathlib import Path
 
 import fsspec
 import pytest
-import torch
 
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.data.remote.upload import publish
-from orchestrator.recipes.regnet import run_training
+from orchestrator.recipes.training import run_training
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.training.digest import parameters_digest
-from orchestrator.training.group import alone
-
-GROUP = alone(torch.device("cpu"))
 
 
 def test_a_url_gives_the_same_parameters_as_the_folder_that_was_published(
@@ -28,7 +24,7 @@ def test_a_url_gives_the_same_parameters_as_the_folder_that_was_published(
     found = []
     for dataset in (str(digits), url):
         workload = tiny(data={"dataset": dataset}, train={"epochs": 1})
-        outcome = run_training(workload, parameters_of(workload.model), group=GROUP)
-        found.append((parameters_digest(outcome.model), outcome.recipe.identity, outcome.history[0].val_error))
+        outcome = run_training(workload, parameters_of(workload.model))
+        found.append((parameters_digest(outcome.result.model), outcome.recipe.identity, outcome.history[0].val_error))
     assert found[0] == found[1]
     fsspec.filesystem("memory").rm("/bucket", recursive=True)

@@ -85,7 +85,7 @@ def job(tmp_path: Path) -> JobDirectory:
 
 @pytest.fixture
 def trials(workload: RegNetWorkload, job: JobDirectory) -> tuple[TrialRecord, ...]:
-    return fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload.seed, job)
+    return fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload, job)
 
 
 @pytest.fixture(scope="session")

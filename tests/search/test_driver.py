@@ -43,7 +43,7 @@ class Rig:
         """One run of the job; what earlier runs left is resumed."""
         records = TrialRecords(job, attempt)
         run = job.run(f"job-1-r{attempt}")
-        fresh = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload.seed, job)
+        fresh = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload, job)
         with Spool(job, "search", attempt, interval=0) as spool:
             voice = Voice(EventWriter(run, "rank-0", attempt), spool, "job-1")
             ledger = Ledger(resumed_trials(fresh, records.load()), records, voice, epochs=4, samples_per_epoch=100)

@@ -15,7 +15,7 @@ from orchestrator.spec.regnet import RegNetWorkload
 def test_the_same_seed_samples_the_same_trials(
     workload: RegNetWorkload, job: JobDirectory, trials: tuple[TrialRecord, ...]
 ) -> None:
-    again = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload.seed, job)
+    again = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload, job)
     assert again == trials
     assert len({trial.seed for trial in trials}) == 3
 
