@@ -80,6 +80,16 @@ class Storage:
         extra: Mapping[str, Any] = {"Metadata": {_DIGEST: sha256}} if self._has_metadata else {}
         self._files().put_file(str(source), self.place.object(name), **extra)
 
+    def replace(self, name: str, content: bytes) -> None:
+        """Store a small object, in the place of the one of this name."""
+        self._files().pipe_file(self.place.object(name), content)
+
+    def names(self) -> list[str]:
+        """The names of all objects of the folder, those in folders of it included, in order."""
+        above = f"{self.place.path}/"
+        found = self._files().find(self.place.path)
+        return sorted(path.removeprefix(above) for path in map(str, found) if path.startswith(above))
+
     def create(self, name: str, content: bytes) -> bool:
         """Store a small object unless there is one of this name; a store without such a request overwrites it.
 

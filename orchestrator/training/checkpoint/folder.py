@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.files import sync_folder, write_atomic
-from orchestrator.training.checkpoint.items import HashingFile
-from orchestrator.training.checkpoint.manifest import FileEntry
+from orchestrator.training.checkpoint.items import HashingFile, file_entry
+from orchestrator.training.checkpoint.manifest import Damaged, FileEntry
 from orchestrator.training.checkpoint.place import Fill
 
 
@@ -78,15 +78,22 @@ class Folder:
                 with contextlib.suppress(OSError):  # not empty, or gone
                     one.rmdir()
 
-    def local(self, name: str) -> Path:
+    def checked(self, name: str, entry: FileEntry) -> Path:
+        """The file itself; one of another size is not read."""
+        path = self.local(name, entry)
+        if path.stat().st_size != entry.bytes or file_entry(path) != entry:
+            raise Damaged(f"{path.name} differs from its checksum")
+        return path
+
+    def local(self, name: str, entry: FileEntry) -> Path:
         """The file itself."""
         path = self.root / name
         if not path.is_file():
-            raise FileNotFoundError(path)
+            raise Damaged(f"{path.name} is missing")
         return path
 
     def release(self) -> None:
-        """Nothing was brought here."""
+        """Nothing was fetched."""
 
     def _make(self, folder: Path) -> None:
         """Make a folder so that it survives a power cut; another worker may be removing an empty one above it."""

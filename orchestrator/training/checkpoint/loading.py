@@ -8,34 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from orchestrator.training.checkpoint.items import file_entry, read_item
-from orchestrator.training.checkpoint.manifest import DTYPES, Chunk, Damaged, Manifest, TensorEntry
+from orchestrator.training.checkpoint.items import read_item
+from orchestrator.training.checkpoint.manifest import DTYPES, Chunk, Damaged, Manifest
 from orchestrator.training.checkpoint.pieces import is_sharded
 from orchestrator.training.checkpoint.place import Place
 
 _READERS = 4
 
 
-def verify(place: Place, folder: str, manifest: Manifest, files: Iterable[str] | None = None) -> None:
-    """Compare files with their digests; all of them, or those named.
+def verify(place: Place, folder: str, manifest: Manifest) -> None:
+    """Compare all files with their digests.
 
     Raises:
         Damaged: naming the first that is absent or differs.
     """
-
-    def damage(name: str) -> str:
-        try:
-            path = place.local(f"{folder}/{name}")
-        except FileNotFoundError:
-            return f"{name} is missing"
-        entry = manifest.files[name]  # a file of another size is not read
-        same = path.stat().st_size == entry.bytes and file_entry(path) == entry
-        return "" if same else f"{name} differs from its checksum"
-
     with ThreadPoolExecutor(_READERS) as pool:
-        for reason in pool.map(damage, sorted(manifest.files if files is None else files)):
-            if reason:
-                raise Damaged(reason)
+        for checked in [pool.submit(place.checked, f"{folder}/{n}", e) for n, e in sorted(manifest.files.items())]:
+            checked.result()
 
 
 def fitting(manifest: Manifest, into: Mapping[str, torch.Tensor]) -> None:
@@ -58,12 +47,11 @@ def load(place: Place, folder: str, manifest: Manifest, into: Mapping[str, torch
     """Fill tensors in place, whole ones and DTensors.
 
     Raises:
-        Damaged: a tensor is missing, of another form, or what lies there is something else.
-        FileNotFoundError: a file is gone.
+        Damaged: a tensor is missing or of another form, a file is gone, or holds something else.
     """
     fitting(manifest, into)
     sharded = {name: tensor for name, tensor in into.items() if is_sharded(tensor)}
-    fill_whole(place, folder, manifest.tensors, {n: t for n, t in into.items() if n not in sharded})
+    fill_whole(place, folder, manifest, {n: t for n, t in into.items() if n not in sharded})
     if sharded:
         from orchestrator.training.checkpoint.resharding import fill_sharded  # 2 s of imports
 
@@ -71,17 +59,17 @@ def load(place: Place, folder: str, manifest: Manifest, into: Mapping[str, torch
 
 
 @torch.no_grad()
-def fill_whole(place: Place, folder: str, tensors: Mapping[str, TensorEntry], into: Mapping[str, torch.Tensor]) -> None:
+def fill_whole(place: Place, folder: str, manifest: Manifest, into: Mapping[str, torch.Tensor]) -> None:
     """Fill tensors that this worker holds whole, each file opened once and read from front to end."""
     wanted: defaultdict[str, list[tuple[Chunk, torch.Tensor]]] = defaultdict(list)
     for name, target in into.items():
-        for chunk in tensors[name].chunks:
+        for chunk in manifest.tensors[name].chunks:
             box = target.detach()
             for dim, (offset, size) in enumerate(zip(chunk.offsets, chunk.sizes, strict=True)):
                 box = box.narrow(dim, offset, size)
             wanted[chunk.file].append((chunk, box))
     for file, boxes in sorted(wanted.items()):
-        with open(place.local(f"{folder}/{file}"), "rb") as opened:
+        with open(place.local(f"{folder}/{file}", manifest.files[file]), "rb") as opened:
             for chunk, box in sorted(boxes, key=lambda one: one[0].offset):
                 box.copy_(read_item(opened, chunk, box.dtype))
 

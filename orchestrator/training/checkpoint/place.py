@@ -44,16 +44,24 @@ class Place(Protocol):
         """Delete files, and folders that are empty then; what is gone already is no error."""
         ...
 
-    def local(self, name: str) -> Path:
-        """A file that can be opened here; the same one until `release`.
+    def checked(self, name: str, entry: FileEntry) -> Path:
+        """A file that can be opened here, every byte of it compared with its digest; there until `release`.
 
         Raises:
-            FileNotFoundError: there is none.
+            Damaged: it is missing or differs.
+        """
+        ...
+
+    def local(self, name: str, entry: FileEntry) -> Path:
+        """The same of a file that was found whole before: compared only where it has to be fetched.
+
+        Raises:
+            Damaged: it is missing, or what came differs.
         """
         ...
 
     def release(self) -> None:
-        """Whatever `local` brought here is not needed any more."""
+        """Whatever was fetched is not needed any more."""
         ...
 
     @property

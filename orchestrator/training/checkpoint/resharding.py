@@ -29,8 +29,7 @@ def fill_sharded(place: Place, folder: str, manifest: Manifest, into: Mapping[st
     """Fill this worker's shards of DTensors, reading only the files that hold something of them.
 
     Raises:
-        Damaged: what lies there is something other than tensors of the stated forms.
-        FileNotFoundError: a file is gone.
+        Damaged: a file is gone, or holds something other than tensors of the stated forms.
     """
     wanted: dict[str, Any] = {name: tensor for name, tensor in into.items() if _has_any(tensor)}
     if not wanted:
@@ -40,13 +39,11 @@ def fill_sharded(place: Place, folder: str, manifest: Manifest, into: Mapping[st
     planner.set_up_planner(wanted, metadata)
     plan = planner.create_local_plan()
     files = {metadata.storage_data[item.storage_index].relative_path for item in plan.items}
-    paths = [place.local(f"{folder}/{file}") for file in sorted(files)]
+    paths = [place.local(f"{folder}/{file}", manifest.files[file]) for file in sorted(files)]
     reader = FileSystemReader(_above(paths[0]))
     reader.set_up_storage_reader(metadata, is_coordinator=False)
     try:
         reader.read_data(plan, planner).wait()
-    except FileNotFoundError:
-        raise
     except Exception as error:  # torch has no public name for what it refuses
         raise Damaged("it holds something other than tensors; nothing of it was executed") from error
 

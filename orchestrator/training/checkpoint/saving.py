@@ -146,19 +146,21 @@ class _Work:
             self._follow()
 
     def _lead(self) -> None:
-        there = self._place.names()
         try:
-            self._write_part()
-            self._publish()
+            there = self._place.names()
+            self._publish(self._write_part())
         except BaseException as error:
-            if not self._published():
+            published = self._published()
+            if published is False:
                 self._clear(error)
+            if not published:
                 raise
         self._tidy(there)
 
     def _follow(self) -> None:
         try:
-            self._write_part()
+            note = self._write_part()
+            self._place.replace(self._order.name(self._order.rank, "json"), json.dumps(note).encode())
         except BaseException as error:
             self._say_failed(error)
             raise
@@ -168,7 +170,8 @@ class _Work:
             if not self._published():
                 raise
 
-    def _write_part(self) -> None:
+    def _write_part(self) -> dict[str, Any]:
+        """This worker's file; what is to be noted of it."""
         order, tensors = self._order, {}
         file = f"{order.head.attempt}/part-{order.rank}.distcp"
 
@@ -182,25 +185,24 @@ class _Work:
             entry = self._place.put(order.name(order.rank, "distcp"), fill) if order.pieces else None
         finally:
             self._buffers.give_back(order.pieces)
-        note = {
+        return {
             "files": {} if entry is None else {file: asdict(entry)},
             "tensors": {name: asdict(tensor) for name, tensor in tensors.items()},
         }
-        self._place.replace(order.name(order.rank, "json"), json.dumps(note).encode())
 
-    def _publish(self) -> None:
+    def _publish(self, own: Mapping[str, Any]) -> None:
         order = self._order
-        manifest = self._gather()
+        manifest = self._gather(own)
         order.fence()
         self._go_on()
         self._place.replace(f"{order.folder}/{MANIFEST}", manifest.dump())
 
-    def _gather(self) -> Manifest:
+    def _gather(self, own: Mapping[str, Any]) -> Manifest:
         """The manifest, from the notes of all."""
         files: dict[str, FileEntry] = {}
         tensors: dict[str, TensorEntry] = {}
         for rank in range(self._order.size):
-            note = self._note(rank)
+            note = self._note(rank) if rank else json.loads(json.dumps(own))
             files |= {name: FileEntry(**entry) for name, entry in note["files"].items()}
             for name, tensor in read_tensors(note["tensors"]).items():
                 before = tensors.get(name, replace(tensor, chunks=()))
@@ -245,12 +247,15 @@ class _Work:
         if self._given_up.is_set():
             raise GivenUp("this worker gave the checkpoint up")
 
-    def _published(self) -> bool:
+    def _published(self) -> bool | None:
+        """Whether the manifest of this attempt is there; None where nobody can tell now."""
         try:
             manifest = self._place.read(f"{self._order.folder}/{MANIFEST}")
             return manifest is not None and parse(manifest).attempt == self._order.head.attempt
-        except (OSError, OrchestratorError, Damaged):
+        except Damaged:
             return False
+        except (OSError, OrchestratorError):
+            return None
 
     @property
     def _given_up_name(self) -> str:
@@ -262,7 +267,7 @@ class _Work:
         with contextlib.suppress(OSError, OrchestratorError):
             self._place.delete([name for name in self._place.names() if name.startswith(attempt)])
             if self._order.size > 1 and not isinstance(error, Fenced):
-                self._place.replace(self._given_up_name, b"")
+                self._place.replace(self._given_up_name, b"given up\n")
 
     def _say_failed(self, error: BaseException) -> None:
         order = self._order
@@ -275,7 +280,7 @@ class _Work:
     def _tidy(self, there: Sequence[str]) -> None:
         order = self._order
         try:
-            self._place.delete([order.name(rank, "json") for rank in range(order.size)])
+            self._place.delete([order.name(rank, "json") for rank in range(1, order.size)])
             order.fence()
             order.tidy(there, order.head)
         except (OSError, OrchestratorError) as error:

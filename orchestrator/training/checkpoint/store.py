@@ -11,28 +11,33 @@ from typing import Any
 import torch
 
 from orchestrator.base.errors import DataError, Fenced
+from orchestrator.data.remote.retry import Patience
+from orchestrator.spec.place import parse_location
 from orchestrator.training.checkpoint import loading
 from orchestrator.training.checkpoint.folder import Folder
 from orchestrator.training.checkpoint.keep import KeepPolicy
 from orchestrator.training.checkpoint.manifest import MANIFEST, Checkpoint, Damaged, Manifest, parse
 from orchestrator.training.checkpoint.pieces import Buffers, own_pieces
+from orchestrator.training.checkpoint.place import Place
 from orchestrator.training.checkpoint.retention import by_folder, folder_of, superfluous
 from orchestrator.training.checkpoint.saving import Order, Saving
 from orchestrator.training.group import Group
 
 MODEL, AVERAGE = "model/", "ema/"
 KEEP = KeepPolicy()
+REMOTE = Patience()
 _REFUSED = -1
 
 
 class CheckpointStore:
-    """The checkpoints of one training, in a folder that all its workers reach.
+    """The checkpoints of one training, in a place that all its workers reach.
 
     Args:
-        root: the folder.
+        root: the folder, or a URL such as `s3://bucket/prefix`.
         keep: which of them stay.
         fence: called before every write; raises `Fenced` where a newer run owns them.
         patience: seconds without any news of another worker, after which a checkpoint is given up.
+        remote: how long an object store is given.
     """
 
     def __init__(
@@ -42,10 +47,11 @@ class CheckpointStore:
         fence: Callable[[], None] = lambda: None,
         *,
         patience: float = 600.0,
+        remote: Patience = REMOTE,
     ) -> None:
         self.root, self.keep = root, keep
         self._fence, self._patience = fence, patience
-        self._place = Folder(Path(root))
+        self._place = _place(root, remote)
         self._buffers = Buffers()
         self._saving: Saving | None = None
         self._damaged: set[int] = set()
@@ -176,14 +182,18 @@ class CheckpointStore:
     def _fill(self, checkpoint: Checkpoint, into: Mapping[str, torch.Tensor]) -> None:
         try:
             loading.load(self._place, folder_of(checkpoint.samples), checkpoint.manifest, into)
-        except (Damaged, FileNotFoundError) as damage:
+        except Damaged as damage:
             raise self._unusable(checkpoint.samples, damage) from damage
         finally:
             self._place.release()
 
     def _verified(self, samples: int) -> Checkpoint:
         found = self._open(samples)
-        loading.verify(self._place, folder_of(samples), found.manifest)
+        try:
+            loading.verify(self._place, folder_of(samples), found.manifest)
+        except BaseException:
+            self._place.release()
+            raise
         return found
 
     def _open(self, samples: int) -> Checkpoint:
@@ -219,3 +229,12 @@ class CheckpointStore:
             return self._open(samples).manifest
         except Damaged:
             return None
+
+
+def _place(root: Path | str, patience: Patience) -> Place:
+    place = parse_location(root, of="checkpoint")
+    if isinstance(place, Path):
+        return Folder(place)
+    from orchestrator.training.checkpoint.bucket import Bucket  # only where there is one
+
+    return Bucket(place, patience)
