@@ -121,7 +121,7 @@ class Tell(Protocol):
     """Told of what operators want to count: `kind` and numbers or short texts by name."""
 
     def __call__(self, kind: str, /, **data: object) -> None:
-        """Kinds: resized, rolled_back, step_skipped, out_of_memory, checkpoint_passed_over, goodput."""
+        """Kinds: rolled_back, step_skipped, out_of_memory, checkpoint_passed_over, checkpoint_failed, goodput."""
         ...
 
 
@@ -134,6 +134,7 @@ class EngineContext:
 
     Attributes:
         membership: this worker's place in the run.
+        host: address at which the other workers reach this one.
         device: where it computes; None: its GPU, else its CPU.
         checkpoints: where the state is kept; None keeps none.
         stop: whether this worker was asked to stop; asked before every step.
@@ -149,6 +150,7 @@ class EngineContext:
     """
 
     membership: Membership = field(default_factory=Solo)
+    host: str = "127.0.0.1"
     device: torch.device | None = None
     checkpoints: CheckpointStore | None = None
     stop: Callable[[], bool] = lambda: False
@@ -158,7 +160,7 @@ class EngineContext:
     progress: Callable[[Progress], None] = lambda progress: None
     checkpointed: Callable[[Path | str, int], None] = lambda path, samples: None
     note: Callable[[str], None] = lambda text: None
-    tell: Tell = lambda kind, **data: None
+    tell: Tell = lambda kind, /, **data: None
     audit: AuditWriter | None = None
     reached: int = 0
 

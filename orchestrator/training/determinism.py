@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -41,3 +43,9 @@ def fingerprint(device: torch.device) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else "",
     }
+
+
+def fingerprint_number(found: Mapping[str, str | int]) -> int:
+    """A fingerprint as 62 bits, which workers compare."""
+    content = json.dumps(dict(found), sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 2

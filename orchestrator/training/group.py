@@ -12,13 +12,15 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Self
+from weakref import WeakSet
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import HashStore, PrefixStore, Store, TCPStore
+from torch._C._distributed_c10d import HashStore, PrefixStore, Store, TCPStore, _resolve_process_group
+from torch.distributed.distributed_c10d import GroupName
 
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.rundir.membership import Member, View
@@ -60,17 +62,19 @@ def lost_a_peer(error: BaseException) -> bool:
     return any(sign in str(error) for sign in _SIGNS)
 
 
-@dataclass(frozen=True)
 class Pending:
     """A collective under way. Start them in the same order on every worker.
 
-    Attributes:
+    Args:
         result: what it fills; not to be read before `wait`.
+        work: torch's handle; None where there is nothing to wait for.
+        group: the workers.
     """
 
-    result: torch.Tensor
-    _work: dist.Work | None
-    _group: Group
+    def __init__(self, result: torch.Tensor, work: dist.Work | None, group: Group) -> None:
+        self.result, self._work, self._group = result, work, group
+        if work is not None:
+            group.under_way.add(self)
 
     def wait(self) -> torch.Tensor:
         """The result, complete.
@@ -78,8 +82,13 @@ class Pending:
         Raises:
             GroupBroken: a worker is gone.
         """
-        self._group.finish(self._work)
+        work, self._work = self._work, None
+        self._group.finish(work)
         return self.result
+
+    def forget(self) -> None:
+        """Let go of torch's handle, which keeps the group's connections open."""
+        self._work = None
 
 
 @dataclass(frozen=True)
@@ -91,23 +100,25 @@ class Group:
         size: W, the world size.
         device: where this worker computes.
         epoch: of the view.
-        formed: there is a process group; else this worker is alone without one.
+        name: of torch's group; empty where a worker is alone without one.
         waiting: told when this worker begins (True) and ends (False) to wait for others.
         given_up: asked about once a second while it waits: whether a member is known to be dead.
+        under_way: collectives that nobody has waited for yet.
     """
 
     rank: int
     size: int
     device: torch.device
     epoch: int = 1
-    formed: bool = False
+    name: str = ""
     waiting: Callable[[bool], None] = lambda waits: None
     given_up: Callable[[], bool] = lambda: False
+    under_way: WeakSet[Pending] = field(default_factory=WeakSet, repr=False, compare=False)
 
     @property
     def handle(self) -> dist.ProcessGroup | None:
         """Torch's group, for what needs one itself. Whoever keeps it keeps its connections open after `leave`."""
-        return dist.group.WORLD if self.formed else None
+        return _resolve_process_group(GroupName(self.name)) if self.name else None
 
     def all_gather(self, value: torch.Tensor) -> torch.Tensor:
         """Every worker's `value` (...), stacked by rank: (W, ...)."""
@@ -132,7 +143,7 @@ class Group:
         gathered = value.new_empty(self.size, *value.shape)
         flat = value.contiguous().view(-1)
         with breaking():
-            work = dist.all_gather_into_tensor(gathered.view(-1), flat, async_op=True)
+            work = dist.all_gather_into_tensor(gathered.view(-1), flat, group=self.handle, async_op=True)
         return Pending(gathered, work, self)
 
     def start_all_to_all(self, rows: torch.Tensor) -> Pending:
@@ -141,7 +152,7 @@ class Group:
             return Pending(rows, None, self)
         received = torch.empty_like(rows)
         with breaking():
-            work = dist.all_to_all_single(received, rows, async_op=True)
+            work = dist.all_to_all_single(received, rows, group=self.handle, async_op=True)
         return Pending(received, work, self)
 
     def start_all_reduce(self, value: torch.Tensor) -> Pending:
@@ -149,14 +160,14 @@ class Group:
         if self.size == 1:
             return Pending(value, None, self)
         with breaking():
-            return Pending(value, dist.all_reduce(value, async_op=True), self)
+            return Pending(value, dist.all_reduce(value, group=self.handle, async_op=True), self)
 
     def start_broadcast(self, value: torch.Tensor, source: int = 0) -> Pending:
         """Begin `broadcast`, in place."""
         if self.size == 1:
             return Pending(value, None, self)
         with breaking():
-            return Pending(value, dist.broadcast(value, src=source, async_op=True), self)
+            return Pending(value, dist.broadcast(value, group_src=source, group=self.handle, async_op=True), self)
 
     def exchange(
         self, rows: torch.Tensor, sends: tuple[int, ...] | list[int], receives: tuple[int, ...] | list[int]
@@ -170,7 +181,9 @@ class Group:
             return rows
         received = rows.new_empty(sum(receives), *rows.shape[1:])
         with breaking():
-            work = dist.all_to_all_single(received, rows.contiguous(), list(receives), list(sends), async_op=True)
+            work = dist.all_to_all_single(
+                received, rows.contiguous(), list(receives), list(sends), group=self.handle, async_op=True
+            )
         return Pending(received, work, self).wait()
 
     def agree(self, number: int) -> int:
@@ -238,6 +251,7 @@ def form(
     device: torch.device | None = None,
     leavers: bool = False,
     always: bool = False,
+    overtaken: Callable[[], bool] = lambda: False,
     given_up: Callable[[], bool] = lambda: False,
 ) -> Group:
     """Form the group of a view; all who take part call this with equal arguments, and `leave` it at the end.
@@ -249,7 +263,8 @@ def form(
         device: where it computes; None: its GPU, else its CPU.
         leavers: those who leave take part too, after the members.
         always: form a process group for one worker as well.
-        given_up: whether a newer view makes this one worthless; asked while waiting.
+        overtaken: whether there is a newer view; asked while waiting for the others to come.
+        given_up: whether a member is known to be dead; see `Group`.
 
     Raises:
         GroupBroken: a member did not come.
@@ -267,7 +282,7 @@ def form(
         meeting = _meeting(leader, number, store, alone=len(numbers) == 1)
         place = PrefixStore(f"view-{view.epoch}{'-all' if leavers else ''}", meeting)
         if len(numbers) > 1:
-            _meet(place, numbers, number, given_up)
+            _meet(place, numbers, number, overtaken)
         dist.init_process_group(
             "nccl" if where.type == "cuda" else "gloo",
             store=place,
@@ -276,12 +291,23 @@ def form(
             timeout=_STORE_TIMEOUT,
         )
         _world()._get_backend(where)._set_default_timeout(_COLLECTIVE_TIMEOUT)
-    return Group(rank, len(numbers), where, view.epoch, formed=True, given_up=given_up)
+    return Group(rank, len(numbers), where, view.epoch, _world().group_name, given_up=given_up)
+
+
+def members_of(group: Group, count: int) -> Group | None:
+    """The first workers of a group as a group of their own; None on the others. All workers of the group call this."""
+    if count == group.size:
+        return group
+    with breaking():
+        handle = dist.new_group(list(range(count)), timeout=_COLLECTIVE_TIMEOUT)
+    return replace(group, size=count, name=handle.group_name) if isinstance(handle, dist.ProcessGroup) else None
 
 
 def leave(group: Group) -> None:
-    """Leave a group that was formed, broken or not."""
-    if group.formed and dist.is_initialized():
+    """Leave a group that was formed, broken or not: its connections close when nobody holds on to it any more."""
+    for pending in list(group.under_way):
+        pending.forget()
+    if group.name and dist.is_initialized():
         dist.destroy_process_group()
 
 
@@ -304,7 +330,7 @@ def _meeting(leader: Member, number: int, store: TCPStore | None, *, alone: bool
     return TCPStore(leader.host, leader.port, is_master=False, timeout=_STORE_TIMEOUT)
 
 
-def _meet(place: Store, numbers: tuple[int, ...], number: int, given_up: Callable[[], bool]) -> None:
+def _meet(place: Store, numbers: tuple[int, ...], number: int, overtaken: Callable[[], bool]) -> None:
     """Wait until all are there. One verdict holds for all: to form the group, or to give it up.
 
     Raises:
@@ -316,7 +342,7 @@ def _meet(place: Store, numbers: tuple[int, ...], number: int, given_up: Callabl
     while not place.check(["verdict"]):
         if place.check(here):
             place.compare_set("verdict", "", "form")
-        elif given_up() or time.monotonic() > deadline:
+        elif overtaken() or time.monotonic() > deadline:
             place.compare_set("verdict", "", "give up")
         else:
             time.sleep(_POLL_SECONDS)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,11 +17,9 @@ from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.engine import train
-from orchestrator.training.group import Group, alone
 from orchestrator.training.progress import Progress
 from orchestrator.training.step import NonFiniteLoss
-
-GROUP = alone(torch.device("cpu"))
+from orchestrator.training.task import Request
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +29,7 @@ def _deterministic() -> Iterator[None]:
 
 
 def run(config: TrainConfig | None = None, task: ToyTask | None = None, **context: object) -> TrainResult:
-    return train(task or ToyTask(), config or toy_config(), EngineContext(GROUP, **context))  # type: ignore[arg-type]
+    return train(task or ToyTask(), config or toy_config(), EngineContext(device=torch.device("cpu"), **context))  # type: ignore[arg-type]
 
 
 def after(calls: int) -> Iterator[bool]:
@@ -162,7 +159,7 @@ def test_one_slice_is_an_ordinary_step() -> None:
     plain = run(replace(config, epochs=0), task=PlainTask()).model
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.2, momentum=0.9, nesterov=True)
     task = PlainTask()
-    batch = task.load("train", torch.arange(53).numpy(), 0)
+    batch = task.load(Request("train", 0, torch.arange(53).numpy()))
     (task.loss(plain, batch) / 53).backward()
     optimizer.step()
     for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
@@ -175,21 +172,15 @@ class PlainTask(ToyTask):
         return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
-def test_more_workers_than_virtual_workers_are_refused_before_any_of_them_trains() -> None:
-    config = toy_config(slice_samples=16)
-    for rank in range(2):
-        with pytest.raises(UsageError, match="2 workers cannot share a global batch of 1 virtual workers"):
-            train(ToyTask(), config, EngineContext(Group(rank, 2, torch.device("cpu"))))
-
-
 @dataclass(frozen=True)
 class CorruptTask(ToyTask):
     """Every sample of some splits is corrupt and left out."""
 
     corrupt: tuple[str, ...] = ("train",)
 
-    def load(self, split: str, positions: np.ndarray, epoch: int) -> ToyBatch:
-        return super().load(split, positions[: 0 if split in self.corrupt else None], epoch)
+    def load(self, request: Request) -> ToyBatch:
+        kept = 0 if request.split in self.corrupt else None
+        return super().load(replace(request, positions=request.positions[:kept]))
 
 
 @pytest.mark.parametrize(("split", "slice_samples"), [("train", 4), ("train", 16), ("validation", 4)])

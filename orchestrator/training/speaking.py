@@ -1,0 +1,114 @@
+"""What a worker says of a training while it leads, and the accounts that every worker keeps, so that it can lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.training.batching import Batching
+from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
+from orchestrator.training.goodput import Goodput, Spent
+from orchestrator.training.progress import Progress, ProgressMeter
+from orchestrator.training.state import Position
+
+
+class Speaking:
+    """Progress, notes, what operators count, and the beat of one worker.
+
+    Args:
+        config: of the training.
+        context: who is told.
+        batching: of the training.
+
+    Attributes:
+        leads: whether this worker speaks for all.
+        checkpoints_asked: how many of the checkpoints that were asked for are made.
+    """
+
+    def __init__(self, config: TrainConfig, context: EngineContext, batching: Batching) -> None:
+        self._context = context
+        self.leads = False
+        self.checkpoints_asked = 0
+        self._goodput = Goodput()
+        self._reached = context.reached
+        total = sum(batching.samples(epoch) for epoch in range(config.epochs))
+        self._meter = ProgressMeter(total, self._progressed)
+        self._step, self._busy = 0, False
+        self._reported: tuple[int, bool, bool] | None = None
+
+    def shared(self) -> dict[str, Any]:
+        """What a new worker has to know to lead."""
+        return {
+            "goodput": self._goodput.document(),
+            "reached": self._reached,
+            "checkpoints_asked": self.checkpoints_asked,
+        }
+
+    def enters(self, *, leads: bool, shared: Mapping[str, Any] | None) -> None:
+        """A view has begun."""
+        if shared is not None:
+            self._goodput.adopt(shared["goodput"])
+            self._reached = max(self._reached, int(shared["reached"]))
+            self.checkpoints_asked = int(shared["checkpoints_asked"])
+        self.leads = leads
+        self._context.leads(leads)
+
+    def note(self, text: str) -> None:
+        """To people."""
+        if text and self.leads:
+            self._context.note(text)
+
+    def tell(self, kind: str, /, **data: object) -> None:
+        """To operators."""
+        if self.leads:
+            self._context.tell(kind, **data)
+
+    def report(self, report: EpochReport) -> bool:
+        """The end of an epoch, once; but again where this worker has come to lead before all had agreed on it."""
+        if self._reported is None or self._reported[:2] != (report.epoch, self.leads):
+            self._reported = (report.epoch, self.leads, self._context.report(report))
+        return self._reported[2]
+
+    def progress(self, position: Position, *, force: bool = False) -> None:
+        """Say how far it is, where it is time or `force` asks for it."""
+        self._meter.update(position.samples, position.epoch, force=force)
+
+    def rate(self, position: Position) -> float | None:
+        """Samples per second of the last seconds."""
+        return self._meter.rate(position.samples)
+
+    def works(self, step: int) -> None:
+        """A unit of work begins that has a deadline."""
+        self._goodput.spent("idle")
+        self._step, self._busy = step, True
+        self._context.membership.beat(step, "compute")
+
+    def worked(self, position: Position) -> None:
+        """It ended, and led here."""
+        spent: Spent = "useful" if position.samples > self._reached or not self._busy else "redone"
+        self._goodput.spent(spent)
+        self._reached = max(self._reached, position.samples)
+        self.idle()
+
+    def idle(self) -> None:
+        """What follows has no deadline."""
+        self._busy = False
+        self._context.membership.beat(self._step, "idle")
+
+    def failed(self) -> None:
+        """A worker was lost; what was under way is done again."""
+        self._goodput.spent("redone" if self._busy else "idle")
+        self.idle()
+
+    def waiting(self, waits: bool) -> None:
+        """This worker waits for others, or goes on."""
+        self._context.membership.beat(self._step, "collective" if waits else "compute" if self._busy else "idle")
+
+    def lost(self, samples: int) -> int:
+        """How many samples had been used already of those that follow after so many."""
+        return max(0, self._reached - samples)
+
+    def _progressed(self, progress: Progress) -> None:
+        if self.leads:
+            self._context.progress(progress)
+            self._context.tell("goodput", **self._goodput.document())
