@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from orchestrator.base.text import counted, one_line
 from orchestrator.cli.human import ago, clock, duration, figure
 from orchestrator.cli.output import state, table
-from orchestrator.spec.messages import EventView, JobView, Progress, RunView
+from orchestrator.spec.messages import EventView, Goodput, JobView, Progress, RunView
+
+_ON_WORKERS = frozenset({"running", "resizing"})
 
 
 def job_table(jobs: Sequence[JobView]) -> str:
     """One line for each job."""
     heads = ("job", "name", "kind", "state", "workers", "age", "progress", "reason")
-    rows = [(j.id, j.name, j.kind, state(j.state), j.workers, _age(j), _progress(j), _reason(j)) for j in jobs]
+    rows = [(j.id, j.name, j.kind, state(j.state), workers_text(j), _age(j), _progress(j), _reason(j)) for j in jobs]
     return table(heads, rows)
 
 
@@ -29,6 +31,7 @@ def job_details(job: JobView) -> str:
         *_field("finished", _moment(job.finished_at)),
         *_field("took", _took(job)),
         *_field("progress", _progress(job)),
+        *_field("goodput", goodput_text(job.goodput)),
         *_field("failures", ", ".join(f"{kind} {count}" for kind, count in job.failures.items())),
         *_field("directory", job.directory),
     ]
@@ -63,13 +66,38 @@ def progress_text(progress: Progress | None, *, over: bool = False) -> str:
     return one_line(", ".join(parts))
 
 
+def goodput_text(goodput: Goodput | None) -> str:
+    """`94% useful: 1h 02m useful, 30s redone, 3m 10s idle`."""
+    if goodput is None or not goodput.seconds:
+        return ""
+    parts = (
+        f"{duration(goodput.useful_seconds)} useful",
+        f"{duration(goodput.redone_seconds)} redone",
+        f"{duration(goodput.idle_seconds)} idle",
+    )
+    return f"{goodput.useful_seconds / goodput.seconds:.0%} useful: {', '.join(parts)}"
+
+
+def workers_text(job: JobView) -> str:
+    """`1..4`, the range; of a job that runs `2 of 1..4`, or `2` where that is all it can have."""
+    if job.state not in _ON_WORKERS or not job.runs or str(job.runs[-1].world_size) == job.workers:
+        return job.workers
+    return f"{job.runs[-1].world_size} of {job.workers}"
+
+
+def _run_workers(run: RunView) -> str:
+    """Its workers; where it should have others, `3 of 4`."""
+    ended = run.ended_at is not None
+    return str(run.world_size) if ended or run.wanted in (None, run.world_size) else f"{run.world_size} of {run.wanted}"
+
+
 def _run_table(runs: Sequence[RunView]) -> str:
     heads = ("run", "state", ">workers", "started", "took", "message")
     rows = [
         (
             run.id,
             state(run.state),
-            str(run.world_size),
+            _run_workers(run),
             "" if run.started_at is None else clock(run.started_at),
             duration(run.ended_at - run.started_at) if run.started_at and run.ended_at else "",
             f"{run.failure_class}: {run.message}" if run.failure_class else run.message,

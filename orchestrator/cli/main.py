@@ -32,6 +32,8 @@ class MainGroup(LazyGroup):
         "events": Entry(_COMMANDS + "events", "Show a job's history; -f follows it."),
         "cancel": Entry(_COMMANDS + "cancel", "Stop jobs; they get time to write a checkpoint."),
         "retry": Entry(_COMMANDS + "retry", "Queue a job again that failed or was cancelled."),
+        "resize": Entry(_COMMANDS + "resize", "Give a running training another number of workers."),
+        "checkpoint": Entry(_COMMANDS + "checkpoint", "Have a running training write a checkpoint now."),
         "results": Entry(_COMMANDS + "results", "Best models, metrics and files of a job."),
         "verify": Entry(_COMMANDS + "verify", "Prove that results do not depend on what happens to the workers."),
         "data": Entry(_COMMANDS + "data", "Build, verify and look into datasets."),

@@ -114,10 +114,12 @@ class _Ingestion:
             jobs.set_columns(self.connection, job, progress={**event.data, "time": event.time})
 
     def _goodput(self, run: RunRecord, event: RunEvent) -> RunRecord:
-        """What its time was spent on; a run may write what it likes, and what is no goodput is passed over."""
+        """What its time was spent on: sums that only grow, by whichever worker leads, read in any order."""
         try:
             found = Goodput.model_validate(dict(event.data))
         except ValidationError:
+            return run  # foreign, and no goodput
+        if found.seconds <= sum(run.goodput.values()):
             return run
         return runs.change(self.connection, run, goodput=found.model_dump())
 

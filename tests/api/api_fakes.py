@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -45,6 +46,9 @@ class FakeService:
         self.default_script: list[str] = []
         self.keys: dict[tuple[str, str], str] = {}
         self.requests: list[SubmitRequest] = []
+        self.resized: list[tuple[str, int]] = []
+        self.gets: int | None = None
+        self.answers: list[tuple[str, dict[str, Any]]] = []
 
     def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
         self.requests.append(request)
@@ -112,6 +116,23 @@ class FakeService:
         if not self.jobs[job].terminal:
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a job that is over can be retried")
         self._move(job, "queued")
+        return self.jobs[job]
+
+    def resize(self, job: str, workers: int) -> JobView:
+        if self.jobs[job].state != "running":
+            raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can be resized")
+        self.resized.append((job, workers))
+        self._move(job, "resizing")
+        run = self.jobs[job].runs[-1].model_copy(update={"wanted": self.gets or workers})
+        self.jobs[job] = self.jobs[job].model_copy(update={"runs": [run]})
+        return self.jobs[job]
+
+    def checkpoint(self, job: str) -> JobView:
+        if self.jobs[job].state != "running":
+            raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can write a checkpoint")
+        for kind, data in [("checkpointing", {}), *self.answers]:
+            entry = EventView(id=len(self.history[job]) + 1, job=job, time=NOW, kind=kind, message=kind, data=data)
+            self.history[job].append(entry)
         return self.jobs[job]
 
     def events(self, job: str, after: int = 0, limit: int = 1000) -> list[EventView]:

@@ -136,3 +136,26 @@ def test_a_failure_inside_the_server_is_told_without_its_trace(http: TestClient,
 )
 def test_each_error_has_its_http_status(error: errors.OrchestratorError, status: int) -> None:
     assert status_of(error) == status
+
+
+def test_a_running_job_is_resized(http: TestClient, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    assert http.post("jobs/j-a/resize", json={"workers": 2}).json()["state"] == "resizing"
+    assert service.resized == [("j-a", 2)]
+
+
+@pytest.mark.parametrize("body", [{}, {"workers": 0}, {"workers": "many"}, {"workers": 10**9}])
+def test_a_number_of_workers_that_cannot_be_is_refused(
+    http: TestClient, service: FakeService, body: dict[str, object]
+) -> None:
+    service.add("j-a", state="running")
+    assert http.post("jobs/j-a/resize", json=body).status_code == 400
+    assert service.resized == []
+
+
+def test_a_running_job_is_asked_for_a_checkpoint(http: TestClient, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    assert http.post("jobs/j-a/checkpoint").json()["id"] == "j-a"
+    assert service.history["j-a"][-1].kind == "checkpointing"
+    service.add("j-b")
+    assert http.post("jobs/j-b/checkpoint").status_code == 409

@@ -81,6 +81,16 @@ def test_goodput_is_the_newest_word_of_each_run_summed_over_runs(world: World) -
     assert (view.goodput.useful_seconds, view.goodput.redone_seconds, view.goodput.idle_seconds) == (20.0, 2.0, 4.0)
 
 
+def test_an_older_word_of_another_leader_that_is_read_later_changes_nothing(world: World) -> None:
+    job = world.train("start", "goodput:5/0/1", "wait", "wait")
+    world.step(3)
+    EventWriter(world.run_directory(job), "rank-7", 1).append("goodput", useful_seconds=4.0, idle_seconds=1.0)
+    world.step()
+    goodput = world.job(job).goodput
+    assert goodput is not None
+    assert goodput.useful_seconds == 5
+
+
 def test_a_job_whose_runs_say_nothing_has_no_goodput(world: World) -> None:
     job = world.submit("start", "succeed")
     world.finish()

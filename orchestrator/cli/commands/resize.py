@@ -1,0 +1,51 @@
+"""`orchestrator resize`: give a running training another number of workers."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from orchestrator.base.text import counted
+from orchestrator.cli.connect import connect
+from orchestrator.cli.options import JOB, json_option
+from orchestrator.cli.output import CommandFailed, emit, state
+from orchestrator.cli.poll import until
+from orchestrator.cli.watch import way_back
+from orchestrator.spec.messages import JobView
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@click.argument("workers", type=click.IntRange(1, 1_000_000))
+@click.option("--wait/--no-wait", default=True, help="Wait until it has them, or until it is told why not.")
+@json_option
+def command(job: str, workers: int, wait: bool, as_json: bool) -> None:
+    """Give JOB, a training that runs, so many WORKERS: it goes on without a restart, and its result stays the same."""
+    client = connect()
+    began = time.monotonic()
+    view = client.resize(job, workers)
+    if wait:
+        view = until(lambda: client.job(view.id), lambda seen: seen.state != "resizing")
+        _check(view, workers)
+    emit(as_json, view, lambda: _sentence(view, workers, time.monotonic() - began))
+
+
+def _check(view: JobView, workers: int) -> None:
+    if view.state == "running" and view.runs and view.runs[-1].wanted == workers:
+        return
+    raise CommandFailed(
+        f"{view.id} was not resized: it is {view.state}: {view.reason}",
+        hint=way_back(view.id),
+        data=view,
+        code="not_resized",
+        exit_code=6,
+    )
+
+
+def _sentence(view: JobView, workers: int, seconds: float) -> str:
+    if view.state == "resizing":
+        return f"{view.id} {state(view.state)} to {counted(workers, 'worker')}"
+    has = view.runs[-1].world_size
+    missing = "" if has == workers else f"; {has} of them now"
+    return f"{view.id} {state(view.state)} on {counted(workers, 'worker')}{missing} ({seconds:.1f} s)"

@@ -1,0 +1,110 @@
+"""`resize` and `checkpoint`, and what `status` tells of workers and of goodput, against a fake service."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_fakes import TOKENS, FakeService
+
+from orchestrator.spec.messages import Goodput
+
+pytestmark = pytest.mark.usefixtures("live")
+
+
+def change(service: FakeService, job: str, **fields: Any) -> None:
+    service.jobs[job] = service.jobs[job].model_copy(update=fields)
+
+
+def change_run(service: FakeService, job: str, **fields: Any) -> None:
+    change(service, job, runs=[service.jobs[job].runs[-1].model_copy(update=fields)])
+
+
+def test_resize_waits_until_the_job_has_its_workers(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.script["j-a"] = ["running", "running", "resizing", "resizing", "running"]
+    outcome = cli("resize", "j-a", "2")
+    assert outcome.code == 0
+    assert service.resized == [("j-a", 2)]
+    assert outcome.out.startswith("j-a running on 2 workers; 1 of them now (")
+
+
+def test_resize_without_waiting_says_that_it_is_on_its_way(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    assert cli("resize", "j-a", "1", "--no-wait").out == "j-a resizing to 1 worker\n"
+
+
+def test_a_resize_that_was_called_off_is_told_with_its_reason_and_6(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.script["j-a"] = ["running", "running", "resizing", "running"]
+    service.gets = 1
+    outcome = cli("resize", "j-a", "2", "--json")
+    assert outcome.code == 6
+    assert outcome.document["error"]["code"] == "not_resized"
+    assert "j-a was not resized: it is running: scripted" in outcome.document["error"]["message"]
+
+
+def test_a_refused_resize_keeps_its_words(cli, service: FakeService) -> None:
+    service.add("j-a")
+    outcome = cli("resize", "j-a", "2")
+    assert outcome.code == 6
+    assert "only a running job can be resized" in outcome.err
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_workers_are_whole_numbers(cli, service: FakeService, workers: str) -> None:
+    service.add("j-a", state="running")
+    assert cli("resize", "j-a", "--", workers).code == 2
+    assert service.resized == []
+
+
+def test_a_viewer_resizes_nothing(cli, service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.add("j-a", state="running")
+    monkeypatch.setenv("ORCHESTRATOR_TOKEN", TOKENS["viewer"])
+    assert cli("resize", "j-a", "2").code == 4
+    assert cli("checkpoint", "j-a").code == 4
+    assert service.resized == []
+
+
+def test_checkpoint_tells_where_it_is(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.answers = [("checkpoint", {"path": "/runs/c-640", "samples": 640})]
+    outcome = cli("checkpoint", "j-a")
+    assert (outcome.code, outcome.out) == (0, "j-a checkpoint: /runs/c-640\n")
+    assert cli("checkpoint", "j-a", "--json").document["data"]["checkpoint"]["data"]["samples"] == 640
+
+
+def test_an_older_checkpoint_is_not_the_one_that_was_asked_for(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.answers = [("checkpoint", {"path": "old"})]
+    service.checkpoint("j-a")
+    service.answers = []
+    outcome = cli("checkpoint", "j-a", "--timeout", "0.2")
+    assert outcome.code == 7
+    assert "j-a wrote no checkpoint within 0s; it may still come" in outcome.err
+
+
+def test_a_job_that_ends_first_is_told(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.script["j-a"] = ["running", "running", "running", "failed"]
+    outcome = cli("checkpoint", "j-a")
+    assert outcome.code == 6
+    assert "wrote no checkpoint any more: it is failed" in outcome.err
+
+
+def test_status_tells_the_workers_that_a_job_has_and_should_have(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    change_run(service, "j-a", world_size=3, wanted=4)
+    assert "3 of 1..2" in cli("status").out
+    assert "3 of 4" in cli("status", "j-a").out
+
+
+def test_status_tells_what_the_time_was_spent_on(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    change(service, "j-a", goodput=Goodput(useful_seconds=90, redone_seconds=2, idle_seconds=8))
+    assert "goodput    90% useful: 1m 30s useful, 2s redone, 8s idle" in cli("status", "j-a").out
+    assert cli("status", "j-a", "--json").document["data"]["job"]["goodput"]["redone_seconds"] == 2
+
+
+def test_status_of_a_job_that_counts_nothing_has_no_such_line(cli, service: FakeService, tmp_path: Path) -> None:
+    service.add("j-a", state="running")
+    assert "goodput" not in cli("status", "j-a").out
