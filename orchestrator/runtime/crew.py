@@ -70,13 +70,12 @@ class Crew:
         return [self._word(end) for end in ended]
 
     def ask_to_stop(self) -> None:
-        """SIGTERM."""
+        """SIGTERM: the whole run stops, and who ends from now on without a word has stopped with it."""
         self._stopping = True
         self._ranks.ask_to_stop()
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._stopping = True
         self._ranks.kill()
 
     def collect(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ adds: the processes, the slots of the machine, the wishes of controller and engi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -19,7 +20,7 @@ from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.rundir.membership import View, newest_view
 from orchestrator.runtime.crew import Crew
-from orchestrator.runtime.journal import Journal
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.runtime.keeping import Keeping
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.markers import read_marker
@@ -74,7 +75,7 @@ class ElasticAgent:
         self._launch = launch
         self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
         self._wishes = Wishes(files, launch, guard, grant.time_limit)
-        self._journal = Journal(files, launch.token)
+        self._events = DurableEvents(files, launch.token)
         self._places = Places(grant, launch, keeping)
         self._crew = Crew(files, launch, self._places)
         self._wanted = self._wishes.workers() or launch.workers
@@ -84,6 +85,7 @@ class ElasticAgent:
         self._urgency = 0
         self._end: _End | None = None
         self._coordinated = False
+        self._view: View | None = None
         self._seat = Seat(
             files.run,
             files.index,
@@ -96,14 +98,14 @@ class ElasticAgent:
     def run(self) -> Outcome:
         """Take part to the end; the run's `finished` event, or this agent's own, is written when this returns."""
         identity = ProcessIdentity.current().to_json()
-        self._journal.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
+        self._events.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
         try:
             end = self._work()
         except Exception as error:
             say(f"the agent failed: {error!r}")
             end = self._own_end(Outcome("failed", f"the agent failed: {error}", failure_class="infrastructure"))
         self._leave_nothing()
-        self._journal.write("finished" if end.of_run else "agent_finished", **end.outcome.to_data())
+        self._events.write("finished" if end.of_run else "agent_finished", **end.outcome.to_data())
         self._seat.close()
         return end.outcome
 
@@ -118,7 +120,7 @@ class ElasticAgent:
                 self._follow(instruction)
             self._notice(self._inbox.wait(0))
             self._fit()
-            self._journal.catch_up()
+            self._events.catch_up()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 self._crew.kill()
         return end
@@ -141,10 +143,10 @@ class ElasticAgent:
     def _announce(self, view: View) -> None:
         """Tell the controller of a view; of the first one that the run has started."""
         say(f"view {view.epoch} ({view.cause}): workers {', '.join(map(str, view.numbers))}")
-        if find_event(self._files.run, "started") is None:
-            self._journal.note("started", world_size=len(view.members))
+        if not self._has_said("started"):
+            self._events.note("started", world_size=len(view.members))
         members = [{"number": member.number, "pid": member.pid, "host": member.host} for member in view.members]
-        self._journal.note("resized", world_size=len(members), epoch=view.epoch, cause=view.cause, members=members)
+        self._events.note("resized", world_size=len(members), epoch=view.epoch, cause=view.cause, members=members)
 
     def _notice(self, signals: set[signal.Signals]) -> None:
         """Look at what ended, and at all that can end what runs."""
@@ -156,24 +158,24 @@ class ElasticAgent:
             self._end_workers(wish)
         if self._seat.coordinates and not self._coordinated:
             self._coordinated = True
-            if find_event(self._files.run, "finished") is not None:  # its writer is gone, and so is the run
+            if self._has_said("finished"):  # its writer is gone, and so is the run
                 self._conclude(_End(Outcome("stopped", "the run has finished"), of_run=False))
 
     def _end_workers(self, ending: Ending) -> None:
         """Act on a reason to end that is more pressing than the one before; the time left only gets shorter."""
-        leaves = ending.kind == "stop" and not ending.whole and self._others()
-        urgency = _LEAVING if leaves else _STOPPING if ending.kind == "stop" else _ENDING
+        alone = ending.whole or not self._others()
+        urgency = _ENDING if ending.kind != "stop" else _STOPPING if alone else _LEAVING
         kill_at = time.monotonic() + ending.grace_seconds
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
         if urgency <= self._urgency:
             return
         self._urgency, self._ending = urgency, ending
         say(f"ending the workers within {ending.grace_seconds:g} s: {ending.kind} {ending.cause} {ending.message}")
-        if leaves:
-            self._seat.tell(AgentRoom(self._files.index, 0))
-        else:
+        if alone:
             self._seat.tell(Stopping())
             self._crew.ask_to_stop()
+        else:  # the others go on: no worker may tell them to stop
+            self._seat.tell(AgentRoom(self._files.index, 0))
 
     def _conclude(self, end: _End) -> None:
         """It is over; workers that are left have a moment to end by themselves."""
@@ -208,7 +210,7 @@ class ElasticAgent:
         """The end that the coordinator has said, in the words of the workers, who know more of it."""
         if end.outcome == "failed":
             return Outcome(end.outcome, end.message, end.failure_class)
-        view = newest_view(self._files.run)
+        view = self._newest_view()
         markers = [read_marker(self._files.run, number) for number in (view.numbers if view else ())]
         message = next((m.message for m in markers if m and m.outcome == end.outcome and m.message), end.message)
         if end.outcome == "succeeded":
@@ -217,8 +219,19 @@ class ElasticAgent:
 
     def _others(self) -> bool:
         """Whether workers of other agents take part."""
-        view = newest_view(self._files.run)
+        view = self._newest_view()
         return view is not None and any(agent_of(number) != self._files.index for number in view.numbers)
+
+    def _newest_view(self) -> View | None:
+        with contextlib.suppress(OSError):  # a disk that is away for a moment ends no run
+            self._view = newest_view(self._files.run)
+        return self._view
+
+    def _has_said(self, kind: str) -> bool:
+        """Whether some agent has written this event."""
+        with contextlib.suppress(OSError):
+            return find_event(self._files.run, kind) is not None
+        return False
 
     def _fit(self) -> None:
         """Hold as many places as the controller wants workers, as far as the machine has them."""

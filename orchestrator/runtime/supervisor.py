@@ -13,8 +13,8 @@ from orchestrator.base.sweep import sweep
 from orchestrator.rundir.allocations import MARK, AllocationFiles
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.runtime.environment import inherited, process_count, rank_environment
-from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.outcome import Outcome, RankEnd, judge_failure, judge_stop, judge_success
 from orchestrator.runtime.ranks import Ranks, RankStart
@@ -42,7 +42,7 @@ class Supervisor:
         self._grant = grant
         self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
         self._wishes = Wishes(files, launch, guard, grant.time_limit)
-        self._journal = Journal(files, launch.token)
+        self._events = DurableEvents(files, launch.token)
         self._ranks = Ranks(files.run)
         self._ending: Ending | None = None
         self._kill_at: float | None = None
@@ -51,7 +51,7 @@ class Supervisor:
     def run(self) -> Outcome:
         """Start, watch, end; the run's `finished` event is written when this returns."""
         identity = ProcessIdentity.current().to_json()
-        self._journal.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
+        self._events.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
         try:
             outcome = self._supervise()
         except Exception as error:
@@ -59,7 +59,7 @@ class Supervisor:
             say(f"the agent failed: {error!r}")
             outcome = Outcome("failed", f"the agent failed: {error}", failure_class="infrastructure")
         self._leave_nothing()
-        self._journal.write("finished", **outcome.to_data())
+        self._events.write("finished", **outcome.to_data())
         return outcome
 
     def _supervise(self) -> Outcome:
@@ -71,9 +71,9 @@ class Supervisor:
         if (refusal := self._start()) is not None:
             return refusal
         say(f"{process_count(self._launch)} ranks run")
-        self._journal.note("started", world_size=self._launch.workers)
+        self._events.note("started", world_size=self._launch.workers)
         while not self._over():
-            self._journal.catch_up()
+            self._events.catch_up()
             signals = self._inbox.wait(_TICK)
             self._notice(self._ranks.reap(), signals)
             self._escalate()

@@ -1,5 +1,6 @@
 """Several agents of one run, as on several machines: each can be lost, and the run goes on."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +47,41 @@ def test_a_run_goes_on_whichever_agent_is_killed(bench: Any, lost: int) -> None:
     assert finished.writer == ("agent-0" if lost else "agent-1")
     assert bench.events("started")[0].data == {"world_size": 3}
     assert len(bench.events("started")) == len(bench.events("finished")) == 1
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_a_run_goes_on_where_an_allocation_loses_its_guard(bench: Any, lost: int) -> None:
+    agents = start(bench)
+    agents[lost].kill()
+    left = [number for number in ALL if number != 1000 * lost]
+    bench.until(lambda: bench.views()[-1] == left)
+    finished = finish(bench, [agent for index, agent in enumerate(agents) if index != lost])
+    assert (finished.data["outcome"], finished.writer) == ("succeeded", "agent-0" if lost else "agent-1")
+    assert bench.survivors(lost) == []
+
+
+def test_a_frozen_coordinator_is_replaced_and_follows_when_it_wakes(bench: Any) -> None:
+    agents = start(bench, lost_after=0.5)
+    bench.agent_identity(0).send(signal.SIGSTOP)
+    bench.until(lambda: "this agent coordinates" in log_of(bench, 1))
+    bench.agent_identity(0).send(signal.SIGCONT)
+    bench.until(lambda: "another agent coordinates now" in log_of(bench, 0))
+    finished = finish(bench, agents)
+    assert (finished.data["outcome"], finished.writer) == ("succeeded", "agent-1")
+
+
+def test_workers_that_outlive_their_grace_time_do_not_stop_the_others(bench: Any) -> None:
+    agents = start(bench)
+    os.kill(bench.pid_of(1000), signal.SIGSTOP)
+    bench.files_of(1).request_stop(0.3)
+    agents[1].send_signal(signal.SIGTERM)
+    assert agents[1].wait(30) == 0
+    bench.until(lambda: bench.views()[-1] == [0, 2000])
+    assert finish(bench, [agents[0], agents[2]]).data["outcome"] == "succeeded"
+
+
+def log_of(bench: Any, index: int) -> str:
+    return str(bench.files_of(index).log.read_text())
 
 
 def test_a_run_survives_the_loss_of_one_coordinator_after_another(bench: Any) -> None:

@@ -13,7 +13,7 @@ _WRITE_AGAIN_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 
 
-class Journal:
+class DurableEvents:
     """The events of one agent.
 
     Args:
