@@ -14,6 +14,8 @@ Layout (decisions 2)::
     jobs/<job>/runs/<run>/control.json   what the controller wants; only the controller writes it
     jobs/<job>/runs/<run>/agent-<n>.json  which process runs allocation <n>; claimed once, for ever
     jobs/<job>/runs/<run>/stop-<n>.json   how long a backend lets that agent take to stop
+    jobs/<job>/runs/<run>/membership/     of an elastic run: secret, term-<n>.json (who coordinates), view-<epoch>.json
+    jobs/<job>/runs/<run>/audit/<writer>/<number>.jsonl
     jobs/<job>/runs/<run>/events/<writer>/<seq>.json
     jobs/<job>/runs/<run>/logs/<writer>.log
 """
