@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -93,12 +93,13 @@ def read_item(file: BinaryIO, chunk: Chunk, dtype: torch.dtype) -> torch.Tensor:
     """
     file.seek(chunk.offset)
     try:
-        values = torch.load(io.BytesIO(file.read(chunk.length)), map_location="cpu", weights_only=True)
+        values: Any = torch.load(io.BytesIO(file.read(chunk.length)), map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no public name for what it refuses
         raise Damaged("it holds something other than tensors; nothing of it was executed") from error
-    if type(values) is not torch.Tensor or values.dtype != dtype or tuple(values.shape) != chunk.sizes:
+    plain = type(values) is torch.Tensor and values.layout is torch.strided
+    if not plain or values.dtype != dtype or tuple(values.shape) != chunk.sizes:
         raise Damaged("it holds something other than its manifest says")
-    return values
+    return cast(torch.Tensor, values)
 
 
 def file_entry(path: Path) -> FileEntry:

@@ -1,26 +1,27 @@
-"""Shards of another world size: torch.distributed.checkpoint plans what a worker reads, from our manifest.
+"""Shards of another world size: torch.distributed.checkpoint plans which boxes of which files a worker reads.
 
-Its own reader would load `.metadata`, a pickle; this one makes the same from JSON values.
+Its own reader would load `.metadata`, a pickle; here the same is made of the manifest, and items are read
+as everywhere.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
-from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
 from torch.distributed.checkpoint.metadata import (
     ChunkStorageMetadata,
     Metadata,
-    MetadataIndex,
     TensorProperties,
     TensorStorageMetadata,
 )
+from torch.distributed.checkpoint.planner import ReadItem
 
-from orchestrator.training.checkpoint.manifest import DTYPES, Damaged, Manifest
+from orchestrator.training.checkpoint.items import read_item
+from orchestrator.training.checkpoint.manifest import DTYPES, Chunk, Manifest
 from orchestrator.training.checkpoint.place import Place
 
 
@@ -31,40 +32,32 @@ def fill_sharded(place: Place, folder: str, manifest: Manifest, into: Mapping[st
     Raises:
         Damaged: a file is gone, or holds something other than tensors of the stated forms.
     """
-    wanted: dict[str, Any] = {name: tensor for name, tensor in into.items() if _has_any(tensor)}
-    if not wanted:
-        return
-    metadata = metadata_of(manifest)
     planner = DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
-    planner.set_up_planner(wanted, metadata)
-    plan = planner.create_local_plan()
-    files = {metadata.storage_data[item.storage_index].relative_path for item in plan.items}
-    paths = [place.local(f"{folder}/{file}", manifest.files[file]) for file in sorted(files)]
-    reader = FileSystemReader(_above(paths[0]))
-    reader.set_up_storage_reader(metadata, is_coordinator=False)
-    try:
-        reader.read_data(plan, planner).wait()
-    except Exception as error:  # torch has no public name for what it refuses
-        raise Damaged("it holds something other than tensors; nothing of it was executed") from error
+    planner.set_up_planner({name: tensor for name, tensor in into.items() if _has_any(tensor)}, metadata_of(manifest))
+    chunks = {(name, chunk.offsets): chunk for name, entry in manifest.tensors.items() for chunk in entry.chunks}
+    wanted: defaultdict[str, list[tuple[Chunk, ReadItem]]] = defaultdict(list)
+    for item in planner.create_local_plan().items:
+        chunk = chunks[item.storage_index.fqn, tuple(item.storage_index.offset or ())]
+        wanted[chunk.file].append((chunk, item))
+    for file, items in sorted(wanted.items()):
+        with open(place.local(f"{folder}/{file}", manifest.files[file]), "rb") as opened:
+            for chunk, item in sorted(items, key=lambda one: one[0].offset):
+                box: torch.Tensor = planner.resolve_tensor(item).detach()
+                values = read_item(opened, chunk, box.dtype)
+                for dim, (offset, size) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
+                    values = values.narrow(dim, offset, size)
+                box.copy_(values)
 
 
 def metadata_of(manifest: Manifest) -> Metadata:
-    """What torch.distributed.checkpoint keeps in `.metadata`."""
-    tensors, storage = {}, {}
+    """What torch.distributed.checkpoint would keep in `.metadata`, but for where the bytes lie."""
+    tensors: dict[str, Any] = {}
     for name, entry in manifest.tensors.items():
         boxes = [ChunkStorageMetadata(torch.Size(c.offsets), torch.Size(c.sizes)) for c in entry.chunks]
-        properties = TensorProperties(dtype=DTYPES[entry.dtype])
-        tensors[name] = TensorStorageMetadata(properties, torch.Size(entry.shape), boxes)
-        for chunk in entry.chunks:
-            storage[MetadataIndex(name, chunk.offsets)] = _StorageInfo(chunk.file, chunk.offset, chunk.length)
-    return Metadata(state_dict_metadata=dict(tensors), storage_data=storage)
+        tensors[name] = TensorStorageMetadata(TensorProperties(DTYPES[entry.dtype]), torch.Size(entry.shape), boxes)
+    return Metadata(tensors)
 
 
 def _has_any(tensor: Any) -> bool:
     """Whether this worker holds something of a DTensor: of fewer rows than workers, some have none."""
     return bool(tensor.device_mesh.get_coordinate() is not None and tensor.to_local().numel())
-
-
-def _above(path: Path) -> Path:
-    """The checkpoint's folder: files are named by attempt and part."""
-    return path.parent.parent

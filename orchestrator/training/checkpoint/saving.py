@@ -36,6 +36,7 @@ from orchestrator.training.checkpoint.place import Place
 LOG = logging.getLogger(__name__)
 _LONGEST_PAUSE = 1.0
 _FAILED = "failed"
+_BY_LEADER, _LOG_SAYS_WHY = "the leader gave the checkpoint up", "its log says why"
 
 
 class GivenUp(OrchestratorError):
@@ -163,6 +164,8 @@ class _Work:
             self._place.replace(self._order.name(self._order.rank, "json"), json.dumps(note).encode())
         except BaseException as error:
             self._say_failed(error)
+            if isinstance(error, FileNotFoundError) and self._place.exists(self._given_up_name):
+                raise GivenUp(_BY_LEADER, hint=_LOG_SAYS_WHY) from error
             raise
         try:
             self._await_leader()  # from here on the part is the leader's to remove: it may be publishing it
@@ -228,7 +231,7 @@ class _Work:
         own, over = self._order.name(self._order.rank, "json"), self._given_up_name
         self._until(lambda: not self._place.exists(own) or self._place.exists(over), "the leader has not published it")
         if not self._published():
-            raise GivenUp("the leader gave the checkpoint up", hint="its log says why")
+            raise GivenUp(_BY_LEADER, hint=_LOG_SAYS_WHY)
 
     def _until(self, happened: Callable[[], bool], otherwise: str) -> None:
         deadline, pause = time.monotonic() + self._order.patience, self._place.pause
@@ -265,9 +268,11 @@ class _Work:
         """Remove all of this attempt, and tell the others that nothing will come."""
         attempt = f"{self._order.folder}/{self._order.head.attempt}/"
         with contextlib.suppress(OSError, OrchestratorError):
-            self._place.delete([name for name in self._place.names() if name.startswith(attempt)])
+            over = self._given_up_name
             if self._order.size > 1 and not isinstance(error, Fenced):
-                self._place.replace(self._given_up_name, b"given up\n")
+                self._place.replace(over, b"given up\n")
+            mine = [name for name in self._place.names() if name.startswith(attempt)]
+            self._place.delete([name for name in mine if name != over])
 
     def _say_failed(self, error: BaseException) -> None:
         order = self._order
