@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.earlier import earlier_runs
@@ -19,22 +21,41 @@ from orchestrator.recipes.telling import Telling
 from orchestrator.recipes.training import TrainingOutcome, run_training
 from orchestrator.rundir.audit import AuditWriter, audit_folder
 from orchestrator.runtime.context import RunContext
+from orchestrator.runtime.membership.protocol import Membership
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.protocol import Tracker
 from orchestrator.training.config import EngineContext
 
 
-def main() -> int:
-    """Train as the environment says; the exit code is 0 where the run succeeded, was stopped, or this worker left."""
-    return run_rank(_train)
+InRun = Callable[[Membership], Membership]
 
 
-def _train(context: RunContext, workload: RegNetWorkload, speaker: Speaker) -> Ending:
+def main(in_run: InRun = lambda membership: membership) -> int:
+    """Train as the environment says; the exit code is 0 where the run succeeded, was stopped, or this worker left.
+
+    Args:
+        in_run: what the engine sees of the run's membership; a rehearsal of faults puts its own around it.
+    """
+    return run_rank(partial(_train, in_run))
+
+
+def end(code: int) -> NoReturn:
+    """End the process.
+
+    One that used gloo can abort in its exit handlers; its word is durable by now, so they are not run.
+    """
+    gc.collect()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _train(in_run: InRun, context: RunContext, workload: RegNetWorkload, speaker: Speaker) -> Ending:
     earlier = earlier_runs(context.run)
     telling = Telling(context, workload, speaker, earlier)
     telling.announce()
     engine = EngineContext(
-        membership=context.membership,
+        membership=in_run(context.membership),
         stop=lambda: context.should_stop() is not None,
         checkpoint_now=context.checkpoints_wanted,
         leads=telling.leads,
@@ -90,9 +111,4 @@ def _headline(outcome: TrainingOutcome) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    # A process that used gloo can abort in its exit handlers; its word is durable by now, so they are not run.
-    gc.collect()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end(main())

@@ -12,9 +12,10 @@ from orchestrator.base.errors import UsageError
 from orchestrator.rundir.events import RunEvent, read_events
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.profile import ClusterProfile, Node
+from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.training import Checkpointing
 from orchestrator.spec.units import WorkerRange
-from orchestrator.spec.workload import CommandWorkload, RecipeWorkload, Workload
+from orchestrator.spec.workload import CommandWorkload, Workload
 from orchestrator.verification.hook import Marks
 from orchestrator.verification.rehearsal import Rehearsal
 from orchestrator.verification.storm import STEPS, Action, Storm, usual_storm
@@ -129,7 +130,7 @@ class _Stage:
 
     folder: Path
     workdir: Path
-    workload: RecipeWorkload
+    workload: RegNetWorkload
     workers: int
     say: Callable[[str], None]
 
@@ -153,7 +154,7 @@ class _Stage:
         return LocalBackend(profile, state=self.folder / "state", slots=self.folder / "slots")
 
 
-def _recipe(workload: Workload) -> RecipeWorkload:
+def _recipe(workload: Workload) -> RegNetWorkload:
     if isinstance(workload, CommandWorkload):
         raise UsageError(f"{workload.name} is a command", hint="only recipes train elastically")
     if getattr(workload, "search", None) is not None:
@@ -161,7 +162,7 @@ def _recipe(workload: Workload) -> RecipeWorkload:
     return workload
 
 
-def _prepared(recipe: RecipeWorkload, most: int) -> RecipeWorkload:
+def _prepared(recipe: RegNetWorkload, most: int) -> RegNetWorkload:
     """A few dozen steps, audited, of a workload that is otherwise as it was written."""
     train = recipe.train.model_copy(update={"max_steps": STEPS, "checkpoint": Checkpointing(every=None)})
     elastic = recipe.elastic.model_copy(update={"audit": True, "lost_after": LOST_AFTER, "replacements": 100})
