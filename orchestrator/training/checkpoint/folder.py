@@ -30,11 +30,12 @@ class Folder:
         return self.root / name
 
     def names(self) -> list[str]:
-        """Files under `samples-…`; links are not followed."""
+        """Files under `samples-…`, and folders without any, with a slash at the end; links are not followed."""
         found = []
-        for folder in sorted(self.root.glob("samples-*")):
-            for path, _, files in os.walk(folder):
-                found += [str((Path(path) / name).relative_to(self.root)) for name in files]
+        for top in self.root.glob("samples-*"):
+            for folder, inner, files in os.walk(top):
+                where = Path(folder).relative_to(self.root)
+                found += [f"{where}/{name}" for name in (files if files or inner else ("",))]
         return sorted(found)
 
     def exists(self, name: str) -> bool:
@@ -70,13 +71,10 @@ class Folder:
         """Delete files, then the folders that are empty."""
         for name in names:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                (self.root / name).unlink()
-        for folder in {self.root / parent for name in names for parent in Path(name).parents[:-1]}:
-            for one in (folder, *folder.parents):
-                if one == self.root:
-                    break
-                with contextlib.suppress(OSError):  # not empty, or gone
-                    one.rmdir()
+                if not name.endswith("/"):
+                    (self.root / name).unlink()
+        for folder in {name.rpartition("/")[0] for name in names}:
+            self._remove_empty(self.root / folder)
 
     def checked(self, name: str, entry: FileEntry) -> Path:
         """The file itself; one of another size is not read."""
@@ -94,6 +92,17 @@ class Folder:
 
     def release(self) -> None:
         """Nothing was fetched."""
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove a folder and those above it, as far as they are empty."""
+        while folder != self.root:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError:  # not empty
+                return
+            folder = folder.parent
 
     def _make(self, folder: Path) -> None:
         """Make a folder so that it survives a power cut; another worker may be removing an empty one above it."""
