@@ -70,6 +70,7 @@ def train_config(
     """
     return TrainConfig(
         epochs=train.epochs,
+        max_steps=train.max_steps,
         plan=SlicePlan(train.batch_size, train.slice_samples),
         schedule=schedule,
         optimizer=optimizer_config(optim),

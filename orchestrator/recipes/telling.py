@@ -19,9 +19,6 @@ from orchestrator.tracking.describe import job_tags, workload_parameters
 from orchestrator.training.config import EpochReport
 from orchestrator.training.progress import Progress
 
-_ALREADY_TOLD = frozenset({"resized"})
-"""What the engine tells and an agent writes down as well, with all that belongs to it."""
-
 
 class Telling:
     """The callbacks of one worker's training; its tracker is heard only while it leads.
@@ -94,8 +91,7 @@ class Telling:
         """What operators count."""
         if kind == "goodput":
             self._spent = {name: float(value) for name, value in data.items() if isinstance(value, int | float)}
-        if kind not in _ALREADY_TOLD:
-            self._context.events.append(kind, **data)
+        self._context.events.append(kind, **data)
 
     def skipped(self, found: SkippedRows) -> None:
         """This worker found corrupt records and left them out."""

@@ -12,7 +12,7 @@ from types import FrameType
 
 from orchestrator.base.errors import UsageError
 from orchestrator.rundir.allocations import MARK
-from orchestrator.rundir.control import Control, StopCause, read_control
+from orchestrator.rundir.control import StopCause, read_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
@@ -112,18 +112,15 @@ class RunContext:
         """Whether to checkpoint and end; cheap enough for every step (a file is read at most twice a second)."""
         watch = self._watch
         if watch.request is None and (watch.signal is not None or self._time_to_look()):
-            control = self._control()
-            wish = control is not None and control.want == "stop"
-            if control is not None and wish:
-                watch.request = StopRequest(control.cause or "cancel", control.grace_seconds)
-            elif watch.signal is not None:
-                watch.request = StopRequest(_CAUSE_OF[watch.signal])
+            self._look()
+        if watch.request is None and watch.signal is not None:
+            watch.request = StopRequest(_CAUSE_OF[watch.signal])
         return watch.request
 
     def checkpoints_wanted(self) -> int:
         """How many checkpoints somebody has asked for so far; as cheap as `should_stop`."""
         if self._time_to_look():
-            self._control()
+            self._look()
         return self._watch.checkpoints
 
     def check_fence(self) -> None:
@@ -142,14 +139,16 @@ class RunContext:
     def _time_to_look(self) -> bool:
         return time.monotonic() - self._watch.polled >= _POLL_SECONDS
 
-    def _control(self) -> Control | None:
-        """The controller's wish for this very run."""
-        self._watch.polled = time.monotonic()
+    def _look(self) -> None:
+        """Take note of all that the controller wishes of this very run."""
+        watch = self._watch
+        watch.polled = time.monotonic()
         try:
             control = read_control(self.run)
         except (OSError, TypeError):  # a disk that is away for a moment ends no training
-            return None
+            return
         if control is None or control.token != self.token:
-            return None
-        self._watch.checkpoints = max(self._watch.checkpoints, control.checkpoint)
-        return control
+            return
+        watch.checkpoints = max(watch.checkpoints, control.checkpoint)
+        if watch.request is None and control.want == "stop":
+            watch.request = StopRequest(control.cause or "cancel", control.grace_seconds)

@@ -11,7 +11,6 @@ import pytest
 from ranks import events, many_workers, new_run, one_rank, spooled, summary
 
 from orchestrator.base.errors import Conflict
-from orchestrator.base.files import read_json
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.data.build import build
 from orchestrator.data.index import DatasetIndex
@@ -19,6 +18,7 @@ from orchestrator.recipes.training import evaluate_checkpoint
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.spec.load import load_card
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.training.checkpoint.store import CheckpointStore
 
 Tiny = Callable[..., RegNetWorkload]
 
@@ -174,8 +174,8 @@ def test_the_version_is_in_every_checkpoint_the_summary_and_the_tracked_run(
     version = DatasetIndex.open(digits).version
     run = new_run(tmp_path, tiny(train={"epochs": 1}))
     assert one_rank(run) == 0
-    metas = [read_json(path) or {} for path in run.job.checkpoints.glob("*/meta.json")]
-    assert [meta["identity"]["dataset"] for meta in metas] == [version]
+    found = CheckpointStore(run.job.checkpoints).read_whole(1078)
+    assert found.meta["identity"]["dataset"] == version
     assert summary(run)["dataset"]["version"] == version
     assert spooled(run, "start")[-1]["tags"]["orchestrator.dataset_version"] == version
 

@@ -107,8 +107,9 @@ def test_a_damaged_last_checkpoint_is_named_and_no_earlier_one_is_evaluated(tiny
     workload = tiny()
     run(workload, checkpoints=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    (tmp_path / f"samples-{2156:015d}" / "state.pt").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"0002156 cannot be used: state\.pt differs"):
+    [content] = (tmp_path / f"samples-{2156:015d}").glob("*/*.distcp")
+    content.write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"0002156 cannot be used: .*distcp differs"):
         evaluate_checkpoint(workload, parameters_of(workload.model), tmp_path, 2156, "test")
 
 

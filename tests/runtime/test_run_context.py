@@ -57,6 +57,15 @@ def test_the_controller_s_wish_to_stop_is_seen(environment: dict[str, str]) -> N
     assert (request.cause, request.grace_seconds) == ("preempt", 7)
 
 
+def test_a_wish_to_stop_is_seen_by_whoever_looks_for_something_else_first(environment: dict[str, str]) -> None:
+    context = RunContext.from_environment(environment)
+    write_control(context.run, Control(1, 2, "stop", 2, cause="preempt", checkpoint=3))
+    assert context.checkpoints_wanted() == 3
+    request = context.should_stop()
+    assert request is not None
+    assert request.cause == "preempt"
+
+
 def test_control_json_is_read_at_most_twice_a_second(environment: dict[str, str]) -> None:
     context = RunContext.from_environment(environment)
     assert context.should_stop() is None
