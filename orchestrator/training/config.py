@@ -44,6 +44,7 @@ class TrainConfig:
         plan: the global batch and its slices.
         schedule: the learning rate.
         optimizer: its kind and settings.
+        max_steps: the training ends after so many, without an evaluation; schedules stay those of all epochs.
         seed: initial parameters, dropout, and (through the recipe) order and augmentation follow from it.
         exact: the gradient sum has a fixed order.
         parallel: parameters are replicated (ddp) or sharded (fsdp).
@@ -66,6 +67,7 @@ class TrainConfig:
     plan: SlicePlan
     schedule: Schedule
     optimizer: OptimizerConfig = field(default_factory=SGDConfig)
+    max_steps: int | None = None
     seed: int = 0
     exact: bool = True
     parallel: Parallel = "ddp"

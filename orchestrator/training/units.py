@@ -80,6 +80,8 @@ class Units:
             NonFiniteLoss, DataError, UsageError: on every worker.
         """
         position = self._holding.state.position
+        if position.steps >= (self._config.max_steps or math.inf):
+            return self._cut_short()
         if position.epoch < self._config.epochs:
             if position.step < self._batching.steps(position.epoch):
                 return self._step()
@@ -91,6 +93,11 @@ class Units:
             if split not in self._holding.state.final:
                 return self._final(split)
         return None
+
+    def _cut_short(self) -> None:
+        """The training was to end after so many steps: what it has learned is kept, and nothing more is measured."""
+        if self._holding.state.position.step:
+            self._keeping.begin(self._holding, self._group)
 
     def _flags(self) -> Flags:
         asked = 2 * self._context.checkpoint_now() + (self._speaking.leads and self._keeping.is_due())
