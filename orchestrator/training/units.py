@@ -81,7 +81,8 @@ class Units:
         """
         position = self._holding.state.position
         if position.steps >= (self._config.max_steps or math.inf):
-            return self._cut_short()
+            self._cut_short()
+            return None
         if position.epoch < self._config.epochs:
             if position.step < self._batching.steps(position.epoch):
                 return self._step()
