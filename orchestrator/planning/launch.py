@@ -83,6 +83,7 @@ def _elastic(launch: Launch, workload: RegNetWorkload) -> Launch:
         launch,
         elastic=True,
         min_workers=workload.workers.min,
+        max_workers=workload.train.virtual_workers,
         lost_after=promise.lost_after,
         hang_after=promise.hang_after,
         replacements=promise.replacements,

@@ -10,7 +10,6 @@ from orchestrator.rundir.events import EventWriter
 from orchestrator.runtime.logs import say
 
 _WRITE_AGAIN_SECONDS = 60.0
-_PAUSE_SECONDS = 1.0
 
 
 class DurableEvents:
@@ -19,9 +18,11 @@ class DurableEvents:
     Args:
         files: the allocation.
         token: the run's fencing token.
+        pause: seconds between two tries.
     """
 
-    def __init__(self, files: AllocationFiles, token: int) -> None:
+    def __init__(self, files: AllocationFiles, token: int, *, pause: float = 1.0) -> None:
+        self._pause = pause
         self._events = EventWriter(files.run, files.writer, token)
         self._later: list[tuple[str, dict[str, Any]]] = []
         self._again_at = 0.0
@@ -37,7 +38,7 @@ class DurableEvents:
         while not self._write():
             if time.monotonic() > deadline:
                 raise OSError(f"the event {kind} cannot be written")
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(self._pause)
 
     def note(self, kind: str, **data: Any) -> None:
         """Append an event; where that fails, later, in order."""
@@ -57,7 +58,7 @@ class DurableEvents:
                 self._events.append(kind, **data)
             except OSError as error:
                 say(f"cannot write the event {kind}: {error}")
-                self._again_at = time.monotonic() + _PAUSE_SECONDS
+                self._again_at = time.monotonic() + self._pause
                 return False
             del self._later[0]
         return True

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.sweep import sweep
+from orchestrator.base.text import counted
 from orchestrator.rundir.allocations import MARK, AllocationFiles
 from orchestrator.rundir.events import find_event
 from orchestrator.rundir.grant import Grant
@@ -237,14 +238,15 @@ class ElasticAgent:
         """Hold as many places as the controller wants workers, as far as the machine has them."""
         if self._ending is not None or self._end is not None:
             return
-        wanted = self._wishes.workers() or self._wanted
+        wish = self._wishes.workers() or self._wanted
+        wanted = min(max(wish, self._launch.min_workers), self._launch.max_workers)
         if wanted == self._wanted and time.monotonic() < self._fit_at:
             return
         self._fit_at = time.monotonic() + _FIT_SECONDS
         if self._seat.coordinates and self._places.fit(wanted):
             self._seat.tell(AgentRoom(self._files.index, self._places.room))
         if wanted != self._wanted:
-            say(f"{wanted} workers are wanted, room here for {self._places.room}")
+            say(f"the controller wants {counted(wanted, 'worker')}; there is room here for {self._places.room}")
             self._wanted = wanted
             self._seat.tell(Wanted(wanted))
 

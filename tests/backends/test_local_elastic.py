@@ -59,6 +59,15 @@ def test_a_run_grows_as_far_as_there_is_room_and_further_when_others_leave(engin
     engine.wait_for(lambda: world(request) == 4)
 
 
+def test_no_more_slots_are_taken_than_workers_can_share_the_batch(engine: Any) -> None:
+    backend, request = engine.server(), elastic(engine, 1, max_workers=2)
+    backend.launch(request)
+    engine.wait_for(lambda: world(request) == 1)
+    resize(request, 4)
+    engine.wait_for(lambda: world(request) == 2)
+    assert backend.capacity().free == 2
+
+
 def test_slots_that_were_taken_later_are_free_only_when_nothing_of_the_run_is_left(engine: Any) -> None:
     backend, request = engine.server(), elastic(engine, 1)
     backend.launch(request)

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.grant import Grant
 
 ARGV = [sys.executable, "-P", str(Path(__file__).with_name("worker_script.py"))]
@@ -120,6 +123,33 @@ def test_a_stop_lets_every_worker_save_and_ends_the_run(bench: Any) -> None:
     finished = bench.event("finished")
     assert (finished.data["outcome"], finished.data["cause"]) == ("stopped", "preempt")
     assert finished.data["message"].startswith("stopped at step")
+
+
+@pytest.mark.parametrize(("number", "cause"), [(signal.SIGTERM, "drain"), (signal.SIGUSR1, "preempt")])
+def test_a_signal_to_the_only_allocation_stops_the_run(bench: Any, number: signal.Signals, cause: str) -> None:
+    agent = start(bench, 2)
+    agent.send_signal(number)
+    assert agent.wait(20) == 0
+    finished = bench.event("finished")
+    assert (finished.data["outcome"], finished.data["cause"]) == ("stopped", cause)
+    assert [event.data["outcome"] for event in bench.events("rank_finished")] == ["stopped", "stopped"]
+
+
+def test_a_time_limit_stops_the_run_with_time_to_save(bench: Any) -> None:
+    bench.prepare(ARGV, elastic=True, workers=1)
+    agent = bench.start(Grant(time_limit=2.0).to_text())
+    assert agent.wait(20) == 0
+    finished = bench.event("finished")
+    assert (finished.data["cause"], finished.data["failure_class"]) == ("time_limit", "time_limit")
+
+
+def test_a_run_that_is_fenced_while_it_runs_is_ended(bench: Any) -> None:
+    agent = start(bench, 2)
+    raise_fence(bench.run.job, 4)
+    assert agent.wait(20) == 1
+    finished = bench.event("finished")
+    assert finished.data["failure_class"] == "infrastructure"
+    assert "older" in finished.data["message"]
 
 
 def test_a_stop_before_the_first_view_ends_the_run(bench: Any) -> None:
