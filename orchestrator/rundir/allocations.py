@@ -94,10 +94,7 @@ class AllocationFiles:
 
     def has_finished(self) -> bool:
         """Whether its agent left the durable marker: of the run's end, or of its own part in an elastic run."""
-        folder = self.run.events / self.writer
-        names = [name for name in os.listdir(folder) if name.endswith(".json")] if folder.is_dir() else []
-        last = read_json(folder / max(names)) if names else None
-        return last is not None and last.get("kind") in {"finished", "agent_finished"}
+        return _last_word(self.run.events / self.writer) in {"finished", "agent_finished"}
 
     @property
     def _claim(self) -> Path:
@@ -106,6 +103,18 @@ class AllocationFiles:
     @property
     def _stop(self) -> Path:
         return self.run.path / f"stop-{self.index}.json"
+
+
+def run_has_finished(run: RunDirectory) -> bool:
+    """Whether some agent left the durable marker of the run's end: a look at each agent's last event."""
+    return any(_last_word(folder) == "finished" for folder in run.events.glob("agent-*"))
+
+
+def _last_word(folder: Path) -> str | None:
+    """The kind of a writer's last event; None where there is none."""
+    names = [name for name in os.listdir(folder) if name.endswith(".json")] if folder.is_dir() else []
+    last = read_json(folder / max(names)) if names else None
+    return None if last is None else str(last.get("kind"))
 
 
 def boot_id() -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import OrchestratorError, UsageError
 from orchestrator.base.process import ProcessIdentity
-from orchestrator.rundir.allocations import END_NOW, MARK, AllocationFiles, is_safe_name
-from orchestrator.rundir.events import find_event
+from orchestrator.rundir.allocations import END_NOW, MARK, AllocationFiles, is_safe_name, run_has_finished
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch, read_launch
@@ -76,7 +75,7 @@ def _permission(files: AllocationFiles) -> Launch | None:
         say(f"{files.allocation} is claimed by another agent; nothing to start")
         return None
     check_fence(files.run.job, launch.token)
-    if find_event(files.run, "finished") is not None:
+    if run_has_finished(files.run):
         say(f"{files.run.run} has finished; nothing to start")
         return None
     return launch

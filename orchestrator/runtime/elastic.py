@@ -10,12 +10,12 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.sweep import sweep
 from orchestrator.base.text import counted
-from orchestrator.rundir.allocations import MARK, AllocationFiles
+from orchestrator.rundir.allocations import MARK, AllocationFiles, run_has_finished
 from orchestrator.rundir.events import find_event
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
@@ -46,6 +46,7 @@ from orchestrator.runtime.wishes import Ending, Wishes
 
 _TICK = 0.1
 _END_GRACE = 5.0
+_LAST_WORD_SECONDS = 30.0
 _FIT_SECONDS = 1.0
 
 _LEAVING, _STOPPING, _ENDING = 1, 2, 3
@@ -58,6 +59,8 @@ class _End:
 
     outcome: Outcome
     of_run: bool
+    written_by_other: bool = False
+    """The coordinator has said so, and is about to write it down."""
 
 
 class ElasticAgent:
@@ -135,7 +138,8 @@ class ElasticAgent:
             case Publish(view):
                 self._announce(view)
             case EndRun():
-                self._conclude(_End(self._outcome(instruction), of_run=self._seat.coordinates))
+                speaks = self._seat.coordinates
+                self._conclude(_End(self._outcome(instruction), of_run=speaks, written_by_other=not speaks))
             case StandDown(message):
                 self._conclude(_End(Outcome("failed", message, "infrastructure"), of_run=False))
             case _:
@@ -144,7 +148,7 @@ class ElasticAgent:
     def _announce(self, view: View) -> None:
         """Tell the controller of a view; of the first one that the run has started."""
         say(f"view {view.epoch} ({view.cause}): workers {', '.join(map(str, view.numbers))}")
-        if not self._has_said("started"):
+        if not self._run_has_started():
             self._events.note("started", world_size=len(view.members))
         members = [{"number": member.number, "pid": member.pid, "host": member.host} for member in view.members]
         self._events.note("resized", world_size=len(members), epoch=view.epoch, cause=view.cause, members=members)
@@ -159,7 +163,7 @@ class ElasticAgent:
             self._end_workers(wish)
         if self._seat.coordinates and not self._coordinated:
             self._coordinated = True
-            if self._has_said("finished"):  # its writer is gone, and so is the run
+            if self._end is None and self._run_has_finished():  # its writer is gone, and so is the run
                 self._conclude(_End(Outcome("stopped", "the run has finished"), of_run=False))
 
     def _end_workers(self, ending: Ending) -> None:
@@ -192,6 +196,8 @@ class ElasticAgent:
         if self._crew.living:
             return None
         ending = self._ending
+        if self._end is not None and self._end.written_by_other:
+            return self._last_word(self._end)
         if self._end is not None or ending is None:
             return self._end
         if ending.kind != "stop":
@@ -202,6 +208,13 @@ class ElasticAgent:
         if self._kill_at is not None and time.monotonic() > self._kill_at + _END_GRACE:  # the coordinator is silent
             return self._own_end(stopped)
         return None
+
+    def _last_word(self, end: _End) -> _End | None:
+        """What another agent was about to write: once it has, or is lost and this one takes its place."""
+        if self._seat.coordinates and not self._run_has_finished():
+            return replace(end, of_run=True)
+        late = self._kill_at is not None and time.monotonic() > self._kill_at + _LAST_WORD_SECONDS
+        return end if late or self._run_has_finished() else None
 
     def _own_end(self, outcome: Outcome) -> _End:
         """An end that no coordinator has said: of the run only where nobody else carries it on."""
@@ -228,10 +241,14 @@ class ElasticAgent:
             self._view = newest_view(self._files.run)
         return self._view
 
-    def _has_said(self, kind: str) -> bool:
-        """Whether some agent has written this event."""
+    def _run_has_started(self) -> bool:
         with contextlib.suppress(OSError):
-            return find_event(self._files.run, kind) is not None
+            return find_event(self._files.run, "started") is not None
+        return False
+
+    def _run_has_finished(self) -> bool:
+        with contextlib.suppress(OSError):
+            return run_has_finished(self._files.run)
         return False
 
     def _fit(self) -> None:

@@ -80,6 +80,17 @@ def test_workers_that_outlive_their_grace_time_do_not_stop_the_others(bench: Any
     assert finish(bench, [agents[0], agents[2]]).data["outcome"] == "succeeded"
 
 
+def test_an_end_that_a_dying_coordinator_could_not_write_down_is_written_by_the_next(bench: Any) -> None:
+    agents = start(bench)
+    os.kill(bench.pid_of(0), signal.SIGSTOP)  # so that its agent waits for it
+    (bench.root / "fail-1000").touch()
+    bench.until(lambda: len(bench.events("rank_finished")) == 2)
+    bench.agent_identity(0).send(signal.SIGKILL)
+    assert [agent.wait(30) for agent in agents[1:]] == [1, 1]
+    finished = bench.event("finished")
+    assert (finished.writer, finished.data["failure_class"]) == ("agent-1", "data")
+
+
 def log_of(bench: Any, index: int) -> str:
     return str(bench.files_of(index).log.read_text())
 
