@@ -77,8 +77,7 @@ class Layout(Protocol):
 
         Args:
             arrival: who hands over to whom.
-            group: the members' group, for the steps that follow; None where this worker leaves, or where that group is
-                formed only after the hand-over: then `settle` follows.
+            group: the members' group, for the steps that follow; None where this worker leaves.
             state: this worker's part of what is not in the model: `optimizer/…` and `ema/…`; on a worker without state
                 every key with a tensor of its shape.
 
@@ -91,10 +90,6 @@ class Layout(Protocol):
         """
         ...
 
-    def settle(self, group: Group) -> None:
-        """Make the steps that follow with this group; after an `enter` without one."""
-        ...
-
     def call(self, function: Callable[[], T]) -> T:
         """Run a forward that uses `model`, or any part of it, and say what it returns; around autograd's graph only."""
         ...
@@ -104,6 +99,10 @@ class Layout(Protocol):
 
         All workers call it at once: parts may be copied between them, so that the loss of a worker loses none.
         """
+        ...
+
+    def abandon(self) -> None:
+        """The group broke: hold on to nothing of it, so that its connections close; `enter` is what comes next."""
         ...
 
     def passes(self, count: int, filled: int) -> tuple[int | None, ...]:

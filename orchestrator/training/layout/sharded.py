@@ -64,6 +64,7 @@ class ShardedLayout:
         self._mirrors: tuple[Holding, ...] = ()
         self._steps, self._changed = 0, False
         self._gradients: Tensors = {}
+        self._undelivered: Tensors = {}  # what `enter` would have returned, had no worker been lost in it
 
     @property
     def model(self) -> nn.Module:
@@ -86,6 +87,7 @@ class ShardedLayout:
 
     def enter(self, arrival: Arrival, group: Group | None, state: Tensors) -> Tensors:
         """Find the newest step that is whole, give each member its rows of it, and keep the old ones for a while."""
+        state = self._undelivered or state
         live = Holding(self._steps, self._place[2], self._place[1], {self._place[0]: self._live(state)})
         # What was being changed when a worker was lost is neither of one step nor of the next.
         holdings = [*self._mirrors] if self._changed else [*self._mirrors, live]
@@ -102,25 +104,18 @@ class ShardedLayout:
         self._whole = {key: tensor for key, tensor in found.items() if key.startswith(PREFIX)}
         self._place = (arrival.group.rank, arrival.members, arrival.group.epoch)
         self._sums = None
-        state = {key: found[key] for key in state}
-        self._state = state
-        if group is not None:
-            self.settle(group)
+        self._undelivered = {key: found[key] for key in state}
+        assert group is not None, "members have a group"
+        self._settle(group)
+        state, self._undelivered = self._undelivered, {}
         return state
 
-    def settle(self, group: Group) -> None:
-        """Build the model for this group, and mirror its parts."""
-        self._group = group
-        skeleton, whole = self._skeleton, self._whole
-        parameters = {name: whole[PREFIX + name] for name in skeleton.parameters}
-        buffers = {name: whole[PREFIX + name] for name in skeleton.buffers}
-        self._sums = (
-            AloneSums(skeleton, parameters, buffers, exact=self._exact)
-            if group.size == 1
-            else ShardSums(skeleton, parameters, buffers, group, exact=self._exact, smallest_unit=self._smallest_unit)
-        )
-        self._model, self._whole = self._sums.module, {}
-        self._mirror(self._state)
+    def abandon(self) -> None:
+        """Take the tensors out of FSDP2's module, whose mesh holds on to the group."""
+        if self._sums is not None:
+            self._whole = self._live({})
+            self._sums, self._model = None, self._skeleton.hollow
+        self._group, self._gradients = None, {}
 
     def call(self, function: Callable[[], T]) -> T:
         """Parameters are gathered around it."""
@@ -166,6 +161,20 @@ class ShardedLayout:
         names = {PREFIX + name: PREFIX + self._skeleton.canonical(name) for name in self._skeleton.saved}
         kept = {key: live[own] for key, own in names.items()} | {key: live[key] for key in state}
         return {key: self._saved(key, tensor) for key, tensor in kept.items()}
+
+    def _settle(self, group: Group) -> None:
+        """Build the model for this group, and mirror its parts."""
+        self._group = group
+        skeleton, whole = self._skeleton, self._whole
+        parameters = {name: whole[PREFIX + name] for name in skeleton.parameters}
+        buffers = {name: whole[PREFIX + name] for name in skeleton.buffers}
+        self._sums = (
+            AloneSums(skeleton, parameters, buffers, exact=self._exact)
+            if group.size == 1
+            else ShardSums(skeleton, parameters, buffers, group, exact=self._exact, smallest_unit=self._smallest_unit)
+        )
+        self._model, self._whole = self._sums.module, {}
+        self._mirror(self._undelivered)
 
     def _saved(self, key: str, tensor: torch.Tensor) -> torch.Tensor:
         item = self._skeleton.item(key, tensor)

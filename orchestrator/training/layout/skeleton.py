@@ -24,6 +24,12 @@ class Skeleton:
     Args:
         model: keeps its numbers; nothing of it is kept here.
 
+    Attributes:
+        hollow: the model on the meta device.
+        parameters: of it, by their first names.
+        buffers: of it, by name.
+        saved: names that a checkpoint has, second names of parameters included.
+
     Raises:
         UsageError: it cannot be sharded.
     """
@@ -33,13 +39,13 @@ class Skeleton:
             _refuse_unfit(name, parameter)
         hollow: dict[int, object] = {id(p): _hollow(p) for p in model.parameters()}
         hollow |= {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
-        self._model = copy.deepcopy(model, hollow)
+        self.hollow = copy.deepcopy(model, hollow)
         self._aliases = {
-            name: own for own, names in _names_by_parameter(self._model).items() for name in names if name != own
+            name: own for own, names in _names_by_parameter(self.hollow).items() for name in names if name != own
         }
-        self.parameters = dict(self._model.named_parameters())
-        self.buffers = dict(self._model.named_buffers())
-        self.saved = tuple(self._model.state_dict())
+        self.parameters = dict(self.hollow.named_parameters())
+        self.buffers = dict(self.hollow.named_buffers())
+        self.saved = tuple(self.hollow.state_dict())
 
     @property
     def trainable(self) -> tuple[str, ...]:
@@ -64,7 +70,7 @@ class Skeleton:
 
     def build(self) -> nn.Module:
         """A new copy, without numbers."""
-        return copy.deepcopy(self._model)
+        return copy.deepcopy(self.hollow)
 
     def fill(self, module: nn.Module, parameters: Mapping[str, nn.Parameter], buffers: Tensors) -> None:
         """Give a copy its numbers; parameters that have several names stay one.

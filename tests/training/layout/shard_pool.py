@@ -1,29 +1,34 @@
-"""One worker of a pool that goes through views of scenarios, and writes what its training came to.
+"""Workers that go through the views of scenarios, and write what their training came to.
 
-python shard_pool.py NUMBER FOLDER          FOLDER/scenarios.json, see `test_sharded_layout`
+python shard_pool.py FOLDER         FOLDER/scenarios.json, see `test_sharded_layout`
+
+They are forked: what takes longest is to import FSDP2.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import hashlib
 import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from shard_toys import Trainer
 
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.determinism import deterministic
-from orchestrator.training.group import Group, GroupBroken, form, leave, own_store
+from orchestrator.training.group import GroupBroken, form, members_of, own_store
 from orchestrator.training.layout.protocol import Arrival, StateLost
 
 
-class Lost(Exception):
+class Dead(Exception):
     """This worker plays dead."""
 
 
@@ -44,55 +49,60 @@ class Worker:
 
     def scenario(self, scenario: dict[str, Any], first: int) -> dict[str, Any]:
         trainer: Trainer | None = None
-        said: dict[str, Any] = {}
+        said: dict[str, Any] = {"seen": []}
         for epoch, view in enumerate(scenario["views"], first):
             if self.number not in (*view["members"], *view.get("leaving", ())):
                 trainer = None
                 continue
             trainer = trainer or Trainer(scenario["model"], dict(scenario.get("settings", {})))
-            group: Group | None = None
-            try:
-                group = self.enter(trainer, view, epoch)
-                self.steps(trainer, view, said)
-                if group is not None and not view.get("lose"):
-                    said = {"steps": trainer.layout.steps, "digest": digest(trainer)}
-            except GroupBroken:
-                assert view.get("lose") or view.get("broken")
-            except StateLost:
-                said = {"lost": True}
-            except Lost:
+            ending = self.view(trainer, view, epoch, said)
+            if ending == "broken":
+                assert view["lose"], "nobody was to be lost"
+                trainer.layout.abandon()
+            elif ending:
                 trainer = None
-                gc.collect()
-            if group is None:
-                trainer = None
-            leave(group or Group(0, 2, torch.device("cpu"), formed=True))
+            gc.collect()
+            if dist.is_initialized():
+                dist.destroy_process_group()
         return said
 
-    def enter(self, trainer: Trainer, view: dict[str, Any], epoch: int) -> Group | None:
-        members = tuple(self.members[n] for n in view["members"])
-        leaving = tuple(view.get("leaving", ()))
-        described = View(epoch, members, leaving)
-        device = torch.device("cpu")
-        if not leaving:
-            group = form(described, self.number, self.store, device=device)
-            trainer.state = trainer.layout.enter(Arrival(group, len(members), ()), group, trainer.state)
-        else:
-            everybody = form(described, self.number, self.store, device=device, leavers=True)
-            trainer.state = trainer.layout.enter(Arrival(everybody, len(members), ()), None, trainer.state)
-            leave(everybody)
-            if self.number in leaving:
-                return None
-            group = form(described, self.number, self.store, device=device)
-            trainer.layout.settle(group)
-        trainer.settle(group)
-        return group
+    def view(self, trainer: Trainer, view: dict[str, Any], epoch: int, said: dict[str, Any]) -> str:
+        try:
+            stays = self.enter(trainer, view, epoch)
+            if not stays:
+                return "left"
+            self.steps(trainer, view)
+            said.update(steps=trainer.layout.steps, digest=digest(trainer))
+        except GroupBroken:
+            said["seen"].append(trainer.layout.steps)
+            return "broken"
+        except StateLost:
+            said["lost"] = True
+            return "lost"
+        except Dead:
+            return "dead"
+        return ""
 
-    def steps(self, trainer: Trainer, view: dict[str, Any], said: dict[str, Any]) -> None:
+    def enter(self, trainer: Trainer, view: dict[str, Any], epoch: int) -> bool:
+        lose = view.get("lose", {})
+        members, leaving = tuple(self.members[n] for n in view["members"]), tuple(view.get("leaving", ()))
+        whole = form(
+            View(epoch, members, leaving), self.number, self.store, device=torch.device("cpu"), leavers=bool(leaving)
+        )
+        if lose.get("when") == "enter" and self.number in lose["numbers"]:
+            raise Dead
+        group = members_of(whole, len(members))
+        trainer.state = trainer.layout.enter(Arrival(whole, len(members), ()), group, trainer.state)
+        if group is not None:
+            trainer.settle(group)
+        return group is not None
+
+    def steps(self, trainer: Trainer, view: dict[str, Any]) -> None:
         lose = view.get("lose", {})
 
         def fail(where: str) -> None:
-            if self.number == lose.get("number") and (trainer.layout.steps, where) == (lose["at"], lose["when"]):
-                raise Lost
+            if self.number in lose.get("numbers", ()) and (trainer.layout.steps, where) == (lose["at"], lose["when"]):
+                raise Dead
 
         while self.number not in view.get("leaving", ()) and trainer.layout.steps < view["until"]:
             trainer.step(fail=fail)
@@ -106,8 +116,7 @@ def meet(folder: Path, number: int, port: int, count: int) -> dict[int, Member]:
     return {n: Member(n, "127.0.0.1", int((folder / f"port-{n}").read_text()), 0) for n in range(count)}
 
 
-def main(number: int, folder: Path) -> None:
-    plan = json.loads((folder / "scenarios.json").read_text())
+def work(number: int, folder: Path, plan: dict[str, Any]) -> None:
     worker = Worker(number, {})
     worker.members = meet(folder, number, worker.store.port, plan["workers"])
     done, epoch = {}, 1
@@ -118,7 +127,22 @@ def main(number: int, folder: Path) -> None:
     (folder / f"worker-{number}.json").write_text(json.dumps(done))
 
 
+def main(folder: Path) -> int:
+    plan = json.loads((folder / "scenarios.json").read_text())
+    workers = []
+    for number in range(plan["workers"]):
+        child = os.fork()
+        if not child:
+            faulthandler.dump_traceback_later(plan["seconds"], exit=True)
+            try:
+                work(number, folder, plan)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        workers.append(child)
+    return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in workers)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
-    sys.stdout.flush()
-    os._exit(0)
+    sys.exit(main(Path(sys.argv[1])))

@@ -157,6 +157,7 @@ class Trainer:
             self.statistics.update(torch.stack(ordered))
         fail("commit")
         layout.committed(number + 1, self.state)
+        fail("committed")
 
     def _slice(self, number: int, index: int | None, sizes: list[int], *, last: bool) -> torch.Tensor:
         ghost = index is None

@@ -11,50 +11,107 @@ from typing import Any
 
 import pytest
 
-WORKERS = 3
+Results = list[dict[str, Any]]
+
+WORKERS = 4
 STEPS = 5
+SECONDS = 120
 
 
 def steady(model: str, world: int, **settings: Any) -> dict[str, Any]:
-    name = "-".join([model, str(world), *map(str, settings.values())])
+    name = "-".join([model, *map(str, settings.values()), str(world)])
     views = [{"members": list(range(world)), "until": STEPS}]
     return {"name": name, "model": model, "settings": settings, "views": views}
 
 
+def storm(name: str, model: str, *views: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return {"name": name, "model": model, "settings": settings, "views": list(views)}
+
+
+def view(*members: int, until: int = STEPS, **more: Any) -> dict[str, Any]:
+    return {"members": members, "until": until, **more}
+
+
+def lost(*numbers: int, at: int, when: str) -> dict[str, Any]:
+    return {"numbers": numbers, "at": at, "when": when}
+
+
 SCENARIOS = [
-    *[steady(model, world) for model in ("ln", "bn") for world in (1, 3)],
+    *[steady("ln", world) for world in (1, 2, 3, 4)],
+    *[steady("bn", world) for world in (1, 2, 3, 4)],
+    *[steady("teacher", world) for world in (1, 3)],
+    *[steady("ln", world, precision="bf16") for world in (1, 3)],
+    *[steady("ln", world, parts=2) for world in (1, 3)],
+    *[steady("ln", world, exact=False) for world in (1, 3)],
+    storm(
+        "resized", "bn", view(0, until=1), view(0, 1, 2, until=2), view(0, 1, 2, 3, until=3), view(1, 3, leaving=[0, 2])
+    ),
+    storm("taught", "teacher", view(0, 1, until=2), view(0, 1, 2, 3, until=4), view(1, leaving=[0, 2, 3])),
+    *[
+        storm(
+            f"killed in {when}", "bn", view(0, 1, 2, lose=lost(1, at=2, when=when)), view(0, 2, until=4), view(0, 1, 2)
+        )
+        for when in ("pass", "reduce", "commit")
+    ],
+    storm("killed after", "ln", view(0, 1, 2, 3, lose=lost(0, at=3, when="committed")), view(1, 2, 3)),
+    storm("killed in entering", "ln", view(0, 1, until=2), view(0, 1, 2, lose=lost(2, at=2, when="enter")), view(0, 1)),
+    storm(
+        "killed twice",
+        "ln",
+        view(0, 1, 2, lose=lost(1, at=2, when="pass")),
+        view(0, 2, 3, lose=lost(0, at=2, when="pass")),
+        view(2, 3),
+    ),
+    storm("seldom mirrored", "ln", view(0, 1, 2, lose=lost(1, at=4, when="pass")), view(0, 2), mirror_every=3),
+    storm("neighbours killed", "ln", view(0, 1, 2, 3, lose=lost(1, 2, at=3, when="pass")), view(0, 3)),
 ]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What every worker of a pool got in each scenario, by the scenario's name."""
     folder = tmp_path_factory.mktemp("shards")
-    (folder / "scenarios.json").write_text(json.dumps({"workers": WORKERS, "scenarios": SCENARIOS}))
+    plan = {"workers": WORKERS, "seconds": SECONDS, "scenarios": SCENARIOS}
+    (folder / "scenarios.json").write_text(json.dumps(plan))
     script = Path(__file__).with_name("shard_pool.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen([sys.executable, str(script), str(number), str(folder)], env=environment)
-        for number in range(WORKERS)
-    ]
-    try:
-        assert [worker.wait(120) for worker in workers] == [0] * WORKERS
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
+    subprocess.run([sys.executable, str(script), str(folder)], env=environment, timeout=2 * SECONDS, check=True)
     return [json.loads((folder / f"worker-{number}.json").read_text()) for number in range(WORKERS)]
 
 
-def outcome(results: list[dict[str, Any]], name: str) -> dict[str, Any]:
+def outcome(results: Results, name: str) -> dict[str, Any]:
     """What all workers that were members at the end agree on."""
-    said = [each[name] for each in results if each[name]]
+    said = [{"steps": each[name]["steps"], "digest": each[name]["digest"]} for each in results if "steps" in each[name]]
+    said = [each for each in said if each["steps"] == STEPS]
     assert said
     assert all(each == said[0] for each in said)
     return said[0]
 
 
-@pytest.mark.parametrize("model", ["ln", "bn"])
-def test_any_number_of_workers_ends_with_the_same_state(results: list[dict[str, Any]], model: str) -> None:
-    assert outcome(results, f"{model}-3") == outcome(results, f"{model}-1")
-    assert outcome(results, f"{model}-1")["steps"] == STEPS
+STORMS = {each["name"]: each["model"] for each in SCENARIOS if len(each["views"]) > 1}
+del STORMS["neighbours killed"]
+
+
+@pytest.mark.parametrize("name", ["ln-2", "ln-3", "ln-4", "bn-2", "bn-3", "bn-4", "teacher-3", "ln-bf16-3", "ln-2-3"])
+def test_any_number_of_workers_ends_with_the_same_state(results: Results, name: str) -> None:
+    assert outcome(results, name) == outcome(results, name[:-1] + "1")
+
+
+@pytest.mark.parametrize("name", STORMS)
+def test_any_sequence_of_views_ends_with_the_same_state(results: Results, name: str) -> None:
+    assert outcome(results, name) == outcome(results, f"{STORMS[name]}-1")
+
+
+def test_without_exact_the_workers_agree(results: Results) -> None:
+    assert outcome(results, "ln-False-3")["steps"] == STEPS
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("killed in pass", 2), ("killed in reduce", 2), ("killed in commit", 3), ("seldom mirrored", 4)]
+)
+def test_a_loss_is_noticed_where_it_happens(results: Results, name: str, at: int) -> None:
+    assert results[0][name]["seen"] == [at]
+
+
+def test_the_loss_of_two_neighbours_is_the_loss_of_the_state(results: Results) -> None:
+    assert [each["neighbours killed"].get("lost", False) for each in results] == [True, False, False, True]
