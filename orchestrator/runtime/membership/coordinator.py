@@ -110,23 +110,24 @@ class Coordinator:
 
     def _note_done(self, event: e.WorkerDone) -> Iterable[e.Instruction]:
         """A marker: of one that was told to go, of one whose work is done, or of one that cannot do it."""
-        roster = self._roster
-        known = roster.workers.get(event.number)
-        if roster.fates.get(event.number) not in {None, "missing"} or not (known or event.number in roster.awaited):
+        roster, number, outcome = self._roster, event.number, event.outcome
+        known = roster.workers.get(number)
+        if roster.fates.get(number) not in {None, "missing"} or not (known or number in roster.awaited):
             return ()
-        active = event.number in roster.awaited or (known is not None and known.standing == "member")
-        if known is not None and known.standing == "ended":
-            roster.remove(event.number, "lost")
-        elif event.outcome == "failed" and (active or roster.view is None):
+        standing = "member" if known is None else known.standing
+        if outcome in {"succeeded", "stopped"} and (standing in {"member", "ended"} or roster.view is None):
+            roster.remove(number, "succeeded" if outcome == "succeeded" else "stopped")
+            self._finishing = True
+        elif standing == "leaving":
+            roster.remove(number, "left")
+        elif outcome == "failed" and (standing == "member" or roster.view is None):
             self._over = True
             return [e.EndRun("failed", event.message, event.failure_class or "application")]
-        elif known is not None and known.standing == "leaving":
-            roster.remove(event.number, "left")
-        elif event.outcome in {"failed", "left"} or (event.outcome == "stopped" and not active and roster.view):
-            self._lose(event.number, event.message, event.failure_class or "infrastructure", certain=True)
-        else:
-            roster.remove(event.number, "succeeded" if event.outcome == "succeeded" else "stopped")
+        elif outcome == "succeeded":
+            roster.remove(number, "succeeded")
             self._finishing = True
+        else:
+            self._lose(number, event.message, event.failure_class or "infrastructure", certain=True)
         return ()
 
     def _lose_agent(self, event: e.AgentGone) -> None:
@@ -272,7 +273,8 @@ class Coordinator:
         members = roster.standing("member")
         if view is None or self._winding_down or (not join and len(stay) == len(members)):
             return False
-        if roster.standing("leaving", "ended") or any(worker.epoch < view.epoch for worker in members):
+        on_the_way = any(worker.epoch < view.epoch for worker in members)
+        if on_the_way or any(worker.number in view.leaving for worker in roster.standing("leaving")):
             return False
         alone = not roster.standing("warming")
         waited = self._has_lasted("joining", self._policy.join_within, bool(join))

@@ -170,6 +170,9 @@ class Hub:
         kind = message.get("kind")
         if kind == "ping":
             return
+        if kind == "bye" and peer.role == "worker":  # it ends; how, its agent will say
+            peer.channel.open, peer.role = False, "gone"
+            return
         if kind != "word":
             raise WireError(f"a message of kind {str(kind)[:40]!r}")
         allowed = get_args(e.AgentWord if peer.role == "agent" else e.WorkerWord)

@@ -39,7 +39,8 @@ def talk(run: RunDirectory, number: int, note: Note) -> None:
         conversation = _begin(run, number, note)
         if conversation is not None and conversation.hold():
             failures = 0
-        note.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])
+        if not note.closed:
+            note.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])
         failures += 1
 
 
@@ -82,6 +83,8 @@ class _Conversation:
                     self._take(message)
                 if self._welcome:
                     self._say()
+            if self._note.closed and self._welcome:
+                self._channel.send({"kind": "bye"})
         except WireError:
             self._welcome = False
         finally:
