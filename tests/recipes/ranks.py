@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +23,8 @@ from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.load import freeze_workload
 from orchestrator.spec.regnet import RegNetWorkload
+
+PATIENCE = 180.0
 
 
 def new_run(root: Path, workload: RegNetWorkload, number: int = 1) -> RunDirectory:
@@ -56,21 +60,35 @@ def one_rank(run: RunDirectory, token: int = 1) -> int:
             signal.signal(number, handler)
 
 
-def many_workers(run: RunDirectory, token: int, workers: int) -> Mapping[str, Any]:
-    """An agent starts the workers; how the run finished."""
+@contextmanager
+def several_workers(run: RunDirectory, token: int, workers: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An agent that starts workers, and none in the place of lost ones."""
     argv = (sys.executable, "-P", "-m", "orchestrator.recipes.main")
-    launch = Launch("job-a", run.run, token, argv, str(run.path), workers, elastic=True, min_workers=workers)
-    write_launch(run, launch)
+    write_launch(run, Launch("job-a", run.run, token, argv, str(run.path), workers, elastic=True, replacements=0))
     allocation = f"{run.run}-{os.getpid()}-{abs(hash(run.path)) % 10**9}.0"
     command = [sys.executable, "-P", "-m", "orchestrator.runtime.agent", str(run.path), allocation]
     agent = subprocess.Popen(command, env=os.environ | {GRANT: Grant(workers=workers).to_text()})
     try:
-        agent.wait(120)
+        yield agent
     finally:
         agent.terminate()
         agent.wait(30)
+
+
+def many_workers(run: RunDirectory, token: int, workers: int) -> Mapping[str, Any]:
+    """Workers of one agent train to the end; how the run finished."""
+    with several_workers(run, token, workers) as agent:
+        agent.wait(PATIENCE)
     [finished] = events(run, "finished")
     return finished.data
+
+
+def until(met: Callable[[], object]) -> None:
+    """Wait for what other processes do."""
+    deadline = time.monotonic() + PATIENCE
+    while not met():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
 
 
 def events(run: RunDirectory, kind: str) -> list[RunEvent]:
