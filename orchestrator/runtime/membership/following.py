@@ -91,7 +91,7 @@ class Following:
         if self._welcome:
             return False
         failing = time.monotonic() - self._failing_since
-        if not self._ever_welcome:
+        if not self._ever_welcome and not self.term.process.is_dead():
             return failing > _STRANGER_SECONDS + self._place() * _TURN_SECONDS
         return failing > self._place() * _TURN_SECONDS
 
