@@ -19,6 +19,7 @@ from orchestrator.training.loads import Loads
 from orchestrator.training.memory import (
     can_checkpoint_activations,
     checkpoint_activations,
+    keep_freed_memory,
     release_memory,
 )
 from orchestrator.training.passes import SlicePasses
@@ -123,6 +124,8 @@ class Stepper:
                 "train.accumulate does not go with batch norm: its statistics are those of a whole slice",
                 hint="lower train.samples_per_virtual_worker instead",
             )
+        if device.type == "cpu":
+            keep_freed_memory()
         self._table = StepTable(group, self.statistics.width)
         if config.activation_checkpointing or self.state.checkpointing:
             checkpoint_activations(layout.model)

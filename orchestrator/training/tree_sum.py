@@ -73,7 +73,17 @@ class SubtreeSums(Generic[SummandT]):
 
     def add(self, index: int, value: SummandT) -> None:
         """Add the leaf of slice `index`; `value` is taken over and may be changed."""
-        node = Node(index, 1)
+        self._climb(Node(index, 1), value)
+
+    def take_left(self, index: int) -> SummandT | None:
+        """Take out the leaf that the one of slice `index` is to be added to; None where none is waiting for it."""
+        return self._sums.pop(Node(index - 1, 1)) if index % 2 and Node(index, 1) not in self._nodes else None
+
+    def add_pair(self, index: int, value: SummandT) -> None:
+        """Add what `take_left` gave and the leaf of slice `index`, already added up."""
+        self._climb(Node(index - 1, 2), value)
+
+    def _climb(self, node: Node, value: SummandT) -> None:
         while node not in self._nodes and node.start % (2 * node.size):
             left = Node(node.start - node.size, node.size)
             value = self._sums.pop(left).add_(value)

@@ -25,12 +25,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "bf16": {"settings": {"precision": "bf16"}},
     "accumulated": {"task": {"norm": "gn"}, "settings": {"accumulate": 2}, "sizes": [3, 3, 3, 3, 1]},
 }
-STORMS = {"grown": [1, 3], "storm": [3, 1, 4, 2], "shrunk": [4, 1]}
+STORMS = {"grown": [1, 3], "storm": [3, 1, 4, 2]}
+WORLDS = {"bn": (2, 3, 4), "eleven": (3, 4), "short": (4,)}
+CELLS = [(kind, world) for kind in KINDS for world in WORLDS.get(kind, (3,))]
 SCENARIOS = {
-    **{f"{kind} {world}": {**each, "worlds": [world]} for kind, each in KINDS.items() for world in (1, 2, 3, 4)},
+    **{f"{kind} 1": {**each, "worlds": [1]} for kind, each in KINDS.items()},
+    **{f"{kind} {world}": {**KINDS[kind], "worlds": [world]} for kind, world in CELLS},
     **{name: {"worlds": worlds} for name, worlds in STORMS.items()},
     **{f"calm {len(worlds)}": {"worlds": [1] * len(worlds)} for worlds in STORMS.values()},
-    **{f"loose {world}": {"settings": {"exact": False}, "worlds": [world]} for world in (1, 3, 4)},
+    **{f"loose {world}": {"settings": {"exact": False}, "worlds": [world]} for world in (1, 3)},
 }
 
 
@@ -46,7 +49,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
         for rank in range(WORKERS)
     ]
     try:
-        assert [worker.wait(120) for worker in workers] == [0] * WORKERS
+        assert [worker.wait(280) for worker in workers] == [0] * WORKERS
     finally:
         for worker in workers:
             worker.kill()
@@ -55,8 +58,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
     return {name: [of_rank[name] for of_rank in each if of_rank[name]] for name in SCENARIOS}
 
 
-@pytest.mark.parametrize("world", [2, 3, 4])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "world"), CELLS)
 def test_any_number_of_workers_gets_the_same_bits(
     found: dict[str, list[dict[str, Any]]], kind: str, world: int
 ) -> None:
@@ -74,11 +76,10 @@ def test_a_training_that_changes_its_workers_gets_the_same_bits(
 
 
 def test_activation_checkpointing_changes_no_bit(found: dict[str, list[dict[str, Any]]]) -> None:
-    assert found["checkpointed 2"] == found["bn 2"]
+    assert found["checkpointed 3"] == found["bn 3"]
 
 
 def test_without_exact_the_workers_agree_and_the_result_is_close(found: dict[str, list[dict[str, Any]]]) -> None:
-    for world in (3, 4):
-        assert len({worker["digest"] for worker in found[f"loose {world}"]}) == 1
-        assert found[f"loose {world}"][0]["losses"] == pytest.approx(found["loose 1"][0]["losses"], rel=1e-4)
+    assert len({worker["digest"] for worker in found["loose 3"]}) == 1
+    assert found["loose 3"][0]["losses"] == pytest.approx(found["loose 1"][0]["losses"], rel=1e-4)
     assert found["loose 1"][0]["losses"] == pytest.approx(found["bn 1"][0]["losses"], rel=1e-4)

@@ -50,13 +50,14 @@ class TreeExchange:
     def start(self, sums: Mapping[Node, Parts]) -> None:
         """Begin to send each owner its chunk of every sub-tree's sum."""
         size, chunk = self._group.size, self._chunk
-        like = self._bucket.members[0]
-        outgoing = like.new_empty(size, max(map(len, self._nodes)), chunk)
-        flat = like.new_empty(size * chunk)
-        flat[self._bucket.numel :].zero_()
+        like, most = self._bucket.members[0], max(map(len, self._nodes))
+        outgoing = like.new_empty(size, most, chunk)
         for place, node in enumerate(self._nodes[self._group.rank]):
+            flat = outgoing.view(-1) if most == 1 else like.new_empty(size * chunk)
+            flat[self._bucket.numel :].zero_()
             self._bucket.pack(sums[node].tensors, flat)
-            outgoing[:, place].copy_(flat.view(size, chunk))
+            if most > 1:
+                outgoing[:, place].copy_(flat.view(size, chunk))
         self._pending = self._group.start_all_to_all(outgoing)
 
     def turn(self) -> None:

@@ -46,7 +46,7 @@ class ReplicatedLayout:
                 parameter.register_post_accumulate_grad_hook(partial(self._arrived, place))  # type: ignore[no-untyped-call]
         self._gradients: Tensors = {}
         self._missing: list[int] = []
-        self._armed = False
+        self._armed = self._parted = False
         self._started = 0
         self._steps = 0
         self._group: Group | None = None
@@ -91,6 +91,10 @@ class ReplicatedLayout:
         """Every worker has all of it already."""
         self._steps = steps
 
+    def abandon(self) -> None:
+        """`leave` lets go of what was being sent."""
+        self._group = None
+
     def passes(self, count: int, filled: int) -> tuple[int | None, ...]:
         """The worker's contiguous share of the slices with samples; a pass holds no collective, and needs no ghost."""
         group = self._members()
@@ -102,7 +106,7 @@ class ReplicatedLayout:
         for parameter in self._named.values():
             parameter.grad = None
         nodes = maximal_nodes(count, share(count, group.rank, group.size)) if self._exact else (Node(0, 1),)
-        self._count = count
+        self._count, self._parted = count, False
         self._sums: list[SubtreeSums[Parts]] = [SubtreeSums(nodes) for _ in self._buckets]
         self._exchanges = [self._exchange(bucket, group, filled) for bucket in self._buckets] if group.size > 1 else []
         self._started = 0
@@ -111,7 +115,10 @@ class ReplicatedLayout:
     def slice_pass(self, index: int | None, *, last: bool, ends: bool = True) -> Iterator[None]:
         """Gradients are taken as a leaf of the tree, in the last pass bucket by bucket while others still come."""
         final = last and ends
-        self._leaf = index
+        self._versions: list[list[int]] = [[] for _ in self._buckets]
+        if index is not None and self._exact and ends and not self._parted:
+            self._add_in_place(index)
+        self._leaf, self._parted = index, not ends
         self._missing = [len(bucket.members) for bucket in self._buckets]
         self._armed = final and bool(self._exchanges)
         try:
@@ -182,17 +189,37 @@ class ReplicatedLayout:
                 self._exchanges[place - 1].turn()
             self._started = place + 1
 
+    def _add_in_place(self, index: int) -> None:
+        """Have the backward pass itself add a right leaf to its left one: `grad` is where autograd adds to."""
+        for place, bucket in enumerate(self._buckets):
+            left = self._sums[place].take_left(index)
+            if left is not None:
+                self._versions[place] = [tensor._version for tensor in left.tensors]
+                for parameter, tensor in zip(bucket.members, left.tensors, strict=True):
+                    parameter.grad = tensor
+
     def _take_leaves(self, places: range) -> None:
+        leaf = self._leaf if self._exact else 0
+        if leaf is None:
+            return
         for place in places:
             gradients = []
             for parameter in self._buckets[place].members:
                 gradients.append(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
                 parameter.grad = None
-            leaf = self._leaf if self._exact else 0
-            if leaf is not None:
+            if versions := self._versions[place]:
+                _add_zeros([g for g, version in zip(gradients, versions, strict=True) if g._version == version])
+                self._sums[place].add_pair(leaf, Parts(gradients))
+            else:
                 self._sums[place].add(leaf, Parts(gradients))
 
     def _finish_alone(self, sums: SubtreeSums[Parts], scale: float) -> list[torch.Tensor]:
         tensors = finish_tree(sums.finish(), self._count if self._exact else 1).tensors
         torch._foreach_mul_(tensors, scale)
         return tensors
+
+
+def _add_zeros(untouched: list[torch.Tensor]) -> None:
+    """What had no gradient in this slice counts as zeros in any other place of the tree, and -0 + 0 is +0."""
+    if untouched:
+        torch._foreach_add_(untouched, 0.0)
