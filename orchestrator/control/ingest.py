@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from orchestrator.base.files import read_json
-from orchestrator.base.text import counted, one_line
 from orchestrator.control.endings import Ending, end_run
-from orchestrator.control.membership import CAUSES, Resized, first_world, running
+from orchestrator.control.membership import Resized, first_world, running
+from orchestrator.control.sentences import TOLD, sentence
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.rundir.events import RunEvent, read_events
@@ -25,21 +25,6 @@ from orchestrator.store.records import RunRecord, TrialRecord
 
 BATCH = 2000
 """Events that are taken in one transaction at most."""
-
-_TOLD = frozenset(
-    {
-        "agent_started",
-        "checkpoint",
-        "checkpoint_passed_over",
-        "data_skipped",
-        "out_of_memory",
-        "resized",
-        "rolled_back",
-        "step_skipped",
-        "trial",
-    }
-)
-"""Kinds that become entries of the job's history as they are."""
 
 
 def ingest(site: Site, run: RunRecord) -> RunRecord:
@@ -72,17 +57,21 @@ class _Ingestion:
     def take(self, seen: RunRecord, found: Iterable[RunEvent]) -> RunRecord:
         run = runs.get(self.connection, seen.id)
         assert run is not None
-        cursors, progress = dict(run.cursors), None
+        cursors, progress, left_out = dict(run.cursors), None, list[RunEvent]()
         for event in found:
             cursors[event.writer] = event.seq + 1
             if event.token != run.token or run.state.terminal:
                 continue
             if event.kind == "progress":
                 progress = event
+            elif event.kind == "step_skipped":
+                left_out.append(event)
             else:
                 run = self._apply(run, event)
         if progress is not None:
             self._progress(run, progress)
+        if left_out:  # each may be one of thousands
+            self._tell(run, left_out[-1], count=len(left_out))
         return runs.change(self.connection, run, cursors=cursors)
 
     def _apply(self, run: RunRecord, event: RunEvent) -> RunRecord:
@@ -101,12 +90,15 @@ class _Ingestion:
                 run = self._goodput(run, event)
             case "trial" if isinstance(index := event.data.get("index"), int):
                 self._trials(run, [self.site.job_directory(run.job).trials / f"{index:05d}.json"])
-        if event.kind in _TOLD:
-            message = one_line(_sentence(event.kind, event.data), 500)
-            events.append(
-                self.connection, run.job, event.kind, message, time=event.time, run=run.id, data=dict(event.data)
-            )
+        if event.kind in TOLD:
+            self._tell(run, event)
         return run
+
+    def _tell(self, run: RunRecord, event: RunEvent, **more: Any) -> None:
+        """An entry of the job's history."""
+        data = {**event.data, **more}
+        message = sentence(event.kind, data)
+        events.append(self.connection, run.job, event.kind, message, time=event.time, run=run.id, data=data)
 
     def _progress(self, run: RunRecord, event: RunEvent) -> None:
         job = jobs.get(self.connection, run.job)
@@ -159,32 +151,3 @@ def _read_trial(job: str, path: Path) -> TrialRecord | None:
         return None
     stamp = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
     return TrialRecord(job, int(path.stem), str(document.get("state", "")), document, stamp)
-
-
-def _sentence(kind: str, data: Any) -> str:
-    match kind:
-        case "agent_started":
-            return f"its agent runs on {data.get('host', 'an unnamed host')}"
-        case "checkpoint":
-            return f"checkpoint at {data.get('samples', '?')} samples"
-        case "data_skipped":
-            count, shard = data.get("count", "?"), data.get("shard", "?")
-            return f"{count} corrupt records of shard {shard} left out ({data.get('split', '?')})"
-        case "resized":
-            return _shared_anew(data)
-        case "rolled_back" | "step_skipped" | "out_of_memory" | "checkpoint_passed_over":
-            return _told(kind, data)
-        case _:
-            return f"trial {data.get('index', '?')}: {data.get('state', '')}"
-
-
-def _shared_anew(data: Any) -> str:
-    """Who shares the work now, and why."""
-    cause = CAUSES.get(str(data.get("cause")), str(data.get("cause") or ""))
-    return f"now on {counted(data.get('world_size', '?'), 'worker')}" + (f": {cause}" if cause else "")
-
-
-def _told(kind: str, data: Any) -> str:
-    """The engine's own words where it has some, else its numbers."""
-    said = data.get("message") or ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in data.items())
-    return f"{kind.replace('_', ' ')}: {said}"

@@ -33,7 +33,7 @@ class Watch(Document):
 
     poll: Duration = Field(default=0.5, ge=0.01, description="between two looks at the engine")
     lost_after: Duration = Field(default=30.0, description="a run absent for so long without a break is lost")
-    resize_within: Duration = Field(default=120.0, description="a resize that takes longer is called off")
+    resize_within: Duration = Field(default=300.0, description="a resize that takes longer is called off")
     cancel_grace: Duration = Field(default=20.0, description="a run has so long to checkpoint and stop")
 
 

@@ -111,11 +111,26 @@ def test_what_the_engine_counts_is_told_in_the_history(world: World) -> None:
     job = world.train("start", "wait", "wait", "wait")
     world.step(2)
     writer = EventWriter(world.run_directory(job), "rank-0", 1)
-    writer.append("out_of_memory", message="activations are computed twice from here on")
-    writer.append("rolled_back", samples=640, steps_lost=3)
+    writer.append("out_of_memory", step=7, answer="activations are computed twice from here on")
+    writer.append("rolled_back", samples=640, lost_samples=192, lost_steps=3)
+    writer.append("checkpoint_failed", samples=64, reason="the disk is full")
+    writer.append("checkpoint_passed_over", reason="samples-640 is damaged")
     world.step()
-    told = [event.message for event in world.service.events(job) if event.kind in {"out_of_memory", "rolled_back"}]
-    assert told == [
-        "out of memory: activations are computed twice from here on",
-        "rolled back: samples 640, steps lost 3",
+    assert [event.message for event in world.service.events(job)][-4:] == [
+        "out of memory in step 7: activations are computed twice from here on",
+        "back to the checkpoint at 640 samples; 3 steps lost",
+        "no checkpoint at 64 samples: the disk is full",
+        "a checkpoint was passed over: samples-640 is damaged",
     ]
+
+
+def test_steps_that_are_left_out_are_told_together(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    writer = EventWriter(world.run_directory(job), "rank-0", 1)
+    for step in range(50):
+        writer.append("step_skipped", step=step, epoch=1, reason="overflow", loss=1.5)
+    world.step()
+    told = [event for event in world.service.events(job) if event.kind == "step_skipped"]
+    assert [event.message for event in told] == ["50 steps left out, the last one is 49: overflow"]
+    assert told[0].data["count"] == 50

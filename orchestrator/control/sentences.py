@@ -1,0 +1,77 @@
+"""What runs tell, as entries of a job's history: one sentence for each kind of event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.base.text import counted, one_line
+from orchestrator.control.membership import CAUSES
+
+_LONGEST = 500
+
+TOLD = frozenset(
+    {
+        "agent_finished",
+        "agent_started",
+        "checkpoint",
+        "checkpoint_failed",
+        "checkpoint_passed_over",
+        "data_skipped",
+        "out_of_memory",
+        "resized",
+        "rolled_back",
+        "step_skipped",
+        "trial",
+    }
+)
+"""Kinds that become entries of the history."""
+
+
+def sentence(kind: str, data: Mapping[str, Any]) -> str:
+    """One line; the data is foreign."""
+    return one_line(_sentence(kind, _Words(data)), _LONGEST)
+
+
+class _Words:
+    """The values of an event; a question mark for what is not there."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+
+    def __getitem__(self, name: str) -> str:
+        return str(self._data.get(name, "?"))
+
+    def count(self, name: str, noun: str) -> str:
+        return counted(self._data.get(name, "?"), noun)
+
+    @property
+    def cause(self) -> str:
+        cause = str(self._data.get("cause") or "")
+        return CAUSES.get(cause, cause)
+
+
+def _sentence(kind: str, of: _Words) -> str:
+    match kind:
+        case "agent_started":
+            return f"its agent runs on {of['host']}"
+        case "agent_finished":
+            return f"one of its agents is done: {of['message']}"
+        case "checkpoint":
+            return f"checkpoint at {of['samples']} samples"
+        case "checkpoint_failed":
+            return f"no checkpoint at {of['samples']} samples: {of['reason']}"
+        case "checkpoint_passed_over":
+            return f"a checkpoint was passed over: {of['reason']}"
+        case "data_skipped":
+            return f"{of['count']} corrupt records of shard {of['shard']} left out ({of['split']})"
+        case "resized":
+            return f"now on {of.count('world_size', 'worker')}" + (f": {of.cause}" if of.cause else "")
+        case "out_of_memory":
+            return f"out of memory in step {of['step']}: {of['answer']}"
+        case "rolled_back":
+            return f"back to the checkpoint at {of['samples']} samples; {of.count('lost_steps', 'step')} lost"
+        case "step_skipped":
+            return f"{of.count('count', 'step')} left out, the last one is {of['step']}: {of['reason']}"
+        case _:
+            return f"trial {of['index']}: {of['state']}"
