@@ -59,10 +59,11 @@ def choose(group: Group, holdings: Sequence[Holding]) -> Chosen:
     Raises:
         StateLost: on every worker.
     """
-    return _newest(table.tolist() for table in group.all_gather(_table(holdings).to(group.device)).cpu())
+    return newest(table.tolist() for table in group.all_gather(table_of(holdings).to(group.device)).cpu())
 
 
-def _table(holdings: Sequence[Holding]) -> torch.Tensor:
+def table_of(holdings: Sequence[Holding]) -> torch.Tensor:
+    """Names and parts, as one worker tells the others."""
     assert len(holdings) <= _MOST, "older mirrors are dropped"
     table = torch.full((_MOST, 3 + _PARTS), -1, dtype=torch.int64)
     for row, holding in zip(table, holdings, strict=False):
@@ -71,7 +72,12 @@ def _table(holdings: Sequence[Holding]) -> torch.Tensor:
     return table
 
 
-def _newest(tables: Iterable[list[list[int]]]) -> Chosen:
+def newest(tables: Iterable[list[list[int]]]) -> Chosen:
+    """The newest whole state of what all workers have told, by rank.
+
+    Raises:
+        StateLost: there is none.
+    """
     found: dict[tuple[int, int, int], dict[int, list[int]]] = {}
     for rank, table in enumerate(tables):
         for steps, epoch, size, *parts in table:

@@ -1,0 +1,63 @@
+"""Squared norms: the same bits however a tensor is cut."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import torch
+
+from orchestrator.training.group import Group, alone
+from orchestrator.training.layout.fixedpoint import squared_norms
+
+
+def cut_norms(tensor: torch.Tensor, cuts: list[int]) -> torch.Tensor:
+    """What workers with these parts get: collectives are played by running all of them in step."""
+
+    parts = torch.tensor_split(tensor, cuts)
+    table: list[torch.Tensor] = [torch.empty(0)] * len(parts)
+    barrier = Barrier(len(parts))
+
+    class Threaded(Group):
+        def all_gather(self, value: torch.Tensor) -> torch.Tensor:
+            table[self.rank] = value
+            barrier.wait(10)
+            gathered = torch.stack(table)
+            barrier.wait(10)
+            return gathered
+
+    groups = [Threaded(rank, len(parts), torch.device("cpu")) for rank in range(len(parts))]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        found = list(pool.map(lambda pair: squared_norms(pair[0], [pair[1]]), zip(groups, parts, strict=True)))
+    assert all(torch.equal(each.nan_to_num(-1), found[0].nan_to_num(-1)) for each in found)
+    return found[0]
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e-3, 1.0, 1e30])
+def test_the_bits_do_not_depend_on_the_cut(scale: float) -> None:
+    torch.manual_seed(0)
+    tensor = torch.randn(1001) * torch.logspace(-6, 0, 1001) * scale
+    whole = squared_norms(alone(torch.device("cpu")), [tensor])
+    for cuts in ([3], [500, 501], [0, 1, 1000]):
+        assert torch.equal(cut_norms(tensor, cuts), whole)
+
+
+def test_the_sum_is_right_to_the_last_bits_of_a_float() -> None:
+    torch.manual_seed(1)
+    tensors = [torch.randn(5000), torch.randn(3) * 1e-40, torch.zeros(4), torch.empty(0), torch.full((7,), 3e38)]
+    found = squared_norms(alone(torch.device("cpu")), tensors)
+    for value, tensor in zip(found.tolist(), tensors, strict=True):
+        assert math.isclose(value, math.fsum(x * x for x in tensor.tolist()), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_what_is_not_finite_shows(bad: float) -> None:
+    tensor = torch.tensor([1.0, bad, 2.0])
+    found = cut_norms(tensor, [2]).item()
+    assert not math.isfinite(found)
+
+
+def test_no_tensors_have_no_norms() -> None:
+    assert squared_norms(alone(torch.device("cpu")), []).shape == (0,)
