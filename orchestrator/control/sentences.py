@@ -23,6 +23,7 @@ TOLD = frozenset(
         "rolled_back",
         "step_skipped",
         "trial",
+        "worker_lost",
     }
 )
 """Kinds that become entries of the history."""
@@ -73,5 +74,7 @@ def _sentence(kind: str, of: _Words) -> str:
             return f"back to the checkpoint at {of['samples']} samples; {of.count('lost_steps', 'step')} lost"
         case "step_skipped":
             return f"{of.count('count', 'step')} left out, the last one is {of['step']}: {of['reason']}"
+        case "worker_lost":
+            return f"worker {of['number']} was lost: {of['message']}"
         case _:
             return f"trial {of['index']}: {of['state']}"

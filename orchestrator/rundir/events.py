@@ -8,6 +8,7 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
     checkpoint      {path, samples}
     resized         {world_size, epoch, cause, members: [{number, pid, host}]}
                     a view of an elastic run, the first one included, by the agent that coordinates
+    worker_lost     {number, message, failure_class}             of an elastic run: it died without a word, by its agent
     data_skipped    {split, shard, rows, count, trial?}          corrupt records that were left out
     trial           {index, state, …}                            a search's trial began or ended
     rank_finished   {outcome, failure_class?, message}           a rank's own word on how it ended, its last event:

@@ -36,6 +36,7 @@ from orchestrator.runtime.membership.events import (
     StartWorker,
     Stopping,
     Wanted,
+    WorkerGone,
     agent_of,
 )
 from orchestrator.runtime.membership.seat import Seat
@@ -158,6 +159,8 @@ class ElasticAgent:
         for word in self._crew.reap():
             self._seat.tell(word)
             self._fit_at = 0.0
+            if isinstance(word, WorkerGone) and self._ending is None and self._end is None:
+                self._events.note("worker_lost", number=word.number, message=word.why, failure_class=word.failure_class)
         wish = self._wishes.look(signals)
         if wish is not None:
             self._end_workers(wish)

@@ -76,7 +76,7 @@ class Places:
             pass
         seated = self._taken_by.values()
         for place in [p for p in reversed(self._places) if all(p is not other for other in seated)]:
-            if self._pool is not None and self.room > max(wanted, 0):
+            if self._pool is not None and self.room > wanted:
                 self._give_back(place)
         return self.room != before
 

@@ -83,7 +83,8 @@ class Wishes:
     def workers(self) -> int | None:
         """How many workers the controller wants; None where it has not said so."""
         control = self._wish()
-        return None if control is None else control.world_size
+        said = control is not None and type(control.world_size) is int and control.world_size > 0
+        return control.world_size if control is not None and said else None
 
     def _wish(self) -> Control | None:
         """The controller's newest wish for this very run."""

@@ -64,6 +64,9 @@ def test_a_killed_worker_is_replaced_by_one_with_a_new_number(bench: Any) -> Non
     os.kill(bench.pid_of(0), signal.SIGKILL)
     bench.until(lambda: bench.views()[-1] == [1, 2])
     assert [event.data["cause"] for event in bench.events("resized")] == ["start", "lost", "joined"]
+    (lost,) = bench.events("worker_lost")
+    assert (lost.data["number"], lost.data["failure_class"]) == (0, "infrastructure")
+    assert "was ended by SIGKILL" in lost.data["message"]
     assert end(bench, agent).data["outcome"] == "succeeded"
 
 
