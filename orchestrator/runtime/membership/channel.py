@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,12 @@ class Channel:
     def wants_to_write(self) -> bool:
         """Whether messages wait."""
         return bool(self._waiting)
+
+    def was_refused(self) -> bool:
+        """Whether nobody listened at the other end; then it is closed for good."""
+        refused = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        self.open = self.open and not refused
+        return refused
 
     def trust(self) -> None:
         """The peer knows the secret: it may send long lines."""

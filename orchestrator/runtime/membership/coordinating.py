@@ -29,18 +29,18 @@ class Coordinating:
         hub: listens at the term's address.
         policy: the run's rules.
         journal: this agent's own.
-        before: the term before, whose agent may be dead.
+        dead: the agent that coordinated before, where it is known to be dead.
     """
 
     def __init__(
-        self, run: RunDirectory, term: Term, hub: Hub, policy: e.Policy, journal: Journal, before: Term | None
+        self, run: RunDirectory, term: Term, hub: Hub, policy: e.Policy, journal: Journal, dead: int | None
     ) -> None:
         self._run = run
         self._term = term
         self._hub = hub
         self._policy = policy
         self._journal = journal
-        self._before = before
+        self._dead = dead
         self._unwritten: deque[e.Instruction] = deque()
         self._todo: list[e.Instruction] = []
         self._over: e.EndRun | e.StandDown | None = None
@@ -88,8 +88,8 @@ class Coordinating:
             self.tell(wish)
         for word in self._journal.words():
             self.tell(word)
-        if self._before is not None and self._before.agent != self._term.agent and self._before.process.is_dead():
-            self.tell(e.AgentGone(self._before.agent, certain=True))
+        if self._dead is not None:
+            self.tell(e.AgentGone(self._dead, certain=True))
 
     def _carry_out(self, instruction: e.Instruction) -> bool:
         """Do one thing; False where it must be tried again, before all that follows it."""

@@ -21,6 +21,8 @@ _AGAIN_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
 _TURN_SECONDS = 0.4
 """Between the moments at which the first, the second ... of the surviving agents takes over."""
+_DOUBT_SECONDS = 1.0
+"""How long an agent tries to come back to a coordinator that may be alive."""
 _STRANGER_SECONDS = 10.0
 """How long an agent that was never let in waits before it believes that the coordinator is lost."""
 
@@ -57,6 +59,7 @@ class Following:
         self._nonce = nonce()
         self._welcome = False
         self._ever_welcome = False
+        self._refused = False
         self._agents: list[int] = []
         self._failing_since = time.monotonic()
         self._heard = self._tried = self._pinged = 0.0
@@ -86,14 +89,17 @@ class Following:
         """Whether there is no connection now."""
         return not self._welcome
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the coordinator's process is known to have ended: nobody listens where its hub was."""
+        return self._refused or self.term.process.is_dead()
+
     def is_due(self) -> bool:
         """Whether the coordinator is lost and this agent's turn to take over has come."""
         if self._welcome:
             return False
-        failing = time.monotonic() - self._failing_since
-        if not self._ever_welcome and not self.term.process.is_dead():
-            return failing > _STRANGER_SECONDS + self._place() * _TURN_SECONDS
-        return failing > self._place() * _TURN_SECONDS
+        doubt = 0.0 if self.is_dead else _DOUBT_SECONDS if self._ever_welcome else _STRANGER_SECONDS
+        return time.monotonic() - self._failing_since > doubt + self._place() * _TURN_SECONDS
 
     def close(self) -> None:
         """End the connection."""
@@ -131,6 +137,7 @@ class Following:
         if channel is None:
             return
         self._heard = time.monotonic()
+        self._refused = channel.was_refused()
         try:
             for message in channel.receive():
                 self._take(channel, message)

@@ -79,8 +79,11 @@ class Roster:
         self.agents[event.agent] = Agent(event.agent, event.room, event.next_number)
         for number in event.workers:
             self.meet(number, time)
-        for number in [n for n in self.awaited if agent_of(n) == event.agent]:
-            self.remove(number, "lost")
+        for number in self.numbers_of(event.agent):
+            if number >= event.next_number:  # the order to start it was lost on the way
+                del self.workers[number]
+            elif number not in event.workers:
+                self.remove(number, "lost")
         return [number for number in event.workers if number in self.fates]
 
     def resize(self, agent: int, room: int) -> None:

@@ -156,9 +156,11 @@ class Seat:
         if not claim_term(self._run, term):
             hub.close()
             return
+        following = self._role if isinstance(self._role, Following) else None
+        dead = following.term.agent if following is not None and following.is_dead else None
         self._leave_role()
         self._say(f"this agent coordinates (term {number}, process {os.getpid()})")
-        self._role = Coordinating(self._run, term, hub, self._policy, self._journal, before)
+        self._role = Coordinating(self._run, term, hub, self._policy, self._journal, dead)
 
     def _leave_role(self) -> None:
         if self._role is not None:

@@ -378,6 +378,13 @@ def test_an_agent_that_was_given_up_and_comes_back_is_told_to_end_its_workers(ru
     assert e.EndWorker(1000, "was given up") in run.said
 
 
+def test_a_start_that_was_lost_on_the_way_is_ordered_again(runs: Any) -> None:
+    run = runs.fresh(e.Policy(wanted=2), 0, 2)
+    assert run.started == [1000, 1001]
+    run.tell(e.AgentJoined(1, 2, 1001, (1000,)))
+    assert run.started == [1000, 1001, 1001]
+
+
 def last_view(*numbers: int) -> View:
     return View(7, tuple(Member(n, "127.0.0.1", 5000 + n, 10 + n) for n in numbers))
 

@@ -153,6 +153,15 @@ def test_a_worker_that_lost_its_connection_finds_the_hub_again(net: Callable[...
     assert run.published[-1].lost == ()
 
 
+def test_agents_come_back_to_a_coordinator_whose_connections_broke(net: Callable[..., Net]) -> None:
+    run = net(1, 1, wanted=2, cut_within=5.0)
+    run.until(lambda: run.settled_on(0, 1000))
+    run.seats[0]._role._hub.drop_all()  # type: ignore[union-attr]
+    run.kill(1000)
+    run.until(lambda: run.settled_on(0, 1001))
+    assert newest_term(run.run).number == 1  # type: ignore[union-attr]
+
+
 def test_a_broken_group_gets_its_next_view(net: Callable[..., Net]) -> None:
     run = net(2, wanted=2)
     run.until(lambda: run.settled_on(0, 1))
