@@ -58,12 +58,13 @@ class _Ingestion:
         run = runs.get(self.connection, seen.id)
         assert run is not None
         cursors, progress, left_out = dict(run.cursors), None, list[RunEvent]()
-        for event in found:
+        # Writers are read one after the other: what workers said before the end comes after it.
+        for event in sorted(found, key=lambda event: event.kind == "finished"):
             cursors[event.writer] = event.seq + 1
             if event.token != run.token or run.state.terminal:
                 continue
             if event.kind == "progress":
-                progress = event
+                progress = event if progress is None or event.time >= progress.time else progress
             elif event.kind == "step_skipped":
                 left_out.append(event)
             else:

@@ -15,7 +15,12 @@ from orchestrator.store.records import JobRecord, RunRecord
 
 MOST_WORKERS = 1_000_000
 _LAST_VIEW = 2**31 - 1
-CAUSES = {"resize": "resized", "lost": "a worker was lost", "joined": "a worker joined"}
+CAUSES = {
+    "start": "the others have not joined yet",
+    "resize": "resized",
+    "lost": "a worker was lost",
+    "joined": "a worker joined",
+}
 """Why a run has a new view, by its own word."""
 
 

@@ -91,6 +91,31 @@ def test_an_older_word_of_another_leader_that_is_read_later_changes_nothing(worl
     assert goodput.useful_seconds == 5
 
 
+def test_what_workers_said_before_the_end_counts_though_it_is_read_after_it(world: World) -> None:
+    job = world.train("start", "wait", "succeed")
+    world.step(3)
+    writer = EventWriter(world.run_directory(job), "rank-0", 1)
+    writer.append("goodput", useful_seconds=7.0)
+    writer.append("progress", done=10.0, total=10.0, unit="samples")
+    world.finish()
+    view = world.job(job)
+    assert view.goodput is not None
+    assert view.progress is not None
+    assert (view.goodput.useful_seconds, view.progress.done) == (7.0, 10.0)
+
+
+def test_progress_is_the_newest_word_of_whichever_worker_leads(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    directory = world.run_directory(job)
+    EventWriter(directory, "rank-1", 1).append("progress", done=3.0, total=10.0)
+    EventWriter(directory, "rank-0", 1).append("progress", done=4.0, total=10.0)
+    world.step()
+    progress = world.job(job).progress
+    assert progress is not None
+    assert progress.done == 4.0
+
+
 def test_a_job_whose_runs_say_nothing_has_no_goodput(world: World) -> None:
     job = world.submit("start", "succeed")
     world.finish()
