@@ -12,6 +12,7 @@ import torch
 from orchestrator.base.errors import OrchestratorError, UsageError
 from orchestrator.training.batching import StepBatch
 from orchestrator.training.batchnorm import SliceStatistics
+from orchestrator.training.compilation import compile_model
 from orchestrator.training.config import TrainConfig
 from orchestrator.training.group import Group
 from orchestrator.training.layout.protocol import Layout
@@ -79,6 +80,7 @@ class StepResult:
         overflow: whether fp16 gradients were too large: the step is to be left out, the next one has a smaller scale.
         moments: (n, M) for `Stepper.statistics.update`.
         out_of_memory: whether the step was made twice, because a worker had too little memory the first time.
+        exact: whether the bits are still those that they would be with more memory.
         state: for the next step.
     """
 
@@ -90,6 +92,7 @@ class StepResult:
     overflow: bool
     moments: torch.Tensor
     out_of_memory: bool
+    exact: bool
     state: StepState
 
 
@@ -129,6 +132,8 @@ class Stepper:
         self._table = StepTable(group, self.statistics.width)
         if config.activation_checkpointing or self.state.checkpointing:
             checkpoint_activations(layout.model)
+        if config.compile:
+            compile_model(layout.model)
 
     @property
     def parts(self) -> int:
@@ -160,12 +165,11 @@ class Stepper:
                 f"{self._group.size} workers cannot share a global batch of {len(place.batch.slices)} virtual workers",
                 hint="lower train.samples_per_virtual_worker, or ask for fewer workers",
             )
-        short = False
+        before = self.state
         while True:
             table = self._passes(place, flags, [place, *ahead], then)
             if not table.out_of_memory:
-                return self._result(table, out_of_memory=short)
-            short = True
+                return self._result(table, before)
             self._save_memory(place)
 
     def requests(self, place: StepPlace) -> list[Request]:
@@ -215,7 +219,8 @@ class Stepper:
     def _loss_scale(self) -> float:
         return self.state.scale.value if self._config.precision == "fp16" else 1.0
 
-    def _result(self, table: Gathered, *, out_of_memory: bool) -> StepResult:
+    def _result(self, table: Gathered, before: StepState) -> StepResult:
+        saved = self.state.checkpointing != before.checkpointing
         finite, overflow = math.isfinite(table.loss), False
         if finite and self._config.precision == "fp16":
             gradients = self._layout.gradients().values()
@@ -230,7 +235,8 @@ class Stepper:
             finite=finite,
             overflow=overflow,
             moments=table.moments,
-            out_of_memory=out_of_memory,
+            out_of_memory=saved or self.state.parts != before.parts,
+            exact=self.state.parts == before.parts and not (saved and self._config.compile),
             state=self.state,
         )
 

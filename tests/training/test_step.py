@@ -142,13 +142,14 @@ class TestMemory:
         results = [worker.step(place(0, SIZES)) for worker in (calm, short)]
         assert [result.out_of_memory for result in results] == [False, True]
         assert results[1].state.checkpointing
+        assert results[1].exact
         assert calm.digest() == short.digest()
         assert not short.step(place(1, SIZES)).out_of_memory
 
     def test_slices_are_halved_where_that_is_not_enough_and_no_layer_needs_them_whole(self, group: Group) -> None:
         worker = Worker(Toy("gn", fails=2), config(), group)
         result = worker.step(place(0, SIZES))
-        assert (result.state.checkpointing, result.state.parts) == (True, 2)
+        assert (result.state.checkpointing, result.state.parts, result.exact) == (True, 2, False)
         assert len(worker.stepper.requests(place(1, SIZES))) == 8
 
     def test_slices_of_batch_norm_stay_whole_and_the_error_is_raised(self, group: Group) -> None:
