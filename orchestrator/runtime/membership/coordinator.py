@@ -14,11 +14,12 @@ events, the same facts lead to the same instructions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from orchestrator.rundir.membership import View
 from orchestrator.runtime.membership import events as e
 from orchestrator.runtime.membership.ending import Losses, judge_end
-from orchestrator.runtime.membership.judgement import choose, hung, may_go_on, step_deadline
+from orchestrator.runtime.membership.judgement import choose, hung, may_go_on, overdue, step_deadline
 from orchestrator.runtime.membership.roster import Roster, Standing, Worker
 from orchestrator.runtime.membership.timing import CountedTime, StepTimes
 
@@ -167,24 +168,12 @@ class Coordinator:
         """Give up those who were silent, cut off, too slow to start or to leave, or who hold up the others."""
         culprits = () if self._stopping else self._culprits()
         for worker in list(self._roster.workers.values()):
-            why = "held up the others" if worker.number in culprits else self._overdue(worker)
+            why = (
+                "held up the others" if worker.number in culprits else overdue(worker, self._policy, self._time.seconds)
+            )
             if why:
                 self._lose(worker.number, why, "infrastructure", certain=False)
                 yield e.EndWorker(worker.number, why)
-
-    def _overdue(self, worker: Worker) -> str:
-        policy, time = self._policy, self._time.seconds
-        if worker.standing == "ended":
-            return ""
-        if worker.cut is not None and time - worker.cut > policy.cut_within:
-            return "lost its connection"
-        if worker.standing == "warming" and time - worker.since > policy.warm_within:
-            return f"was not ready within {policy.warm_within:g} s"
-        if worker.standing == "leaving" and time - worker.since > policy.leave_within:
-            return f"did not leave within {policy.leave_within:g} s"
-        if worker.standing in {"ready", "member"} and time - worker.heard > policy.lost_after:
-            return f"was silent for {policy.lost_after:g} s"
-        return ""
 
     def _settling(self) -> bool:
         """Whether a coordinator that took over still waits to hear of members of the view before."""
@@ -232,7 +221,15 @@ class Coordinator:
 
     def _hung(self) -> tuple[int, ...] | None:
         deadline = step_deadline(self._policy.hang_after, self._steps.seconds)
-        return hung(self._roster.standing("member"), self._time.seconds, deadline)
+        members, behind = self._roster.standing("member"), self._behind()
+        if behind:  # whoever has taken the view waits for them there, whatever else it says
+            members = [w if w.number in behind else replace(w, phase="collective") for w in members]
+        return hung(members, self._time.seconds, deadline)
+
+    def _behind(self) -> set[int]:
+        """Members that have not taken the view yet."""
+        epoch = 0 if self._roster.view is None else self._roster.view.epoch
+        return {worker.number for worker in self._roster.standing("member") if worker.epoch < epoch}
 
     def _culprits(self) -> tuple[int, ...]:
         culprits = self._hung()
@@ -255,10 +252,13 @@ class Coordinator:
         if view is None:
             if self._may_begin(len(join)):
                 yield self._next_view([], join, "start")
-        elif dead or self._has_lasted("broken", self._policy.broken_within, "broken" in self._since):
+        elif dead or (self._is_broken() and not self._behind()):
             yield self._next_view(stay, join, "lost" if dead else "broken")
         elif self._may_change(stay, join):
             yield self._next_view(stay, join, "joined" if join and not self._wish_is_new else "resize")
+
+    def _is_broken(self) -> bool:
+        return self._has_lasted("broken", self._policy.broken_within, "broken" in self._since)
 
     def _joiners(self) -> list[Worker]:
         return [] if self._winding_down else self._roster.standing("ready")
@@ -273,8 +273,7 @@ class Coordinator:
         members = roster.standing("member")
         if view is None or self._winding_down or (not join and len(stay) == len(members)):
             return False
-        on_the_way = any(worker.epoch < view.epoch for worker in members)
-        if on_the_way or any(worker.number in view.leaving for worker in roster.standing("leaving")):
+        if self._behind() or any(worker.number in view.leaving for worker in roster.standing("leaving")):
             return False
         alone = not roster.standing("warming")
         waited = self._has_lasted("joining", self._policy.join_within, bool(join))

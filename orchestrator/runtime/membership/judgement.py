@@ -1,4 +1,4 @@
-"""Pure judgements: who hangs, whether this part of a partition may go on, who is in the next view."""
+"""Pure judgements: who hangs or is overdue, whether a part of a partition may go on, who is in the next view."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from orchestrator.rundir.membership import View
+from orchestrator.runtime.membership.events import Policy
 from orchestrator.runtime.membership.roster import Fate, Worker
 
 _TIMES_THE_MEDIAN = 10.0
@@ -65,3 +66,18 @@ def choose(
     stay = [worker for worker in members if worker.number not in crowded][:places]
     join = [worker for worker in ready if worker.number not in crowded][: places - len(stay)]
     return stay, join
+
+
+def overdue(worker: Worker, policy: Policy, time: float) -> str:
+    """Why a worker is given up now; empty where it is not."""
+    if worker.standing == "ended":
+        return ""
+    if worker.cut is not None and time - worker.cut > policy.cut_within:
+        return "lost its connection"
+    if worker.standing == "warming" and time - worker.since > policy.warm_within:
+        return f"was not ready within {policy.warm_within:g} s"
+    if worker.standing == "leaving" and time - worker.since > policy.leave_within:
+        return f"did not leave within {policy.leave_within:g} s"
+    if worker.standing in {"ready", "member"} and time - worker.heard > policy.lost_after:
+        return f"was silent for {policy.lost_after:g} s"
+    return ""

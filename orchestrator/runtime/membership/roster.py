@@ -81,7 +81,7 @@ class Roster:
             self.meet(number, time)
         for number in self.numbers_of(event.agent):
             if number >= event.next_number:  # the order to start it was lost on the way
-                del self.workers[number]
+                self.workers.pop(number, None)
             elif number not in event.workers:
                 self.remove(number, "lost")
         return [number for number in event.workers if number in self.fates]

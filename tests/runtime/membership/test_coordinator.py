@@ -229,6 +229,33 @@ def test_what_has_no_deadline_hangs_nobody(runs: Any) -> None:
     assert run.last(e.EndWorker) is None
 
 
+def test_who_does_not_come_to_the_next_view_while_the_others_wait_there_is_ended(runs: Any) -> None:
+    run = runs.running(4, hang_after=60.0, replacements=0)
+    run.places = dict.fromkeys((0, 1), (7, "idle")) | {2: (7, "compute")}
+    run.die(3)
+    for number in (0, 1):
+        run.live[number] = 2
+    run.wait(59)
+    assert run.last(e.EndWorker) is None
+    run.wait(2)
+    assert run.last(e.EndWorker).number == 2
+    assert run.numbers == (0, 1)
+
+
+def test_a_break_waits_for_those_who_are_still_on_their_way(runs: Any) -> None:
+    run = runs.running(3, broken_within=1.0, replacements=0)
+    run.places = {0: (7, "idle"), 1: (7, "compute")}
+    run.die(2)
+    run.live[0] = 2
+    run.wait(1)
+    run.tell(e.WorkerBroken(0, 2, "the others did not come"))
+    run.wait(30)
+    assert run.view.epoch == 2
+    run.take()
+    run.wait(0.5)
+    assert (run.view.epoch, run.view.cause) == (3, "broken")
+
+
 def test_slow_steps_are_given_ten_times_their_median(runs: Any) -> None:
     run = runs.running(2, hang_after=10.0)
     for step in range(1, 5):
