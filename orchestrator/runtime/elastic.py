@@ -171,7 +171,7 @@ class ElasticAgent:
 
     def _end_workers(self, ending: Ending) -> None:
         """Act on a reason to end that is more pressing than the one before; the time left only gets shorter."""
-        alone = ending.whole or not self._others()
+        alone = ending.whole or self._others() < max(1, self._launch.min_workers)
         urgency = _ENDING if ending.kind != "stop" else _STOPPING if alone else _LEAVING
         kill_at = time.monotonic() + ending.grace_seconds
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
@@ -179,7 +179,7 @@ class ElasticAgent:
             return
         self._urgency, self._ending = urgency, ending
         say(f"ending the workers within {ending.grace_seconds:g} s: {ending.kind} {ending.cause} {ending.message}")
-        if alone:
+        if alone:  # what one worker is told, all of them do
             self._seat.tell(Stopping())
             self._crew.ask_to_stop()
         else:  # the others go on: no worker may tell them to stop
@@ -228,16 +228,18 @@ class ElasticAgent:
         if end.outcome == "failed":
             return Outcome(end.outcome, end.message, end.failure_class)
         view = self._newest_view()
-        markers = [read_marker(self._files.run, number) for number in (view.numbers if view else ())]
-        message = next((m.message for m in markers if m and m.outcome == end.outcome and m.message), end.message)
+        message = end.message
+        with contextlib.suppress(OSError):
+            markers = [read_marker(self._files.run, number) for number in (view.numbers if view else ())]
+            message = next((m.message for m in markers if m and m.outcome == end.outcome and m.message), message)
         if end.outcome == "succeeded":
             return Outcome(end.outcome, message, exit_code=0)
         return _stopped(self._ending or Ending("stop", 0.0, cause="drain"), message)
 
-    def _others(self) -> bool:
-        """Whether workers of other agents take part."""
+    def _others(self) -> int:
+        """How many workers of other agents take part."""
         view = self._newest_view()
-        return view is not None and any(agent_of(number) != self._files.index for number in view.numbers)
+        return sum(agent_of(number) != self._files.index for number in view.numbers) if view else 0
 
     def _newest_view(self) -> View | None:
         with contextlib.suppress(OSError):  # a disk that is away for a moment ends no run

@@ -128,6 +128,15 @@ def test_an_allocation_that_is_told_to_go_leaves_in_good_order(bench: Any, index
     assert finished.data["outcome"] == "succeeded"
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_run_stops_where_too_few_would_be_left_without_an_allocation(bench: Any, index: int) -> None:
+    agents = start(bench, min_workers=3)
+    agents[index].send_signal(signal.SIGUSR1)
+    assert [agent.wait(30) for agent in agents] == [0, 0, 0]
+    assert bench.event("finished").data["outcome"] == "stopped"
+    assert [e.data["outcome"] for e in bench.events("rank_finished")] == ["stopped"] * 3
+
+
 def test_a_stop_of_the_run_reaches_every_allocation(bench: Any) -> None:
     agents = start(bench)
     bench.control("stop", "cancel", grace=20)

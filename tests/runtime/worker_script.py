@@ -24,7 +24,8 @@ def stay(context: RunContext, view: View, step: int) -> tuple[str, int]:
     place = context.membership
     while place.newest_epoch() == view.epoch:
         place.beat(step, "compute")
-        if context.should_stop() is not None:
+        if context.should_stop() is not None or told(context, "stopping"):
+            Path("stopping").touch()  # as the flags of a step tell all workers
             return "stopped", step
         if told(context, "finish"):
             return "succeeded", step
