@@ -12,6 +12,7 @@ from torch import nn
 from orchestrator.training.batchnorm import SliceStatistics
 from orchestrator.training.group import Group
 from orchestrator.training.layout.sharded import ShardedLayout
+from orchestrator.training.memory import checkpoint_activations
 from orchestrator.training.seeding import seed_slice
 
 SLICES, SLICE_SAMPLES = 6, 4
@@ -116,6 +117,7 @@ class Trainer:
         torch.manual_seed(5)
         self.parts = int(settings.pop("parts", 1))
         self.precision = settings.pop("precision", "fp32")
+        self.checkpointing = bool(settings.pop("checkpointing", False))
         exact = bool(settings.pop("exact", True))
         device = torch.device("cpu")
         self.layout = ShardedLayout(
@@ -129,6 +131,8 @@ class Trainer:
     def settle(self, group: Group) -> None:
         self.group = group
         self.layout.model.train()
+        if self.checkpointing:
+            checkpoint_activations(self.layout.model)
         self.statistics = SliceStatistics(self.layout.model, torch.device("cpu"))
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

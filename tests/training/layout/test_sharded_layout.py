@@ -43,6 +43,7 @@ SCENARIOS = [
     *[steady("ln", world, precision="bf16") for world in (1, 3)],
     *[steady("ln", world, parts=2) for world in (1, 3)],
     *[steady("ln", world, exact=False) for world in (1, 3)],
+    steady("ln", 2, checkpointing=True),
     storm(
         "resized", "bn", view(0, until=1), view(0, 1, 2, until=2), view(0, 1, 2, 3, until=3), view(1, 3, leaving=[0, 2])
     ),
@@ -100,6 +101,10 @@ def test_any_number_of_workers_ends_with_the_same_state(results: Results, name: 
 @pytest.mark.parametrize("name", STORMS)
 def test_any_sequence_of_views_ends_with_the_same_state(results: Results, name: str) -> None:
     assert outcome(results, name) == outcome(results, f"{STORMS[name]}-1")
+
+
+def test_activations_that_are_computed_twice_change_nothing(results: Results) -> None:
+    assert outcome(results, "ln-True-2") == outcome(results, "ln-1")
 
 
 def test_without_exact_the_workers_agree(results: Results) -> None:
