@@ -6,7 +6,6 @@ all workers in the same way, or a worker is lost in it, and it is done again by 
 
 from __future__ import annotations
 
-import gc
 from typing import Literal
 
 from torch import nn
@@ -96,8 +95,7 @@ class _Training:
             return self._with_group(view)
         except GroupBroken as error:
             reason = error.message
-        # The exception held on to the group's connections; others wait for them to be closed.
-        gc.collect()
+        # What was raised held on to the group's connections until here; others wait for them to be closed.
         self._speaking.failed()
         self._keeping.abandon()
         if membership.newest_epoch() <= view.epoch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -43,7 +44,9 @@ class ReplicatedLayout:
         self._buckets = in_buckets(reversed(self._named.values()))
         for place, bucket in enumerate(self._buckets):
             for parameter in bucket.members:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, place))  # type: ignore[no-untyped-call]
+                # Not the layout itself: torch keeps a hook alive with its parameter, and no collector sees that ring.
+                hook = partial(_arrived, weakref.ref(self), place)
+                parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
         self._gradients: Tensors = {}
         self._missing: list[int] = []
         self._armed = self._parted = False
@@ -169,8 +172,8 @@ class ReplicatedLayout:
             return TreeExchange(bucket, group, self._count, filled)
         return PlainExchange(bucket, group)
 
-    def _arrived(self, place: int, parameter: torch.Tensor) -> None:
-        """A gradient is complete: begin to send the buckets that are, in the order that all workers keep."""
+    def arrived(self, place: int) -> None:
+        """A gradient of a bucket is complete: begin to send the buckets that are, in the order that all keep."""
         if not self._armed:
             return
         self._missing[place] -= 1
@@ -223,3 +226,9 @@ def _add_zeros(untouched: list[torch.Tensor]) -> None:
     """What had no gradient in this slice counts as zeros in any other place of the tree, and -0 + 0 is +0."""
     if untouched:
         torch._foreach_add_(untouched, 0.0)
+
+
+def _arrived(layout: weakref.ref[ReplicatedLayout], place: int, parameter: torch.Tensor) -> None:
+    found = layout()
+    if found is not None:
+        found.arrived(place)
