@@ -7,7 +7,7 @@ import selectors
 import time
 from collections.abc import Callable
 
-from orchestrator.rundir.events import find_event
+from orchestrator.rundir.allocations import run_has_finished
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.rundir.membership import MEMBERS_PER_ALLOCATION
 from orchestrator.runtime.logs import say as say_to_log
@@ -139,7 +139,7 @@ class Seat:
 
     def _claim(self, before: Term | None) -> None:
         """Begin the next term, unless another agent is faster or there is nothing left to coordinate."""
-        if find_event(self._run, "finished") is not None:
+        if run_has_finished(self._run):
             self._finished = True
             return
         hub = Hub(
