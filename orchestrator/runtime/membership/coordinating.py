@@ -45,12 +45,12 @@ class Coordinating:
         self._todo: list[e.Instruction] = []
         self._over: e.EndRun | e.StandDown | None = None
         self._looked = time.monotonic()
-        self._begin()
+        self._coordinator: Coordinator | None = None
 
     def tell(self, event: e.Event) -> None:
-        """Something happened."""
-        for instruction in self._coordinator.handle(event, time.monotonic()):
-            self._unwritten.append(instruction)
+        """Something happened; before the coordinator knows the newest view, the journal keeps it."""
+        if self._coordinator is not None:
+            self._unwritten += self._coordinator.handle(event, time.monotonic())
 
     def turn(self) -> list[e.Instruction]:
         """What came over the network is told, what is to be done goes out.
@@ -60,7 +60,10 @@ class Coordinating:
 
         Raises:
             Superseded: it coordinates no longer.
+            OSError: the run directory is away; the next turn tries again.
         """
+        if self._coordinator is None:
+            self._begin()
         for event in self._hub.events():
             self.tell(event)
             if isinstance(event, e.AgentJoined) and self._over is not None:
@@ -80,7 +83,6 @@ class Coordinating:
     def _begin(self) -> None:
         """A coordinator that knows the newest view, and of this agent what it would be told by another."""
         view = newest_view(self._run)
-        self._unwritten.clear()
         self._coordinator = Coordinator(self._policy, last=view)
         if view is not None:
             self._hub.push(view)
@@ -117,7 +119,8 @@ class Coordinating:
         if not written:
             self._check_term()
             self._hub.drop_all()
-            self._begin()
+            self._unwritten.clear()
+            self._coordinator = None
             return False
         self._hub.push(publish.view)
         self._todo.append(publish)

@@ -67,6 +67,7 @@ class Seat:
         self._secret = read_secret(run)
         self._role: Coordinating | Following | None = None
         self._finished = False
+        self._trouble = ""
         self._born = time.monotonic()
         self._looked = float("-inf")
 
@@ -111,7 +112,15 @@ class Seat:
         except Superseded:
             self._say("another agent coordinates now")
             self._leave_role()
-            return []
+        except OSError as error:
+            self._complain(f"the run directory or the network fails: {error}")
+        return []
+
+    def _complain(self, trouble: str) -> None:
+        """Say it once, as long as it is the same."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._say(trouble)
 
     def _look(self) -> None:
         """Follow the newest term, or begin the next."""
@@ -153,7 +162,12 @@ class Seat:
         )
         number = 1 if before is None else before.number + 1
         term = Term(number, self._agent, *hub.address, Whereabouts.own())
-        if not claim_term(self._run, term):
+        try:
+            claimed = claim_term(self._run, term)
+        except OSError:
+            hub.close()
+            raise
+        if not claimed:
             hub.close()
             return
         following = self._role if isinstance(self._role, Following) else None

@@ -96,7 +96,10 @@ class _Conversation:
         if now - self._heard < _SILENT_SECONDS:
             return False
         self._heard = now
-        term = newest_term(self._run)
+        try:
+            term = newest_term(self._run)
+        except OSError:  # a disk that is away: the hub may be there all the same
+            return False
         return not self._welcome or (term is not None and term.number > self._term.number)
 
     def _take(self, message: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
-from orchestrator.rundir.membership import View, newest_view, publish_view
+from orchestrator.rundir.membership import View, membership_folder, newest_view, publish_view
 from orchestrator.runtime.membership import events as e
 from orchestrator.runtime.membership.link import Link
 from orchestrator.runtime.membership.seat import Seat
@@ -234,6 +234,21 @@ def test_a_view_that_somebody_else_wrote_is_never_overwritten(net: Callable[...,
     run.kill(1)
     run.until(lambda: run.settled_on(0, 2))
     assert run.published[1].epoch == 3
+
+
+def test_a_run_directory_that_is_away_for_a_moment_ends_nobody(net: Callable[..., Net]) -> None:
+    run = net(2, 1, wanted=3)
+    run.until(lambda: run.settled_on(0, 1, 1000))
+    folder = membership_folder(run.run)
+    away = folder.rename(folder.with_name("away"))
+    folder.touch()
+    run.kill(1)
+    for _ in range(100):
+        run.turn()
+    assert len(run.published) == 1, "nobody acts on a view that is not written down"
+    folder.unlink()
+    away.rename(folder)
+    run.until(lambda: run.settled_on(0, 2, 1000))
 
 
 def test_all_agents_learn_of_the_end(net: Callable[..., Net]) -> None:
