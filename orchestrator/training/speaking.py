@@ -30,7 +30,7 @@ class Speaking:
         self.leads = False
         self.checkpoints_asked = 0
         self._goodput = Goodput()
-        self._reached = context.reached
+        self._reached = self._samples = context.reached
         total = sum(batching.samples(epoch) for epoch in range(config.epochs))
         self._meter = ProgressMeter(total, self._progressed)
         self._step, self._busy = 0, False
@@ -48,7 +48,7 @@ class Speaking:
         """A view has begun."""
         if shared is not None:
             self._goodput.adopt(shared["goodput"])
-            self._reached = max(self._reached, int(shared["reached"]))
+            self._reached = self._samples = max(self._reached, int(shared["reached"]))
             self.checkpoints_asked = int(shared["checkpoints_asked"])
         self.leads = leads
         self._context.leads(leads)
@@ -85,9 +85,11 @@ class Speaking:
 
     def worked(self, position: Position) -> None:
         """It ended, and led here."""
-        spent: Spent = "useful" if position.samples > self._reached or not self._busy else "redone"
+        measured = position.samples == self._samples  # a round of an evaluation uses no training samples
+        new = position.samples > self._reached or (measured and position.samples == self._reached)
+        spent: Spent = "useful" if new or not self._busy else "redone"
         self._goodput.spent(spent)
-        self._reached = max(self._reached, position.samples)
+        self._samples, self._reached = position.samples, max(self._reached, position.samples)
         self.idle()
 
     def idle(self) -> None:
