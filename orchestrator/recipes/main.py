@@ -26,7 +26,6 @@ from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.protocol import Tracker
 from orchestrator.training.config import EngineContext
 
-
 InRun = Callable[[Membership], Membership]
 
 

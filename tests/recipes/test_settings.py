@@ -51,6 +51,7 @@ def test_the_sections_of_training_reach_the_engine() -> None:
             "samples_per_virtual_worker": 16,
             "parallel": "fsdp",
             "precision": "bf16",
+            "max_steps": 9,
             "accumulate": 2,
             "clip_norm": 1.0,
             "ema": {"decay": 0.99, "every_steps": 4},
@@ -66,6 +67,7 @@ def test_the_sections_of_training_reach_the_engine() -> None:
     assert (found.epochs, found.seed, found.exact, found.last_batch) == (3, 7, False, "drop")
     assert (found.plan.batch_size, found.plan.slice_samples) == (64, 16)
     assert (found.parallel, found.precision, found.accumulate, found.clip_norm) == ("fsdp", "bf16", 2, 1.0)
+    assert found.max_steps == 9
     assert (found.ema, found.non_finite) == (EmaConfig(0.99, 4), "skip")
     assert (found.checkpoint_every, found.checkpoint_seconds) == (2, 90.0)
 
