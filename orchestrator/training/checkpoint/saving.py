@@ -86,11 +86,11 @@ class Saving:
     """
 
     def __init__(self, order: Order, buffers: Buffers, before: Saving | None) -> None:
-        self._order, self._buffers = order, buffers
+        self._order, self._buffers, self._before = order, buffers, before
         self._given_up = threading.Event()
         self._error: BaseException | None = None
         self._where: Path | str = order.place.where(order.folder)
-        self._thread = threading.Thread(target=self._run, args=(before,), name="checkpoint", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
     @property
@@ -118,12 +118,16 @@ class Saving:
         return self._where
 
     def abandon(self) -> None:
-        """Give it up, as soon as the thread notices; without effect where it is whole already."""
+        """Give it up, and those that it waits for, as soon as the threads notice; what is whole already stays."""
         self._given_up.set()
-
-    def _run(self, before: Saving | None) -> None:
+        before = self._before
         if before is not None:
-            before._thread.join()
+            before.abandon()
+
+    def _run(self) -> None:
+        if self._before is not None:
+            self._before._thread.join()
+            self._before = None
         try:
             _Work(self._order, self._given_up, self._buffers).do()
         except BaseException as error:  # whatever it is, it is raised where somebody waits

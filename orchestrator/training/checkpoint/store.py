@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from orchestrator.base.errors import DataError, Fenced
+from orchestrator.base.errors import DataError, Fenced, OrchestratorError
 from orchestrator.data.remote.retry import Patience
 from orchestrator.spec.place import parse_location
 from orchestrator.training.checkpoint import loading
@@ -27,6 +27,7 @@ MODEL, AVERAGE = "model/", "ema/"
 KEEP = KeepPolicy()
 REMOTE = Patience()
 _REFUSED = -1
+_WHY = "a newer run of this job has taken over, or its fence cannot be read: see the leader's log"
 
 
 class CheckpointStore:
@@ -167,16 +168,16 @@ class CheckpointStore:
 
     def _agree(self, group: Group) -> str:
         """A name that no other attempt has."""
-        refusal: Fenced | None = None
+        refusal: OrchestratorError | None = None
         number = secrets.randbits(62)
         if group.rank == 0:
             try:
                 self._fence()
-            except Fenced as error:
+            except OrchestratorError as error:  # said to the others: they must not wait for this worker
                 refusal, number = error, _REFUSED
         number = group.agree(number)
         if number == _REFUSED:
-            raise refusal or Fenced(f"{self.root}: the leader found that a newer run of this job has taken over")
+            raise refusal or Fenced(f"{self.root}: the leader found that it must not write there", hint=_WHY)
         return f"{number:016x}"
 
     def _fill(self, checkpoint: Checkpoint, into: Mapping[str, torch.Tensor]) -> None:
