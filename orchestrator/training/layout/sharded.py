@@ -16,7 +16,7 @@ from orchestrator.training.layout.mirror import mirror
 from orchestrator.training.layout.protocol import Arrival, Tensors
 from orchestrator.training.layout.reshard import reshard
 from orchestrator.training.layout.shards import Item, Resharding
-from orchestrator.training.layout.skeleton import PREFIX, UNIT_BYTES, Skeleton
+from orchestrator.training.layout.skeleton import PREFIX, UNIT_BYTES, Skeleton, compile_units
 from orchestrator.training.layout.sums import AloneSums, ShardSums, Sums
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ class ShardedLayout:
     Args:
         model: with its first parameters, the same on every worker; its tensors are taken over.
         config: of the training.
-        device: where this worker computes.
         mirror_every: steps between copies; more costs less, and loses more steps with a worker.
         smallest_unit: bytes of parameters that FSDP2 gathers by themselves.
     """
@@ -48,12 +47,11 @@ class ShardedLayout:
         model: nn.Module,
         config: TrainConfig,
         *,
-        device: torch.device,
         mirror_every: int = 1,
         smallest_unit: int = UNIT_BYTES,
     ) -> None:
         self._skeleton = Skeleton(model)
-        self._exact, self._device = config.exact, device
+        self._exact, self._compile = config.exact, config.compile
         self._mirror_every, self._smallest_unit = mirror_every, smallest_unit
         self._model = model
         self._whole = {PREFIX + name: p.detach().contiguous() for name, p in model.named_parameters()}
@@ -165,15 +163,18 @@ class ShardedLayout:
     def _settle(self, group: Group) -> None:
         """Build the model for this group, and mirror its parts."""
         self._group = group
-        skeleton, whole = self._skeleton, self._whole
-        parameters = {name: whole[PREFIX + name] for name in skeleton.parameters}
-        buffers = {name: whole[PREFIX + name] for name in skeleton.buffers}
+        skeleton, smallest = self._skeleton, self._smallest_unit
+        parameters = {name: self._whole[PREFIX + name] for name in skeleton.parameters}
+        buffers = {name: self._whole[PREFIX + name] for name in skeleton.buffers}
+        self._model = skeleton.build()
+        if self._compile:
+            compile_units(self._model, smallest)
         self._sums = (
-            AloneSums(skeleton, parameters, buffers, exact=self._exact)
+            AloneSums(self._model, skeleton, parameters, buffers, exact=self._exact)
             if group.size == 1
-            else ShardSums(skeleton, parameters, buffers, group, exact=self._exact, smallest_unit=self._smallest_unit)
+            else ShardSums(self._model, skeleton, parameters, buffers, group, exact=self._exact, smallest_unit=smallest)
         )
-        self._model, self._whole = self._sums.module, {}
+        self._whole = {}
         self._mirror(self._undelivered)
 
     def _saved(self, key: str, tensor: torch.Tensor) -> torch.Tensor:

@@ -95,6 +95,12 @@ def units(module: nn.Module, smallest: int = UNIT_BYTES) -> list[nn.Module]:
     return [child for child in found if not _shares(module, child)]
 
 
+def compile_units(module: nn.Module, smallest: int = UNIT_BYTES) -> None:
+    """Compile what is gathered by itself; the whole where there is no such unit. FSDP2's own work stays outside."""
+    for unit in units(module, smallest) or [module]:
+        unit.compile()
+
+
 def _candidates(module: nn.Module) -> Iterator[nn.Module]:
     for child in module.children():
         if isinstance(child, nn.Sequential | nn.ModuleList) or not isinstance(module, nn.Sequential | nn.ModuleList):

@@ -61,15 +61,17 @@ class AloneSums:
     """One worker: the plain module, its gradients added in the tree's order.
 
     Args:
+        module: a new copy of the model, taken over.
         skeleton: of the model.
         parameters: whole, on the device.
         buffers: of the module, taken over.
         exact: add in the tree's order.
     """
 
-    def __init__(self, skeleton: Skeleton, parameters: Tensors, buffers: Tensors, *, exact: bool) -> None:
-        self.module = skeleton.build()
-        self._exact = exact
+    def __init__(
+        self, module: nn.Module, skeleton: Skeleton, parameters: Tensors, buffers: Tensors, *, exact: bool
+    ) -> None:
+        self.module, self._exact = module, exact
         flags = skeleton.parameters
         self._parameters = {n: nn.Parameter(t, requires_grad=flags[n].requires_grad) for n, t in parameters.items()}
         skeleton.fill(self.module, self._parameters, buffers)
@@ -140,6 +142,7 @@ class ShardSums:
     """Several workers: FSDP2 gathers parameters for each unit and sends gradients to their owners.
 
     Args:
+        module: a new copy of the model, taken over.
         skeleton: of the model.
         parts: this worker's rows of all parameters, on the device.
         buffers: of the module, taken over.
@@ -149,11 +152,19 @@ class ShardSums:
     """
 
     def __init__(
-        self, skeleton: Skeleton, parts: Tensors, buffers: Tensors, group: Group, *, exact: bool, smallest_unit: int
+        self,
+        module: nn.Module,
+        skeleton: Skeleton,
+        parts: Tensors,
+        buffers: Tensors,
+        group: Group,
+        *,
+        exact: bool,
+        smallest_unit: int,
     ) -> None:
         assert group.handle is not None, "more than one worker have a process group"
+        self.module = module
         self._group, self._exact, self._begun = group, exact, False
-        self.module = skeleton.build()
         self._mesh = DeviceMesh.from_group(group.handle, group.device.type)
         self._scatters: list[Scatter] = []
         for unit in (*units(self.module, smallest_unit), self.module):

@@ -24,7 +24,7 @@ class Config:
     """What a layout reads of a training's settings."""
 
     exact: bool = True
-    precision: str = "fp32"
+    compile: bool = False
 
 
 class Block(nn.Module):
@@ -119,9 +119,8 @@ class Trainer:
         self.precision = settings.pop("precision", "fp32")
         self.checkpointing = bool(settings.pop("checkpointing", False))
         exact = bool(settings.pop("exact", True))
-        device = torch.device("cpu")
         self.layout = ShardedLayout(
-            MODELS[model](), Config(exact, self.precision), device=device, smallest_unit=0, **settings
+            MODELS[model](), Config(exact, settings.pop("compiled", False)), smallest_unit=0, **settings
         )
         parameters = self.layout.parameters()
         self.state = {f"optimizer/velocity/{n}": torch.zeros_like(p) for n, p in parameters.items()}
