@@ -17,6 +17,8 @@ from orchestrator.training.seeding import seed_slice
 from orchestrator.training.table import SliceRow
 from orchestrator.training.task import BatchT, Losses, Task
 
+_CURE = "turn train.activation_checkpointing on, or lower train.samples_per_virtual_worker"
+
 
 class SlicePasses(Generic[BatchT]):
     """The passes of one step.
@@ -27,6 +29,7 @@ class SlicePasses(Generic[BatchT]):
         config: of the training.
         statistics: of the batch-norm layers.
         device: where it is computed.
+        workers: that share the step.
         step: its number since the start.
         parts: that each slice is run in.
         loss_scale: what each loss is multiplied with before its backward pass.
@@ -40,6 +43,7 @@ class SlicePasses(Generic[BatchT]):
         statistics: SliceStatistics,
         device: torch.device,
         *,
+        workers: int,
         step: int,
         parts: int,
         loss_scale: float,
@@ -47,6 +51,8 @@ class SlicePasses(Generic[BatchT]):
         self._task, self._layout, self._config = task, layout, config
         self._statistics, self._device = statistics, device
         self._step, self._parts, self._loss_scale = step, parts, loss_scale
+        # Where passes hold collectives the others wait in one of them: a pass cannot be given up.
+        self._held_together = layout.runs_ghosts and workers > 1
         self._ghost: BatchT | None = None
         self.rows: list[SliceRow] = []
         self.out_of_memory = False
@@ -83,9 +89,10 @@ class SlicePasses(Generic[BatchT]):
         try:
             return [self._forward_and_backward(batch, self._loss_scale)]
         except Exception as error:
-            # Where passes hold collectives the others wait in one, and only the group's end releases them.
-            if self._layout.runs_ghosts or not is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
+            if self._held_together:
+                raise torch.OutOfMemoryError(f"{error}\n{_CURE}") from error
             self.out_of_memory = True
             return []
 

@@ -196,6 +196,7 @@ class Stepper:
             self._config,
             self.statistics,
             self._device,
+            workers=self._group.size,
             step=place.number,
             parts=self.parts,
             loss_scale=self._loss_scale,

@@ -23,8 +23,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "named short": {"task": {"named": True}, "sizes": [2, 2, 0, 0, 0]},
     "checkpointed": {"settings": {"activation_checkpointing": True}},
     "bf16": {"settings": {"precision": "bf16"}},
+    "fp16": {"task": {"norm": "gn"}, "settings": {"precision": "fp16"}},
     "accumulated": {"task": {"norm": "gn"}, "settings": {"accumulate": 2}, "sizes": [3, 3, 3, 3, 1]},
 }
+if os.environ.get("ORCHESTRATOR_TEST_FULL"):  # a minute of compiling
+    KINDS["compiled"] = {"settings": {"compile": True}, "sizes": [2, 2, 1, 0]}
 STORMS = {"grown": [1, 3], "storm": [3, 1, 4, 2]}
 WORLDS = {"bn": (2, 3, 4), "eleven": (3, 4), "short": (4,)}
 CELLS = [(kind, world) for kind in KINDS for world in WORLDS.get(kind, (3,))]

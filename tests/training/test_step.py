@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,6 +13,8 @@ from torch import nn
 
 from orchestrator.base.errors import UsageError
 from orchestrator.training.group import Group, alone
+from orchestrator.training.layout.replicated import ReplicatedLayout
+from orchestrator.training.passes import SlicePasses
 from orchestrator.training.precision import GROWTH_STEPS, LossScale
 from orchestrator.training.step import Stepper, StepState
 from orchestrator.training.table import MOST_LOSSES, Flags
@@ -231,3 +234,66 @@ def test_every_load_is_announced_first_and_the_next_ones_with_it(group: Group) -
     assert [told[0] for told in task.told] == task.loaded
     assert [len(told) for told in task.told] == [6, 5, 4, 3]
     assert rooms == [1, 2, 3]
+
+
+def test_where_passes_hold_collectives_a_lack_of_memory_ends_the_worker_and_says_what_to_do(group: Group) -> None:
+    worker = Worker(Toy(fails=1), config(), group)
+    passes = SlicePasses(
+        worker.task,
+        Together(worker.layout),
+        worker.settings,
+        worker.stepper.statistics,
+        group.device,
+        workers=2,
+        step=0,
+        parts=1,
+        loss_scale=1.0,
+    )
+    batch = worker.task.load(Request("train", 0, place(0, SIZES).batch.slices[0]))
+    with pytest.raises(torch.OutOfMemoryError, match="activation_checkpointing"):
+        passes.run(0, [batch], last=True)
+
+
+class TestGhosts:
+    def test_they_run_and_leave_no_row(self, group: Group) -> None:
+        worker = Worker(Toy("gn"), config(), group)
+        together = Together(worker.layout)
+        stepper = Stepper(worker.task, together, worker.settings, group, device=group.device)
+        result = stepper.step(place(0, (2, 2, 2)), flags=Flags())
+        assert together.passes_run == [(0, False), (1, False), (2, False), (None, True)]
+        assert result.samples == 6
+
+    def test_a_slice_without_readable_samples_is_a_ghost(self, group: Group) -> None:
+        worker = Worker(Toy("gn"), config(), group)
+        together = Together(worker.layout)
+        stepper = Stepper(worker.task, together, worker.settings, group, device=group.device)
+        result = stepper.step(place(0, (2, 2, 2), corrupt=(1,)), flags=Flags())
+        assert together.passes_run == [(0, False), (None, False), (2, False), (None, True)]
+        assert result.samples == 4
+
+
+class Together:
+    """A layout whose passes hold collectives, so that there are ghosts; its sums are nobody's."""
+
+    runs_ghosts = True
+
+    def __init__(self, layout: ReplicatedLayout) -> None:
+        self._layout = layout
+        self.model, self.call = layout.model, layout.call
+        self.passes_run: list[tuple[int | None, bool]] = []
+
+    def begin_step(self, count: int, filled: int) -> None:
+        """Nothing is summed."""
+
+    def reduce(self, scale: float) -> None:
+        """Nothing is summed."""
+
+    def passes(self, count: int, filled: int) -> tuple[int | None, ...]:
+        return (*range(filled), None)
+
+    @contextmanager
+    def slice_pass(self, index: int | None, *, last: bool, ends: bool = True) -> Iterator[None]:
+        self.passes_run.append((index, last))
+        yield
+        assert any(p.grad is not None for p in self.model.parameters()), "a ghost computes"
+        self.model.zero_grad()

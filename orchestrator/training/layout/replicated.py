@@ -50,6 +50,7 @@ class ReplicatedLayout:
         self._gradients: Tensors = {}
         self._missing: list[int] = []
         self._armed = self._parted = False
+        self._exchanges: list[Exchange] = []
         self._started = 0
         self._steps = 0
         self._group: Group | None = None
@@ -95,8 +96,8 @@ class ReplicatedLayout:
         self._steps = steps
 
     def abandon(self) -> None:
-        """`leave` lets go of what was being sent."""
-        self._group = None
+        """What was being sent holds on to connections."""
+        self._group, self._exchanges = None, []
 
     def passes(self, count: int, filled: int) -> tuple[int | None, ...]:
         """The worker's contiguous share of the slices with samples; a pass holds no collective, and needs no ghost."""
@@ -138,6 +139,7 @@ class ReplicatedLayout:
         if self._exchanges:
             self._exchanges[-1].turn()
             found = [exchange.finish(scale) for exchange in self._exchanges]
+            self._exchanges = []
         else:
             found = [self._finish_alone(sums, scale) for sums in self._sums]
         by_parameter = {
