@@ -77,7 +77,7 @@ class World:
         """Submit, and return the job's identifier."""
         return self.service.submit(self.request(*script, key=key, **document), "somebody").job.id
 
-    def train(self, *script: str, workers: str = "1..4", **document: Any) -> str:
+    def train(self, *script: str, workers: str = "1..4", key: str | None = None, **document: Any) -> str:
         """Submit a training of four virtual workers, simulated by a script; the job's identifier."""
         sections: dict[str, Any] = {
             "name": "training",
@@ -89,7 +89,8 @@ class World:
             "resources": {"workers": workers},
             "env": {SCRIPT: " ".join(script)},
         }
-        request = SubmitRequest(source=json.dumps(sections | document), workdir=str(self.root))
+        source = json.dumps(sections | document)
+        request = SubmitRequest(source=source, workdir=str(self.root), client_key=key)
         return self.service.submit(request, "somebody").job.id
 
     def step(self, times: int = 1, *, seconds: float = 0.5) -> None:
