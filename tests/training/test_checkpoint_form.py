@@ -13,6 +13,7 @@ from checkpoint_workers import ALONE, on_workers, save
 from orchestrator.training.checkpoint import CheckpointStore
 
 
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_its_own_reader_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.filesystem import _StorageInfo

@@ -48,6 +48,7 @@ def with_item(root: Path, value: object) -> CheckpointStore:
     return store
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
 @pytest.mark.parametrize(
     "value",
     [Payload(), [Payload()], {"w": torch.ones(3)}, torch.ones(4), torch.ones(3).double(), torch.ones(3).to_sparse()],

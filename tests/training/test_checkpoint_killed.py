@@ -26,7 +26,7 @@ def test_whenever_a_writer_is_killed_a_whole_checkpoint_is_there(tmp_path: Path)
     roots = sorted(tmp_path.glob("killed-*"), key=lambda path: int(path.name.partition("-")[2]))
     seen = [check(root) for root in roots]
     assert seen == sorted(seen)
-    assert seen.count(1) > 10
+    assert seen.count(1) > 5
     assert seen.count(2) > 1
 
 
