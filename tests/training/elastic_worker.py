@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.distributed.fsdp  # in the parent of all workers, so that none of them imports it
-import torch.distributed.tensor  # the same
-
 
 from orchestrator.rundir.audit import AuditWriter
 from orchestrator.rundir.membership import Member, View
@@ -24,8 +21,11 @@ from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.engine import train
+from orchestrator.training.layout import sharded
 
 Task = Any
+FORKED_WITH = (sharded,)
+"""Imported by the parent of all workers: for seconds, which none of them has to spend again."""
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,10 @@ class ToyTask(Task[ToyBatch]):
 class Falling:
     """A rate that falls with every sample."""
 
+    first: float = 0.2
+
     def at(self, samples: int, /) -> float:
-        return 0.2 / (1 + samples / 50)
+        return self.first / (1 + samples / 50)
 
 
 def toy_config(*, epochs: int = 2, batch_size: int = 16, slice_samples: int = 4, exact: bool = True) -> TrainConfig:
