@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from orchestrator.base.errors import NotFound, UsageError
 from orchestrator.base.text import inert
 from orchestrator.client import Client
-from orchestrator.spec.messages import LogFile
+from orchestrator.spec.messages import EventView, LogFile
 
 DEFAULT_LOG = "rank-0.log"
 _TAIL_BYTES = 256 * 1024
@@ -22,7 +22,7 @@ def choose(files: Sequence[LogFile], *, run: str | None, name: str) -> LogFile:
     Raises:
         NotFound: there is none; what there is, is named.
     """
-    runs = [f for f in files if run is None or f.run == run or f.run.endswith(f"-r{run}")]
+    runs = [f for f in files if run is None or _is_run(f.run, run)]
     found = [f for f in runs if f.name == name]
     if not found:
         known = ", ".join(dict.fromkeys(f"{f.name} of {f.run}" for f in files)) or "none yet"
@@ -30,15 +30,51 @@ def choose(files: Sequence[LogFile], *, run: str | None, name: str) -> LogFile:
     return max(found, key=lambda f: _number(f.run))
 
 
-def log_name(rank: int | None, name: str | None) -> str:
-    """The file's name from `--rank` or `--name`.
+def log_name(rank: int | None, name: str | None) -> str | None:
+    """The file's name from `--rank` or `--name`; None where neither is given: that of the worker that leads.
 
     Raises:
         UsageError: both are given.
     """
     if rank is not None and name is not None:
         raise UsageError("give --rank or --name, not both")
-    return name or (DEFAULT_LOG if rank is None else f"rank-{rank}.log")
+    return name or (None if rank is None else f"rank-{rank}.log")
+
+
+class LeadersLog:
+    """The log of the worker that speaks for a run: the first one's, until a resize or a loss makes it another's.
+
+    Args:
+        client: the server.
+        job: whose history tells who leads.
+        run: by number or identifier; None: the newest.
+        name: of a log that is meant whoever leads.
+    """
+
+    def __init__(self, client: Client, job: str, run: str | None = None, name: str | None = None) -> None:
+        self._client, self._job, self._run, self._name = client, job, run, name
+        self._after = 0
+        self._log = DEFAULT_LOG
+
+    def name(self) -> str:
+        """Its file's name, as far as the history tells by now."""
+        while self._name is None and (page := self._client.events(self._job, after=self._after)):
+            for event in page:
+                self._note(event)
+            self._after = page[-1].id
+        return self._name or self._log
+
+    def _note(self, event: EventView) -> None:
+        if event.run is None or not (
+            self._run is None or event.run == self._run or event.run.endswith(f"-r{self._run}")
+        ):
+            return
+        members = event.data.get("members")
+        if event.kind == "agent_started":
+            self._log = DEFAULT_LOG
+        elif event.kind == "resized" and isinstance(members, list) and members and isinstance(members[0], dict):
+            number = members[0].get("number")
+            self._log = f"rank-{number}.log" if isinstance(number, int) else self._log
 
 
 def chunks(client: Client, job: str, file: LogFile, *, tail: int | None) -> Iterator[bytes]:
@@ -56,27 +92,28 @@ def chunks(client: Client, job: str, file: LogFile, *, tail: int | None) -> Iter
 
 
 def follow_log(
-    client: Client, job: str, name: str, *, run: str | None, tail: int | None, tell: Callable[[str], None]
+    client: Client, job: str, log: LeadersLog, *, run: str | None, tail: int | None, tell: Callable[[str], None]
 ) -> Iterator[bytes]:
-    """A log's content as it grows, over all runs that follow, until the job is over."""
+    """A log's content as it grows, over all leaders and runs that follow, until the job is over."""
     current: LogFile | None = None
     offset = 0
     told = False
     while True:
         over = client.job(job).terminal
-        newest = _newest(client, job, run, name)
-        if newest is not None and (current is None or newest.run != current.run):
+        newest = _newest(client, job, run, log.name())
+        if newest is not None and (current is None or (newest.run, newest.name) != (current.run, current.name)):
             if current is not None:
                 yield from _rest(client, job, current, offset)
-                tell(f"run {newest.run} begins")
+                same = newest.run == current.run
+                tell(f"{newest.name} goes on" if same else f"run {newest.run} begins")
             current, offset = newest, 0
             if tail is not None:
                 yield from chunks(client, job, newest, tail=tail)
-                offset = client.read_log(job, name, run=newest.run, offset=-1, limit=1).next_offset
+                offset = client.read_log(job, newest.name, run=newest.run, offset=-1, limit=1).next_offset
         if current is None and not told and not over:
             told = True
             tell(f"{job} has not started yet; waiting for its output")
-        got = client.read_log(job, name, run=current.run, offset=offset) if current is not None else None
+        got = client.read_log(job, current.name, run=current.run, offset=offset) if current is not None else None
         if got is not None and got.data:
             yield got.data
             offset = got.next_offset
@@ -87,8 +124,8 @@ def follow_log(
 
 
 def last_lines(client: Client, job: str, count: int) -> list[str]:
-    """The last lines of the newest run's first rank, made inert; none where there is no log."""
-    newest = _newest(client, job, None, DEFAULT_LOG)
+    """The last lines of the worker that led the newest run, made inert; none where there is no log."""
+    newest = _newest(client, job, None, LeadersLog(client, job).name())
     if newest is None:
         return []
     text = b"".join(chunks(client, job, newest, tail=count)).decode(errors="replace")
@@ -117,6 +154,11 @@ def _rest(client: Client, job: str, file: LogFile, offset: int) -> Iterator[byte
     while (chunk := client.read_log(job, file.name, run=file.run, offset=offset)).data:
         yield chunk.data
         offset = chunk.next_offset
+
+
+def _is_run(run: str, named: str) -> bool:
+    """Whether a run is the one that somebody names, by number or identifier."""
+    return run == named or run.endswith(f"-r{named}")
 
 
 def _number(run: str) -> int:

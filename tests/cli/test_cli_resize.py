@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from api_fakes import TOKENS, FakeService
 
-from orchestrator.spec.messages import Goodput
+from orchestrator.spec.messages import EventView, Goodput, JobView
 
 pytestmark = pytest.mark.usefixtures("live")
 
@@ -108,3 +108,44 @@ def test_status_tells_what_the_time_was_spent_on(cli, service: FakeService) -> N
 def test_status_of_a_job_that_counts_nothing_has_no_such_line(cli, service: FakeService, tmp_path: Path) -> None:
     service.add("j-a", state="running")
     assert "goodput" not in cli("status", "j-a").out
+
+
+def led_by(service: FakeService, job: str, number: int) -> None:
+    event = EventView(
+        id=len(service.history[job]) + 1,
+        job=job,
+        run=f"{job}-r1",
+        time=1.0,
+        kind="resized",
+        message="now on 1 worker",
+        data={"members": [{"number": number, "pid": 1}]},
+    )
+    service.history[job].append(event)
+
+
+def test_logs_are_those_of_the_worker_that_leads_now(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.log("j-a", "rank-0.log", b"the first\n")
+    service.log("j-a", "rank-3.log", b"the next\n")
+    assert cli("logs", "j-a").out == "the first\n"
+    led_by(service, "j-a", 3)
+    assert cli("logs", "j-a").out == "the next\n"
+    assert cli("logs", "j-a", "--rank", "0").out == "the first\n"
+
+
+def test_following_goes_on_with_the_next_leader(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.log("j-a", "rank-0.log", b"the first\n")
+    service.log("j-a", "rank-3.log", b"the next\n")
+    looks = service.get
+
+    def get(job: str) -> JobView:
+        led_by(service, "j-a", 3)
+        return looks(job)
+
+    service.script["j-a"] = ["running", "running", "succeeded"]
+    cli_follow = cli("logs", "-f", "j-a")
+    assert cli_follow.out == "the first\n"
+    service.script["j-a"] = ["running", "running", "succeeded"]
+    service.get = get  # type: ignore[method-assign]
+    assert "the next\n" in cli("logs", "-f", "j-a").out

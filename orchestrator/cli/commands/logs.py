@@ -8,7 +8,7 @@ import click
 
 from orchestrator.cli.connect import connect
 from orchestrator.cli.human import size
-from orchestrator.cli.logtail import Readable, choose, chunks, follow_log, log_name
+from orchestrator.cli.logtail import LeadersLog, Readable, choose, chunks, follow_log, log_name
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import CommandFailed, emit, emit_line, is_terminal, note, table
 from orchestrator.client import Client
@@ -18,7 +18,7 @@ from orchestrator.client import Client
 @click.argument("job", type=JOB)
 @click.option("-f", "--follow", is_flag=True, help="Follow it while it grows, until the job ends.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last lines.")
-@click.option("--rank", type=click.IntRange(min=0), help="The worker's rank; default 0.")
+@click.option("--rank", type=click.IntRange(min=0), help="The worker's number; default: the one that leads.")
 @click.option("--name", help="A log by name, e.g. agent-0.log.")
 @click.option("--run", help="A run, by number or identifier; default: the newest.")
 @click.option("--list", "listing", is_flag=True, help="List the logs that there are.")
@@ -41,7 +41,7 @@ def command(
     elif follow:
         _follow(client, job, wanted, run, tail, as_json)
     else:
-        file = choose(client.logs(job), run=run, name=wanted)
+        file = choose(client.logs(job), run=run, name=LeadersLog(client, job, run, wanted).name())
         content = chunks(client, job, file, tail=tail)
         if as_json:
             text = b"".join(content).decode(errors="replace")
@@ -57,13 +57,14 @@ def _list(client: Client, job: str, as_json: bool) -> None:
     emit(as_json, files, lambda: table(("run", "log", ">size"), [(f.run, f.name, size(f.bytes)) for f in files]))
 
 
-def _follow(client: Client, job: str, name: str, run: str | None, tail: int | None, as_json: bool) -> None:
+def _follow(client: Client, job: str, name: str | None, run: str | None, tail: int | None, as_json: bool) -> None:
     job = client.job(job).id
-    pieces = follow_log(client, job, name, run=run, tail=tail, tell=note)
+    log = LeadersLog(client, job, run, name)
+    pieces = follow_log(client, job, log, run=run, tail=tail, tell=note)
     try:
         if as_json:
             for piece in pieces:
-                emit_line({"job": job, "name": name, "text": piece.decode(errors="replace")})
+                emit_line({"job": job, "name": log.name(), "text": piece.decode(errors="replace")})
         else:
             _write(pieces)
     except KeyboardInterrupt:
