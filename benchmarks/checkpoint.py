@@ -74,7 +74,6 @@ def figures(world: int, model: str, times: Times) -> list[Figure]:
         figure(
             "lost",
             "training time lost in all",
-            "less than any peer",
             note="The stall, and what steps are slower by while the rest is written in the background.",
         ),
         figure("durable", "until the checkpoint is durable", note="Ours hashes every byte too; all flush."),
