@@ -14,6 +14,8 @@ import torch
 from orchestrator.training.group import Group
 
 _BITS = 30
+_CPU_CHUNK, _GPU_CHUNK = 1 << 16, 1 << 22
+"""Elements at once: what fits into a CPU's cache, and what keeps a GPU busy; at most 2^23, see `_integers`."""
 
 
 def squared_norms(group: Group, parts: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -47,11 +49,16 @@ def _largest(part: torch.Tensor) -> torch.Tensor:
 
 def _integers(part: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     """(2,) int64: the sums of the high and of the low halves of (x / 2^exponent)^2, which is below 1."""
-    scaled = part.double() * _power(-exponent)
-    squares = (scaled * scaled).mul_(2.0**_BITS)
-    high = squares.floor()
-    low = squares.sub_(high).mul_(2.0**_BITS).round_()
-    return torch.stack([high.long().sum(), low.long().sum()])
+    shrink = _power(-exponent)
+    sums = torch.zeros(2, dtype=torch.int64, device=part.device)
+    for chunk in torch.split(part, _CPU_CHUNK if part.device.type == "cpu" else _GPU_CHUNK):
+        scaled = chunk.double().mul_(shrink)
+        squares = scaled.mul_(scaled).mul_(2.0**_BITS)
+        high = squares.floor()
+        low = squares.sub_(high).mul_(2.0**_BITS).round_()
+        # Whole numbers, whose sums stay below 2^53: exact in any order.
+        sums += torch.stack([high.sum(), low.sum()]).long()
+    return sums
 
 
 def _power(exponents: torch.Tensor) -> torch.Tensor:
