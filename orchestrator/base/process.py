@@ -71,6 +71,14 @@ def processes_with_environment(variable: str, value: str) -> list[ProcessIdentit
     return found
 
 
+def computed_ticks(pid: int) -> int | None:
+    """Clock ticks of CPU time that a process has used; None where it is gone, dead or stopped."""
+    fields = _stat_fields(pid)
+    if fields is None or fields[0] in {"Z", "X", "T", "t"}:
+        return None
+    return int(fields[11]) + int(fields[12])
+
+
 def _stat_fields(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat after the command name: [state, ppid, ...]."""
     try:

@@ -9,7 +9,7 @@ from orchestrator.rundir.allocations import AllocationFiles
 from orchestrator.rundir.launch import Launch
 from orchestrator.runtime.environment import inherited, worker_environment
 from orchestrator.runtime.logs import say
-from orchestrator.runtime.membership.events import WorkerDone, WorkerGone, WorkerStarted
+from orchestrator.runtime.membership.events import WorkerDone, WorkerGone, WorkerRuns, WorkerStarted
 from orchestrator.runtime.outcome import RankEnd, classify, describe
 from orchestrator.runtime.places import Places
 from orchestrator.runtime.ranks import Ranks, RankStart
@@ -34,6 +34,7 @@ class Crew:
         self._ranks = Ranks(files.run)
         self._base = inherited(os.environ)
         self._stopping = False
+        self._computed: dict[int, int] = {}
 
     @property
     def living(self) -> tuple[int, ...]:
@@ -68,6 +69,11 @@ class Crew:
             self._ranks.end_group(end.rank)  # its helpers hold its GPU
             self._places.vacate(end.rank)
         return [self._word(end) for end in ended]
+
+    def computing(self) -> list[WorkerRuns]:
+        """The workers whose processes have computed since the last look."""
+        before, self._computed = self._computed, self._ranks.computing()
+        return [WorkerRuns(number) for number, ticks in self._computed.items() if ticks > before.get(number, 0)]
 
     def ask_to_stop(self) -> None:
         """SIGTERM: the whole run stops, and who ends from now on without a word has stopped with it."""

@@ -49,6 +49,7 @@ _TICK = 0.1
 _END_GRACE = 5.0
 _LAST_WORD_SECONDS = 30.0
 _FIT_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 
 _LEAVING, _STOPPING, _ENDING = 1, 2, 3
 """How pressing a reason to end is: this allocation leaves; the run stops; the run has lost its right to go on."""
@@ -85,6 +86,7 @@ class ElasticAgent:
         self._crew = Crew(files, launch, self._places)
         self._wanted = self._wishes.workers() or launch.workers
         self._fit_at = 0.0
+        self._looked_at = 0.0
         self._ending: Ending | None = None
         self._kill_at: float | None = None
         self._urgency = 0
@@ -124,6 +126,7 @@ class ElasticAgent:
             for instruction in self._seat.turn(_TICK):
                 self._follow(instruction)
             self._notice(self._inbox.wait(0))
+            self._look_at_processes()
             self._fit()
             self._events.catch_up()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -168,6 +171,13 @@ class ElasticAgent:
             self._coordinated = True
             if self._end is None and self._run_has_finished():  # its writer is gone, and so is the run
                 self._conclude(_End(Outcome("stopped", "the run has finished"), of_run=False))
+
+    def _look_at_processes(self) -> None:
+        """Once in a while say which workers compute: such a one is not dead, however silent it is."""
+        if time.monotonic() >= self._looked_at + _LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            for word in self._crew.computing():
+                self._seat.tell(word)
 
     def _end_workers(self, ending: Ending) -> None:
         """Act on a reason to end that is more pressing than the one before; the time left only gets shorter."""

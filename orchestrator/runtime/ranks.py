@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.process import computed_ticks
 from orchestrator.base.sweep import group_is_alive, signal_group
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.linux import dies_with_parent
@@ -100,6 +101,11 @@ class Ranks:
     def living(self) -> tuple[int, ...]:
         """The ranks that have not ended."""
         return tuple(rank for rank in self._pids if rank not in self._ends)
+
+    def computing(self) -> dict[int, int]:
+        """CPU time of each living process in clock ticks, by rank; stopped ones are left out."""
+        found = {rank: computed_ticks(self._pids[rank]) for rank in self.living}
+        return {rank: ticks for rank, ticks in found.items() if ticks is not None}
 
     def groups_alive(self) -> bool:
         """Whether a child of a plain command is left, who may still be writing; a RunContext's helpers may not."""

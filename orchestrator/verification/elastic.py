@@ -22,7 +22,7 @@ from orchestrator.verification.storm import STEPS, Action, Storm, usual_storm
 from orchestrator.verification.trail import Trail, job_trail
 from orchestrator.verification.twin import Comparison, compare, difference
 
-LOST_AFTER = 2.0
+LOST_AFTER = 3.0
 """Seconds after which a worker that hangs is taken for dead here."""
 MOST_WORKERS = 4
 

@@ -79,6 +79,8 @@ class Coordinator:
                 self._lose_agent(event)
             case e.WorkerStarted():
                 roster.meet(event.number, time)
+            case e.WorkerRuns():
+                roster.runs(event.number, time)
             case e.WorkerReady():
                 roster.ready(event.member, time)
             case e.WorkerBeat():

@@ -29,7 +29,7 @@ class Policy:
         wanted: workers to begin with.
         minimum: below this the run waits for others, and gives up in the end.
         maximum: of workers that can share the batch (V).
-        lost_after: a worker or an agent that is silent so long is dead.
+        lost_after: a worker that neither speaks nor computes for so long is dead, and an agent that is silent.
         hang_after: a step that takes so long hangs; ten times the median step where that is longer.
         replacements: workers that are started in the place of lost ones, in all.
         start_within: after the first worker is ready, how long the first view waits for the others.
@@ -99,6 +99,13 @@ class AgentGone:
 @dataclass(frozen=True)
 class WorkerStarted:
     """An agent started the process that it was told to start."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class WorkerRuns:
+    """A worker's process computes: it may say nothing for a while (a long call that lets no other thread run)."""
 
     number: int
 
@@ -179,7 +186,7 @@ class Tick:
     """Time has passed; at least one a second."""
 
 
-AgentWord = AgentJoined | AgentRoom | WorkerStarted | WorkerGone | WorkerDone
+AgentWord = AgentJoined | AgentRoom | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone
 """What an agent may say of itself and its workers, over the network too."""
 
 WorkerWord = WorkerReady | WorkerBeat | WorkerBroken

@@ -11,10 +11,11 @@ from orchestrator.runtime.membership.events import (
     Wanted,
     WorkerDone,
     WorkerGone,
+    WorkerRuns,
     WorkerStarted,
 )
 
-OwnWord = AgentRoom | WorkerStarted | WorkerGone | WorkerDone | Wanted | Stopping
+OwnWord = AgentRoom | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone | Wanted | Stopping
 """What an agent says: of its room, of its own workers, and what control.json wants (each agent reads it; only the
 coordinator's word counts)."""
 

@@ -109,6 +109,12 @@ class Roster:
         self.workers[number] = worker = replace(known, heard=time, cut=None)
         return worker
 
+    def runs(self, number: int, time: float) -> None:
+        """A worker's process computes; whether its connection holds is another question."""
+        worker = self.workers.get(number)
+        if worker is not None:
+            self.workers[number] = replace(worker, heard=time)
+
     def ready(self, member: Member, time: float) -> None:
         """A worker is warm."""
         worker = self.meet(member.number, time)

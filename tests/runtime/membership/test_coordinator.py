@@ -175,6 +175,17 @@ def test_a_silent_worker_is_ended_and_the_others_go_on(runs: Any) -> None:
     assert run.last(e.EndWorker).number == 1
 
 
+def test_a_worker_that_says_nothing_and_computes_is_alive(runs: Any) -> None:
+    run = runs.running(3, lost_after=5.0)
+    run.silent.add(1)
+    for _ in range(20):
+        run.wait(1.0)
+        run.tell(e.WorkerRuns(1))
+    assert run.numbers == (0, 1, 2)
+    run.wait(5.5)
+    assert run.numbers == (0, 2)
+
+
 def test_a_worker_whose_connection_broke_may_come_back(runs: Any) -> None:
     run = runs.running(3, cut_within=1.0)
     run.tell(e.WorkerCut(1))
