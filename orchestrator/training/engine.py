@@ -96,6 +96,7 @@ class _Training:
         except GroupBroken as error:
             reason = error.message
         # What was raised held on to the group's connections until here; others wait for them to be closed.
+        self._holding.layout.abandon()
         self._speaking.failed()
         self._keeping.abandon()
         if membership.newest_epoch() <= view.epoch:
@@ -120,7 +121,7 @@ class _Training:
             try:
                 flags = units.next()
             except GoBack as asked:
-                self._go_back(group, asked.step)
+                self._go_back(view, group, asked.step)
                 units = self._units(group)
                 continue
             if flags is None:
@@ -163,10 +164,11 @@ class _Training:
         self._speaking.idle()
         self._keeping.settle(leads=self._speaking.leads, gone=lambda: lost_since(self._context.membership, view))
 
-    def _go_back(self, group: Group, step: int) -> None:
+    def _go_back(self, view: View, group: Group, step: int) -> None:
         """To the newest checkpoint; the step is left out when it comes again."""
         left_out = (*self._holding.state.left_out, step)
-        self._keeping.abandon()
+        self._speaking.idle()
+        self._keeping.wait(lambda: lost_since(self._context.membership, view))
         self._joining.begin_anew(group)
         self._resume(group, 0)
         self._holding.change(left_out=left_out)

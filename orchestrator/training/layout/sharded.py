@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -114,6 +115,7 @@ class ShardedLayout:
             self._whole = self._live({})
             self._sums, self._model = None, self._skeleton.hollow
         self._group, self._gradients = None, {}
+        gc.collect()  # FSDP2's objects refer to each other
 
     def call(self, function: Callable[[], T]) -> T:
         """Parameters are gathered around it."""
