@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
 import torch
+from threaded import together
 
-from orchestrator.training.group import Group, alone
+from orchestrator.training.group import alone
 from orchestrator.training.layout.fixedpoint import squared_norms
 
 
 def cut_norms(tensor: torch.Tensor, cuts: list[int]) -> torch.Tensor:
-    """What workers with these parts get: collectives are played by running all of them in step."""
-
+    """What workers with these parts get."""
     parts = torch.tensor_split(tensor, cuts)
-    table: list[torch.Tensor] = [torch.empty(0)] * len(parts)
-    barrier = Barrier(len(parts))
-
-    class Threaded(Group):
-        def all_gather(self, value: torch.Tensor) -> torch.Tensor:
-            table[self.rank] = value
-            barrier.wait(10)
-            gathered = torch.stack(table)
-            barrier.wait(10)
-            return gathered
-
-    groups = [Threaded(rank, len(parts), torch.device("cpu")) for rank in range(len(parts))]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        found = list(pool.map(lambda pair: squared_norms(pair[0], [pair[1]]), zip(groups, parts, strict=True)))
+    found = together(len(parts), lambda group: squared_norms(group, [parts[group.rank]]))
     assert all(torch.equal(each.nan_to_num(-1), found[0].nan_to_num(-1)) for each in found)
     return found[0]
 
