@@ -82,6 +82,8 @@ class SliceStatistics:
             with self._evaluating():
                 yield
             return
+        if self._moments:
+            torch._foreach_zero_(self._moments)  # a layer multiplies what is there with zero, and that keeps no NaN out
         saved = [(layer, layer._buffers.copy(), layer.momentum) for layer in self._layers if layer.training]
         for layer, mean, variance in zip(self._layers, self._moments[::2], self._moments[1::2], strict=True):
             if layer.training:

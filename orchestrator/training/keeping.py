@@ -38,20 +38,16 @@ class Keeping:
     ) -> None:
         self._config, self._context = config, context
         self._identity, self._fingerprint, self._now = identity, fingerprint, now
-        self._saving: Saving | None = None
-        self._samples = 0
+        self._under_way: list[Saving] = []
+        self._failure: OSError | OrchestratorError | None = None
         self._last = now()
 
     def is_due(self) -> bool:
         """Whether so much time has passed that the leader asks for one."""
         seconds = self._config.checkpoint_seconds
-        idle = self._saving is None or self._saving.done()
-        return (
-            seconds is not None
-            and self._context.checkpoints is not None
-            and idle
-            and self._now() - self._last >= seconds
-        )
+        if seconds is None or self._context.checkpoints is None or self._under_way:
+            return False
+        return self._now() - self._last >= seconds
 
     def begin(self, holding: Holding, group: Group, *, epoch: int | None = None) -> None:
         """Copy the state, which is written meanwhile; all workers of the group call this at once.
@@ -67,59 +63,67 @@ class Keeping:
         self._last = self._now()
         state = holding.state
         measures = state.history[-1].validation if epoch is not None and state.history else {}
-        self._samples = state.position.samples
-        self._saving = store.begin(
-            self._samples,
+        saving = store.begin(
+            state.position.samples,
             holding.checkpointed(),
             describe(state, self._identity, self._fingerprint),
             group,
             epoch=epoch,
             measures=measures,
         )
+        self._under_way.append(saving)
 
     def look(self, *, leads: bool) -> None:
-        """Tell of the one that is on its way, if it has ended; one that failed is no reason to end a training.
+        """Tell of those that have ended; one that failed is no reason to end a training.
 
         Raises:
             Fenced: a newer run owns the checkpoints.
         """
-        if self._saving is not None and self._saving.done():
+        while self._under_way and self._under_way[0].done():
+            saving = self._under_way.pop(0)
             try:
-                self.settle(leads=leads, gone=lambda: False)
+                where, self._failure = saving.wait(), None
+                if leads:
+                    self._context.checkpointed(where, saving.samples)
             except Fenced:
                 raise
             except (OSError, OrchestratorError) as error:
+                self._failure = error
                 if leads:
-                    self._context.note(f"the checkpoint after {self._samples} samples was not written: {error}")
-                    self._context.tell("checkpoint_failed", samples=self._samples, reason=str(error))
+                    self._context.note(f"the checkpoint after {saving.samples} samples was not written: {error}")
+                    self._context.tell("checkpoint_failed", samples=saving.samples, reason=str(error))
 
-    def settle(self, *, leads: bool, gone: Callable[[], bool]) -> None:
-        """Wait for the one that is on its way.
+    def wait(self, gone: Callable[[], bool]) -> None:
+        """Wait until all that are on their way have ended, well or not.
 
         Args:
-            leads: whether this worker tells of it.
-            gone: asked meanwhile: whether a worker that writes a part of it is lost.
+            gone: asked meanwhile: whether a worker that writes a part of one is lost.
+
+        Raises:
+            GroupBroken: a worker is lost.
+        """
+        while not all(saving.done() for saving in self._under_way):
+            if gone():
+                raise GroupBroken("a worker was lost while the checkpoint was written")
+            time.sleep(_POLL_SECONDS)
+
+    def settle(self, *, leads: bool, gone: Callable[[], bool]) -> None:
+        """Wait for those that are on their way; the last one has to succeed.
 
         Raises:
             Fenced: a newer run owns the checkpoints.
             GroupBroken: a worker is lost.
             OSError: it could not be written; see `Saving.wait` for more.
         """
-        if self._saving is None:
-            return
-        while not self._saving.done():
-            if gone():
-                self.abandon()
-                raise GroupBroken("a worker was lost while the checkpoint was written")
-            time.sleep(_POLL_SECONDS)
-        saving, self._saving = self._saving, None
-        where = saving.wait()
-        if leads:
-            self._context.checkpointed(where, self._samples)
+        self.wait(gone)
+        self.look(leads=leads)
+        if self._failure is not None:
+            raise self._failure
 
     def abandon(self) -> None:
-        """Give up the one that is on its way: a worker that writes a part of it is lost."""
-        if self._saving is not None and not self._saving.done():
-            self._saving.abandon()
-            self._saving = None
-            self._last = float("-inf")  # another one is due at once
+        """Give up those that are on their way: a worker that writes a part of them is lost."""
+        for saving in self._under_way:
+            if not saving.done():
+                saving.abandon()
+                self._last = float("-inf")  # another one is due at once
+        self._under_way = []

@@ -1,11 +1,11 @@
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from toy_training import ToyBatch, ToyTask, toy_config
 
 from orchestrator.training.config import EngineContext
 from orchestrator.training.engine import train
-from orchestrator.training.group import alone
+from orchestrator.training.task import Request
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Listening(ToyTask):
     told: list[tuple[int, list[tuple[str, int, list[int]]]]] = field(default_factory=list)
     loaded: list[tuple[str, int, list[int]]] = field(default_factory=list)
 
-    def expect(self, split: str, requests: object) -> None:
-        self.told.append((len(self.loaded), [(split, epoch, positions.tolist()) for epoch, positions in requests]))
+    def expect(self, requests: Sequence[Request]) -> None:
+        self.told.append((len(self.loaded), [(r.split, r.epoch, r.positions.tolist()) for r in requests]))
 
-    def load(self, split: str, positions: np.ndarray, epoch: int) -> ToyBatch:
-        self.loaded.append((split, epoch, positions.tolist()))
-        return super().load(split, positions, epoch)
+    def load(self, request: Request) -> ToyBatch:
+        self.loaded.append((request.split, request.epoch, request.positions.tolist()))
+        return super().load(request)
 
     def told_at(self, load: int) -> list[tuple[str, int, list[int]]]:
         """All that was announced right before a load, in order."""
@@ -29,7 +29,7 @@ class Listening(ToyTask):
 
 def listened() -> Listening:
     task = Listening()
-    train(task, toy_config(epochs=2), EngineContext(group=alone()))
+    train(task, toy_config(epochs=2), EngineContext())
     return task
 
 
@@ -57,5 +57,5 @@ def test_nothing_is_announced_of_a_split_that_has_no_samples() -> None:
             return super().samples(split) if split == "train" else 0
 
     task = WithoutValidation()
-    train(task, toy_config(epochs=1), EngineContext(group=alone()))
+    train(task, toy_config(epochs=1), EngineContext())
     assert {request[0] for _, requests in task.told for request in requests or [("nothing",)]} == {"train"}
