@@ -1,6 +1,8 @@
 """One worker of elastic_overhead.py: makes the steps of all contenders in turn, in one process and one group.
 
-python overhead_worker.py RANK WORLD PORT_FILE ROUNDS SLICE_SAMPLES        rank 0 prints {contender: [seconds, ...]}
+python overhead_worker.py RANK WORLD PORT_FILE ROUNDS SLICE_SAMPLES
+
+Rank 0 prints {contender: [[seconds, CPU seconds of all workers], ...]}.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from typing import Self
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed import barrier
 from torch.nn.parallel import DistributedDataParallel
 from torchvision.models import resnet18
 
@@ -40,6 +41,8 @@ from orchestrator.training.task import Request, Task
 VIRTUAL_WORKERS = 8
 CLASSES = 100
 SIDE = 64
+WARMING = 4
+"""Rounds until the allocator's heap has stopped growing."""
 RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-5
 
 
@@ -162,22 +165,23 @@ def plain(group: Group, slice_samples: int) -> Callable[[], None]:
     return step
 
 
-def measure(group: Group, rounds: int, slice_samples: int) -> dict[str, list[float]]:
-    """Seconds of each contender's steps, in turn, each round in the other direction."""
+def measure(group: Group, rounds: int, slice_samples: int) -> dict[str, list[tuple[float, float]]]:
+    """Seconds, and CPU seconds of all workers, of each contender's steps: in turn, and every other round backwards."""
     contenders = {
         "exact": ours(group, slice_samples, exact=True),
         "not exact": ours(group, slice_samples, exact=False),
         "plain": plain(group, slice_samples),
     }
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(-2, rounds):
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for number in range(-WARMING, rounds):
         for name in list(contenders)[:: 1 if number % 2 else -1]:
-            if group.size > 1:
-                barrier()
-            started = time.perf_counter()
+            group.any(False)
+            started, worked = time.perf_counter(), time.process_time()
             contenders[name]()
-            if number >= 0:  # the first rounds warm caches and buffers
-                times[name].append(time.perf_counter() - started)
+            seconds, worked = time.perf_counter() - started, time.process_time() - worked
+            all_worked = float(group.all_reduce(torch.tensor([worked], dtype=torch.float64)).item())
+            if number >= 0:
+                times[name].append((seconds, all_worked))
     return times
 
 

@@ -13,6 +13,7 @@ from orchestrator.training.batching import StepBatch
 from orchestrator.training.config import TrainConfig
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.group import Group
+from orchestrator.training.layout.buckets import BUCKET_BYTES
 from orchestrator.training.layout.protocol import Arrival
 from orchestrator.training.layout.replicated import ReplicatedLayout
 from orchestrator.training.slices import SlicePlan
@@ -113,7 +114,10 @@ class Worker:
 
     def __init__(self, task: Toy, settings: TrainConfig, group: Group) -> None:
         self.task, self.settings = task, settings
-        self.layout = ReplicatedLayout(task.build_model().train(), settings, device=group.device)
+        # Groups of odd sizes have many buckets, so that comparing them with others compares those too.
+        size = 600 if group.size % 2 else BUCKET_BYTES
+        model = task.build_model().train()
+        self.layout = ReplicatedLayout(model, settings, device=group.device, bucket_bytes=size)
         self.enter(group, tuple(range(group.size)))
 
     def enter(self, group: Group, holders: tuple[int, ...]) -> None:

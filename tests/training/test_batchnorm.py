@@ -66,3 +66,28 @@ def test_a_model_without_batch_norm_has_no_statistics() -> None:
 def test_cumulative_averages_are_refused() -> None:
     with pytest.raises(UsageError, match="momentum=None"):
         SliceStatistics(nn.BatchNorm1d(2, momentum=None), CPU)
+
+
+def test_a_layer_in_evaluation_mode_keeps_and_uses_its_running_statistics() -> None:
+    ours = model()
+    ours[1].eval()
+    before, statistics, batch = ours[1].running_mean.clone(), SliceStatistics(ours, CPU), slices(4)[0]
+    expected = ours[1](ours[0](batch))
+    with statistics.capture(4):
+        assert torch.equal(ours[1](ours[0](batch)), expected)
+        ours(batch)
+    statistics.update(statistics.row.unsqueeze(0))
+    assert torch.equal(ours[1].running_mean, before)
+    assert ours[4].running_mean.any()
+
+
+def test_recomputing_the_forward_pass_captures_the_same_moments() -> None:
+    ours = model()
+    statistics, batch = SliceStatistics(ours, CPU), slices(4)[0]
+    rows = []
+    for calls in (1, 2):
+        with statistics.capture(4):
+            for _ in range(calls):
+                ours(batch)
+        rows.append(statistics.row)
+    assert torch.equal(*rows)

@@ -70,3 +70,19 @@ def test_a_worker_keeps_few_tensors_at_a_time() -> None:
         held.append(len(partial._sums))
     assert max(held) <= 6
     assert partial.finish()[Node(0, 64)].item() == 64
+
+
+@given(count=st.integers(1, 40), data=st.data())
+def test_adding_a_right_leaf_to_its_left_one_outside_changes_no_bit(count: int, data: st.DataObject) -> None:
+    owned = range(data.draw(st.integers(0, count - 1)), count)
+    outside, inside = (SubtreeSums(maximal_nodes(count, owned)) for _ in range(2))
+    for index in owned:
+        inside.add(index, leaves(count)[index])
+        left = outside.take_left(index)
+        if left is None:
+            outside.add(index, leaves(count)[index])
+        else:
+            outside.add_pair(index, left + leaves(count)[index])
+    found, expected = outside.finish(), inside.finish()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[node], value) for node, value in expected.items())

@@ -12,7 +12,7 @@ from torch import nn
 
 from orchestrator.training.config import TrainConfig
 from orchestrator.training.group import Group
-from orchestrator.training.layout.buckets import Bucket, Parts, in_buckets
+from orchestrator.training.layout.buckets import BUCKET_BYTES, Bucket, Parts, in_buckets
 from orchestrator.training.layout.exchange import Exchange, PlainExchange, TreeExchange
 from orchestrator.training.layout.handover import hand_over
 from orchestrator.training.layout.protocol import Arrival, StateLost, T, Tensors
@@ -29,19 +29,22 @@ class ReplicatedLayout:
         model: with its first parameters, the same on every worker.
         config: of the training.
         device: where this worker computes.
+        bucket_bytes: of gradients that one collective carries; it changes no bit.
     """
 
     needs_leavers = False
     runs_ghosts = False
 
-    def __init__(self, model: nn.Module, config: TrainConfig, *, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, *, device: torch.device, bucket_bytes: int = BUCKET_BYTES
+    ) -> None:
         self._model = model.to(device)
         if config.channels_last:
             _lay_channels_last(self._model)
         self._exact = config.exact
         self._named = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         # The backward pass comes to the last layers first.
-        self._buckets = in_buckets(reversed(self._named.values()))
+        self._buckets = in_buckets(reversed(self._named.values()), bucket_bytes)
         for place, bucket in enumerate(self._buckets):
             for parameter in bucket.members:
                 # Not the layout itself: torch keeps a hook alive with its parameter, and no collector sees that ring.
