@@ -20,4 +20,4 @@ def compile_model(model: nn.Module) -> None:
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, _MOST_FORMS)
     dynamo.fail_on_recompile_limit_hit = True  # else it would go on uncompiled, with other bits
-    model.compile(dynamic=False)  # type: ignore[no-untyped-call]
+    model.compile(dynamic=False)

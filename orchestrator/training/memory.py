@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,10 +86,10 @@ def _blocks(module: nn.Module, *, contained: bool) -> Iterator[nn.Module]:
         yield from _blocks(child, contained=container)
 
 
-def _run_twice(forward: object, *inputs: object, **named: object) -> object:
+def _run_twice(forward: Callable[..., object], *inputs: object, **named: Any) -> object:
     # Imported where it is used: it costs time that a worker without it does not need to spend.
     from torch.utils.checkpoint import checkpoint
 
     if not torch.is_grad_enabled():
-        return forward(*inputs, **named)  # type: ignore[operator]
+        return forward(*inputs, **named)
     return checkpoint(forward, *inputs, use_reentrant=False, **named)
