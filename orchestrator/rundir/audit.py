@@ -1,12 +1,13 @@
 """The audit trail of a run: of every step the hashes of its samples, of the summed gradient and of the parameters.
 
-Files `audit/<writer>/<number>.jsonl` in the run directory, each a few hundred steps, written once. A step that was done
-again stands there again, with its later number of attempts; two runs are compared by what each holds last of a step.
+Files `audit/<writer>/<number>.jsonl` in the run directory, each of some steps, written once. A step that was done again
+stands there again, in a later view or run. Several workers write the same, so that a killed one takes no step with it.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from orchestrator.base.files import create_exclusive
 from orchestrator.rundir.layout import RunDirectory
 
 STEPS_PER_FILE = 200
+_SECONDS_PER_FILE = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class StepAudit:
 
 
 class AuditWriter:
-    """Writes one writer's steps; whoever leads writes.
+    """Writes one writer's steps.
 
     Args:
         folder: of the run's audit trail, `audit` in its directory.
@@ -52,11 +54,13 @@ class AuditWriter:
         self._folder = folder / writer
         self._waiting: list[StepAudit] = []
         self._next = 0
+        self._written = float("-inf")
 
     def add(self, audit: StepAudit) -> None:
-        """Take one step; on the disk after `flush`, or with the next few hundred."""
+        """Take one step; on the disk after `flush`, or with those that follow within about a second."""
         self._waiting.append(audit)
-        if len(self._waiting) >= STEPS_PER_FILE:
+        late = time.monotonic() - self._written > _SECONDS_PER_FILE
+        if late or len(self._waiting) >= STEPS_PER_FILE:
             self.flush()
 
     def flush(self) -> None:
@@ -69,6 +73,7 @@ class AuditWriter:
             self._next += 1
         self._next += 1
         self._waiting = []
+        self._written = time.monotonic()
 
 
 def audit_folder(run: RunDirectory) -> Path:

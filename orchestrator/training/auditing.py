@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 
+WRITERS = 2
+"""How many members of a view write, the first ones: what one had not written when it was killed, the other has."""
+
+
 class Auditor:
-    """Audits a training; every worker takes part, the leader writes.
+    """Audits a training; every worker takes part, the first members of each view write.
 
     Args:
         writer: where to.
@@ -36,7 +40,7 @@ class Auditor:
         mine = {name: offsets[f"model/{name}"] for name in gradients if f"model/{name}" in offsets}
         return joint_digest(tensor_digests(gradients, mine, group))
 
-    def step(self, epoch: int, batch: StepBatch, gradient: str, group: Group, *, writes: bool) -> None:
+    def step(self, epoch: int, batch: StepBatch, gradient: str, group: Group) -> None:
         """Write down the step that was made last.
 
         Args:
@@ -44,14 +48,13 @@ class Auditor:
             batch: what it used.
             gradient: its hash; empty where there was no update.
             group: the workers.
-            writes: whether this worker is the one that writes.
         """
         whole = self._holding.checkpointed()
         model = {name: tensor for name, tensor in whole.items() if name.startswith("model/")}
         local = {name.removeprefix("model/"): _local(tensor) for name, tensor in model.items()}
         offsets = {name.removeprefix("model/"): offset for name, offset in _offsets(model).items()}
         parameters = tensor_digests(local, offsets, group)
-        if writes:
+        if group.rank < WRITERS:
             self._writer.add(
                 StepAudit(
                     step=self._holding.state.position.steps - 1,

@@ -244,7 +244,7 @@ class Units:
 
     def _audit(self, place: StepPlace, gradient: str) -> None:
         if self._auditor is not None:
-            self._auditor.step(place.epoch, place.batch, gradient, self._group, writes=self._speaking.leads)
+            self._auditor.step(place.epoch, place.batch, gradient, self._group)
 
     def _refuse_tiny_slices(self) -> None:
         if self._stepper.statistics and self._batching.smallest_slice < 2:

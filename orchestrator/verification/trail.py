@@ -30,20 +30,23 @@ class Trail:
     contradiction: tuple[StepAudit, StepAudit] | None
 
 
-def trail_of(name: str, audits: Iterable[StepAudit]) -> Trail:
-    """Gather steps, earlier runs first."""
+def trail_of(name: str, runs: Iterable[Iterable[StepAudit]]) -> Trail:
+    """Gather the steps of runs, earlier ones first; several workers wrote the same of a step."""
     steps: dict[int, StepAudit] = {}
     worlds: list[int] = []
     redone, contradiction = 0, None
-    for audit in audits:
-        before = steps.get(audit.step)
-        if before is not None:
-            redone += 1
-            if contradiction is None and facts(before) != facts(audit):
-                contradiction = (before, audit)
-        if not worlds or worlds[-1] != audit.world:
-            worlds.append(audit.world)
-        steps[audit.step] = audit
+    for run in runs:
+        made: set[tuple[int, int]] = set()
+        for audit in run:
+            before = steps.get(audit.step)
+            if before is not None:
+                redone += (audit.view, audit.step) not in made
+                if contradiction is None and facts(before) != facts(audit):
+                    contradiction = (before, audit)
+            if not worlds or worlds[-1] != audit.world:
+                worlds.append(audit.world)
+            made.add((audit.view, audit.step))
+            steps[audit.step] = audit
     return Trail(name, steps, tuple(worlds), redone, contradiction)
 
 
@@ -60,7 +63,7 @@ def job_trail(job: JobDirectory, name: str = "") -> Trail:
     """
     folder = job.path / "runs"
     runs = sorted((RunDirectory(path) for path in folder.iterdir()), key=_number) if folder.is_dir() else []
-    return _trail(name or job.path.name, [audit for run in runs for audit in _in_order(run)], job.path)
+    return _trail(name or job.path.name, [_in_order(run) for run in runs], job.path)
 
 
 def run_trail(run: RunDirectory) -> Trail:
@@ -69,7 +72,7 @@ def run_trail(run: RunDirectory) -> Trail:
     Raises:
         NotFound: it wrote none.
     """
-    return _trail(run.run, _in_order(run), run.path)
+    return _trail(run.run, [_in_order(run)], run.path)
 
 
 def read_trail(path: Path) -> Trail:
@@ -88,12 +91,12 @@ def _in_order(run: RunDirectory) -> list[StepAudit]:
     return sorted(read_audit(audit_folder(run)), key=lambda audit: (audit.view, audit.step))
 
 
-def _trail(name: str, audits: list[StepAudit], where: Path) -> Trail:
-    if not audits:
+def _trail(name: str, runs: list[list[StepAudit]], where: Path) -> Trail:
+    if not any(runs):
         raise NotFound(
             f"{where} has no audit trail", hint="submit the workload with --set elastic.audit=true, which writes one"
         )
-    return trail_of(name, audits)
+    return trail_of(name, runs)
 
 
 def _number(run: RunDirectory) -> tuple[int, str]:

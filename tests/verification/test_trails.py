@@ -8,8 +8,13 @@ import pytest
 from orchestrator.base.errors import NotFound, UsageError
 from orchestrator.rundir.audit import STEPS_PER_FILE, AuditWriter, StepAudit, audit_folder
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.verification.trail import job_trail, read_trail, trail_of
+from orchestrator.verification.trail import Trail, job_trail, read_trail
+from orchestrator.verification.trail import trail_of as trail_of_runs
 from orchestrator.verification.twin import compare
+
+
+def trail_of(name: str, audits: list[StepAudit]) -> Trail:
+    return trail_of_runs(name, [audits])
 
 
 def step(number: int, *, world: int = 1, view: int = 1, gradient: str = "g", **parameters: str) -> StepAudit:
@@ -57,6 +62,16 @@ def test_a_step_done_again_equally_is_counted_only() -> None:
     assert (trail.redone, trail.contradiction, trail.worlds) == (1, None, (1, 3))
 
 
+def test_what_two_workers_wrote_of_one_step_is_one_step() -> None:
+    trail = trail_of("a", [step(1, view=2), step(1, view=2)])
+    assert (trail.redone, trail.contradiction) == (0, None)
+
+
+def test_two_workers_that_hold_different_parameters_after_a_step_contradict_each_other() -> None:
+    trail = trail_of("a", [step(1, w="1"), step(1, w="2")])
+    assert trail.contradiction is not None
+
+
 def test_trails_without_a_common_step_are_refused() -> None:
     with pytest.raises(UsageError, match="no step in common"):
         compare(trail_of("a", [step(1)]), trail_of("b", [step(2)]))
@@ -77,7 +92,9 @@ def test_a_job_has_the_steps_of_all_its_runs_and_leaders(tmp_path: Path) -> None
 def test_a_trail_is_written_in_files_of_bounded_length(tmp_path: Path) -> None:
     job = JobDirectory(tmp_path / "job")
     write(job, "job-r1", "rank-0", [step(n) for n in range(STEPS_PER_FILE + 1)])
-    assert len(list(audit_folder(job.run("job-r1")).glob("*/*.jsonl"))) == 2
+    lengths = [len(path.read_text().splitlines()) for path in sorted(audit_folder(job.run("job-r1")).glob("*/*.jsonl"))]
+    assert max(lengths) <= STEPS_PER_FILE
+    assert sum(lengths) == STEPS_PER_FILE + 1
     assert len(job_trail(job).steps) == STEPS_PER_FILE + 1
 
 
