@@ -20,6 +20,7 @@ from torch._C._distributed_c10d import TCPStore
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.group import form, leave, own_store
+from orchestrator.training.layout.buckets import BUCKET_BYTES
 from orchestrator.training.slices import SlicePlan
 
 
@@ -44,6 +45,8 @@ class Pool:
         sizes = tuple(scenario.get("sizes", (2, 2, 2, 2, 2)))
         settings = config(**changes, plan=SlicePlan(sum(sizes), max(sizes)))
         corrupt = tuple(scenario.get("corrupt", ()))
+        # Even worlds have one bucket, the others many: what compares them compares those too.
+        buckets = BUCKET_BYTES if scenario["worlds"][0] % 2 == 0 else 600
         worker, losses, named, step = None, [], [], 0
         before = 0
         for world in scenario["worlds"]:
@@ -52,7 +55,7 @@ class Pool:
                 members = tuple(Member(n, "127.0.0.1", self._port, os.getpid()) for n in range(world))
                 group = form(View(self._epoch, members), self._rank, self._store)
                 if worker is None:
-                    worker = Worker(task, settings, group)
+                    worker = Worker(task, settings, group, bucket_bytes=buckets)
                 worker.enter(group, tuple(range(before or world)) if world > before else tuple(range(world)))
                 for _ in range(2):
                     result = worker.step(place(step, sizes, corrupt=corrupt))

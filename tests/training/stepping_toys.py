@@ -112,12 +112,10 @@ def place(step: int, sizes: tuple[int, ...], *, corrupt: tuple[int, ...] = ()) -
 class Worker:
     """One training on one worker, with the plainest of updates."""
 
-    def __init__(self, task: Toy, settings: TrainConfig, group: Group) -> None:
+    def __init__(self, task: Toy, settings: TrainConfig, group: Group, *, bucket_bytes: int = BUCKET_BYTES) -> None:
         self.task, self.settings = task, settings
-        # Groups of odd sizes have many buckets, so that comparing them with others compares those too.
-        size = 600 if group.size % 2 else BUCKET_BYTES
         model = task.build_model().train()
-        self.layout = ReplicatedLayout(model, settings, device=group.device, bucket_bytes=size)
+        self.layout = ReplicatedLayout(model, settings, device=group.device, bucket_bytes=bucket_bytes)
         self.enter(group, tuple(range(group.size)))
 
     def enter(self, group: Group, holders: tuple[int, ...]) -> None:
