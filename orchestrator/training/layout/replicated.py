@@ -29,7 +29,7 @@ class ReplicatedLayout:
         model: with its first parameters, the same on every worker.
         config: of the training.
         device: where this worker computes.
-        bucket_bytes: of gradients that one collective carries; it changes no bit.
+        bucket_bytes: of gradients that one collective carries; it changes no bit, and is the same on every worker.
     """
 
     needs_leavers = False
