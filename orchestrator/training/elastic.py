@@ -14,7 +14,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.rundir.membership import View
 from orchestrator.runtime.membership.protocol import Membership
 from orchestrator.training.determinism import fingerprint_number
-from orchestrator.training.group import Group, form, leave, members_of
+from orchestrator.training.group import Group, cut_off, form, leave, members_of
 from orchestrator.training.holding import Holding
 from orchestrator.training.layout.protocol import Arrival, StateLost
 from orchestrator.training.state import TrainingState
@@ -90,8 +90,15 @@ class Joining:
             overtaken=lambda: self._membership.newest_epoch() > view.epoch,
             given_up=lambda: lost_since(self._membership, view),
         ).watched(waiting)
+        group: Group | None = whole
         try:
-            yield whole, members_of(whole, len(view.members))
+            group = members_of(whole, len(view.members))
+            yield whole, group
+        except BaseException:
+            for each in (whole, group):
+                if each is not None:
+                    cut_off(each)
+            raise
         finally:
             leave(whole)
 

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,6 +24,7 @@ from torch.distributed.distributed_c10d import GroupName
 
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.rundir.membership import Member, View
+from orchestrator.training.connections import connections, cut, listening_port, open_sockets
 
 _MEET_SECONDS = 10.0
 _STORE_TIMEOUT = timedelta(seconds=_MEET_SECONDS)
@@ -104,6 +105,7 @@ class Group:
         waiting: told when this worker begins (True) and ends (False) to wait for others.
         given_up: asked about once a second while it waits: whether a member is known to be dead.
         under_way: collectives that nobody has waited for yet.
+        sockets: that connect it; of gloo.
     """
 
     rank: int
@@ -114,6 +116,7 @@ class Group:
     waiting: Callable[[bool], None] = lambda waits: None
     given_up: Callable[[], bool] = lambda: False
     under_way: WeakSet[Pending] = field(default_factory=WeakSet, repr=False, compare=False)
+    sockets: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def handle(self) -> dist.ProcessGroup | None:
@@ -283,6 +286,7 @@ def form(
         place = PrefixStore(f"view-{view.epoch}{'-all' if leavers else ''}", meeting)
         if len(numbers) > 1:
             _meet(place, numbers, number, overtaken)
+        before = open_sockets()
         dist.init_process_group(
             "nccl" if where.type == "cuda" else "gloo",
             store=place,
@@ -291,16 +295,25 @@ def form(
             timeout=_STORE_TIMEOUT,
         )
         _world()._get_backend(where)._set_default_timeout(_COLLECTIVE_TIMEOUT)
-    return Group(rank, len(numbers), where, view.epoch, _world().group_name, given_up=given_up)
+        group = Group(rank, len(numbers), where, view.epoch, _world().group_name, given_up=given_up)
+        return _with_sockets(group, before)
 
 
 def members_of(group: Group, count: int) -> Group | None:
     """The first workers of a group as a group of their own; None on the others. All workers of the group call this."""
     if count == group.size:
         return group
+    before = open_sockets()
     with breaking():
         handle = dist.new_group(list(range(count)), timeout=_COLLECTIVE_TIMEOUT)
-    return replace(group, size=count, name=handle.group_name) if isinstance(handle, dist.ProcessGroup) else None
+        if not isinstance(handle, dist.ProcessGroup):
+            return None
+        return _with_sockets(replace(group, size=count, name=handle.group_name, sockets={}), before)
+
+
+def cut_off(group: Group) -> None:
+    """End what is under way in a group that broke, here and on the others: nothing more comes of it."""
+    cut(group.sockets)
 
 
 def leave(group: Group) -> None:
@@ -309,6 +322,15 @@ def leave(group: Group) -> None:
         pending.forget()
     if group.name and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _with_sockets(group: Group, before: Mapping[int, int]) -> Group:
+    """The group knows which of the sockets that are new are its own."""
+    if group.device.type == "cuda" or group.size == 1:
+        return group
+    now = open_sockets()
+    ports = group.all_gather(torch.tensor([listening_port(now, before)])).flatten().tolist()
+    return replace(group, sockets=connections(now, before, {port for port in ports if port}))
 
 
 def _world() -> dist.ProcessGroup:

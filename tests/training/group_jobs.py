@@ -13,7 +13,7 @@ import torch
 from torch._C._distributed_c10d import TCPStore
 
 from orchestrator.rundir.membership import Member, View
-from orchestrator.training.group import GroupBroken, form, leave, members_of, own_store
+from orchestrator.training.group import GroupBroken, cut_off, form, leave, members_of, own_store
 
 CPU = torch.device("cpu")
 Members = tuple[Member, ...]
@@ -70,6 +70,24 @@ def lose_one(number: int, members: Members, store: TCPStore) -> Any:
     closed = before - _sockets()
     again = form(View(2, (members[0], members[2])), number, store, device=CPU)
     return reason, closed > 0, again.all_gather(torch.tensor([number])).flatten().tolist(), time.monotonic() - begun
+
+
+def give_up_on_one(number: int, members: Members, store: TCPStore) -> Any:
+    """Worker 1 hangs; its connections stay open. Worker 0 knows that it is dead, and goes."""
+    group = form(View(1, members), number, store, device=CPU, given_up=lambda: number == 0)
+    if number == 1:
+        time.sleep(6)
+        return None
+    begun = time.monotonic()
+    late = group.start_all_gather(torch.zeros(3))
+    try:
+        group.all_gather(torch.zeros(3))
+    except GroupBroken as error:
+        reason = str(error)
+    cut_off(group)
+    leave(group)
+    del group, late
+    return reason, time.monotonic() - begun
 
 
 def come_too_late(number: int, members: Members, store: TCPStore) -> Any:

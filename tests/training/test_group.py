@@ -71,6 +71,12 @@ def test_a_killed_worker_breaks_the_group_and_the_others_form_the_next_one_at_on
         assert seconds < 5
 
 
+def test_a_group_with_a_worker_that_hangs_can_be_cut_and_left() -> None:
+    (reason, seconds), _ = together(2, group_jobs.give_up_on_one)
+    assert "is dead" in reason
+    assert seconds < 4
+
+
 def test_a_view_that_is_overtaken_is_given_up_by_all_who_wait() -> None:
     first, second, late = together(3, group_jobs.come_too_late)
     assert late == 3
