@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.base.sweep import sweep
+from resizing.processes import start
 from resizing.steps import Mark, Pause, completed_since, pause, read_steps
 
 SETTLED = 20
 """New steps in the new world after which an event is over."""
 _POLL_SECONDS = 0.1
+_MARK = "RESIZING_RACE"
+"""In the environment of every process of a contender."""
 
-EVENTS = {"shrink": 2, "grow": 4, "kill_worker": 4, "lose_node": 2, "come_back": 4}
-"""What happens, in this order, and how many workers there are when it is over; the last one is not measured."""
+WORKERS = 4
+WORLD_AFTER = {"shrink": 2, "grow": 4, "kill_worker": 4, "lose_node": 2, "come_back": 4}
+"""What can happen, and how many workers there are when it is over."""
 
 
 class NotWithin(Exception):
@@ -26,11 +32,31 @@ class Contender(ABC):
 
     Args:
         folder: for its files.
+
+    Attributes:
+        grows_by_coming_back: it makes no difference between a node that was planned and one that was lost.
     """
+
+    grows_by_coming_back = True
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def launch(
+        self, argv: Sequence[str], log: Path, environment: Mapping[str, str], *, talk: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start a process that `close` ends with everything below it."""
+        process = start(argv, log, {**environment, _MARK: str(self.folder)}, talk=talk)
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """End everything, wherever it is; may be called at any time, and twice."""
+        sweep([], (_MARK, str(self.folder)))
+        for process in self._processes:
+            process.wait()
 
     @abstractmethod
     def start(self) -> None:
@@ -56,10 +82,6 @@ class Contender(ABC):
     def come_back(self) -> None:
         """The lost node is there again."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """End everything; may be called at any time, and twice."""
-
 
 def open_contender(contender: Contender, seconds: float) -> None:
     """Start it, until it has settled.
@@ -68,7 +90,7 @@ def open_contender(contender: Contender, seconds: float) -> None:
         NotWithin: it has not in time.
     """
     contender.start()
-    _settle(contender, 0.0, 4, seconds)
+    _settle(contender, 0.0, WORKERS, seconds)
 
 
 def measure(contender: Contender, event: str, seconds: float) -> Pause:
@@ -80,7 +102,7 @@ def measure(contender: Contender, event: str, seconds: float) -> Pause:
     since = time.monotonic()
     happen: Callable[[], None] = getattr(contender, event)
     happen()
-    until = _settle(contender, since, EVENTS[event], since + seconds - time.monotonic())
+    until = _settle(contender, since, WORLD_AFTER[event], since + seconds - time.monotonic())
     return pause(read_steps(contender.folder), since, until)
 
 

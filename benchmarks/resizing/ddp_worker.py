@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,12 +19,11 @@ from resizing.model import BATCH, CHECKPOINT_EVERY, MOMENTUM, RATE, build_model,
 from resizing.steps import StepLog
 
 
-def train_ddp(folder: Path, reported: Callable[[int], None] = lambda step: None) -> None:
+def train_ddp(folder: Path) -> None:
     """From the newest checkpoint, for ever, in the process group that there is.
 
     Args:
         folder: for the checkpoint and the logs.
-        reported: told of each checkpoint, on every worker.
     """
     rank, world = dist.get_rank(), dist.get_world_size()
     log, path = StepLog(folder), folder / "checkpoint.pt"
@@ -48,12 +46,10 @@ def train_ddp(folder: Path, reported: Callable[[int], None] = lambda step: None)
         optimizer.step()
         log.note("completed", step, world, group)
         step += 1
-        if step % CHECKPOINT_EVERY == 0:
-            if rank == 0:
-                state = {"model": model.module.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                torch.save(state, path.with_suffix(".part"))
-                os.replace(path.with_suffix(".part"), path)
-            reported(step)
+        if rank == 0 and step % CHECKPOINT_EVERY == 0:
+            state = {"model": model.module.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            torch.save(state, path.with_suffix(".part"))
+            os.replace(path.with_suffix(".part"), path)
 
 
 def _same_for_all(number: int) -> int:

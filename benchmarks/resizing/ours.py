@@ -14,7 +14,7 @@ from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from resizing.contender import Contender
 from resizing.model import SLICES
-from resizing.processes import end_tree, kill, start
+from resizing.processes import end_tree, kill
 
 WORKER = Path(__file__).with_name("ours_worker.py")
 _TOKEN = 1
@@ -22,6 +22,8 @@ _TOKEN = 1
 
 class Ours(Contender):
     """A run with two allocations; its wishes are those that the controller writes."""
+
+    grows_by_coming_back = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -70,11 +72,6 @@ class Ours(Contender):
         """A new allocation joins: one that has ended never runs again."""
         self._nodes.append(self._node(len(self._nodes)))
 
-    def close(self) -> None:
-        """End all agents with all that is below them."""
-        for node in self._nodes:
-            end_tree(node)
-
     def _wish(self, workers: int) -> None:
         self._control = self._control.next(world_size=workers)
         write_control(self._run, self._control)
@@ -83,4 +80,4 @@ class Ours(Contender):
         allocation = f"{self.folder.parent.name}-{self._run.run}.{number}"
         argv = [sys.executable, "-P", "-m", "orchestrator.runtime.agent", str(self._run.path), allocation]
         environment = {GRANT: Grant(workers=SLICES // 2).to_text(), "GLOO_SOCKET_IFNAME": "lo"}
-        return start(argv, self._run.logs / f"node-{number}.log", environment)
+        return self.launch(argv, self._run.logs / f"node-{number}.log", environment)

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 
-def start(argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program; its output goes to `log`."""
+def start(
+    argv: Sequence[str], log: Path, environment: Mapping[str, str], *, talk: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a program; its output goes to `log`, its input is a pipe if `talk` asks for it."""
     with log.open("ab") as file:
         return subprocess.Popen(
             argv,
             env=os.environ | dict(environment),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
@@ -40,11 +42,15 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def kill_tree(pid: int) -> None:
+    """A process and everything below it, at once: a lost node."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)  # it starts nothing more while we look
+        kill([pid, *descendants(pid)])
+
+
 def end_tree(process: subprocess.Popen[bytes]) -> None:
-    """A process that we started and everything below it, at once: a lost node."""
-    if process.poll() is not None:
-        return
-    os.kill(process.pid, signal.SIGSTOP)  # it starts nothing more while we look
-    below = descendants(process.pid)
-    kill([process.pid, *below])
-    process.wait()
+    """A process that we started and everything below it."""
+    if process.poll() is None:
+        kill_tree(process.pid)
+        process.wait()

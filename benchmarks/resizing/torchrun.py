@@ -2,7 +2,8 @@
 
 A node that leaves does not say so: neither SIGTERM nor SIGKILL takes it out of the rendezvous, which forgets it when
 its keep-alive has been missing for `keep_alive_interval * keep_alive_max_attempt` (15 s as it comes), and then waits
-`last_call_timeout` (30 s) for somebody to take its place. Tuned, all of these are as short as whole seconds allow.
+`last_call_timeout` (30 s) for somebody to take its place. Tuned, these are as short as they work: nodes look at the
+rendezvous once a second, and where the last call is no longer than that they miss each other's rounds for ever.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import time
 from pathlib import Path
 
 from resizing.contender import Contender, NotWithin
-from resizing.processes import descendants, end_tree, kill, start
+from resizing.processes import descendants, end_tree, kill
 from resizing.steps import read_steps
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
 _TUNED = [
-    *("--rdzv-conf", "last_call_timeout=1,keep_alive_interval=1,keep_alive_max_attempt=2"),
+    *("--rdzv-conf", "last_call_timeout=3,keep_alive_interval=1,keep_alive_max_attempt=3"),
     *("--monitor-interval", "0.1"),
 ]
 _ENVIRONMENT = {
@@ -74,11 +75,6 @@ class Torchrun(Contender):
         """Another agent joins."""
         self.grow()
 
-    def close(self) -> None:
-        """End both agents with all that is below them."""
-        for node in self._nodes:
-            end_tree(node)
-
     def _await_port(self) -> None:
         deadline = time.monotonic() + _PORT_SECONDS
         while True:
@@ -95,4 +91,4 @@ class Torchrun(Contender):
             *("--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{self._port}", "--rdzv-id=race"),
             *("--max-restarts=1000", "--local-addr=127.0.0.1", *self._options, str(WORKER), str(self.folder)),
         ]
-        return start(argv, self.folder / f"node-{number}.log", _ENVIRONMENT)
+        return self.launch(argv, self.folder / f"node-{number}.log", _ENVIRONMENT)
