@@ -26,6 +26,7 @@ from orchestrator.runtime.keeping import Keeping
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.markers import read_marker
 from orchestrator.runtime.membership.events import (
+    AgentLeaves,
     AgentRoom,
     EndRun,
     EndWorker,
@@ -35,6 +36,7 @@ from orchestrator.runtime.membership.events import (
     StandDown,
     StartWorker,
     Stopping,
+    StopWorkers,
     Wanted,
     WorkerGone,
     agent_of,
@@ -135,12 +137,15 @@ class ElasticAgent:
 
     def _follow(self, instruction: Instruction) -> None:
         match instruction:
-            case StartWorker(number) if self._ending is None and self._end is None:
-                self._seat.tell(self._crew.start(number))
+            case StartWorker(number):
+                goes = self._ending is not None or self._end is not None
+                self._seat.tell(WorkerGone(number, "its agent is ending") if goes else self._crew.start(number))
             case EndWorker(number, why):
                 self._crew.end(number, why)
             case Publish(view):
                 self._announce(view)
+            case StopWorkers(cause, grace):
+                self._end_workers(Ending("stop", grace, cause=cause, message="too few would stay", whole=True))
             case EndRun():
                 speaks = self._seat.coordinates
                 self._conclude(_End(self._outcome(instruction), of_run=speaks, written_by_other=not speaks))
@@ -181,19 +186,24 @@ class ElasticAgent:
 
     def _end_workers(self, ending: Ending) -> None:
         """Act on a reason to end that is more pressing than the one before; the time left only gets shorter."""
-        alone = ending.whole or self._others() < max(1, self._launch.min_workers)
-        urgency = _ENDING if ending.kind != "stop" else _STOPPING if alone else _LEAVING
+        whole = ending.whole or (self._newest_view() is not None and not self._others())
+        urgency = _ENDING if ending.kind != "stop" else _STOPPING if whole else _LEAVING
         kill_at = time.monotonic() + ending.grace_seconds
         self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
         if urgency <= self._urgency:
             return
         self._urgency, self._ending = urgency, ending
         say(f"ending the workers within {ending.grace_seconds:g} s: {ending.kind} {ending.cause} {ending.message}")
-        if alone:  # what one worker is told, all of them do
+        if whole:  # what one worker is told, all of them do
             self._seat.tell(Stopping())
             self._crew.ask_to_stop()
-        else:  # the others go on: no worker may tell them to stop
+        elif ending.kind != "stop":  # what is here dies now, and the others go on
             self._seat.tell(AgentRoom(self._files.index, 0))
+        else:  # whether enough others stay, or all must stop, the coordinator knows
+            self._seat.tell(AgentLeaves(self._files.index, ending.cause, float(ending.grace_seconds)))
+            if self._seat.coordinates:
+                for instruction in self._seat.turn(0):
+                    self._follow(instruction)
 
     def _conclude(self, end: _End) -> None:
         """It is over; workers that are left have a moment to end by themselves."""

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,11 @@ ARGV = [sys.executable, "-P", str(Path(__file__).with_name("worker_script.py"))]
 ALL = [0, 1000, 2000]
 
 
-def start(bench: Any, **changes: object) -> list[Any]:
+def start(bench: Any, indices: Iterable[int] = range(3), **changes: object) -> list[Any]:
     """Three agents with room for one worker each, in one view."""
     bench.prepare(ARGV, elastic=True, **{"workers": 3} | changes)
-    agents = [bench.start(Grant(workers=1).to_text(), index=index) for index in range(3)]
-    bench.until(lambda: bench.views()[-1:] == [ALL])
+    agents = [bench.start(Grant(workers=1).to_text(), index=index) for index in indices]
+    bench.until(lambda: bench.views()[-1:] == [[1000 * index for index in indices]])
     return agents
 
 
@@ -133,8 +135,33 @@ def test_a_run_stops_where_too_few_would_be_left_without_an_allocation(bench: An
     agents = start(bench, min_workers=3)
     agents[index].send_signal(signal.SIGUSR1)
     assert [agent.wait(30) for agent in agents] == [0, 0, 0]
-    assert bench.event("finished").data["outcome"] == "stopped"
+    finished = bench.event("finished")
+    assert (finished.data["outcome"], finished.data["cause"]) == ("stopped", "preempt")
     assert [e.data["outcome"] for e in bench.events("rank_finished")] == ["stopped"] * 3
+
+
+@pytest.mark.parametrize(("count", "gap"), [(2, 0.0), (2, 0.3), (3, 0.0)])
+def test_allocations_that_are_told_to_go_at_once_end_the_run_in_good_order(bench: Any, count: int, gap: float) -> None:
+    agents = start(bench, range(count), workers=count)
+    for agent in agents:
+        agent.send_signal(signal.SIGUSR1)
+        time.sleep(gap)
+    assert [agent.wait(15) for agent in agents] == [0] * count
+    finished = bench.event("finished")
+    assert (finished.data["outcome"], finished.data["cause"]) == ("stopped", "preempt")
+    words = [e.data["outcome"] for e in bench.events("rank_finished")]
+    assert len(words) == count, "everyone has ended by itself"
+    assert "stopped" in words
+    assert set(words) <= {"stopped", "left"}
+
+
+def test_a_time_limit_that_allocations_share_stops_the_run_with_time_to_save(bench: Any) -> None:
+    bench.prepare(ARGV, elastic=True, workers=2)
+    agents = [bench.start(Grant(workers=1, time_limit=4.0).to_text(), index=index) for index in range(2)]
+    assert [agent.wait(20) for agent in agents] == [0, 0]
+    finished = bench.event("finished")
+    assert (finished.data["cause"], finished.data["failure_class"]) == ("time_limit", "time_limit")
+    assert "stopped" in [e.data["outcome"] for e in bench.events("rank_finished")]
 
 
 def test_a_stop_of_the_run_reaches_every_allocation(bench: Any) -> None:

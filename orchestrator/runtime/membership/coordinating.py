@@ -43,7 +43,7 @@ class Coordinating:
         self._dead = dead
         self._unwritten: deque[e.Instruction] = deque()
         self._todo: list[e.Instruction] = []
-        self._over: e.EndRun | e.StandDown | None = None
+        self._for_all: e.StopWorkers | e.EndRun | e.StandDown | None = None
         self._looked = time.monotonic()
         self._coordinator: Coordinator | None = None
 
@@ -66,8 +66,8 @@ class Coordinating:
             self._begin()
         for event in self._hub.events():
             self.tell(event)
-            if isinstance(event, e.AgentJoined) and self._over is not None:
-                self._hub.instruct(event.agent, self._over)
+            if isinstance(event, e.AgentJoined) and self._for_all is not None:
+                self._hub.instruct(event.agent, self._for_all)
         self.tell(e.Tick())
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._check_term()
@@ -86,6 +86,7 @@ class Coordinating:
         self._coordinator = Coordinator(self._policy, last=view)
         if view is not None:
             self._hub.push(view)
+            self._todo.append(e.Publish(view))  # who wrote it down may not have lived to tell of it
         for wish in self._journal.wishes():
             self.tell(wish)
         for word in self._journal.words():
@@ -102,8 +103,8 @@ class Coordinating:
                 self._hub.instruct(e.agent_of(instruction.number), instruction)
             case e.ReleaseWorker():
                 self._hub.release(instruction.number)
-            case e.EndRun() | e.StandDown():
-                self._over = instruction
+            case e.StopWorkers() | e.EndRun() | e.StandDown():
+                self._for_all = instruction
                 self._hub.instruct(None, instruction)
                 self._todo.append(instruction)
             case _:

@@ -8,6 +8,7 @@ events, the same facts lead to the same instructions.
   member is followed by a view at once.
 - The first view waits for all wanted workers for a stated time. Below the minimum the run waits for replacements, which
   are bounded, and ends as `infrastructure` after a stated time.
+- Allocations that are told to go leave by a planned view. Where fewer than the minimum would stay, all workers stop.
 - After a partition only the greater part goes on (`judgement.may_go_on`), the other stands down.
 """
 
@@ -45,6 +46,7 @@ class Coordinator:
         self._steps = StepTimes()
         self._losses = Losses(policy.replacements)
         self._stopping = False
+        self._said_stop = False
         self._finishing = False
         self._over = False
         self._since: dict[str, float] = {}
@@ -75,6 +77,8 @@ class Coordinator:
                 return [e.EndWorker(number, "was given up") for number in roster.join(event, time)]
             case e.AgentRoom() if event.agent in roster.agents:
                 roster.resize(event.agent, event.room)
+            case e.AgentLeaves() if event.agent in roster.agents:
+                roster.goes(event)
             case e.AgentGone():
                 self._lose_agent(event)
             case e.WorkerStarted():
@@ -134,7 +138,7 @@ class Coordinator:
         return ()
 
     def _lose_agent(self, event: e.AgentGone) -> None:
-        self._roster.agents.pop(event.agent, None)
+        self._roster.drop(event.agent)
         for number in self._roster.numbers_of(event.agent):
             self._lose(number, f"agent {event.agent} is gone", "infrastructure", certain=event.certain)
             self._roster.remove(number, "lost" if event.certain else "missing")
@@ -163,6 +167,7 @@ class Coordinator:
             self._over = True
             yield end
         elif "parted" not in self._since:
+            yield from self._stop()
             yield from self._publish()
             yield from self._staff()
 
@@ -216,6 +221,26 @@ class Coordinator:
                 "failed", "no worker moves any more, and nothing tells which one is to blame", "infrastructure"
             )
         return None
+
+    def _stop(self) -> Iterator[e.StopWorkers]:
+        """Have all workers stop where too few would stay without the agents that were told to go."""
+        if self._said_stop or self._finishing or not self._too_few_stay():
+            return
+        self._said_stop = self._stopping = True
+        going = self._roster.going.values()
+        yield e.StopWorkers(next(reversed(going)).cause, min(word.grace_seconds for word in going))
+
+    def _too_few_stay(self) -> bool:
+        roster, minimum = self._roster, self._policy.minimum
+        if not roster.going:
+            return False
+        if sum(agent.room for agent in roster.agents.values()) < minimum:
+            return True
+        members = roster.standing("member")
+        if not any(e.agent_of(worker.number) in roster.going for worker in members):
+            return False
+        stay, join = choose(members, self._joiners(), roster.crowded(), self._wanted)
+        return len(stay) + len(join) < minimum
 
     def _too_few(self, able: int) -> str:
         last = f"; {self._losses.last}" if self._losses.last else ""

@@ -84,6 +84,21 @@ class AgentRoom:
 
 
 @dataclass(frozen=True)
+class AgentLeaves:
+    """An agent was told to go: it has no room any more, and its workers are killed after its grace time.
+
+    Attributes:
+        agent: which one.
+        cause: why, as a stop of the run says it: preempt, drain, time_limit.
+        grace_seconds: until its workers are killed.
+    """
+
+    agent: int
+    cause: str
+    grace_seconds: float
+
+
+@dataclass(frozen=True)
 class AgentGone:
     """An agent is lost, and its workers with it.
 
@@ -186,7 +201,7 @@ class Tick:
     """Time has passed; at least one a second."""
 
 
-AgentWord = AgentJoined | AgentRoom | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone
+AgentWord = AgentJoined | AgentRoom | AgentLeaves | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone
 """What an agent may say of itself and its workers, over the network too."""
 
 WorkerWord = WorkerReady | WorkerBeat | WorkerBroken
@@ -225,6 +240,19 @@ class ReleaseWorker:
 
 
 @dataclass(frozen=True)
+class StopWorkers:
+    """Too few would stay without those who were told to go: every agent has its workers stop, with a checkpoint.
+
+    Attributes:
+        cause: of an agent that was told to go.
+        grace_seconds: until the workers are killed.
+    """
+
+    cause: str
+    grace_seconds: float
+
+
+@dataclass(frozen=True)
 class EndRun:
     """The run is over: agents end what is left; the coordinator's agent writes `finished`."""
 
@@ -240,4 +268,4 @@ class StandDown:
     message: str
 
 
-Instruction = Publish | StartWorker | EndWorker | ReleaseWorker | EndRun | StandDown
+Instruction = Publish | StartWorker | EndWorker | ReleaseWorker | StopWorkers | EndRun | StandDown

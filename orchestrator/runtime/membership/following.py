@@ -16,7 +16,13 @@ from orchestrator.runtime.membership.secret import nonce, proves
 from orchestrator.runtime.membership.terms import Term
 from orchestrator.runtime.membership.wire import WireError, pack, unpack
 
-_INSTRUCTIONS: tuple[type[e.Instruction], ...] = (e.StartWorker, e.EndWorker, e.EndRun, e.StandDown)
+_INSTRUCTIONS: tuple[type[e.Instruction], ...] = (
+    e.StartWorker,
+    e.EndWorker,
+    e.StopWorkers,
+    e.EndRun,
+    e.StandDown,
+)
 _AGAIN_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
 _TURN_SECONDS = 0.4

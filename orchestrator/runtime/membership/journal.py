@@ -21,6 +21,7 @@ class Journal:
         self._next = next_number
         self._live: set[int] = set()
         self._ended: dict[int, e.WorkerGone | e.WorkerDone] = {}
+        self._leaves: list[e.AgentLeaves] = []
         self._wishes: dict[type, e.Wanted | e.Stopping] = {}
 
     def note(self, word: OwnWord) -> None:
@@ -28,6 +29,8 @@ class Journal:
         match word:
             case e.AgentRoom():
                 self._room = word.room
+            case e.AgentLeaves():
+                self._room, self._leaves = 0, [word]
             case e.WorkerStarted():
                 self._live.add(word.number)
                 self._use(word.number)
@@ -43,9 +46,9 @@ class Journal:
         self._use(number)
 
     def words(self) -> list[e.AgentWord]:
-        """What a coordinator must know, in this order: who has ended, then who is there."""
+        """What a coordinator must know, in this order: who has ended, who is there, whether this agent goes."""
         joined = e.AgentJoined(self._agent, self._room, self._next, tuple(sorted(self._live)))
-        return [*self._ended.values(), joined]
+        return [*self._ended.values(), joined, *self._leaves]
 
     def wishes(self) -> list[e.Wanted | e.Stopping]:
         """What control.json wants; only the coordinator's own agent says so."""

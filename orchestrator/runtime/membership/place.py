@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from orchestrator.runtime.membership.events import (
+    AgentLeaves,
     AgentRoom,
     Instruction,
     Stopping,
@@ -15,7 +16,7 @@ from orchestrator.runtime.membership.events import (
     WorkerStarted,
 )
 
-OwnWord = AgentRoom | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone | Wanted | Stopping
+OwnWord = AgentRoom | AgentLeaves | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone | Wanted | Stopping
 """What an agent says: of its room, of its own workers, and what control.json wants (each agent reads it; only the
 coordinator's word counts)."""
 
@@ -36,7 +37,8 @@ class AgentPlace(Protocol):
         """Move messages for at most so long; less where there is something to do, or the file it watches is readable.
 
         Returns:
-            What this agent is to do: `StartWorker` and `EndWorker` for its own workers; `EndRun` and `StandDown`; where
+            What this agent is to do: `StartWorker` and `EndWorker` for its own workers; `StopWorkers`, `EndRun` and
+            `StandDown` like all others; where
             it coordinates also each `Publish`, for the event that tells of it (the view is written and pushed already).
         """
         ...

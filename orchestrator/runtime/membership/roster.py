@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.rundir.membership import Member, View
-from orchestrator.runtime.membership.events import AgentJoined, WorkerBeat, agent_of
+from orchestrator.runtime.membership.events import AgentJoined, AgentLeaves, WorkerBeat, agent_of
 from orchestrator.runtime.membership.protocol import Phase
 
 Standing = Literal["warming", "ready", "member", "leaving", "ended"]
@@ -66,6 +66,7 @@ class Roster:
         self.agents: dict[int, Agent] = {}
         self.workers: dict[int, Worker] = {}
         self.fates: dict[int, Fate] = {}
+        self.going: dict[int, AgentLeaves] = {}
         self.view = last
         self.awaited: set[int] = set() if last is None else {*last.numbers}
         self._members = {} if last is None else {member.number: member for member in last.members}
@@ -89,6 +90,16 @@ class Roster:
     def resize(self, agent: int, room: int) -> None:
         """An agent can hold more or fewer processes."""
         self.agents[agent] = replace(self.agents[agent], room=room)
+
+    def goes(self, event: AgentLeaves) -> None:
+        """An agent was told to go."""
+        self.resize(event.agent, 0)
+        self.going[event.agent] = event
+
+    def drop(self, agent: int) -> None:
+        """An agent is gone."""
+        self.agents.pop(agent, None)
+        self.going.pop(agent, None)
 
     def start(self, agent: Agent, time: float) -> int:
         """Give the agent's next number to a worker that is about to be started."""

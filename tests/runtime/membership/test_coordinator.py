@@ -122,6 +122,33 @@ def test_an_agent_without_room_for_its_workers_sees_them_leave_in_good_order(run
     assert run.view.leaving == (1000, 1001)
 
 
+def test_an_allocation_that_is_told_to_go_leaves_where_enough_others_stay(runs: Any) -> None:
+    run = runs.running(3, 1, 2, minimum=2)
+    run.tell(e.AgentLeaves(0, "preempt", 20.0))
+    assert (run.numbers, run.view.leaving) == ((1000, 1001), (0,))
+    assert run.last(e.StopWorkers) is None
+
+
+def test_allocations_that_are_told_to_go_at_once_stop_the_run_when_too_few_would_stay(runs: Any) -> None:
+    run = runs.running(3, 1, 1, 1)
+    run.tell(e.AgentLeaves(0, "drain", 30.0))
+    run.tell(e.AgentLeaves(1, "preempt", 20.0))
+    assert run.last(e.StopWorkers) is None
+    run.tell(e.AgentLeaves(2, "preempt", 25.0))
+    assert run.last(e.StopWorkers) == e.StopWorkers("preempt", 20.0)
+    for number in (1000, 2000):
+        run.done(number, "stopped")
+    assert run.last(e.EndRun).outcome == "stopped"
+
+
+def test_a_worker_that_is_not_warm_yet_takes_over_from_nobody(runs: Any) -> None:
+    run = runs.running(2, 1, 1)
+    run.die(0)
+    assert run.started[-1] == 1
+    run.tell(e.AgentLeaves(1, "preempt", 20.0))
+    assert run.last(e.StopWorkers) is not None, "1000 alone holds the state"
+
+
 def test_below_the_minimum_the_run_waits_for_replacements(runs: Any) -> None:
     run = runs.running(3, minimum=3)
     run.die(2)
@@ -433,7 +460,7 @@ def test_a_coordinator_that_takes_over_changes_nothing_where_nobody_is_lost() ->
 
 
 def test_a_coordinator_that_takes_over_makes_the_view_without_those_who_are_gone() -> None:
-    events = [
+    events: list[e.Event] = [
         e.AgentGone(0, certain=True),
         e.AgentJoined(1, 1, 1001, (1000,)),
         e.AgentJoined(2, 1, 2001, (2000,)),
@@ -454,7 +481,7 @@ def test_a_coordinator_that_takes_over_waits_a_moment_for_those_it_has_not_heard
 
 
 def test_what_ended_before_a_take_over_is_told_again_and_counts() -> None:
-    events = [
+    events: list[e.Event] = [
         e.WorkerDone(1000, "succeeded"),
         e.AgentJoined(1, 1, 1001),
         e.WorkerDone(0, "succeeded"),

@@ -11,6 +11,7 @@ from orchestrator.runtime.membership import events as e
 from orchestrator.runtime.membership.coordinator import Coordinator
 
 MOST_AGENTS = 3
+GRACE = 20.0
 POLICY = e.Policy(wanted=3, minimum=2, replacements=10_000, minimum_within=1e6, start_within=20.0, warm_within=15.0)
 
 
@@ -30,6 +31,8 @@ class Cluster(RuleBasedStateMachine):
         self.dismissed: set[int] = set()
         self.started: set[int] = set()
         self.silent: set[int] = set()
+        self.going: set[int] = set()
+        self.stopping = False
         self.views: list[View] = []
         self.over: e.Instruction | None = None
 
@@ -55,6 +58,9 @@ class Cluster(RuleBasedStateMachine):
             case e.EndWorker() | e.ReleaseWorker():
                 self.dismissed.add(instruction.number)
                 self.orders.append(instruction)
+            case e.StopWorkers():
+                assert self.too_few_stay()
+                self.stopping = True
             case _:
                 self.over = instruction
 
@@ -64,7 +70,7 @@ class Cluster(RuleBasedStateMachine):
         assert list(view.numbers) == sorted(set(view.numbers))
         assert set(view.numbers) <= self.warm, "only ready workers"
         assert not set(view.numbers) & (self.known_dead | self.dismissed), "none that is dead or told to go"
-        assert POLICY.minimum <= len(view.members) <= self.wanted
+        assert (1 if self.stopping else POLICY.minimum) <= len(view.members) <= self.wanted
         assert not set(view.leaving) & (set(view.numbers) | self.known_dead)
         if before is not None:
             left = set(before.numbers) - set(view.numbers)
@@ -94,11 +100,37 @@ class Cluster(RuleBasedStateMachine):
             self.rooms[index] = room
             self.tell(e.AgentJoined(index, room, index * 1000))
 
+    @precondition(lambda self: self.rooms.keys() - self.going)
     @rule(data=st.data(), room=st.integers(0, 4))
     def room_changes(self, data: st.DataObject, room: int) -> None:
-        agent = data.draw(st.sampled_from(sorted(self.rooms)))
+        agent = data.draw(st.sampled_from(sorted(self.rooms.keys() - self.going)))
         self.rooms[agent] = room
         self.tell(e.AgentRoom(agent, room))
+
+    def too_few_stay(self) -> bool:
+        """Whether the run may be stopped for the sake of those who were told to go."""
+        staying = [n for n in self.warm & set(self.live) if e.agent_of(n) not in self.going]
+        room = sum(self.rooms.values())
+        return bool(self.going) and (min(len(staying), room) < POLICY.minimum or bool(self.silent & set(staying)))
+
+    @precondition(lambda self: self.rooms.keys() - self.going)
+    @rule(data=st.data())
+    def an_allocation_is_told_to_go(self, data: st.DataObject) -> None:
+        agent = data.draw(st.sampled_from(sorted(self.rooms.keys() - self.going)))
+        self.rooms[agent] = 0
+        self.going.add(agent)
+        self.tell(e.AgentLeaves(agent, "preempt", GRACE))
+
+    @precondition(lambda self: self.stopping)
+    @rule()
+    def all_workers_stop(self) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        for number in sorted(self.live):
+            del self.live[number]
+            self.known_dead.add(number)
+            self.tell(e.WorkerDone(number, "stopped"))
 
     @rule(workers=st.integers(1, 6))
     def wish_changes(self, workers: int) -> None:
@@ -113,7 +145,7 @@ class Cluster(RuleBasedStateMachine):
     def obeys(self, *, works: bool) -> None:
         order = self.orders.pop(0)
         number = order.number  # type: ignore[union-attr]
-        if isinstance(order, e.StartWorker) and works:
+        if isinstance(order, e.StartWorker) and works and not self.stopping:
             self.live[number] = 0
             self.tell(e.WorkerStarted(number))
         elif isinstance(order, e.StartWorker):
@@ -167,6 +199,7 @@ class Cluster(RuleBasedStateMachine):
     def an_agent_dies(self, data: st.DataObject) -> None:
         agent = data.draw(st.sampled_from(sorted(self.rooms)))
         del self.rooms[agent]
+        self.going.discard(agent)
         for number in [n for n in self.live if e.agent_of(n) == agent]:
             del self.live[number]
             self.known_dead.add(number)
@@ -179,21 +212,34 @@ class Cluster(RuleBasedStateMachine):
 
     @invariant()
     def it_ends_only_for_a_reason(self) -> None:
-        assert self.over is None
+        assert self.over is None or self.stopping
 
     def teardown(self) -> None:
-        """Left in peace, the run comes to what is wanted and possible."""
-        for _ in range(40):
-            while self.orders:
-                self.obeys(works=True)
-            for number in sorted(set(self.live) - self.warm - self.silent):
-                self.gets_warm(number)
-            self.takes()
-            self.passes(8)
+        """Left in peace, the run comes to what is wanted and possible; who was told to go has left in time."""
+        self.settles(GRACE)
+        members = self.views[-1].numbers if self.views else ()
+        if self.stopping:
+            assert isinstance(self.over, e.EndRun)
+            assert self.over.outcome == "stopped"
+            return
+        assert not self.going & {e.agent_of(number) for number in (*members, *self.live)}
+        self.settles(80.0 - GRACE)
         possible = min(self.wanted, sum(self.rooms.values()))
         if possible >= POLICY.minimum:
             assert len(self.views[-1].members) == possible
             assert set(self.views[-1].numbers) == set(self.live)
+
+    def settles(self, seconds: float) -> None:
+        """Everybody obeys for so long."""
+        for _ in range(int(seconds / 2)):
+            while self.orders:
+                self.obeys(works=True)
+            if self.stopping:
+                self.stop()
+            for number in sorted(set(self.live) - self.warm - self.silent):
+                self.gets_warm(number)
+            self.takes()
+            self.passes(8)
 
     def gets_warm(self, number: int) -> None:
         self.warm.add(number)
