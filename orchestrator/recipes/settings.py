@@ -77,6 +77,7 @@ def train_config(
         seed=seed,
         exact=elastic.exact,
         parallel=train.parallel,
+        mirror_every=elastic.mirror_every,
         precision=train.precision,
         accumulate=train.accumulate,
         activation_checkpointing=train.activation_checkpointing,

@@ -123,4 +123,7 @@ class Elastic(Document):
     replacements: int = Field(
         default=10, ge=0, description="workers that are started in the place of lost ones, in all"
     )
+    mirror_every: int = Field(
+        default=1, ge=1, description="fsdp: steps between copies of each shard in the next worker's host memory"
+    )
     audit: bool = Field(default=False, description="write the hashes of each step: samples, gradient, parameters")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -48,6 +48,7 @@ class TrainConfig:
         seed: initial parameters, dropout, and (through the recipe) order and augmentation follow from it.
         exact: the gradient sum has a fixed order.
         parallel: parameters are replicated (ddp) or sharded (fsdp).
+        mirror_every: of sharded parameters: steps between copies in the next worker's memory.
         precision: of forward and backward; parameters and optimizer are always fp32.
         accumulate: parts that a slice is run in.
         activation_checkpointing: compute activations twice.
@@ -71,6 +72,7 @@ class TrainConfig:
     seed: int = 0
     exact: bool = True
     parallel: Parallel = "ddp"
+    mirror_every: int = 1
     precision: Precision = "fp32"
     accumulate: int = 1
     activation_checkpointing: bool = False
@@ -132,7 +134,7 @@ class EngineContext:
     """The surroundings of a training on one worker.
 
     Only the leader, the first member of the newest view, is asked to speak: `progress`, `checkpointed`, `note`, `tell`
-    are called on no other worker. `report` is called on every worker.
+    are called on no other worker. `report` and `adopted` are called on every worker.
 
     Attributes:
         membership: this worker's place in the run.
@@ -142,6 +144,7 @@ class EngineContext:
         stop: whether this worker was asked to stop; asked before every step.
         checkpoint_now: rises each time a checkpoint is asked for.
         leads: told at every new view whether this worker is its leader, before anything is said.
+        adopted: told of the epochs that others made or that a checkpoint holds, wherever this worker takes them over.
         report: told of every epoch, on every worker; False ends the training early.
         progress: told about once a second.
         checkpointed: told of every checkpoint that is durable: its folder or URL, and samples then.
@@ -158,6 +161,7 @@ class EngineContext:
     stop: Callable[[], bool] = lambda: False
     checkpoint_now: Callable[[], int] = lambda: 0
     leads: Callable[[bool], None] = lambda leads: None
+    adopted: Callable[[Sequence[EpochReport]], None] = lambda history: None
     report: Callable[[EpochReport], bool] = lambda report: True
     progress: Callable[[Progress], None] = lambda progress: None
     checkpointed: Callable[[Path | str, int], None] = lambda path, samples: None

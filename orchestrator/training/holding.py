@@ -168,7 +168,7 @@ class Holding:
             # Imported where it is used: FSDP2 takes seconds to import.
             from orchestrator.training.layout.sharded import ShardedLayout
 
-            return ShardedLayout(model, self._config), optimizer
+            return ShardedLayout(model, self._config, mirror_every=self._config.mirror_every), optimizer
         from orchestrator.training.layout.replicated import ReplicatedLayout
 
         return ReplicatedLayout(model, self._config, device=self._device), optimizer
