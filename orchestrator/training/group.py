@@ -25,6 +25,7 @@ from torch.distributed.distributed_c10d import GroupName
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.connections import connections, cut, listening_port, open_sockets
+from orchestrator.training.traffic import Traffic
 
 _MEET_SECONDS = 10.0
 _STORE_TIMEOUT = timedelta(seconds=_MEET_SECONDS)
@@ -106,6 +107,7 @@ class Group:
         given_up: asked about once a second while it waits: whether a member is known to be dead.
         under_way: collectives that nobody has waited for yet.
         sockets: that connect it; of gloo.
+        traffic: what this worker sent in it.
     """
 
     rank: int
@@ -117,6 +119,7 @@ class Group:
     given_up: Callable[[], bool] = lambda: False
     under_way: WeakSet[Pending] = field(default_factory=WeakSet, repr=False, compare=False)
     sockets: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)
+    traffic: Traffic = field(default_factory=Traffic, repr=False, compare=False)
 
     @property
     def handle(self) -> dist.ProcessGroup | None:
@@ -143,6 +146,7 @@ class Group:
         """Begin `all_gather`; `value` must not change meanwhile."""
         if self.size == 1:
             return Pending(value.unsqueeze(0), None, self)
+        self.traffic.all_gather(value.nbytes, self.size)
         gathered = value.new_empty(self.size, *value.shape)
         flat = value.contiguous().view(-1)
         with breaking():
@@ -153,6 +157,7 @@ class Group:
         """Begin `all_to_all`; `rows` must not change meanwhile."""
         if self.size == 1:
             return Pending(rows, None, self)
+        self.traffic.in_parts(rows.nbytes, self.size)
         received = torch.empty_like(rows)
         with breaking():
             work = dist.all_to_all_single(received, rows, group=self.handle, async_op=True)
@@ -162,6 +167,7 @@ class Group:
         """Begin `all_reduce`, in place."""
         if self.size == 1:
             return Pending(value, None, self)
+        self.traffic.all_reduce(value.nbytes, self.size)
         with breaking():
             return Pending(value, dist.all_reduce(value, group=self.handle, async_op=True), self)
 
@@ -169,6 +175,7 @@ class Group:
         """Begin `broadcast`, in place."""
         if self.size == 1:
             return Pending(value, None, self)
+        self.traffic.in_parts(value.nbytes, self.size)
         with breaking():
             return Pending(value, dist.broadcast(value, group_src=source, group=self.handle, async_op=True), self)
 
@@ -182,6 +189,7 @@ class Group:
         """
         if self.size == 1:
             return rows
+        self.traffic.directly(rows[sends[self.rank] :].nbytes)
         received = rows.new_empty(sum(receives), *rows.shape[1:])
         with breaking():
             work = dist.all_to_all_single(

@@ -34,6 +34,7 @@ class Speaking:
         total = sum(batching.samples(epoch) for epoch in range(config.epochs))
         self._meter = ProgressMeter(total, self._progressed)
         self._step, self._busy = 0, False
+        self._sent, self._shared_steps = 0, 0
         self._reported: tuple[int, bool, bool] | None = None
 
     def shared(self) -> dict[str, Any]:
@@ -92,6 +93,11 @@ class Speaking:
         self._samples, self._reached = position.samples, max(self._reached, position.samples)
         self.idle()
 
+    def exchanged(self, sent: int, *, workers: int) -> None:
+        """A step was made, in which this worker sent so many bytes; one that it made alone does not count."""
+        if workers > 1:
+            self._sent, self._shared_steps = self._sent + sent, self._shared_steps + 1
+
     def idle(self) -> None:
         """What follows has no deadline."""
         self._busy = False
@@ -113,4 +119,7 @@ class Speaking:
     def _progressed(self, progress: Progress) -> None:
         if self.leads:
             self._context.progress(progress)
-            self._context.tell("goodput", **self._goodput.document())
+            self._context.tell("goodput", **self._goodput.document(), **self._traffic())
+
+    def _traffic(self) -> dict[str, int]:
+        return {"sent_bytes_per_step": self._sent // self._shared_steps} if self._shared_steps else {}

@@ -24,9 +24,12 @@ from orchestrator.training.task import Batch, BatchT, Split, Task
 MOST_ROLLBACKS = 10
 """A training that goes back more often does not learn."""
 
+MOST_SKIPPED_IN_A_ROW = 20
+"""A training that leaves out so many steps, one after the other, has parameters that no step can come from."""
+
 
 class GoBack(Exception):
-    """A step's loss is not finite, and the policy is to go back to the newest checkpoint and to leave the step out.
+    """A step's loss or gradient is not finite, and the policy is to go back to the newest checkpoint and to leave the step out.
 
     Args:
         step: its number since the start.
@@ -108,6 +111,7 @@ class Units:
         position = self._holding.state.position
         place, *ahead = self._announcing.places(position)
         self._speaking.works(position.steps)
+        sent = self._group.traffic.sent
         flags = self._flags()
         if place.number in self._holding.state.left_out:
             flags = self._gathered(flags)
@@ -120,6 +124,7 @@ class Units:
             flags = result.flags
             self._take_note(result)
             self._commit(place, result)
+            self._speaking.exchanged(self._group.traffic.sent - sent, workers=self._group.size)
         self._speaking.worked(self._holding.state.position)
         self._speaking.progress(self._holding.state.position)
         return flags
@@ -139,13 +144,16 @@ class Units:
 
     def _refuse_not_finite(self, place: StepPlace, result: StepResult) -> None:
         policy, rolled_back = self._config.non_finite, len(self._holding.state.left_out)
+        in_a_row = self._holding.state.skipped_in_a_row + 1
         what = f"the training loss is {result.loss}"
         if math.isfinite(result.loss):
-            what = "the fp16 gradients are not finite, whatever the loss scale,"
-        if policy == "fail" or (policy == "rollback" and rolled_back >= MOST_ROLLBACKS):
+            what = "the training loss is finite and its gradient is not,"
+        too_often = rolled_back >= MOST_ROLLBACKS if policy == "rollback" else in_a_row >= MOST_SKIPPED_IN_A_ROW
+        if policy == "fail" or too_often:
             raise NonFiniteLoss(
                 f"{what} in epoch {place.epoch + 1}, step {place.number}"
-                + (f", after {rolled_back} rollbacks" if rolled_back else ""),
+                + (f", after {rolled_back} rollbacks" if rolled_back else "")
+                + (f", the last of {in_a_row} such steps in a row" if in_a_row > 1 else ""),
                 hint="a lower optim.lr or a longer optim.warmup_iterations usually cures it",
             )
         self._speaking.note(f"{what} in epoch {place.epoch + 1}, step {place.number}: the step is left out")

@@ -39,6 +39,7 @@ def exchange(number: int, members: Members, store: TCPStore) -> list[Any]:
                 group.broadcast(torch.tensor([number]), 2).item(),
                 group.exchange(torch.arange(6), [1, 2, 3], [number + 1] * 3).tolist(),
                 group.any(number == 1),
+                group.traffic.sent,
             ]
         )
         leave(group)

@@ -54,7 +54,9 @@ def test_every_collective_gives_each_worker_its_part_in_one_view_after_another()
     found = together(3, group_jobs.exchange)
     for number, views in enumerate(found):
         parts = list(range((0, 1, 3)[number], (1, 3, 6)[number])) * 3
-        assert views == [[[0, 1, 2], [number, number + 10, number + 20], 2, parts, True]] * 2
+        # a port when it was formed, a number, two of three rows, two thirds of a number, rows for others, a flag
+        sent = 2 * 8 + 2 * 8 + 2 * 8 + 2 * 8 // 3 + 8 * (6 - (number + 1)) + 2 * 1
+        assert views == [[[0, 1, 2], [number, number + 10, number + 20], 2, parts, True, sent]] * 2
 
 
 def test_those_who_leave_take_part_in_a_hand_over_after_the_members() -> None:

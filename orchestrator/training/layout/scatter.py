@@ -34,6 +34,7 @@ class Gather:
         self, output_tensor: torch.Tensor, input_tensor: torch.Tensor, group: dist.ProcessGroup, async_op: bool = False
     ) -> None:
         """Bring the parts together."""
+        self._group.traffic.all_gather(input_tensor.nbytes, self._group.size)
         with breaking():
             work = dist.all_gather_into_tensor(output_tensor, input_tensor, group=group, async_op=True)
         self._group.finish(work)
@@ -77,6 +78,7 @@ class Scatter:
         if self.ghost:
             input_tensor.zero_()
         if not self._exact:
+            self._group.traffic.in_parts(input_tensor.nbytes, self._group.size)
             with breaking():
                 work = dist.reduce_scatter_tensor(output_tensor, input_tensor, group=group, async_op=True)
             self._group.finish(work)
