@@ -10,6 +10,7 @@ from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.failure import describe, failure_class, report
 from orchestrator.recipes.speaker import Speaker
 from orchestrator.runtime.context import RunContext
+from orchestrator.runtime.outcome import UNHEARD
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.protocol import Discard
@@ -19,13 +20,17 @@ Work = Callable[[RunContext, RegNetWorkload, Speaker], Ending]
 
 
 def run_rank(work: Work, *, writer: str | None = None) -> int:
-    """Do the work of a rank; the exit code is 0 where it succeeded, was stopped, or left.
+    """Do the work of a rank; the exit code is 0 where it succeeded, was stopped, or left, `UNHEARD` without a marker.
 
     Args:
         work: given the run, its workload and a tracker, which is heard from worker 0 until another one leads.
         writer: name of its metrics in the job's directory; default: the worker's own.
     """
-    context = RunContext.from_environment()
+    try:
+        context = RunContext.from_environment()
+    except OSError as error:  # a full disk
+        report(error)
+        return UNHEARD
     speaker = Speaker(Discard(), speaks=False)
     try:
         workload = _workload(context)
@@ -37,7 +42,11 @@ def run_rank(work: Work, *, writer: str | None = None) -> int:
         ending = Ending("failed", describe(error), failure_class(error))
     with suppress(Fenced):  # the newer run speaks for the job now
         _close(context.job.path.name, speaker, ending)
-    context.finish(ending.outcome, ending.message, ending.failure_class)
+    try:
+        context.finish(ending.outcome, ending.message, ending.failure_class)
+    except OSError as error:
+        report(error)
+        return UNHEARD
     return 1 if ending.outcome == "failed" else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from contextlib import suppress
 
 import torch
 
@@ -16,14 +17,16 @@ from orchestrator.base.errors import (
     OrchestratorError,
     RemoteUnavailable,
     ShardCorrupt,
+    TimedOut,
     UsageError,
 )
+from orchestrator.training.checkpoint import GivenUp
 from orchestrator.training.group import lost_a_peer
 
 
 def failure_class(error: BaseException) -> str:
     """The class, by the names of `lifecycle.failures`."""
-    if isinstance(error, Fenced | RemoteUnavailable):
+    if isinstance(error, Fenced | GivenUp | RemoteUnavailable | TimedOut):
         return "infrastructure"
     if isinstance(error, ShardCorrupt) and error.lasting:
         return "permanent"
@@ -42,10 +45,11 @@ def failure_class(error: BaseException) -> str:
 
 def report(error: BaseException) -> None:
     """Into the log: people's errors in their own words, all others with the way that led to them."""
-    if isinstance(error, OrchestratorError):
-        sys.stderr.write(f"error: {error}\n")
-    else:
-        traceback.print_exception(error)
+    with suppress(OSError):  # a full disk; the marker is still owed
+        if isinstance(error, OrchestratorError):
+            sys.stderr.write(f"error: {error}\n")
+        else:
+            traceback.print_exception(error)
 
 
 def describe(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NoReturn
@@ -44,8 +45,9 @@ def end(code: int) -> NoReturn:
     One that used gloo can abort in its exit handlers; its word is durable by now, so they are not run.
     """
     gc.collect()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a full disk
+            stream.flush()
     os._exit(code)
 
 
@@ -55,15 +57,17 @@ def _train(in_run: InRun, context: RunContext, workload: RegNetWorkload, speaker
     telling.announce()
     engine = EngineContext(
         membership=in_run(context.membership),
+        host=context.host,
         stop=lambda: context.should_stop() is not None,
         checkpoint_now=context.checkpoints_wanted,
         leads=telling.leads,
+        adopted=telling.adopted,
         report=telling.epoch,
         progress=telling.progress,
         checkpointed=telling.checkpointed,
         note=telling.note,
         tell=telling.tell,
-        audit=AuditWriter(audit_folder(context.run), context.writer) if workload.elastic.audit else None,
+        audit=AuditWriter(audit_folder(context.run), context.writer, telling.note) if workload.elastic.audit else None,
         reached=earlier.samples,
     )
     outcome = run_training(

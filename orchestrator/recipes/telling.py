@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,11 +56,16 @@ class Telling:
         if new:
             self.announce()
 
+    def adopted(self, history: Sequence[EpochReport]) -> None:
+        """The epochs that others made, or an earlier run."""
+        errors = (EpochMetrics.of(report).val_error for report in history)
+        self._best = min((error for error in errors if error is not None), default=None)
+
     def progress(self, progress: Progress) -> None:
         """About once a second."""
         best = {} if self._best is None else {"best": self._best, "best_label": "val error"}
         epochs = self._workload.train.epochs
-        self._context.events.append(
+        self._context.events.mention(
             "progress",
             done=progress.samples,
             total=progress.total,
@@ -85,23 +91,26 @@ class Telling:
 
     def checkpointed(self, path: Path | str, samples: int) -> None:
         """A checkpoint is durable."""
-        self._context.events.append("checkpoint", path=str(path), samples=samples)
+        self._context.events.note("checkpoint", path=str(path), samples=samples)
 
     def tell(self, kind: str, /, **data: object) -> None:
         """What operators count."""
         if kind == "goodput":
             self._spent = {name: float(value) for name, value in data.items() if isinstance(value, int | float)}
-        self._context.events.append(kind, **data)
+            self._context.events.mention(kind, **data)
+        else:
+            self._context.events.note(kind, **data)
 
     def skipped(self, found: SkippedRows) -> None:
         """This worker found corrupt records and left them out."""
-        self._context.events.append("data_skipped", **asdict(found))
+        self._context.events.note("data_skipped", **asdict(found))
         self.note(str(found))
 
     def note(self, text: str) -> None:
-        """Something for the log."""
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        """Something for the log; a full disk must not end a training."""
+        with suppress(OSError):
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
 
     def _goodput(self) -> dict[str, float]:
         """Seconds of all runs of the job, this one included."""

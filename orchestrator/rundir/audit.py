@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from orchestrator.rundir.layout import RunDirectory
 
 STEPS_PER_FILE = 200
 _SECONDS_PER_FILE = 1.0
+_KEPT = 5 * STEPS_PER_FILE
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class AuditWriter:
     Args:
         folder: of the run's audit trail, `audit` in its directory.
         writer: a name that nobody else uses.
+        tell: told, once, that steps cannot be written, and how many were lost by that.
     """
 
-    def __init__(self, folder: Path, writer: str) -> None:
-        self._folder = folder / writer
+    def __init__(self, folder: Path, writer: str, tell: Callable[[str], None] = lambda text: None) -> None:
+        self._folder, self._tell = folder / writer, tell
+        self._failing, self._lost = False, 0
         self._waiting: list[StepAudit] = []
         self._next = 0
         self._written = float("-inf")
@@ -60,20 +63,34 @@ class AuditWriter:
         """Take one step; on the disk after `flush`, or with those that follow within about a second."""
         self._waiting.append(audit)
         late = time.monotonic() - self._written > _SECONDS_PER_FILE
-        if late or len(self._waiting) >= STEPS_PER_FILE:
+        if late or (len(self._waiting) >= STEPS_PER_FILE and not self._failing):
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write what waits; what the disk does not take is kept for the next time, the last thousand steps of it."""
         if not self._waiting:
             return
+        self._written = time.monotonic()
+        try:
+            self._write()
+        except OSError as error:
+            if not self._failing:
+                self._tell(f"the audit trail cannot be written for now: {error}")
+            self._failing = True
+            self._lost += max(0, len(self._waiting) - _KEPT)
+            self._waiting = self._waiting[-_KEPT:]
+            return
+        self._waiting = []
+        if self._failing:
+            self._tell(f"the audit trail is written again; {self._lost} steps are missing from it")
+        self._failing, self._lost = False, 0
+
+    def _write(self) -> None:
         content = "".join(json.dumps(asdict(audit), sort_keys=True) + "\n" for audit in self._waiting).encode()
         self._folder.mkdir(parents=True, exist_ok=True)
         while not create_exclusive(self._folder / f"{self._next:08d}.jsonl", content):
             self._next += 1
         self._next += 1
-        self._waiting = []
-        self._written = time.monotonic()
 
 
 def audit_folder(run: RunDirectory) -> Path:

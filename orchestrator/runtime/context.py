@@ -13,10 +13,10 @@ from types import FrameType
 from orchestrator.base.errors import UsageError
 from orchestrator.rundir.allocations import MARK
 from orchestrator.rundir.control import StopCause, read_control
-from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime import environment as names
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.runtime.markers import RANK_FINISHED, WorkerOutcome, rank_writer
 from orchestrator.runtime.membership.link import Link
 from orchestrator.runtime.membership.protocol import Membership
@@ -60,6 +60,7 @@ class RunContext:
         job: the job's directory.
         token: the fencing token; see `check_fence`.
         events: this rank's events.
+        host: where the other workers of an elastic run reach this one.
         membership: its place among the workers of an elastic run; else it works alone.
     """
 
@@ -68,7 +69,8 @@ class RunContext:
     run: RunDirectory
     job: JobDirectory
     token: int
-    events: EventWriter
+    events: DurableEvents
+    host: str = "127.0.0.1"
     membership: Membership = field(default_factory=Solo, compare=False)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 
@@ -96,7 +98,8 @@ class RunContext:
             run=run,
             job=run.job,
             token=token,
-            events=EventWriter(run, rank_writer(number), token),
+            events=DurableEvents(run, rank_writer(number), token),
+            host=env.get(names.HOST, "127.0.0.1"),
             membership=Link(run, number) if own == names.WORKER else Solo(),
         )
         for signalled in _CAUSE_OF:
@@ -132,9 +135,13 @@ class RunContext:
         check_fence(self.job, self.token)
 
     def finish(self, outcome: WorkerOutcome, message: str, failure_class: str | None = None) -> None:
-        """Leave the marker; durable when this returns. Nothing may follow it."""
+        """Leave the marker; durable when this returns. Nothing may follow it.
+
+        Raises:
+            OSError: it could not be written for a minute; end with the exit code `UNHEARD`.
+        """
         extra = {} if failure_class is None else {"failure_class": failure_class}
-        self.events.append(RANK_FINISHED, outcome=outcome, message=message, **extra)
+        self.events.write(RANK_FINISHED, outcome=outcome, message=message, **extra)
 
     def _time_to_look(self) -> bool:
         return time.monotonic() - self._watch.polled >= _POLL_SECONDS

@@ -10,7 +10,7 @@ from orchestrator.rundir.launch import Launch
 from orchestrator.runtime.environment import inherited, worker_environment
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.membership.events import WorkerDone, WorkerGone, WorkerRuns, WorkerStarted
-from orchestrator.runtime.outcome import RankEnd, classify, describe
+from orchestrator.runtime.outcome import UNHEARD, RankEnd, classify, describe
 from orchestrator.runtime.places import Places
 from orchestrator.runtime.ranks import Ranks, RankStart
 from orchestrator.runtime.supervisor import class_of
@@ -25,12 +25,14 @@ class Crew:
         files: the allocation.
         launch: what they execute.
         places: where they sit.
+        host: where the workers of other allocations reach them.
     """
 
-    def __init__(self, files: AllocationFiles, launch: Launch, places: Places) -> None:
+    def __init__(self, files: AllocationFiles, launch: Launch, places: Places, host: str) -> None:
         self._files = files
         self._launch = launch
         self._places = places
+        self._host = host
         self._ranks = Ranks(files.run)
         self._base = inherited(os.environ)
         self._stopping = False
@@ -47,7 +49,7 @@ class Crew:
             devices = self._places.occupy(number)
         except BackendUnavailable as error:
             return WorkerGone(number, error.message)
-        added = worker_environment(self._files, self._launch, number, devices=devices)
+        added = worker_environment(self._files, self._launch, number, host=self._host, devices=devices)
         try:
             self._ranks.start(number, RankStart(self._launch.argv, self._launch.workdir, self._base | added))
         except (OSError, ValueError) as error:
@@ -98,6 +100,8 @@ class Crew:
             return WorkerDone(end.rank, marker.outcome, message, failure)
         if self._stopping:
             return WorkerDone(end.rank, "stopped", describe(end))
+        if end.exit_code == UNHEARD:
+            return WorkerGone(end.rank, f"{describe(end)}: its disk took nothing", "infrastructure")
         if end.exit_code >= 0 and not end.killed:  # its program's own doing: another try ends the same
             return WorkerDone(end.rank, "failed", describe(end), classify(end))
         return WorkerGone(end.rank, describe(end), classify(end))

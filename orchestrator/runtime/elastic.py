@@ -83,9 +83,9 @@ class ElasticAgent:
         self._launch = launch
         self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
         self._wishes = Wishes(files, launch, guard, grant.time_limit)
-        self._events = DurableEvents(files, launch.token)
+        self._events = DurableEvents(files.run, files.writer, launch.token)
         self._places = Places(grant, launch, keeping)
-        self._crew = Crew(files, launch, self._places)
+        self._crew = Crew(files, launch, self._places, grant.host)
         self._wanted = self._wishes.workers() or launch.workers
         self._fit_at = 0.0
         self._looked_at = 0.0

@@ -14,6 +14,8 @@ TOKEN = "ORCHESTRATOR_FENCING_TOKEN"
 SLOTS = "ORCHESTRATOR_SLOTS"
 WORKER = "ORCHESTRATOR_WORKER"
 """A worker's number, in an elastic run."""
+HOST = "ORCHESTRATOR_HOST"
+"""Where the workers of other allocations reach this one, in an elastic run."""
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -53,7 +55,7 @@ def rank_environment(
 
 
 def worker_environment(
-    files: AllocationFiles, launch: Launch, number: int, *, devices: tuple[str, ...] | None
+    files: AllocationFiles, launch: Launch, number: int, *, host: str, devices: tuple[str, ...] | None
 ) -> dict[str, str]:
     """What is added to the inherited environment of one worker of an elastic run, which learns the rest by views.
 
@@ -61,9 +63,10 @@ def worker_environment(
         files: the allocation.
         launch: what is started.
         number: of the worker.
+        host: where the workers of other allocations reach it.
         devices: its GPUs; None: leave to the engine.
     """
-    return _common(files, launch, devices) | {WORKER: str(number)}
+    return _common(files, launch, devices) | {WORKER: str(number), HOST: host}
 
 
 def _common(files: AllocationFiles, launch: Launch, devices: tuple[str, ...] | None) -> dict[str, str]:

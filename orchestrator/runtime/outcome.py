@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from orchestrator.runtime.markers import Marker
 _KILLED_BY_SHELL = 128 + signal.SIGKILL
 _BY_SHELL = {126: "the program cannot be executed", 127: "the program was not found"}
 """What a shell, and `env` and its like, say with their exit code; no retry changes that."""
+UNHEARD = os.EX_IOERR
+"""What a rank that owes a marker exits with where the disk took none."""
 _OUT_OF_MEMORY = re.compile(r"^\s*(MemoryError\b|(\w+\.)*OutOfMemoryError\b|.*\bCUDA out of memory\b)")
 
 
@@ -98,6 +101,8 @@ def classify(end: RankEnd) -> str:
         return end.marker.failure_class or ("preempted" if end.marker.outcome == "stopped" else "application")
     if any(_OUT_OF_MEMORY.match(line) for line in end.last_lines[-20:]):
         return "out_of_memory"
+    if end.exit_code == UNHEARD and end.owes_marker:
+        return "infrastructure"
     if end.killed:
         return "out_of_memory" if end.memory_ran_out else "infrastructure"
     return "permanent" if _never_ran(end) else "application"

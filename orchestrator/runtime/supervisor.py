@@ -42,7 +42,7 @@ class Supervisor:
         self._grant = grant
         self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
         self._wishes = Wishes(files, launch, guard, grant.time_limit)
-        self._events = DurableEvents(files, launch.token)
+        self._events = DurableEvents(files.run, files.writer, launch.token)
         self._ranks = Ranks(files.run)
         self._ending: Ending | None = None
         self._kill_at: float | None = None

@@ -12,8 +12,8 @@ from orchestrator.recipes.failure import describe, failure_class
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.recipes.training import evaluate_checkpoint, run_training
-from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.population import parameters_of_trial, trial_checkpoints
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.trial import End, Surroundings, TrialEnd, TrialTask
@@ -55,7 +55,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
     return TrialEnd(end, outcome.metrics.values() if outcome.metrics else {})
 
 
-def evaluate_test(job: JobDirectory, events: EventWriter, record: TrialRecord) -> dict[str, float]:
+def evaluate_test(job: JobDirectory, events: DurableEvents, record: TrialRecord) -> dict[str, float]:
     """Means of `loss` and `error` on the test split, of a finished trial's checkpoint; `events` of what was skipped."""
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
@@ -65,7 +65,7 @@ def evaluate_test(job: JobDirectory, events: EventWriter, record: TrialRecord) -
         trial_checkpoints(workload, job, record.index),
         record.samples,
         "test",
-        skipped=lambda rows: events.append("data_skipped", trial=record.index, **asdict(rows)),
+        skipped=lambda rows: events.note("data_skipped", trial=record.index, **asdict(rows)),
     )
     return found.means | ({"skipped": found.skipped} if found.skipped else {})
 
@@ -86,8 +86,8 @@ class _Skips:
 
     def __call__(self, found: SkippedRows) -> None:
         run = RunDirectory(Path(self.task.run))
-        events = EventWriter(run, f"trial-{self.task.index}", self.task.token)
-        events.append("data_skipped", trial=self.task.index, **asdict(found))
+        events = DurableEvents(run, f"trial-{self.task.index}", self.task.token)
+        events.note("data_skipped", trial=self.task.index, **asdict(found))
         sys.stdout.write(f"trial {self.task.index}: {found}\n")
 
 

@@ -6,8 +6,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-from orchestrator.rundir.events import EventWriter
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.records import TrialRecord
 from orchestrator.tracking.protocol import RunStatus, Tracker
 
@@ -32,7 +33,7 @@ class Voice:
 
     def __init__(
         self,
-        events: EventWriter,
+        events: DurableEvents,
         tracker: Tracker,
         job: str,
         *,
@@ -49,7 +50,7 @@ class Voice:
 
     def trial_began(self, record: TrialRecord) -> None:
         """A trial starts, or goes on from its checkpoint."""
-        self._events.append("trial", index=record.index, state="running", attempt=record.attempts)
+        self._events.note("trial", index=record.index, state="running", attempt=record.attempts)
         own = {f"model.{name}": str(value) for name, value in record.parameters.items()}
         own |= {name: str(value) for name, value in record.complexity.items()}
         params = self._params | own | {"index": str(record.index), "seed": str(record.seed)}
@@ -64,7 +65,7 @@ class Voice:
     def trial_ended(self, record: TrialRecord) -> None:
         """A trial succeeded, failed, or was ended early by the scheduler."""
         data = {"val_error": record.val_error, "epochs": record.epochs, "seconds": round(record.seconds, 2)}
-        self._events.append("trial", index=record.index, state=record.state, message=record.message, **data)
+        self._events.note("trial", index=record.index, state=record.state, message=record.message, **data)
         error = "" if record.val_error is None else f", val error {record.val_error:.4f}"
         self.note(
             f"trial {record.index} {record.state} after {record.epochs:g} epochs{error} {record.message}".rstrip()
@@ -73,7 +74,7 @@ class Voice:
 
     def trial_failed_once(self, record: TrialRecord) -> None:
         """A trial failed and is tried again."""
-        self._events.append("trial", index=record.index, state="pending", message=record.message)
+        self._events.note("trial", index=record.index, state="pending", message=record.message)
         self.note(f"trial {record.index} is tried again: {record.message}")
 
     def progress(
@@ -106,7 +107,7 @@ class Voice:
         rate = self._rate(now, samples)
         eta = max(0, total_samples - samples) / rate if rate else None
         known = {} if best is None else {"best": best, "best_label": "val error"}
-        self._events.append(
+        self._events.mention(
             "progress",
             done=done,
             total=total,
@@ -119,9 +120,10 @@ class Voice:
         )
 
     def note(self, text: str) -> None:
-        """Something for the log."""
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        """Something for the log; a full disk must not end a search."""
+        with suppress(OSError):
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
 
     def flush(self) -> None:
         """Write down what the tracker was told."""

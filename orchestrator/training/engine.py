@@ -109,6 +109,7 @@ class _Training:
             entered = self._joining.enter(view, whole, members, self._speaking.shared())
             if members is None:
                 return "left"
+            self._context.adopted(self._holding.state.history)
             self._speaking.enters(leads=members.rank == 0, shared=entered.shared)
             if not entered.held:
                 self._resume(members, entered.lost_steps)
@@ -190,6 +191,7 @@ class _Training:
             speaking.note(f"resumed from {chosen.path}, after {chosen.samples} samples")
         holding.layout.committed(state.position.steps, holding.tensors)
         holding.adopt(state)
+        self._context.adopted(state.history)
         lost = speaking.lost(state.position.samples)
         if lost:
             speaking.note(f"{lost} samples that were used before are used again")

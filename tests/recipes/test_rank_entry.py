@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 import pytest
 from ranks import events, many_workers, new_run, one_rank, spooled, summary
 
+from orchestrator.base.files import create_exclusive
+from orchestrator.rundir import audit
+from orchestrator.rundir import events as rundir_events
+from orchestrator.rundir.audit import audit_folder, read_audit
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.layout import RunDirectory
+from orchestrator.runtime import context as runtime_context
+from orchestrator.runtime.durable import DurableEvents
+from orchestrator.runtime.outcome import UNHEARD
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.tracking import spool
 
 Tiny = Callable[..., RegNetWorkload]
 
@@ -101,3 +115,45 @@ def test_a_run_that_was_fenced_writes_nothing_and_says_why(tiny: Tiny, tmp_path:
     assert "fencing token 1 is older than 2" in marker.data["message"]
     assert not list(run.job.checkpoints.iterdir())
     assert not (run.job.results / "summary.json").exists()
+
+
+@contextmanager
+def full_disk(*modules: ModuleType, last: float = float("inf")) -> Iterator[list[Path]]:
+    """What modules of ours want to create does not fit, the first file of all excepted; the first `last` ones."""
+    refused: list[Path] = []
+
+    def create(path: Path, content: bytes) -> bool:
+        if path.name != "00000000.json" and len(refused) < last:
+            refused.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return create_exclusive(path, content)
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(mock.patch.object(module, "create_exclusive", create))
+        yield refused
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing_but_progress(tiny: Tiny, tmp_path: Path) -> None:
+    workload = tiny()
+    run = new_run(
+        tmp_path, workload.model_copy(update={"elastic": workload.elastic.model_copy(update={"audit": True})})
+    )
+    with full_disk(rundir_events, audit, spool, last=6) as refused:
+        assert one_rank(run) == 0
+    assert len(refused) == 6
+    assert [event.data["outcome"] for event in events(run, "rank_finished")] == ["succeeded"]
+    assert [event.data["samples"] for event in events(run, "checkpoint")] == [1078, 2156]
+    steps = [record["step"] for record in spooled(run, "metrics") if "val_error" in record["values"]]
+    assert steps == [1078, 2156]
+    assert [found.step for found in read_audit(audit_folder(run))] == list(range(34))
+
+
+def test_a_worker_whose_marker_cannot_be_written_says_so_by_its_exit_code(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime_context, "DurableEvents", partial(DurableEvents, pause=0.01, patience=0.05))
+    run = new_run(tmp_path, tiny(train={"epochs": 1}))
+    with full_disk(rundir_events):
+        assert one_rank(run) == UNHEARD
+    assert events(run, "rank_finished") == []

@@ -14,6 +14,7 @@ from orchestrator.recipes.telling import Telling
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.context import RunContext
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.spool import Spool
 from orchestrator.training.config import EpochReport
@@ -30,7 +31,7 @@ def run(tiny: Tiny, tmp_path: Path) -> RunDirectory:
 
 def worker(run: RunDirectory, number: int, workload: RegNetWorkload, earlier: Earlier = NOTHING) -> Telling:
     writer = f"rank-{number}"
-    context = RunContext(number, 1, run, run.job, 1, EventWriter(run, writer, 1))
+    context = RunContext(number, 1, run, run.job, 1, DurableEvents(run, writer, 1, pause=0.0))
     return Telling(context, workload, Speaker(Spool(run.job, writer, 1, interval=0), speaks=number == 0), earlier)
 
 
@@ -105,3 +106,12 @@ def test_a_stopped_leader_has_written_all_it_said(run: RunDirectory, tiny: Tiny)
     speaker.metrics("job-a", 128, {"lr": 0.2})
     assert [record["step"] for record in spooled(run, "metrics")] == [64]
     assert not speaker.speaks
+
+
+def test_a_worker_that_joins_late_knows_the_best_value_of_before(run: RunDirectory, tiny: Tiny) -> None:
+    joined = worker(run, 1, tiny())
+    joined.adopted([report(1, 0.5), report(2, 0.6)])
+    joined.leads(True)
+    joined.progress(Progress(2156, 2156, None, None, 2))
+    [progress] = events(run, "progress")
+    assert (progress.data["best"], progress.data["best_label"]) == (0.5, "val error")

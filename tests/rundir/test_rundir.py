@@ -1,9 +1,13 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestrator.base.errors import Conflict, Fenced, NotFound, OrchestratorError
 from orchestrator.base.files import write_json
+from orchestrator.rundir import audit
+from orchestrator.rundir.audit import AuditWriter, StepAudit, audit_folder, read_audit
 from orchestrator.rundir.control import Control, read_control, write_control
 from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.rundir.events import EventWriter, find_event, read_events
@@ -125,3 +129,27 @@ def test_a_run_that_was_fenced_does_not_choose_the_version_of_the_data(run: RunD
     with pytest.raises(Fenced):
         hold_to_dataset(run.job, 1, "v1")
     assert not run.job.dataset_version.exists()
+
+
+def test_an_audit_that_the_disk_does_not_take_is_kept_and_told_once(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    writer = AuditWriter(audit_folder(run), "rank-0", told.append)
+    with monkeypatch.context() as full:
+        full.setattr(audit, "create_exclusive", _no_space)
+        for step in range(1100):
+            writer.add(StepAudit(step, 0, 1, 1, "s", "g"))
+            if step % 100 == 0:
+                writer.flush()
+        writer.flush()
+    writer.flush()
+    assert [found.step for found in read_audit(audit_folder(run))] == list(range(100, 1100))
+    assert told == [
+        "the audit trail cannot be written for now: [Errno 28] No space left on device",
+        "the audit trail is written again; 100 steps are missing from it",
+    ]
+
+
+def _no_space(path: Path, content: bytes) -> bool:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -195,3 +195,20 @@ def test_an_elastic_worker_sees_no_ranks(bench: Any) -> None:
     bench.start(environment={"RANK": "3", "MASTER_PORT": "1"}).wait(30)
     assert '"ORCHESTRATOR_WORKER"' in bench.log()
     assert not any(f'"{name}"' in bench.log() for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+
+
+def test_a_worker_whose_disk_took_no_marker_is_lost_and_replaced(bench: Any) -> None:
+    agent = start(bench, 2)
+    (bench.root / "unheard-0").touch()
+    bench.until(lambda: bench.views()[-1] == [1, 2])
+    (lost,) = bench.events("worker_lost")
+    assert (lost.data["number"], lost.data["failure_class"]) == (0, "infrastructure")
+    assert end(bench, agent).data["outcome"] == "succeeded"
+
+
+def test_workers_listen_where_the_agent_is_reached(bench: Any) -> None:
+    bench.prepare(ARGV, elastic=True, workers=1)
+    agent = bench.start(Grant(workers=1, host="127.0.0.2").to_text())
+    bench.until(lambda: bench.views() == [[0]])
+    end(bench, agent)
+    assert "listens on 127.0.0.2" in bench.log()

@@ -105,7 +105,7 @@ def test_an_older_token_is_fenced(environment: dict[str, str]) -> None:
 
 def test_the_marker_is_the_last_event(environment: dict[str, str]) -> None:
     context = RunContext.from_environment(environment)
-    context.events.append("progress", done=1)
+    context.events.mention("progress", done=1)
     assert read_marker(context.run, 1) is None
     context.finish("failed", "a shard is missing", "data")
     marker = read_marker(context.run, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.runtime.markers import Marker
-from orchestrator.runtime.outcome import RankEnd, judge_failure, judge_stop, judge_success
+from orchestrator.runtime.outcome import UNHEARD, RankEnd, judge_failure, judge_stop, judge_success
 
 
 def said(outcome: str, failure: str | None = None, time: float = 1.0) -> Marker:
@@ -34,6 +34,8 @@ def test_exit_code_0_is_no_success_where_a_marker_is_owed() -> None:
         (RankEnd(0, 127, owes_marker=True), "application"),
         (RankEnd(0, 127, marker=said("failed")), "application"),
         (RankEnd(0, -9, memory_ran_out=True), "out_of_memory"),
+        (RankEnd(0, UNHEARD), "application"),
+        (RankEnd(0, UNHEARD, owes_marker=True), "infrastructure"),
         (RankEnd(0, 1, last_lines=["MemoryError"]), "out_of_memory"),
         (RankEnd(0, 1, last_lines=["torch.OutOfMemoryError: CUDA out of memory. Tried …"]), "out_of_memory"),
         (RankEnd(0, 1, last_lines=["torch.cuda.OutOfMemoryError: x", "[rank0] teardown"]), "out_of_memory"),

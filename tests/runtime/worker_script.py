@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.rundir.membership import View
 from orchestrator.runtime.context import RunContext
+from orchestrator.runtime.outcome import UNHEARD
 
 
 def say(text: str) -> None:
@@ -33,6 +34,8 @@ def stay(context: RunContext, view: View, step: int) -> tuple[str, int]:
             return "failed", step
         if told(context, "quit"):
             os._exit(3)
+        if told(context, "unheard"):
+            os._exit(UNHEARD)
         if told(context, "stall"):
             place.beat(step, "compute" if Path(f"stall-{context.number}").exists() else "collective")
         else:
@@ -44,6 +47,7 @@ def stay(context: RunContext, view: View, step: int) -> tuple[str, int]:
 def main() -> None:
     context = RunContext.from_environment()
     context.membership.ready(1)
+    say(f"listens on {context.host}")
     epoch, step, outcome = 0, 0, ""
     while not outcome:
         view = context.membership.next_view(epoch)

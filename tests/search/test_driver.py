@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.blueprint.workload import population_of
-from orchestrator.rundir.events import EventWriter, read_events
+from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.driver import SearchRun, tune_trials
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, resumed_trials
@@ -45,7 +46,7 @@ class Rig:
         run = job.run(f"job-1-r{attempt}")
         fresh = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload, job)
         with Spool(job, "search", attempt, interval=0) as spool:
-            voice = Voice(EventWriter(run, "rank-0", attempt), spool, "job-1")
+            voice = Voice(DurableEvents(run, "rank-0", attempt), spool, "job-1")
             ledger = Ledger(resumed_trials(fresh, records.load()), records, voice, epochs=4, samples_per_epoch=100)
             search_run = SearchRun(job, run, attempt, slots=2, on_lost=lost, trainer=self.trainer)
             scratch = self.scratch / f"{job.path.parent.parent.name}-{attempt}"

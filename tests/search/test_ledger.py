@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.rundir.events import EventWriter, read_events
+from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.voice import Voice
@@ -31,7 +32,7 @@ def open_ledger(
     job: JobDirectory, trials: tuple[TrialRecord, ...], clock: Clock
 ) -> Callable[[tuple[TrialRecord, ...]], Ledger]:
     def make(members: tuple[TrialRecord, ...]) -> Ledger:
-        voice = Voice(EventWriter(job.run(RUN), "rank-0", 1), Discard(), "job-1", now=clock)
+        voice = Voice(DurableEvents(job.run(RUN), "rank-0", 1), Discard(), "job-1", now=clock)
         return Ledger(members or trials, TrialRecords(job, 1), voice, epochs=4, samples_per_epoch=100)
 
     return make
