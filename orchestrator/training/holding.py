@@ -107,7 +107,7 @@ class Holding:
         moved = position.after_step(batch.samples, result)
         self._task.after_step(layout.model, moved.samples)
         self._average(state.updates + 1)
-        self.change(position=moved, updates=state.updates + 1, rate=rate, step=result.state)
+        self.change(position=moved, updates=state.updates + 1, rate=rate, step=result.state, skipped_in_a_row=0)
         layout.committed(moved.steps, self.tensors)
 
     def leave_out(self, batch: StepBatch, result: StepResult | None) -> None:
@@ -119,7 +119,8 @@ class Holding:
         state = self.state
         moved = state.position.after_leaving_out(batch.samples)
         step = state.step if result is None else result.state
-        self.change(position=moved, skipped_steps=state.skipped_steps + 1, step=step)
+        in_a_row = state.skipped_in_a_row + (result is not None and not result.finite)
+        self.change(position=moved, skipped_steps=state.skipped_steps + 1, skipped_in_a_row=in_a_row, step=step)
         self.layout.committed(moved.steps, self.tensors)
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -45,3 +46,15 @@ def computing(precision: Literal["fp32", "bf16", "fp16"], device: torch.device) 
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether no element is infinite or not a number: one pass over them, and one answer from the device."""
+    looked_at = [tensor for tensor in tensors if tensor.numel() and tensor.is_floating_point()]
+    if not looked_at:
+        return True
+    device = looked_at[0].device
+    if bool(torch.stack([norm.to(device) for norm in torch._foreach_norm(looked_at)]).isfinite().all()):
+        return True
+    # The square of a large number is infinite too.
+    return all(bool(tensor.isfinite().all()) for tensor in looked_at)

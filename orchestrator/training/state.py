@@ -76,7 +76,8 @@ class TrainingState:
         step: what one step leaves for the next.
         updates: that the optimizer has made.
         rate: of the last of them.
-        skipped_steps: steps that made no update, because of a loss that was not finite or an fp16 overflow.
+        skipped_steps: steps that made no update, because a loss or gradient was not finite, or of an fp16 overflow.
+        skipped_in_a_row: those since the last update whose loss or gradient was not finite, overflows left aside.
         left_out: numbers of steps that a rollback went back over, and that are left out.
         measuring: the evaluation that is under way.
         final: what was measured of the final splits.
@@ -90,6 +91,7 @@ class TrainingState:
     updates: int = 0
     rate: float | None = None
     skipped_steps: int = 0
+    skipped_in_a_row: int = 0
     left_out: tuple[int, ...] = ()
     measuring: Partial | None = None
     final: Mapping[Split, Evaluation] = field(default_factory=dict)

@@ -24,13 +24,13 @@ from orchestrator.training.memory import (
     release_memory,
 )
 from orchestrator.training.passes import SlicePasses
-from orchestrator.training.precision import LossScale
+from orchestrator.training.precision import LossScale, all_finite
 from orchestrator.training.table import Flags, Gathered, StepTable
 from orchestrator.training.task import BatchT, Request, Task
 
 
 class NonFiniteLoss(OrchestratorError):
-    """The loss became infinite or not a number."""
+    """The loss, its gradient or what was learned became infinite or not a number."""
 
     code = "non_finite_loss"
 
@@ -76,7 +76,7 @@ class StepResult:
         loss: sum of their losses, added in slice order.
         losses: the same of each loss by name; empty where the task has only one without a name.
         flags: the largest of all workers.
-        finite: whether the loss is a finite number.
+        finite: whether the loss and its gradient are finite numbers.
         overflow: whether fp16 gradients were too large: the step is to be left out, the next one has a smaller scale.
         moments: (n, M) for `Stepper.statistics.update`.
         out_of_memory: whether the step was made twice, because a worker had too little memory the first time.
@@ -223,11 +223,11 @@ class Stepper:
     def _result(self, table: Gathered, before: StepState) -> StepResult:
         saved = self.state.checkpointing != before.checkpointing
         finite, overflow = math.isfinite(table.loss), False
-        if finite and self._config.precision == "fp16":
-            gradients = self._layout.gradients().values()
-            overflow = self._group.any(not all(bool(gradient.isfinite().all()) for gradient in gradients))
-            finite = not overflow or self.state.scale.can_shrink
-            self.state = replace(self.state, scale=self.state.scale.after(overflow=overflow))
+        if finite:
+            finite = self._gradient_is_finite()
+            if self._config.precision == "fp16":
+                overflow, finite = not finite, finite or self.state.scale.can_shrink
+                self.state = replace(self.state, scale=self.state.scale.after(overflow=overflow))
         return StepResult(
             samples=table.samples,
             loss=table.loss,
@@ -240,6 +240,12 @@ class Stepper:
             exact=self.state.parts == before.parts and not (saved and self._config.compile),
             state=self.state,
         )
+
+    def _gradient_is_finite(self) -> bool:
+        """The same answer on every worker: a finite loss may have a gradient that is not (of sqrt at 0)."""
+        finite = all_finite(self._layout.gradients().values())
+        # Replicated gradients have the same bits everywhere; of sharded ones each worker sees its own.
+        return finite if self._config.parallel == "ddp" else not self._group.any(not finite)
 
     def _save_memory(self, place: StepPlace) -> None:
         """Twice the computing of activations first; half a slice at a time only where that changes no statistics."""

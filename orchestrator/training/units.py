@@ -101,7 +101,7 @@ class Units:
     def _cut_short(self) -> None:
         """The training was to end after so many steps: what it has learned is kept, and nothing more is measured."""
         if self._holding.state.position.step:
-            self._keeping.begin(self._holding, self._group)
+            self._keeping.begin(self._holding, self._group, asked=self._speaking.checkpoints_asked)
 
     def _flags(self) -> Flags:
         asked = 2 * self._context.checkpoint_now() + (self._speaking.leads and self._keeping.is_due())
@@ -213,7 +213,8 @@ class Units:
         last = report.epoch == self._config.epochs
         self._speaking.progress(self._holding.state.position, force=last)
         if last or (goes_on and report.epoch % self._config.checkpoint_every == 0):
-            self._keeping.begin(self._holding, self._group, epoch=report.epoch)
+            asked = self._speaking.checkpoints_asked
+            self._keeping.begin(self._holding, self._group, asked=asked, epoch=report.epoch)
         return Flags(stop=not (goes_on or last))
 
     def _report(self, found: Evaluation) -> EpochReport:

@@ -23,7 +23,7 @@ from orchestrator.training.engine import train
 from orchestrator.training.evaluation import evaluate
 from orchestrator.training.step import NonFiniteLoss
 from orchestrator.training.task import Request, Split
-from orchestrator.training.units import MOST_ROLLBACKS
+from orchestrator.training.units import MOST_ROLLBACKS, MOST_SKIPPED_IN_A_ROW
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def run(config: TrainConfig, task: ToyTask | None = None, **context: Any) -> tup
     around = EngineContext(
         device=torch.device("cpu"),
         tell=lambda kind, /, **data: told.append((kind, data)),
-        checkpointed=lambda where, samples: told.append(("checkpoint", samples)),
+        checkpointed=lambda where, samples, asked: told.append(("checkpoint", samples)),
         **context,
     )
     return train(task or ToyTask(), config, around), [each for each in told if each[0] != "goodput"]
@@ -198,3 +198,41 @@ def test_several_losses_are_reported_by_name() -> None:
     report = result.history[-1]
     assert set(report.losses) == {"fit", "size"}
     assert sum(report.losses.values()) == pytest.approx(report.train_loss)
+
+
+@dataclass(frozen=True)
+class Rooted(ToyTask):
+    """The loss of every step from one epoch on is finite, and its gradient is not: that of a square root at 0."""
+
+    first: int = 1
+
+    def load(self, request: Request) -> ToyBatch:
+        batch = super().load(request)
+        if request.split == "train" and request.epoch >= self.first:
+            batch.labels[:] = -batch.labels - 1
+        return batch
+
+    def loss(self, model: nn.Module, batch: ToyBatch) -> torch.Tensor:
+        wrong = bool((batch.labels < 0).any())
+        usual = super().loss(model, replace(batch, labels=-batch.labels - 1) if wrong else batch)
+        return usual + (next(model.parameters()) * 0).square().sum().sqrt() if wrong else usual
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gradient_that_is_not_finite_is_no_update(precision: Any) -> None:
+    config = replace(toy_config(), precision=precision, non_finite="skip")
+    result, told = run(config, Rooted())
+    assert [data["step"] for kind, data in told if kind == "step_skipped"] == [4, 5, 6, 7]
+    expected, _ = run(replace(config, max_steps=4), Rooted())
+    assert parameters_digest(result.model) == parameters_digest(expected.model)
+
+
+def test_a_gradient_that_is_not_finite_under_a_finite_loss_ends_the_training_by_default() -> None:
+    with pytest.raises(NonFiniteLoss, match="its gradient is not, in epoch 2, step 4"):
+        run(toy_config(), Rooted())
+
+
+def test_a_training_whose_steps_are_all_left_out_is_an_error() -> None:
+    config = replace(toy_config(epochs=20), non_finite="skip")
+    with pytest.raises(NonFiniteLoss, match=rf"step 23, the last of {MOST_SKIPPED_IN_A_ROW} such steps in a row"):
+        run(config, Rooted())

@@ -288,6 +288,9 @@ class Together:
     def reduce(self, scale: float) -> None:
         """Nothing is summed."""
 
+    def gradients(self) -> dict[str, torch.Tensor]:
+        return {}
+
     def passes(self, count: int, filled: int) -> tuple[int | None, ...]:
         return (*range(filled), None)
 
