@@ -10,6 +10,8 @@ from orchestrator.runtime.membership.events import Policy
 from orchestrator.runtime.membership.roster import Fate, Worker
 
 _TIMES_THE_MEDIAN = 10.0
+_IDLE_SECONDS = 600.0
+"""What has no deadline of its own (evaluating, loading a checkpoint, compiling) may take so long, or `hang_after`."""
 _GONE: frozenset[Fate] = frozenset({"lost", "left", "succeeded", "stopped"})
 
 
@@ -27,15 +29,16 @@ def hung(members: Sequence[Worker], time: float, deadline: float) -> tuple[int, 
         deadline: seconds that a step may take.
 
     Returns:
-        The numbers of those that compute while others wait for them, none where nobody hangs. None: all stand
-        still, and nothing tells who is to blame.
+        The numbers of those that others wait for, none where nobody hangs. None: all stand still, and nothing tells
+        who is to blame.
     """
-    if any(worker.phase == "idle" for worker in members):
-        return ()  # somebody does what has no deadline, and others may wait for that
-    stalled = [worker for worker in members if time - worker.moved > deadline]
-    computing = [worker.number for worker in stalled if worker.phase == "compute"]
-    if computing and any(worker.phase == "collective" for worker in members):
-        return tuple(computing)
+    patience = {"idle": max(_IDLE_SECONDS, deadline)}
+    stalled = [worker for worker in members if time - worker.moved > patience.get(worker.phase, deadline)]
+    if any(worker.phase == "idle" and worker not in stalled for worker in members):
+        return ()  # others may wait for that
+    busy = [worker.number for worker in stalled if worker.phase != "collective"]
+    if busy and any(worker.phase == "collective" for worker in members):
+        return tuple(busy)
     return None if stalled and len(stalled) == len(members) else ()
 
 

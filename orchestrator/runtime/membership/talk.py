@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.rundir.membership import Member, View
+from orchestrator.runtime.logs import say
 from orchestrator.runtime.membership import events as e
 from orchestrator.runtime.membership.channel import Channel
 from orchestrator.runtime.membership.hub import greeting
@@ -36,9 +37,12 @@ def talk(run: RunDirectory, number: int, note: Note) -> None:
     """
     failures = 0
     while not note.closed:
-        conversation = _begin(run, number, note)
-        if conversation is not None and conversation.hold():
-            failures = 0
+        try:
+            conversation = _begin(run, number, note)
+            if conversation is not None and conversation.hold():
+                failures = 0
+        except Exception as error:  # a worker that nobody hears of would be taken for dead
+            say(f"worker {number}: no word with the coordinator: {error!r}; trying again")
         if not note.closed:
             note.sleep(_AGAIN_SECONDS[min(failures, len(_AGAIN_SECONDS) - 1)])
         failures += 1

@@ -43,6 +43,18 @@ def test_all_who_are_waited_for_are_culprits() -> None:
     assert hung(members, 100.0, 60.0) == (0, 2)
 
 
+def test_an_idle_member_keeps_its_others_from_being_judged_for_a_while_only() -> None:
+    members = [worker(0, "collective", 0.0), worker(1, "idle", 0.0), worker(2, "collective", 10.0)]
+    assert hung(members, 590.0, 60.0) == ()
+    assert hung(members, 610.0, 60.0) == (1,)
+    assert hung(members, 610.0, 900.0) == ()
+
+
+def test_members_that_are_idle_for_long_while_others_work_hold_up_nobody() -> None:
+    assert hung([worker(0, "idle", 0.0), worker(1, "compute", 600.0)], 610.0, 60.0) == ()
+    assert hung([worker(0, "idle", 0.0), worker(1, "idle", 0.0)], 610.0, 60.0) is None
+
+
 def test_a_single_worker_that_stands_still_cannot_be_told_from_the_run() -> None:
     assert hung([worker(0, "compute", 0.0)], 100.0, 60.0) is None
 

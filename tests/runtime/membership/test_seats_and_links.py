@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 import socket
 import stat
 import time
@@ -15,11 +17,13 @@ import pytest
 
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
-from orchestrator.rundir.membership import View, membership_folder, newest_view, publish_view
+from orchestrator.rundir.membership import Member, View, membership_folder, newest_view, publish_view
 from orchestrator.runtime.membership import events as e
+from orchestrator.runtime.membership import talk
 from orchestrator.runtime.membership.link import Link
+from orchestrator.runtime.membership.note import Note
 from orchestrator.runtime.membership.seat import Seat
-from orchestrator.runtime.membership.terms import newest_term
+from orchestrator.runtime.membership.terms import Term, newest_term
 
 PATIENCE = 20.0
 QUICK = {"lost_after": 1.0, "cut_within": 0.3, "settle_within": 0.5, "broken_within": 0.2, "join_within": 0.3}
@@ -233,7 +237,7 @@ def test_a_view_that_somebody_else_wrote_is_never_overwritten(net: Callable[...,
     assert publish_view(run.run, foreign)
     run.kill(1)
     run.until(lambda: run.settled_on(0, 2))
-    assert run.published[1].epoch == 3
+    assert [view.epoch for view in run.published][:3] == [1, 2, 3]
 
 
 def test_a_run_directory_that_is_away_for_a_moment_ends_nobody(net: Callable[..., Net]) -> None:
@@ -249,6 +253,44 @@ def test_a_run_directory_that_is_away_for_a_moment_ends_nobody(net: Callable[...
     folder.unlink()
     away.rename(folder)
     run.until(lambda: run.settled_on(0, 2, 1000))
+
+
+def test_a_view_that_a_dead_coordinator_could_not_tell_of_is_told_by_the_next(net: Callable[..., Net]) -> None:
+    run = net(wanted=1)
+    assert publish_view(run.run, View(1, (Member(0, "127.0.0.1", 1, 1),), cause="start"))
+    run.agent(1, 1)
+    run.until(lambda: [view.epoch for view in run.published[:1]] == [1])
+
+
+def test_a_worker_whose_talk_fails_talks_again(net: Callable[..., Net], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = net(1, wanted=1)
+    fails = iter([True, True])
+
+    def damaged(directory: RunDirectory) -> Term | None:
+        if next(fails, False):
+            raise TypeError("a term that says something else")
+        return newest_term(directory)
+
+    monkeypatch.setattr(talk, "newest_term", damaged)
+    run.until(lambda: run.settled_on(0))
+    assert next(fails, None) is None
+
+
+def test_a_note_waits_for_descriptors_of_any_number() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reader, writer = os.pipe()
+    note = Note()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        high = fcntl.fcntl(reader, fcntl.F_DUPFD, 1024)
+        os.write(writer, b"x")
+        note.sleep(10.0, high)
+        os.close(high)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(reader)
+        os.close(writer)
+        note.destroy()
 
 
 def test_all_agents_learn_of_the_end(net: Callable[..., Net]) -> None:
