@@ -5,7 +5,7 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
     agent_started   {pid, start_ticks, host, allocation}         an agent runs
     started         {world_size, fingerprint?}                   all ranks run; of an elastic run: its first view
     progress        {done, total, unit, samples, samples_per_second, eta_seconds, best?, message?, …}
-    checkpoint      {path, samples}
+    checkpoint      {path, samples, asked}                       asked: requests known to the run when it was begun
     resized         {world_size, epoch, cause, members: [{number, pid, host}]}
                     a view of an elastic run, the first one included, by the agent that coordinates
     worker_lost     {number, message, failure_class}             of an elastic run: it died without a word, by its agent
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.files import create_exclusive, read_json
+from orchestrator.base.files import create_exclusive, read_json, sync_folder
 from orchestrator.rundir.layout import RunDirectory
 
 
@@ -60,13 +60,22 @@ class EventWriter:
 
     def append(self, kind: str, **data: Any) -> None:
         """Write the next event; durable when this returns."""
-        event = {"seq": self._next, "time": time.time(), "token": self._token, "kind": kind, "data": data}
-        content = json.dumps(event, sort_keys=True, default=str).encode()
-        while not create_exclusive(self._folder / _name(self._next), content):
+        event = {"time": time.time(), "token": self._token, "kind": kind, "data": data}
+        while not self._write(event | {"seq": self._next}):
             self._next += 1
-            event["seq"] = self._next
-            content = json.dumps(event, sort_keys=True, default=str).encode()
         self._next += 1
+
+    def _write(self, event: Mapping[str, Any]) -> bool:
+        """Write it in its place; False where another is there."""
+        path = self._folder / _name(event["seq"])
+        content = json.dumps(event, sort_keys=True, default=str).encode()
+        if create_exclusive(path, content):
+            return True
+        there = read_json(path)  # perhaps this one, by a try that failed after it had got its name
+        if there is None or there | {"time": 0} != json.loads(content) | {"time": 0}:
+            return False
+        sync_folder(self._folder)
+        return True
 
 
 def read_events(run: RunDirectory, cursors: Mapping[str, int]) -> Iterator[RunEvent]:

@@ -46,6 +46,23 @@ def test_a_restarted_writer_goes_on_after_its_last_event(run: RunDirectory) -> N
     assert [e.seq for e in read_events(run, {})] == [0, 1]
 
 
+def test_an_event_is_not_written_twice_where_only_flushing_its_folder_failed(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = EventWriter(run, "rank-0", token=1)
+
+    def fails(folder: Path) -> None:
+        raise OSError(errno.EIO, folder)
+
+    for kind, done in (("progress", 1), ("progress", 2), ("progress", 2)):
+        with monkeypatch.context() as broken:
+            broken.setattr("orchestrator.base.files.sync_folder", fails)
+            with pytest.raises(OSError, match="rank-0"):
+                writer.append(kind, done=done)
+        writer.append(kind, done=done)
+    assert [(e.seq, e.data["done"]) for e in read_events(run, {})] == [(0, 1), (1, 2), (2, 2)]
+
+
 def test_a_half_written_event_hides_itself_and_what_follows(run: RunDirectory) -> None:
     writer = EventWriter(run, "rank-0", token=1)
     writer.append("started")
