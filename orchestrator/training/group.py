@@ -31,6 +31,7 @@ _MEET_SECONDS = 10.0
 _STORE_TIMEOUT = timedelta(seconds=_MEET_SECONDS)
 _COLLECTIVE_TIMEOUT = timedelta(days=1)  # who hangs is found by the coordinator, not by a clock in here
 _POLL_SECONDS = 0.002
+_MOST_WAITING = 1024
 _HINT = "the others go on when the next view is there"
 
 _PATIENCE = timedelta(seconds=1)
@@ -250,8 +251,20 @@ def default_device() -> torch.device:
 
 
 def own_store(host: str = "127.0.0.1") -> TCPStore:
-    """A key-value store of this worker, on any free port (`.port`), where groups that it leads will meet."""
-    return TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=_STORE_TIMEOUT)
+    """A key-value store of this worker, on any free port (`.port`), where groups that it leads will meet.
+
+    It listens at `host` alone: torch itself would listen on every interface, and asks nobody who he is.
+    """
+    listener = socket.create_server((host, 0), backlog=_MOST_WAITING)
+    port = listener.getsockname()[1]
+    return TCPStore(
+        host,
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        timeout=_STORE_TIMEOUT,
+        master_listen_fd=listener.detach(),
+    )
 
 
 def form(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing import forkserver, get_context
+from pathlib import Path
 from typing import Any
 
 import group_jobs
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from orchestrator.rundir.membership import Member, View
-from orchestrator.training.group import GroupBroken, alone, breaking, form, lost_a_peer
+from orchestrator.training.group import GroupBroken, alone, breaking, form, lost_a_peer, own_store
 
 
 def together(count: int, job: group_jobs.Job) -> list[Any]:
@@ -106,3 +107,10 @@ def test_only_what_a_lost_peer_causes_becomes_a_broken_group() -> None:
     with pytest.raises(GroupBroken), breaking():
         raise RuntimeError("[gloo/transport/tcp/pair.cc:1] Connection closed by peer [127.0.0.1]:1")
     assert not lost_a_peer(torch.OutOfMemoryError("NCCL has no memory"))
+
+
+def test_a_worker_s_store_listens_at_its_host_alone() -> None:
+    store = own_store("127.0.0.1")
+    port = f":{store.port:04X}"
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    assert [row[1] for row in rows if row[1].endswith(port) and row[3] == "0A"] == [f"0100007F{port}"]
