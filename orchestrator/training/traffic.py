@@ -1,4 +1,4 @@
-"""What a worker sends to others in collectives, in bytes, by the usual cost of each (what a ring or direct sends take)."""
+"""What a worker sends to others in collectives, in bytes, by the usual cost of each: of a ring, or of direct sends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Traffic:
         self.sent += (workers - 1) * own
 
     def in_parts(self, whole: int, workers: int) -> None:
-        """All-to-all and reduce-scatter of `whole` bytes, and a broadcast averaged over the workers: (W - 1) / W of it."""
+        """All-to-all, reduce-scatter, and a broadcast averaged over the workers: (W - 1) / W of `whole` bytes."""
         self.sent += (workers - 1) * whole // workers
 
     def all_reduce(self, whole: int, workers: int) -> None:

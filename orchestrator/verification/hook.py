@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,13 @@ class Marks:
         return self.folder / f"reached-{number}"
 
     def acted(self, number: int) -> Path:
-        """The driver has acted, or a worker was hit."""
+        """The driver has acted, or a worker was hit; it holds the epoch of the view in which that was."""
         return self.folder / f"acted-{number}"
+
+    def hit_in(self, number: int) -> int | None:
+        """The epoch of the view in which a worker was hit; None: nobody was."""
+        path = self.acted(number)
+        return int(path.read_text()) if path.exists() else None
 
     def set(self, path: Path, text: str = "") -> bool:
         """Create a mark; False where it is there."""
@@ -54,6 +60,7 @@ class StormMembership:
     def __init__(self, inner: Membership, storm: Storm, marks: Marks) -> None:
         self._inner, self._storm, self._marks = inner, storm, marks
         self._view: View | None = None
+        self._making: int | None = None
 
     @property
     def number(self) -> int:
@@ -80,6 +87,8 @@ class StormMembership:
     def beat(self, step: int, phase: Phase) -> None:
         """As the real one; and what the script has for this step."""
         self._inner.beat(step, phase)
+        if phase != "collective":  # between views workers wait for each other, too: no step is under way then
+            self._making = step if phase == "compute" else None
         for number, action in enumerate(self._storm.actions):
             if action.step == step:
                 self._happen(number, action, phase)
@@ -99,9 +108,10 @@ class StormMembership:
     def _hit(self, number: int, action: Action, phase: Phase, view: View) -> None:
         """End or stop this process in the middle of the step, if it is the one."""
         target = view.numbers[0 if action.who == "leader" else -1]
-        if phase != "collective" or target != self.number or len(view.members) < 2:
+        inside = phase == "collective" and self._making == action.step
+        if not inside or target != self.number or len(view.members) < 2:
             return
-        if self._marks.set(self._marks.acted(number), str(os.getpid())):
+        if self._marks.set(self._marks.acted(number), str(view.epoch)):
             os.kill(os.getpid(), signal.SIGKILL if action.kind == "kill" else signal.SIGSTOP)
 
     def _gather(self, action: Action, view: View) -> None:
@@ -120,9 +130,8 @@ class StormMembership:
         self._until(self._marks.acted(number).exists, action)
         time.sleep(_NOTICE_SECONDS)
 
-    def _until(self, happened: object, action: Action) -> None:
+    def _until(self, happened: Callable[[], bool], action: Action) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
-        assert callable(happened)
         while not happened():
             if time.monotonic() > deadline:
                 raise TimedOut(f"the storm's action at step {action.step} ({action.name}) did not come about")

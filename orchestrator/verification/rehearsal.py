@@ -11,14 +11,16 @@ from orchestrator.backends.local import LocalBackend
 from orchestrator.backends.protocol import AllocationState, LaunchRequest
 from orchestrator.base.errors import OrchestratorError, TimedOut
 from orchestrator.base.files import write_atomic
-from orchestrator.planning.launch import launch_for
+from orchestrator.base.text import counted
+from orchestrator.planning.launch import RANK_MODULE, launch_for
+from orchestrator.rundir.audit import audit_folder, read_audit
 from orchestrator.rundir.control import Control, read_control, write_control
 from orchestrator.rundir.events import RunEvent, find_event, read_events
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.launch import write_launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.load import freeze_workload
-from orchestrator.spec.workload import Workload
+from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.verification.hook import Marks
 from orchestrator.verification.rank import SCRIPT, STORM_VARIABLE
 from orchestrator.verification.storm import Action, Storm
@@ -26,7 +28,9 @@ from orchestrator.verification.storm import Action, Storm
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 60.0
 _SILENCE_SECONDS = 300.0
-RANK_MODULE = "orchestrator.verification.rank"
+_SHOW_SECONDS = 2.0
+STORM_MODULE = "orchestrator.verification.rank"
+"""What each worker runs in the place of the usual module."""
 
 
 class RehearsalFailed(OrchestratorError):
@@ -49,12 +53,13 @@ class Rehearsal:
     """
 
     job: JobDirectory
-    workload: Workload
+    workload: RegNetWorkload
     storm: Storm
     backend: LocalBackend
     workdir: str
     say: Callable[[str], None] = lambda text: None
     _number: int = field(default=0, init=False)
+    _shown: tuple[int, float] = field(default=(0, 0.0), init=False)
 
     @property
     def _folder(self) -> Path:
@@ -96,7 +101,7 @@ class Rehearsal:
         launch = launch_for(
             self.workload, job=self.job.path.name, run=run.run, token=token, workers=workers, workdir=self.workdir
         )
-        argv = tuple(RANK_MODULE if part == "orchestrator.recipes.main" else part for part in launch.argv)
+        argv = tuple(STORM_MODULE if part == RANK_MODULE else part for part in launch.argv)
         launch = replace(launch, argv=argv, env=dict(launch.env) | {STORM_VARIABLE: str(self._folder)})
         write_launch(run, launch)
         write_control(run, Control(generation=1, token=token, want="run", world_size=workers))
@@ -122,6 +127,7 @@ class Rehearsal:
                     if follower is not None:
                         self._await_end(allocation, run, killed=action.kind == "crash")
                         return follower
+            self._show(run)
             if find_event(run, "finished") is not None:
                 self._await_end(allocation, run, killed=False)
                 return None
@@ -169,4 +175,14 @@ class Rehearsal:
 
     def _tell(self, event: RunEvent) -> None:
         if event.kind == "resized":
-            self.say(f"{event.data.get('world_size')} workers ({event.data.get('cause')})")
+            self.say(f"{counted(event.data.get('world_size'), 'worker')} ({event.data.get('cause')})")
+
+    def _show(self, run: RunDirectory) -> None:
+        """How far it is, every few seconds."""
+        step, at = self._shown
+        if time.monotonic() < at + _SHOW_SECONDS:
+            return
+        newest = max((audit.step + 1 for audit in read_audit(audit_folder(run))), default=0)
+        if newest > step:
+            self.say(f"{newest} of {self.workload.train.max_steps} steps")
+        self._shown = max(newest, step), time.monotonic()

@@ -13,8 +13,8 @@ from orchestrator.base.files import read_json, write_json
 Kind = Literal["resize", "gather", "kill", "hang", "stop", "crash"]
 Who = Literal["leader", "last"]
 
-STEPS = 44
-"""Steps that the usual storm takes."""
+_STEPS_AFTER = 6
+"""Steps that follow the last thing that happens: what it did wrong shows."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Storm:
 
     workers: int
     actions: tuple[Action, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Of a training that is long enough for it."""
+        return _STEPS_AFTER + max((action.step for action in self.actions), default=0)
 
     def write(self, path: Path) -> None:
         """As JSON."""

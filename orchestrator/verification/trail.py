@@ -18,6 +18,7 @@ class Trail:
     Attributes:
         name: for people.
         steps: by number; of a step that was done again, what was written last.
+        accounts: of each step all that was written, in the order in which it was made.
         worlds: how many workers made steps, in the order in which that changed.
         redone: steps that were done again.
         contradiction: the first step that was done again with another result; None where all agree.
@@ -25,6 +26,7 @@ class Trail:
 
     name: str
     steps: Mapping[int, StepAudit]
+    accounts: Mapping[int, tuple[StepAudit, ...]]
     worlds: tuple[int, ...]
     redone: int
     contradiction: tuple[StepAudit, StepAudit] | None
@@ -33,6 +35,7 @@ class Trail:
 def trail_of(name: str, runs: Iterable[Iterable[StepAudit]]) -> Trail:
     """Gather the steps of runs, earlier ones first; several workers wrote the same of a step."""
     steps: dict[int, StepAudit] = {}
+    accounts: dict[int, tuple[StepAudit, ...]] = {}
     worlds: list[int] = []
     redone, contradiction = 0, None
     for run in runs:
@@ -47,7 +50,8 @@ def trail_of(name: str, runs: Iterable[Iterable[StepAudit]]) -> Trail:
                 worlds.append(audit.world)
             made.add((audit.view, audit.step))
             steps[audit.step] = audit
-    return Trail(name, steps, tuple(worlds), redone, contradiction)
+            accounts[audit.step] = (*accounts.get(audit.step, ()), audit)
+    return Trail(name, steps, accounts, tuple(worlds), redone, contradiction)
 
 
 def facts(audit: StepAudit) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.text import counted
 from orchestrator.rundir.audit import StepAudit
 from orchestrator.verification.trail import Trail
 
@@ -32,7 +33,7 @@ class Difference:
         named = ", ".join(self.tensors[:5]) + (f" and {len(self.tensors) - 5} more" if len(self.tensors) > 5 else "")
         after = f"; after it these differ: {named}" if named else ""
         first, second = self.worlds
-        return f"the {self.what} of step {self.step} ({first} workers there, {second} here){after}"
+        return f"the {self.what} of step {self.step} ({counted(first, 'worker')} there, {second} here){after}"
 
 
 @dataclass(frozen=True)
