@@ -108,11 +108,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, interrupted)
     terms = QUICK if asked.quick else FULL
     with tempfile.TemporaryDirectory(prefix="race-") as folder:
-        ours = Race("orchestrator", Ours, Path(folder), replace(terms, patience=FULL.patience)).run()
+        ours = Race("orchestrator", Ours, Path(folder, "0"), replace(terms, patience=FULL.patience)).run()
         missing = {event: ours.reasons[event] for event in ROWS if not ours.pauses.get(event)}
         if missing:
             sys.exit(f"this engine did not do it: {missing}")
-        peers = {name: Race(name, make, Path(folder), terms).run() for name, make in PEERS.items()}
+        peers = {
+            name: Race(name, make, Path(folder, str(number)), terms).run()
+            for number, (name, make) in enumerate(PEERS.items(), 1)
+        }
     found = [figure(event, ours.pauses[event], peers) for event in ROWS for figure in (pause_figure, redone_figure)]
     report(found, packages=["torch", "ray"], as_json=asked.json is not None)
 

@@ -52,6 +52,14 @@ class Contender(ABC):
         self._processes.append(process)
         return process
 
+    def check(self) -> None:
+        """Whether it can still bring anything about.
+
+        Raises:
+            NotWithin: no.
+        """
+        return
+
     def close(self) -> None:
         """End everything, wherever it is; may be called at any time, and twice."""
         sweep([], (_MARK, str(self.folder)))
@@ -108,6 +116,7 @@ def measure(contender: Contender, event: str, seconds: float) -> Pause:
 
 def _settle(contender: Contender, since: float, world: int, seconds: float) -> float:
     def settled(marks: Sequence[Mark]) -> bool:
+        contender.check()
         return len(completed_since(marks, since, world)) >= SETTLED
 
     return wait_for(contender.folder, settled, seconds, f"{SETTLED} new steps of {world} workers")[-1].time

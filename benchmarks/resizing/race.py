@@ -53,7 +53,7 @@ class Race:
     Args:
         name: for people.
         make: the engine, with a folder of its own.
-        folder: for all of them.
+        folder: for its files; a short name, since Ray's sockets lie below it.
         terms: how long.
     """
 
@@ -99,7 +99,7 @@ class Race:
         if self._contender is None:
             seconds = self._seconds()
             self._started += 1
-            self._contender = self._make(self._folder / f"{self._name.replace(' ', '-')}-{self._started}")
+            self._contender = self._make(self._folder / str(self._started))
             open_contender(self._contender, seconds)
         return self._contender
 

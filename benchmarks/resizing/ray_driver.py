@@ -24,7 +24,8 @@ from resizing.ddp_worker import train_ddp
 
 NODE_FILE = "second-node"
 """Holds the process id of the second node's raylet."""
-_NODE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80 * 1024 * 1024, "node_ip_address": "127.0.0.1"}
+_NODE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80 * 1024 * 1024}
+_FIRST, _SECOND = "127.0.0.2", "127.0.0.3"  # Ray takes 127.0.0.1 for another name of the machine's outer address
 _DRAIN_SECONDS = 3
 
 
@@ -54,10 +55,10 @@ class TwoNodes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        head = {"include_dashboard": False, "temp_dir": str(folder / "ray")}
+        head = {"node_ip_address": _FIRST, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=_NODE | head)
         self.grow()
-        ray.init(address=self._cluster.address)
+        ray.init(address=self._cluster.address, _node_ip_address=_FIRST)
 
     def shrink(self) -> None:
         """The cluster is told that the second node will be taken away: the only notice that Ray Train hears."""
@@ -71,7 +72,7 @@ class TwoNodes:
 
     def grow(self) -> None:
         """A second node joins."""
-        self._second = self._cluster.add_node(**_NODE)
+        self._second = self._cluster.add_node(node_ip_address=_SECOND, **_NODE)
         (raylet,) = self._second.all_processes["raylet"]
         part = self._folder / f"{NODE_FILE}.part"
         part.write_text(str(raylet.process.pid))

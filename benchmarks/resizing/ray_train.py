@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from resizing.contender import Contender
+from resizing.contender import Contender, NotWithin
 from resizing.processes import descendants, kill, kill_tree
 from resizing.steps import read_steps
 
@@ -40,10 +40,9 @@ class RayTrain(Contender):
     def start(self) -> None:
         """The driver with both nodes."""
         path = os.pathsep.join([str(DRIVER.parents[1]), os.environ.get("PYTHONPATH", "")])
-        environment = _ENVIRONMENT | {"PYTHONPATH": path}
-        self._driver = self.launch(
-            [sys.executable, str(DRIVER), str(self.folder)], self.folder / "driver.log", environment, talk=True
-        )
+        (self.folder / "ray").mkdir()
+        environment = _ENVIRONMENT | {"PYTHONPATH": path, "RAY_TMPDIR": str(self.folder)}
+        self._driver = self.launch([sys.executable, str(DRIVER), str(self.folder)], self._log, environment, talk=True)
 
     def shrink(self) -> None:
         """The second node is drained, and ends by itself."""
@@ -66,11 +65,21 @@ class RayTrain(Contender):
         """Another node joins the cluster."""
         self._say("grow")
 
+    def check(self) -> None:
+        """A driver that has ended brings nothing about any more."""
+        if self._driver is not None and self._driver.poll() is not None:
+            words = self._log.read_text(errors="replace").strip().splitlines()
+            raise NotWithin(f"Ray's driver ended: {words[-1] if words else 'without a word'}")
+
     def _say(self, word: str) -> None:
         assert self._driver is not None
         assert self._driver.stdin is not None
         self._driver.stdin.write(f"{word}\n".encode())
         self._driver.stdin.flush()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "driver.log"
 
     def _second(self) -> int:
         return int((self.folder / "second-node").read_text())
