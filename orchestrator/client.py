@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,9 +185,15 @@ class Client:
         body = ResizeRequest(workers=workers).model_dump_json().encode()
         return JobView.model_validate_json(self._request("POST", _job(job, "resize"), body=body, repeat=True).body)
 
-    def checkpoint(self, job: str) -> JobView:
-        """Ask a running job for a checkpoint; its history tells when it is written."""
-        return JobView.model_validate_json(self._request("POST", _job(job, "checkpoint"), repeat=True).body)
+    def checkpoint(self, job: str, *, key: str | None = None) -> JobView:
+        """Ask a running job for a checkpoint; its history tells when it is written.
+
+        The same key again is the same request.
+        """
+        query = {"key": key or secrets.token_hex(8)}
+        return JobView.model_validate_json(
+            self._request("POST", _job(job, "checkpoint"), query=query, repeat=True).body
+        )
 
     def events(self, job: str, *, after: int = 0, limit: int = 1000) -> list[EventView]:
         """A job's history after the event `after`."""

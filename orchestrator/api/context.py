@@ -53,8 +53,8 @@ class Service(Protocol):
         """Give it another number of workers while it runs."""
         ...
 
-    def checkpoint(self, job: str) -> JobView:
-        """Ask it for a checkpoint."""
+    def checkpoint(self, job: str, key: str | None = None) -> JobView:
+        """Ask it for a checkpoint; the same key again is the same request."""
         ...
 
     def events(self, job: str, after: int = 0, limit: int = 1000) -> Sequence[EventView]:

@@ -53,7 +53,7 @@ class LeadersLog:
 
     def __init__(self, client: Client, job: str, run: str | None = None, name: str | None = None) -> None:
         self._client, self._job, self._run, self._name = client, job, run, name
-        self._after = 0
+        self._after = self._newest = 0
         self._log = DEFAULT_LOG
 
     def name(self) -> str:
@@ -69,12 +69,15 @@ class LeadersLog:
             self._run is None or event.run == self._run or event.run.endswith(f"-r{self._run}")
         ):
             return
+        number = _number(event.run)
+        if number > self._newest:
+            self._newest, self._log = number, DEFAULT_LOG
         members = event.data.get("members")
-        if event.kind == "agent_started":
-            self._log = DEFAULT_LOG
-        elif event.kind == "resized" and isinstance(members, list) and members and isinstance(members[0], dict):
-            number = members[0].get("number")
-            self._log = f"rank-{number}.log" if isinstance(number, int) else self._log
+        if number < self._newest:  # what an older run said, read late
+            return
+        if event.kind == "resized" and isinstance(members, list) and members and isinstance(members[0], dict):
+            leader = members[0].get("number")
+            self._log = f"rank-{leader}.log" if isinstance(leader, int) else self._log
 
 
 def chunks(client: Client, job: str, file: LogFile, *, tail: int | None) -> Iterator[bytes]:

@@ -41,10 +41,16 @@ def ingest(site: Site, run: RunRecord) -> RunRecord:
         if not found:
             break
         with site.commit("ingest") as connection:
-            run = _Ingestion(site, connection).take(run, found)
+            run = _Ingestion(site, connection).take(run, found if len(found) < BATCH else _before_the_end(found))
         if len(found) < BATCH:
             break
     return run
+
+
+def _before_the_end(found: list[RunEvent]) -> list[RunEvent]:
+    """A batch that others follow, without the run's end, which would make the others worthless."""
+    ends = {event.writer: event.seq for event in reversed(found) if event.kind == "finished"}
+    return [event for event in found if event.seq < ends.get(event.writer, event.seq + 1)] or found
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class _Ingestion:
             case "resized" if event.writer.startswith("agent-"):
                 found = Resized.of(event.data, event.time)
                 run = run if found is None else found.apply(self.connection, run)
-                if found is None or found.cause == "start":
+                if found is None or (found.cause == "start" and found.leader == 0):
                     return run
             case "goodput":
                 run = self._goodput(run, event)

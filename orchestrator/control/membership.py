@@ -33,12 +33,14 @@ class Resized:
         view: its epoch; words of several agents come in any order.
         cause: why, in the run's words; empty where it gives none.
         time: seconds since the epoch.
+        leader: number of the worker that leads.
     """
 
     world_size: int
     view: int
     cause: str
     time: float
+    leader: int = 0
 
     @classmethod
     def of(cls, data: Mapping[str, Any], time: float) -> Resized | None:
@@ -46,7 +48,9 @@ class Resized:
         world_size, view = data.get("world_size"), data.get("epoch")
         if not (_is_count(world_size, MOST_WORKERS) and _is_count(view, _LAST_VIEW)):
             return None
-        return cls(world_size, view, one_line(str(data.get("cause") or ""), 100), time)
+        leader = leader_of(data)
+        cause = one_line(str(data.get("cause") or ""), 100)
+        return cls(world_size, view, cause, time, 0 if leader is None else leader)
 
     def apply(self, connection: Connection, run: RunRecord) -> RunRecord:
         """Take it into the store, and move the job where a resize is done."""
@@ -74,6 +78,14 @@ class Resized:
             return running(self.world_size, run.id)
         why = f": {CAUSES.get(self.cause, self.cause)}" if self.cause else ""
         return f"runs on {self.world_size} of {counted(run.wanted, 'worker')} ({run.id}){why}"
+
+
+def leader_of(data: Mapping[str, Any]) -> int | None:
+    """The number of the worker that leads, of a `resized` event's data; None where it does not say."""
+    members = data.get("members")
+    first = members[0] if isinstance(members, list) and members else None
+    number = first.get("number") if isinstance(first, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def first_world(data: Mapping[str, Any], launched: int) -> int:

@@ -156,8 +156,8 @@ class JobService:
             Resize(self._site, connection, jobs.get(connection, job), workers).begin(capacity)
         return self.get(job)
 
-    def checkpoint(self, job: str) -> JobView:
-        """Ask a running job for a checkpoint; its history tells when it is written.
+    def checkpoint(self, job: str, key: str | None = None) -> JobView:
+        """Ask a running job for a checkpoint, once however often with one key; its history tells when it is written.
 
         Raises:
             NotFound: there is no such job.
@@ -165,7 +165,7 @@ class JobService:
             Conflict: it does not run.
         """
         with self._site.commit("checkpoint") as connection:
-            ask_for_checkpoint(self._site, connection, jobs.get(connection, job))
+            ask_for_checkpoint(self._site, connection, jobs.get(connection, job), key)
         return self.get(job)
 
     def events(self, job: str, after: int = 0, limit: int = 1000) -> builtins.list[EventView]:

@@ -13,6 +13,8 @@ from orchestrator.rundir.control import read_control, write_control
 from orchestrator.store import events, runs
 from orchestrator.store.records import JobRecord, RunRecord
 
+_ASKED = "checkpointing"
+
 
 class Wishes:
     """Brings control.json in line with the store; after a restart every run is looked at once."""
@@ -61,13 +63,15 @@ def running_run(connection: Connection, job: JobRecord, what: str) -> RunRecord:
     return run
 
 
-def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord) -> None:
-    """Write the wish down; the next pass of the controller tells the run.
+def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord, key: str | None) -> None:
+    """Write the wish down, once for each key; the next pass of the controller tells the run.
 
     Raises:
         UsageError: it is none that writes checkpoints when it is asked to.
         Conflict: it does not run.
     """
+    if key is not None and events.has_key(connection, job.id, _ASKED, key):
+        return
     workload = site.workload_of(job)
     if not is_elastic(workload):
         raise UsageError(
@@ -75,6 +79,8 @@ def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord) -> No
             hint="one training of a recipe does",
         )
     run = running_run(connection, job, "write a checkpoint")
-    runs.change(connection, run, checkpoints_asked=run.checkpoints_asked + 1)
+    number = run.checkpoints_asked + 1
+    runs.change(connection, run, checkpoints_asked=number)
+    data = {"number": number} | ({} if key is None else {"key": key})
     message = "somebody asked for a checkpoint"
-    events.append(connection, job.id, "checkpointing", message, time=site.clock.now(), run=run.id)
+    events.append(connection, job.id, _ASKED, message, time=site.clock.now(), run=run.id, data=data)

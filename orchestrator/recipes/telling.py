@@ -89,9 +89,9 @@ class Telling:
             self.note(f"epoch {metrics.epoch} of {self._workload.train.epochs}: " + ", ".join(known))
         return True
 
-    def checkpointed(self, path: Path | str, samples: int) -> None:
+    def checkpointed(self, path: Path | str, samples: int, asked: int) -> None:
         """A checkpoint is durable."""
-        self._context.events.note("checkpoint", path=str(path), samples=samples)
+        self._context.events.note("checkpoint", path=str(path), samples=samples, asked=asked)
 
     def tell(self, kind: str, /, **data: object) -> None:
         """What operators count."""

@@ -111,7 +111,7 @@ class _Reports:
                 self._release()
         return True
 
-    def checkpointed(self, path: Path | str, samples: int) -> None:
+    def checkpointed(self, path: Path | str, samples: int, asked: int) -> None:
         """A checkpoint is on the disk."""
         self._release()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from orchestrator.store.records import EventRecord, to_columns
 from orchestrator.store.tables import events
@@ -24,6 +24,12 @@ def append(
     """Add an entry."""
     row = {"job": job, "run": run, "time": time, "kind": kind, "message": message, "data": data or {}}
     connection.execute(events.insert().values(to_columns(row)))
+
+
+def has_key(connection: Connection, job: str, kind: str, key: str) -> bool:
+    """Whether an entry of this kind was made with this `key` in its data."""
+    found = select(events.c.id).where(events.c.job == job, events.c.kind == kind)
+    return connection.scalar(found.where(func.json_extract(events.c.data, "$.key") == key).limit(1)) is not None
 
 
 def newest_message(connection: Connection, job: str, kind: str) -> str | None:

@@ -147,7 +147,8 @@ class EngineContext:
         adopted: told of the epochs that others made or that a checkpoint holds, wherever this worker takes them over.
         report: told of every epoch, on every worker; False ends the training early.
         progress: told about once a second.
-        checkpointed: told of every checkpoint that is durable: its folder or URL, and samples then.
+        checkpointed: told of every checkpoint that is durable: its folder or URL, samples then, and how many had been
+            asked for when it was begun.
         note: told what a person may want to know.
         tell: told what operators count.
         audit: where the hashes of each step go; None: nowhere.
@@ -164,7 +165,7 @@ class EngineContext:
     adopted: Callable[[Sequence[EpochReport]], None] = lambda history: None
     report: Callable[[EpochReport], bool] = lambda report: True
     progress: Callable[[Progress], None] = lambda progress: None
-    checkpointed: Callable[[Path | str, int], None] = lambda path, samples: None
+    checkpointed: Callable[[Path | str, int, int], None] = lambda path, samples, asked: None
     note: Callable[[str], None] = lambda text: None
     tell: Tell = lambda kind, /, **data: None
     audit: AuditWriter | None = None

@@ -133,7 +133,7 @@ class _Training:
                 return "stopped"
             if flags.checkpoint % 2 or flags.checkpoint // 2 > self._speaking.checkpoints_asked:
                 self._speaking.checkpoints_asked = flags.checkpoint // 2
-                self._keeping.begin(self._holding, group)
+                self._keeping.begin(self._holding, group, asked=self._speaking.checkpoints_asked)
             self._keeping.look(leads=self._speaking.leads)
             if flags.view > view.epoch:
                 return None
@@ -157,7 +157,7 @@ class _Training:
         self._model = self._holding.result(group)
 
     def _save(self, view: View, group: Group) -> None:
-        self._keeping.begin(self._holding, group)
+        self._keeping.begin(self._holding, group, asked=self._speaking.checkpoints_asked)
         self._settle(view)
         group.any(False)
 

@@ -38,7 +38,7 @@ class Keeping:
     ) -> None:
         self._config, self._context = config, context
         self._identity, self._fingerprint, self._now = identity, fingerprint, now
-        self._under_way: list[Saving] = []
+        self._under_way: list[tuple[Saving, int]] = []
         self._failure: OSError | OrchestratorError | None = None
         self._last = now()
 
@@ -49,8 +49,14 @@ class Keeping:
             return False
         return self._now() - self._last >= seconds
 
-    def begin(self, holding: Holding, group: Group, *, epoch: int | None = None) -> None:
+    def begin(self, holding: Holding, group: Group, *, asked: int, epoch: int | None = None) -> None:
         """Copy the state, which is written meanwhile; all workers of the group call this at once.
+
+        Args:
+            holding: the state.
+            group: the workers.
+            asked: how many checkpoints have been asked for.
+            epoch: that ends here; None: it is in the midst of one.
 
         Raises:
             Fenced: a newer run owns the checkpoints.
@@ -71,7 +77,7 @@ class Keeping:
             epoch=epoch,
             measures=measures,
         )
-        self._under_way.append(saving)
+        self._under_way.append((saving, asked))
 
     def look(self, *, leads: bool) -> None:
         """Tell of those that have ended; one that failed is no reason to end a training.
@@ -79,12 +85,12 @@ class Keeping:
         Raises:
             Fenced: a newer run owns the checkpoints.
         """
-        while self._under_way and self._under_way[0].done():
-            saving = self._under_way.pop(0)
+        while self._under_way and self._under_way[0][0].done():
+            saving, asked = self._under_way.pop(0)
             try:
                 where, self._failure = saving.wait(), None
                 if leads:
-                    self._context.checkpointed(where, saving.samples)
+                    self._context.checkpointed(where, saving.samples, asked)
             except Fenced:
                 raise
             except (OSError, OrchestratorError) as error:
@@ -102,7 +108,7 @@ class Keeping:
         Raises:
             GroupBroken: a worker is lost.
         """
-        while not all(saving.done() for saving in self._under_way):
+        while not all(saving.done() for saving, _ in self._under_way):
             if gone():
                 raise GroupBroken("a worker was lost while the checkpoint was written")
             time.sleep(_POLL_SECONDS)
@@ -122,7 +128,7 @@ class Keeping:
 
     def abandon(self) -> None:
         """Give up those that are on their way: a worker that writes a part of them is lost."""
-        for saving in self._under_way:
+        for saving, _ in self._under_way:
             if not saving.done():
                 saving.abandon()
                 self._last = float("-inf")  # another one is due at once

@@ -127,11 +127,14 @@ class FakeService:
         self.jobs[job] = self.jobs[job].model_copy(update={"runs": [run]})
         return self.jobs[job]
 
-    def checkpoint(self, job: str) -> JobView:
+    def checkpoint(self, job: str, key: str | None = None) -> JobView:
         if self.jobs[job].state != "running":
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can write a checkpoint")
-        for kind, data in [("checkpointing", {}), *self.answers]:
-            entry = EventView(id=len(self.history[job]) + 1, job=job, time=NOW, kind=kind, message=kind, data=data)
+        number = 1 + sum(event.kind == "checkpointing" for event in self.history[job])
+        run = f"{job}-r1"
+        for kind, data in [("checkpointing", {"key": key, "number": number}), *self.answers]:
+            last = len(self.history[job])
+            entry = EventView(id=last + 1, job=job, run=run, time=NOW, kind=kind, message=kind, data=data)
             self.history[job].append(entry)
         return self.jobs[job]
 

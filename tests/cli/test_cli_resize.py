@@ -67,7 +67,7 @@ def test_a_viewer_resizes_nothing(cli, service: FakeService, monkeypatch: pytest
 
 def test_checkpoint_tells_where_it_is(cli, service: FakeService) -> None:
     service.add("j-a", state="running")
-    service.answers = [("checkpoint", {"path": "/runs/c-640", "samples": 640})]
+    service.answers = [("checkpoint", {"path": "/runs/c-640", "samples": 640, "asked": 2})]
     outcome = cli("checkpoint", "j-a")
     assert (outcome.code, outcome.out) == (0, "j-a checkpoint: /runs/c-640\n")
     assert cli("checkpoint", "j-a", "--json").document["data"]["checkpoint"]["data"]["samples"] == 640
@@ -81,6 +81,16 @@ def test_an_older_checkpoint_is_not_the_one_that_was_asked_for(cli, service: Fak
     outcome = cli("checkpoint", "j-a", "--timeout", "0.2")
     assert outcome.code == 7
     assert "j-a wrote no checkpoint within 0s; it may still come" in outcome.err
+
+
+def test_a_checkpoint_that_was_begun_before_the_request_is_not_the_one_that_was_asked_for(
+    cli, service: FakeService
+) -> None:
+    service.add("j-a", state="running")
+    service.answers = [("checkpoint", {"path": "old", "asked": 0}), ("checkpoint", {"path": "new", "asked": 1})]
+    assert cli("checkpoint", "j-a").out == "j-a checkpoint: new\n"
+    service.answers = [("checkpoint", {"path": "of another request", "asked": 1})]
+    assert cli("checkpoint", "j-a", "--timeout", "0.2").code == 7
 
 
 def test_a_job_that_ends_first_is_told(cli, service: FakeService) -> None:
@@ -131,6 +141,25 @@ def test_logs_are_those_of_the_worker_that_leads_now(cli, service: FakeService) 
     led_by(service, "j-a", 3)
     assert cli("logs", "j-a").out == "the next\n"
     assert cli("logs", "j-a", "--rank", "0").out == "the first\n"
+
+
+def test_another_agent_that_joins_changes_no_leader_and_another_run_does(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.log("j-a", "rank-0.log", b"the first\n")
+    service.log("j-a", "rank-3.log", b"the next\n")
+    led_by(service, "j-a", 3)
+    agent_of(service, "j-a", 1)
+    assert cli("logs", "j-a").out == "the next\n"
+    service.log("j-a", "rank-0.log", b"again the first\n", run=2)
+    agent_of(service, "j-a", 2)
+    led_by(service, "j-a", 3)
+    assert cli("logs", "j-a").out == "again the first\n"
+
+
+def agent_of(service: FakeService, job: str, run: int) -> None:
+    last = len(service.history[job])
+    told = {"run": f"{job}-r{run}", "time": 1.0, "kind": "agent_started", "message": "its agent runs on here"}
+    service.history[job].append(EventView(id=last + 1, job=job, **told))
 
 
 def test_following_goes_on_with_the_next_leader(cli, service: FakeService) -> None:

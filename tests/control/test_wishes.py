@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.control import ingest
 from orchestrator.rundir.control import read_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.testing.world import World
@@ -29,6 +30,17 @@ def test_each_request_for_a_checkpoint_reaches_the_run(world: World) -> None:
         world.step()
         assert asked(world, job) == count
     assert [event.kind for event in world.service.events(job)].count("checkpointing") == 2
+
+
+def test_a_request_that_is_repeated_asks_for_one_checkpoint(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    for key in ("a", "a", "b", "a"):
+        world.service.checkpoint(job, key)
+    world.step()
+    assert asked(world, job) == 2
+    told = [event.data for event in world.service.events(job) if event.kind == "checkpointing"]
+    assert told == [{"number": 1, "key": "a"}, {"number": 2, "key": "b"}]
 
 
 def test_a_request_survives_a_restart_of_the_server(world: World) -> None:
@@ -102,6 +114,35 @@ def test_what_workers_said_before_the_end_counts_though_it_is_read_after_it(worl
     assert view.goodput is not None
     assert view.progress is not None
     assert (view.goodput.useful_seconds, view.progress.done) == (7.0, 10.0)
+
+
+def test_the_end_is_taken_last_however_much_was_said_while_nobody_listened(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "BATCH", 20)
+    job = world.train("start", "wait", "succeed")
+    world.step(3)
+    writer = EventWriter(world.run_directory(job), "rank-0", 1)
+    for samples in range(47):
+        writer.append("checkpoint", samples=samples)
+    writer.append("goodput", useful_seconds=7.0)
+    world.finish()
+    told = [event.data["samples"] for event in world.service.events(job) if event.kind == "checkpoint"]
+    assert told == list(range(47))
+    goodput = world.job(job).goodput
+    assert goodput is not None
+    assert goodput.useful_seconds == 7.0
+
+
+def test_a_first_view_that_another_worker_than_the_first_leads_is_told(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    members = [{"number": 3, "pid": 1, "host": "h"}]
+    writer = EventWriter(world.run_directory(job), "agent-1", 1)
+    writer.append("resized", world_size=1, epoch=1, cause="start", members=members)
+    world.step()
+    told = [event.data["members"] for event in world.service.events(job) if event.kind == "resized"]
+    assert told == [members]
 
 
 def test_progress_is_the_newest_word_of_whichever_worker_leads(world: World) -> None:

@@ -155,7 +155,7 @@ def _train(assignment: Assignment, membership: PipeMembership) -> dict[str, Any]
         report=lambda report: bool(reports.append(report)) or True,
         note=lambda text: said.append(("note", text)),
         tell=lambda kind, /, **data: said.append((kind, data)),
-        checkpointed=lambda where, samples: said.append(("checkpoint", samples)),
+        checkpointed=lambda where, samples, asked: said.append(("checkpoint", samples)),
         audit=None if audit is None else AuditWriter(audit, f"worker-{assignment.number}"),
     )
     with deterministic(1):

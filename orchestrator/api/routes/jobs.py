@@ -67,9 +67,11 @@ def resize(job: str, request: ResizeRequest, caller: Caller, context: Context) -
 
 
 @router.post("/jobs/{job}/checkpoint")
-def checkpoint(job: str, caller: Caller, context: Context) -> JobView:
-    """Ask a running job for a checkpoint."""
-    view = context.service.checkpoint(_own(job, caller, context))
+def checkpoint(
+    job: str, caller: Caller, context: Context, key: Annotated[str | None, Query(max_length=100)] = None
+) -> JobView:
+    """Ask a running job for a checkpoint; the same key again is the same request."""
+    view = context.service.checkpoint(_own(job, caller, context), key)
     context.wake()
     return view
 

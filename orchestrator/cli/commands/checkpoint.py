@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import click
 
 from orchestrator.cli.connect import connect
@@ -25,26 +29,30 @@ def command(job: str, wait: bool, timeout: float, as_json: bool) -> None:
     """Have JOB, a training that runs, write a checkpoint now; it goes on meanwhile."""
     client = connect()
     before = _last(client, client.job(job).id)
-    view = client.checkpoint(job)
-    written = _wait(client, view, before, timeout) if wait else None
+    key = secrets.token_hex(8)
+    view = client.checkpoint(job, key=key)
+    written = _wait(client, view, partial(_written, client, view.id, before, key), timeout) if wait else None
     emit(as_json, {"job": view, "checkpoint": written}, lambda: _sentence(view, written))
 
 
 def _last(client: Client, job: str) -> int:
     """The newest entry of a job's history."""
-    last = 0
+    return max((event.id for event in _history(client, job, 0)), default=0)
+
+
+def _history(client: Client, job: str, last: int) -> Iterator[EventView]:
     while page := client.events(job, after=last):
+        yield from page
         last = page[-1].id
-    return last
 
 
-def _wait(client: Client, view: JobView, before: int, timeout: float) -> EventView:
+def _wait(client: Client, view: JobView, look: Callable[[], EventView | None], timeout: float) -> EventView:
     written, seen = until(
-        lambda: (_written(client, view.id, before), client.job(view.id)),
+        lambda: (look(), client.job(view.id)),
         lambda found: found[0] is not None or found[1].state not in _RUNS,
         timeout=timeout,
     )
-    written = written or _written(client, view.id, before)
+    written = written or look()
     if written is not None:
         return written
     goes_on = seen.state in _RUNS
@@ -58,13 +66,16 @@ def _wait(client: Client, view: JobView, before: int, timeout: float) -> EventVi
     )
 
 
-def _written(client: Client, job: str, before: int) -> EventView | None:
-    """The first checkpoint after the one that was asked for."""
-    asked = False
-    for event in client.events(job, after=before):
-        asked = asked or event.kind == "checkpointing"
-        if asked and event.kind == "checkpoint":
-            return event
+def _written(client: Client, job: str, before: int, key: str) -> EventView | None:
+    """The first checkpoint that was begun when the run knew of this request, or by a later run."""
+    asked: EventView | None = None
+    for event in _history(client, job, before):
+        if event.kind == "checkpointing" and event.data.get("key") == key:
+            asked = event
+        elif asked is not None and event.kind == "checkpoint":
+            known = event.data.get("asked")
+            if event.run != asked.run or (isinstance(known, int) and known >= asked.data["number"]):
+                return event
     return None
 
 
