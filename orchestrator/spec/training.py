@@ -115,10 +115,13 @@ class Elastic(Document):
 
     exact: bool = Field(default=True, description="false: a gradient sum whose last bits depend on the world size")
     lost_after: Annotated[Duration, Field(gt=0)] = Field(
-        default=5.0, description="a worker that is silent so long is dead; one that ends is noticed at once"
+        default=5.0,
+        description="a worker that neither speaks nor computes for so long is dead; one that ends is noticed at once, "
+        "one that is silent but computes lives until hang_after",
     )
     hang_after: Annotated[Duration, Field(gt=0)] = Field(
-        default=300.0, description="a worker whose step takes so long is ended, and the others go on"
+        default=300.0,
+        description="a worker whose step takes so long (or ten times the median step) is ended, and the others go on",
     )
     replacements: int = Field(
         default=10, ge=0, description="workers that are started in the place of lost ones, in all"
