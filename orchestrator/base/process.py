@@ -54,9 +54,9 @@ class ProcessIdentity:
         return False
 
 
-def processes_with_environment(variable: str, value: str) -> list[ProcessIdentity]:
-    """All live processes of this user whose initial environment holds `variable=value`."""
-    needle = f"{variable}={value}".encode()
+def processes_with_environment(variable: str, value: str, *others: tuple[str, str]) -> list[ProcessIdentity]:
+    """All live processes of this user whose initial environment holds `variable=value`, and all others named."""
+    needles = {f"{name}={wanted}".encode() for name, wanted in ((variable, value), *others)}
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
@@ -66,7 +66,7 @@ def processes_with_environment(variable: str, value: str) -> list[ProcessIdentit
                 entries = file.read().split(b"\0")
         except OSError:
             continue
-        if needle in entries and (identity := ProcessIdentity.of(int(name))) is not None:
+        if needles <= {*entries} and (identity := ProcessIdentity.of(int(name))) is not None:
             found.append(identity)
     return found
 

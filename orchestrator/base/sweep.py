@@ -41,7 +41,9 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def sweep(roots: Iterable[int], mark: tuple[str, str], *, seconds: float = 10.0) -> list[ProcessIdentity]:
+def sweep(
+    roots: Iterable[int], mark: tuple[str, str], *others: tuple[str, str], seconds: float = 10.0
+) -> list[ProcessIdentity]:
     """SIGKILL the descendants of `roots` and every process with `mark` in its environment, again until none is left.
 
     Looking again is what beats a process that forks while it is being looked for.
@@ -49,6 +51,7 @@ def sweep(roots: Iterable[int], mark: tuple[str, str], *, seconds: float = 10.0)
     Args:
         roots: process ids; they themselves are spared.
         mark: a variable and its value in the initial environment.
+        others: that must be there as well.
         seconds: how long to go on where processes do not die (a device that hangs).
 
     Returns:
@@ -60,7 +63,7 @@ def sweep(roots: Iterable[int], mark: tuple[str, str], *, seconds: float = 10.0)
     pause = 0.002
     while True:
         family = [identity for root in roots for identity in descendants(root)]
-        targets = {p for p in (*family, *processes_with_environment(*mark)) if p.pid not in spared}
+        targets = {p for p in (*family, *processes_with_environment(*mark, *others)) if p.pid not in spared}
         for target in targets:
             target.send(signal.SIGKILL)
         if not targets or time.monotonic() > deadline:

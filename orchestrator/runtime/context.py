@@ -100,7 +100,7 @@ class RunContext:
             token=token,
             events=DurableEvents(run, rank_writer(number), token),
             host=env.get(names.HOST, "127.0.0.1"),
-            membership=Link(run, number) if own == names.WORKER else Solo(),
+            membership=Link(run, number, env.get(names.HOST, "127.0.0.1")) if own == names.WORKER else Solo(),
         )
         for signalled in _CAUSE_OF:
             signal.signal(signalled, context._watch.note)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 
 from orchestrator.base.errors import BackendUnavailable
-from orchestrator.rundir.allocations import AllocationFiles
+from orchestrator.base.sweep import sweep
+from orchestrator.rundir.allocations import MARK, AllocationFiles
 from orchestrator.rundir.launch import Launch
-from orchestrator.runtime.environment import inherited, worker_environment
+from orchestrator.runtime.environment import WORKER, inherited, worker_environment
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.membership.events import WorkerDone, WorkerGone, WorkerRuns, WorkerStarted
 from orchestrator.runtime.outcome import UNHEARD, RankEnd, classify, describe
 from orchestrator.runtime.places import Places
 from orchestrator.runtime.ranks import Ranks, RankStart
 from orchestrator.runtime.supervisor import class_of
+
+_SWEEP_SECONDS = 0.05
+"""How long the agent waits at a time for helpers of an ended worker to die."""
+_CLEAR_WITHIN = 10.0
+"""After so long its place is given away all the same."""
 
 EndWord = WorkerDone | WorkerGone
 
@@ -37,11 +44,12 @@ class Crew:
         self._base = inherited(os.environ)
         self._stopping = False
         self._computed: dict[int, int] = {}
+        self._clearing: dict[int, tuple[EndWord, float]] = {}
 
     @property
     def living(self) -> tuple[int, ...]:
-        """Numbers of the processes that run."""
-        return self._ranks.living
+        """Numbers of the workers that run, or whose helpers are still being ended."""
+        return (*self._ranks.living, *self._clearing)
 
     def start(self, number: int) -> WorkerStarted | EndWord:
         """Start a worker; what is to be told of it."""
@@ -65,12 +73,24 @@ class Crew:
             self._ranks.kill_one(number)
 
     def reap(self) -> list[EndWord]:
-        """The workers that have ended since the last look; what is to be told of them."""
-        ended = self._ranks.reap()
-        for end in ended:
-            self._ranks.end_group(end.rank)  # its helpers hold its GPU
-            self._places.vacate(end.rank)
-        return [self._word(end) for end in ended]
+        """The workers that have ended, and all that they had started; what is to be told of them."""
+        for end in self._ranks.reap():
+            self._ranks.end_group(end.rank)
+            self._clearing[end.rank] = (self._word(end), time.monotonic() + _CLEAR_WITHIN)
+        return [word for number in list(self._clearing) if (word := self._cleared(number)) is not None]
+
+    def _cleared(self, number: int) -> EndWord | None:
+        """The word on a worker once its place is free: helpers that have left its group may hold its GPU."""
+        word, until = self._clearing[number]
+        marks = ((MARK, self._files.allocation), (WORKER, str(number)))
+        left = sweep([], *marks, seconds=_SWEEP_SECONDS)
+        if left and time.monotonic() < until:
+            return None
+        for survivor in left:
+            say(f"process {survivor.pid} of worker {number} does not die")
+        del self._clearing[number]
+        self._places.vacate(number)
+        return word
 
     def computing(self) -> list[WorkerRuns]:
         """The workers whose processes have computed since the last look."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.base.process import processes_with_environment
+from orchestrator.rundir.allocations import MARK
 from orchestrator.rundir.fence import raise_fence
 from orchestrator.rundir.grant import Grant
 
@@ -67,6 +69,20 @@ def test_a_killed_worker_is_replaced_by_one_with_a_new_number(bench: Any) -> Non
     (lost,) = bench.events("worker_lost")
     assert (lost.data["number"], lost.data["failure_class"]) == (0, "infrastructure")
     assert "was ended by SIGKILL" in lost.data["message"]
+    assert end(bench, agent).data["outcome"] == "succeeded"
+
+
+def test_a_helper_that_left_its_worker_s_group_ends_before_its_place_is_given_away(bench: Any) -> None:
+    helper = "import os, time; os.setsid(); open('helper-' + os.environ['ORCHESTRATOR_WORKER'], 'x'); time.sleep(600)"
+    worker = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {helper!r}]); sys.argv = sys.argv[1:]; "
+    worker += "exec(open(sys.argv[0]).read())"
+    bench.prepare([sys.executable, "-c", worker, ARGV[-1]], elastic=True, workers=2)
+    agent = bench.start(Grant(workers=2).to_text())
+    bench.until(lambda: bench.views() == [[0, 1]] and len(list(bench.root.glob("helper-*"))) == 2)
+    os.kill(bench.pid_of(0), signal.SIGKILL)
+    bench.until(lambda: bench.views()[-1] == [1, 2])
+    marks = [(MARK, bench.allocation), ("ORCHESTRATOR_WORKER", "0")]
+    assert processes_with_environment(*marks[0], marks[1]) == []
     assert end(bench, agent).data["outcome"] == "succeeded"
 
 

@@ -23,13 +23,16 @@ class Link:
     Args:
         run: the run.
         number: this worker's.
+        host: where its key-value store will listen.
     """
 
-    def __init__(self, run: RunDirectory, number: int) -> None:
+    def __init__(self, run: RunDirectory, number: int, host: str = "127.0.0.1") -> None:
         self.number = number
         self._note = Note()
         self._was_member = False
-        self._thread = threading.Thread(target=talk, args=(run, number, self._note), name="membership", daemon=True)
+        self._thread = threading.Thread(
+            target=talk, args=(run, number, host, self._note), name="membership", daemon=True
+        )
         self._thread.start()
 
     def ready(self, port: int) -> None:

@@ -27,18 +27,19 @@ _SILENT_SECONDS = 1.5
 """A hub that is silent so long may have a successor."""
 
 
-def talk(run: RunDirectory, number: int, note: Note) -> None:
+def talk(run: RunDirectory, number: int, host: str, note: Note) -> None:
     """Talk until the note is closed.
 
     Args:
         run: where the terms and the secret lie.
         number: the worker's.
+        host: where others reach it.
         note: what to say, and where to leave what was heard.
     """
     failures = 0
     while not note.closed:
         try:
-            conversation = _begin(run, number, note)
+            conversation = _begin(run, number, host, note)
             if conversation is not None and conversation.hold():
                 failures = 0
         except Exception as error:  # a worker that nobody hears of would be taken for dead
@@ -48,7 +49,7 @@ def talk(run: RunDirectory, number: int, note: Note) -> None:
         failures += 1
 
 
-def _begin(run: RunDirectory, number: int, note: Note) -> _Conversation | None:
+def _begin(run: RunDirectory, number: int, host: str, note: Note) -> _Conversation | None:
     """A connection to the hub of the newest term; None where there is none now."""
     try:
         term, secret = newest_term(run), read_secret(run)
@@ -57,15 +58,18 @@ def _begin(run: RunDirectory, number: int, note: Note) -> _Conversation | None:
         channel = Channel(socket.create_connection((term.host, term.port), timeout=_CONNECT_SECONDS))
     except OSError:
         return None
-    return _Conversation(run, number, note, term, secret, channel)
+    return _Conversation(run, number, host, note, term, secret, channel)
 
 
 class _Conversation:
     """One connection to one hub."""
 
-    def __init__(self, run: RunDirectory, number: int, note: Note, term: Term, secret: bytes, channel: Channel) -> None:
+    def __init__(
+        self, run: RunDirectory, number: int, host: str, note: Note, term: Term, secret: bytes, channel: Channel
+    ) -> None:
         self._run = run
         self._number = number
+        self._host = host
         self._note = note
         self._term = term
         self._secret = secret
@@ -127,8 +131,7 @@ class _Conversation:
         """Send what is new, and a beat where it is time."""
         note, now = self._note, time.monotonic()
         if note.port is not None and not self._said_ready:
-            host = str(self._channel.socket.getsockname()[0])
-            self._send(e.WorkerReady(Member(self._number, host, note.port, os.getpid())))
+            self._send(e.WorkerReady(Member(self._number, self._host, note.port, os.getpid())))
             self._said_ready = True
         place = note.place
         taken = self._said_place is None or place.epoch != self._said_place.epoch
