@@ -14,7 +14,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.rundir.membership import View
 from orchestrator.training.config import EngineContext, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
-from orchestrator.training.elastic import Joining, lost_since
+from orchestrator.training.elastic import Joining
 from orchestrator.training.group import Group, GroupBroken, default_device, own_store
 from orchestrator.training.holding import Holding
 from orchestrator.training.keeping import Keeping
@@ -54,9 +54,15 @@ class _Training:
         self._batching = task.batches(config)
         self._device = context.device or default_device()
         self._fingerprint = fingerprint(self._device)
-        self._identity = identity_of(config, task.identity, samples)
+        self._identity = identity_of(config, task.identity, samples, task.chunk)
         self._holding = Holding(task, config, self._device)
-        self._keeping = Keeping(config, context, self._identity, self._fingerprint)
+        self._keeping = Keeping(
+            config,
+            context,
+            self._identity,
+            self._fingerprint,
+            asked=lambda: self._speaking.checkpoints_asked,
+        )
         self._speaking = Speaking(config, context, self._batching)
         self._store = own_store(context.host)
         self._model: nn.Module | None = None
@@ -105,15 +111,26 @@ class _Training:
 
     def _with_group(self, view: View) -> Ending | None:
         self._speaking.idle()
+        self._refuse_idle_workers(view)
         with self._joining.group(view, self._speaking.waiting) as (whole, members):
             entered = self._joining.enter(view, whole, members, self._speaking.shared())
             if members is None:
                 return "left"
             self._context.adopted(self._holding.state.history)
             self._speaking.enters(leads=members.rank == 0, shared=entered.shared)
+            self._keeping.enters(view)
             if not entered.held:
                 self._resume(members, entered.lost_steps)
+            self._keeping.make_up(self._holding, members)
             return self._work(view, members)
+
+    def _refuse_idle_workers(self, view: View) -> None:
+        workers, slices = len(view.members), self._batching.virtual_workers
+        if workers > slices:
+            raise UsageError(
+                f"{workers} workers cannot share a global batch of {slices} virtual workers",
+                hint="lower train.samples_per_virtual_worker, or ask for fewer workers",
+            )
 
     def _work(self, view: View, group: Group) -> Ending | None:
         """Unit after unit."""
@@ -122,18 +139,18 @@ class _Training:
             try:
                 flags = units.next()
             except GoBack as asked:
-                self._go_back(view, group, asked.step)
+                self._go_back(group, asked.step)
                 units = self._units(group)
                 continue
             if flags is None:
-                self._finish(view, group)
+                self._finish(group)
                 return "finished"
             if flags.stop:
-                self._save(view, group)
+                self._settle(group)
                 return "stopped"
             if flags.checkpoint % 2 or flags.checkpoint // 2 > self._speaking.checkpoints_asked:
                 self._speaking.checkpoints_asked = flags.checkpoint // 2
-                self._keeping.begin(self._holding, group, asked=self._speaking.checkpoints_asked)
+                self._keeping.begin(self._holding, group)
             self._keeping.look(leads=self._speaking.leads)
             if flags.view > view.epoch:
                 return None
@@ -150,26 +167,21 @@ class _Training:
             group,
         )
 
-    def _finish(self, view: View, group: Group) -> None:
-        """The last checkpoint is durable, and all know it: nobody needs anybody any more."""
-        self._settle(view)
-        group.any(False)
+    def _finish(self, group: Group) -> None:
+        self._settle(group)
         self._model = self._holding.result(group)
 
-    def _save(self, view: View, group: Group) -> None:
-        self._keeping.begin(self._holding, group, asked=self._speaking.checkpoints_asked)
-        self._settle(view)
+    def _settle(self, group: Group) -> None:
+        """The last checkpoint is durable, and all know it: nobody needs anybody any more."""
+        self._speaking.idle()
+        self._keeping.settle(self._holding, group)
         group.any(False)
 
-    def _settle(self, view: View) -> None:
-        self._speaking.idle()
-        self._keeping.settle(leads=self._speaking.leads, gone=lambda: lost_since(self._context.membership, view))
-
-    def _go_back(self, view: View, group: Group, step: int) -> None:
+    def _go_back(self, group: Group, step: int) -> None:
         """To the newest checkpoint; the step is left out when it comes again."""
         left_out = (*self._holding.state.left_out, step)
         self._speaking.idle()
-        self._keeping.wait(lambda: lost_since(self._context.membership, view))
+        self._keeping.wait()
         self._joining.begin_anew(group)
         self._resume(group, 0)
         self._holding.change(left_out=left_out)
@@ -191,6 +203,7 @@ class _Training:
             speaking.note(f"resumed from {chosen.path}, after {chosen.samples} samples")
         holding.layout.committed(state.position.steps, holding.tensors)
         holding.adopt(state)
+        self._keeping.stands_at(state)
         self._context.adopted(state.history)
         lost = speaking.lost(state.position.samples)
         if lost:
@@ -203,6 +216,9 @@ class _Training:
         self._speaking.tell("checkpoint_passed_over", reason=reason)
 
     def _result(self, ending: Ending) -> TrainResult:
+        if ending == "left":
+            self._speaking.idle()
+            self._keeping.leave()
         if self._context.audit is not None:
             self._context.audit.flush()
         state = self._holding.state

@@ -29,7 +29,7 @@ MOST_SKIPPED_IN_A_ROW = 20
 
 
 class GoBack(Exception):
-    """A step's loss or gradient is not finite, and the policy is to go back to the newest checkpoint and to leave the step out.
+    """A step's loss or gradient is not finite: go back to the newest checkpoint, and leave the step out.
 
     Args:
         step: its number since the start.
@@ -69,7 +69,7 @@ class Units:
         self._holding, self._keeping, self._speaking, self._group = holding, keeping, speaking, group
         layout = holding.layout
         self._stepper = Stepper(task, layout, config, group, device=group.device, state=holding.state.step)
-        self._evaluator = Evaluator(task, self._measure, group, ghosts=layout.runs_ghosts)
+        self._evaluator = Evaluator(task, self._measure, group, seed=config.seed, ghosts=layout.runs_ghosts)
         self._announcing = Announcing(task, config, batching, self._stepper, self._evaluator)
         self._auditor = None if context.audit is None else Auditor(context.audit, holding)
         self._refuse_tiny_slices()
@@ -84,7 +84,6 @@ class Units:
         """
         position = self._holding.state.position
         if position.steps >= (self._config.max_steps or math.inf):
-            self._cut_short()
             return None
         if position.epoch < self._config.epochs:
             if position.step < self._batching.steps(position.epoch):
@@ -97,11 +96,6 @@ class Units:
             if split not in self._holding.state.final:
                 return self._final(split)
         return None
-
-    def _cut_short(self) -> None:
-        """The training was to end after so many steps: what it has learned is kept, and nothing more is measured."""
-        if self._holding.state.position.step:
-            self._keeping.begin(self._holding, self._group, asked=self._speaking.checkpoints_asked)
 
     def _flags(self) -> Flags:
         asked = 2 * self._context.checkpoint_now() + (self._speaking.leads and self._keeping.is_due())
@@ -163,14 +157,14 @@ class Units:
     def _take_note(self, result: StepResult) -> None:
         """Of what a lack of memory led to."""
         state = self._holding.state
+        if not result.exact and state.exact_until is None:
+            self._holding.change(exact_until=state.position.samples)
         if not result.out_of_memory:
             return
         halved = result.state.parts != state.step.parts
         how = f"slices are run in {result.state.parts} parts" if halved else "activations are computed twice"
         self._speaking.note(f"a worker had too little memory in step {state.position.steps}; from now on {how}")
         self._speaking.tell("out_of_memory", step=state.position.steps, answer=how)
-        if halved and state.exact_until is None:
-            self._holding.change(exact_until=state.position.samples)
 
     def _round(self, partial: Partial) -> Flags:
         """A round of an evaluation."""
@@ -212,9 +206,8 @@ class Units:
         self._holding.change(position=position.next_epoch(), history=(*state.history, report), measuring=None)
         last = report.epoch == self._config.epochs
         self._speaking.progress(self._holding.state.position, force=last)
-        if last or (goes_on and report.epoch % self._config.checkpoint_every == 0):
-            asked = self._speaking.checkpoints_asked
-            self._keeping.begin(self._holding, self._group, asked=asked, epoch=report.epoch)
+        if last or (goes_on and self._keeping.is_due_after(report.epoch)):
+            self._keeping.begin(self._holding, self._group)
         return Flags(stop=not (goes_on or last))
 
     def _report(self, found: Evaluation) -> EpochReport:

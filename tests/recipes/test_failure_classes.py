@@ -7,9 +7,10 @@ import errno
 import pytest
 import torch
 
-from orchestrator.base.errors import Conflict, Fenced, NotFound, ShardCorrupt, UsageError
+from orchestrator.base.errors import Conflict, Fenced, NotFound, ShardCorrupt, TimedOut, UsageError
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.recipes.failure import describe, failure_class, report
+from orchestrator.training.checkpoint import GivenUp
 from orchestrator.training.step import NonFiniteLoss
 
 
@@ -24,6 +25,8 @@ from orchestrator.training.step import NonFiniteLoss
         (UsageError("batch norm needs 2"), "permanent"),
         (Conflict("another training"), "permanent"),
         (Fenced("older token"), "infrastructure"),
+        (GivenUp("worker 1 could not write its part"), "infrastructure"),
+        (TimedOut("nothing was heard of worker 1"), "infrastructure"),
         (MemoryError(), "out_of_memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "infrastructure"),

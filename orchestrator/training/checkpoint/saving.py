@@ -35,6 +35,7 @@ from orchestrator.training.checkpoint.place import Place
 
 LOG = logging.getLogger(__name__)
 _LONGEST_PAUSE = 1.0
+_TURN_SECONDS = 0.01
 _FAILED = "failed"
 _BY_LEADER, _LOG_SAYS_WHY = "the leader gave the checkpoint up", "its log says why"
 
@@ -87,7 +88,7 @@ class Saving:
 
     def __init__(self, order: Order, buffers: Buffers, before: Saving | None) -> None:
         self._order, self._buffers, self._before = order, buffers, before
-        self._given_up = threading.Event()
+        self._given_up, self._noted = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._where: Path | str = order.place.where(order.folder)
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
@@ -101,6 +102,22 @@ class Saving:
     def done(self) -> bool:
         """Whether it has ended, well or not: `wait` returns at once then."""
         return not self._thread.is_alive()
+
+    def owes_nothing(self) -> bool:
+        """Whether this worker's part and its note are written, so that the others can do without it."""
+        return self._noted.is_set() or self.done()
+
+    def wait_for_turn(self, meanwhile: Callable[[], None]) -> None:
+        """Wait until this one is not held up by another one any more.
+
+        Args:
+            meanwhile: called again and again; what it raises ends the waiting.
+        """
+        while (before := self._before) is not None:
+            meanwhile()
+            before._thread.join(_TURN_SECONDS)
+            if not before._thread.is_alive():
+                return
 
     def wait(self) -> Path | str:
         """Wait until the checkpoint is whole and durable; its folder or URL.
@@ -129,7 +146,7 @@ class Saving:
             self._before._thread.join()
             self._before = None
         try:
-            _Work(self._order, self._given_up, self._buffers).do()
+            _Work(self._order, self._given_up, self._noted, self._buffers).do()
         except BaseException as error:  # whatever it is, it is raised where somebody waits
             self._error = error
         finally:
@@ -139,9 +156,9 @@ class Saving:
 class _Work:
     """What the thread does."""
 
-    def __init__(self, order: Order, given_up: threading.Event, buffers: Buffers) -> None:
+    def __init__(self, order: Order, given_up: threading.Event, noted: threading.Event, buffers: Buffers) -> None:
         self._order, self._place = order, order.place
-        self._given_up, self._buffers = given_up, buffers
+        self._given_up, self._noted, self._buffers = given_up, noted, buffers
 
     def do(self) -> None:
         """Write this worker's part; then publish, or wait until the leader has."""
@@ -166,6 +183,7 @@ class _Work:
         try:
             note = self._write_part()
             self._place.replace(self._order.name(self._order.rank, "json"), json.dumps(note).encode())
+            self._noted.set()
         except BaseException as error:
             self._say_failed(error)
             if isinstance(error, FileNotFoundError) and self._place.exists(self._given_up_name):

@@ -20,14 +20,14 @@ from orchestrator.training.checkpoint.manifest import MANIFEST, Checkpoint, Dama
 from orchestrator.training.checkpoint.pieces import Buffers, own_pieces
 from orchestrator.training.checkpoint.place import Place
 from orchestrator.training.checkpoint.retention import by_folder, folder_of, superfluous
-from orchestrator.training.checkpoint.saving import Order, Saving
+from orchestrator.training.checkpoint.saving import GivenUp, Order, Saving
 from orchestrator.training.group import Group
 
 MODEL, AVERAGE = "model/", "ema/"
 KEEP = KeepPolicy()
 REMOTE = Patience()
-_REFUSED = -1
-_WHY = "a newer run of this job has taken over, or its fence cannot be read: see the leader's log"
+_SUPERSEDED, _UNREADABLE = -1, -2
+_WHY = "a newer run of this job has taken over: see the leader's log"
 
 
 class CheckpointStore:
@@ -66,12 +66,14 @@ class CheckpointStore:
         *,
         epoch: int | None = None,
         measures: Mapping[str, float] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Saving:
         """Copy the state, and write it in the background.
 
         All workers of the group call this at once, with equal arguments but for their shards. It returns when what this
-        worker writes is copied; the tensors may change then. One that is on its way is finished first, in the
-        background; until then its copies are held too.
+        worker writes is copied; the tensors may change then. One that is being written is finished first, in the
+        background; until then its copies are held too. Only one waits in this way: where there is one already, this
+        call waits until that one is being written.
 
         Args:
             samples: training samples that the state stands after.
@@ -80,10 +82,14 @@ class CheckpointStore:
             group: the workers.
             epoch: complete epochs, where the state stands at the end of one.
             measures: what was measured there.
+            meanwhile: called again and again while this call waits; what it raises ends the call.
 
         Raises:
             Fenced: on every worker, where the leader finds that a newer run owns the folder.
+            GivenUp: on the others, where the leader cannot read the fence; on the leader what was raised there.
         """
+        if self._saving is not None:
+            self._saving.wait_for_turn(meanwhile)
         attempt = self._agree(group)
         pieces = self._buffers.copy(own_pieces(tensors, group.rank, group.size))
         head = Manifest(samples, attempt, epoch, dict(measures or {}), json.loads(json.dumps(dict(meta))))
@@ -168,16 +174,20 @@ class CheckpointStore:
 
     def _agree(self, group: Group) -> str:
         """A name that no other attempt has."""
-        refusal: OrchestratorError | None = None
+        refusal: OSError | OrchestratorError | None = None
         number = secrets.randbits(62)
         if group.rank == 0:
             try:
                 self._fence()
-            except OrchestratorError as error:  # said to the others: they must not wait for this worker
-                refusal, number = error, _REFUSED
+            except (OSError, OrchestratorError) as error:  # said to the others: they must not wait for this worker
+                refusal, number = error, _SUPERSEDED if isinstance(error, Fenced) else _UNREADABLE
         number = group.agree(number)
-        if number == _REFUSED:
-            raise refusal or Fenced(f"{self.root}: the leader found that it must not write there", hint=_WHY)
+        if refusal is not None:
+            raise refusal
+        if number == _SUPERSEDED:
+            raise Fenced(f"{self.root}: the leader found that it must not write there", hint=_WHY)
+        if number == _UNREADABLE:
+            raise GivenUp(f"{self.root}: the leader cannot read the run's fence", hint="its log says why")
         return f"{number:016x}"
 
     def _fill(self, checkpoint: Checkpoint, into: Mapping[str, torch.Tensor]) -> None:
