@@ -1,0 +1,6 @@
+"""What starts workers of these tests is importable by them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
