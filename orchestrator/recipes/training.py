@@ -145,7 +145,8 @@ def evaluate_checkpoint(
                 raise NotFound(f"{images.location} has no samples in the split {split}", hint="see its dataset card")
             model = recipe.build_model()
             model.load_state_dict(store.model_of(found))
-            return evaluate(recipe, model.to(memory_format=recipe.memory_format).to(device), split, device=device)
+            model = model.to(memory_format=recipe.memory_format).to(device)
+            return evaluate(recipe, model, split, device=device, seed=workload.seed)
 
 
 def _report(images: ImageSplits, report: Callable[[EpochReport], bool], epoch: EpochReport) -> bool:

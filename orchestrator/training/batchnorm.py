@@ -16,6 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from orchestrator.base.errors import UsageError
 
+_NONE: tuple[torch.Tensor | None, int] = (None, 0)
+
 
 class SliceStatistics:
     """The batch-norm layers of a model.
@@ -27,6 +29,11 @@ class SliceStatistics:
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         modules = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+        if any(isinstance(module, nn.SyncBatchNorm) for module in modules):
+            raise UsageError(
+                "the model has a SyncBatchNorm layer: its statistics are those of a number of workers",
+                hint="take BatchNorm2d; over how many samples it goes is said by train.samples_per_virtual_worker",
+            )
         self._layers = [module for module in modules if module.track_running_stats]
         if any(layer.momentum is None for layer in self._layers):
             raise UsageError("a batch-norm layer has momentum=None", hint="give it a number, such as 0.1")
@@ -35,9 +42,8 @@ class SliceStatistics:
         momenta = [torch.full((2 * layer.num_features,), layer.momentum or 0.0) for layer in self._layers]
         self._momentum = torch.cat(momenta).to(device) if momenta else torch.zeros(0, device=device)
         self._normed = bool(modules)
-        own = {id(buffer) for module in modules for buffer in module.buffers(recurse=False)}
-        self._others = [(name, buffer) for name, buffer in model.named_buffers() if id(buffer) not in own]
-        self._versions = [buffer._version for _, buffer in self._others]
+        self._others = [each for each in model.named_modules() if not isinstance(each[1], _BatchNorm)]
+        self.note_buffers()
 
     def __bool__(self) -> bool:
         """Whether the model has any batch-norm layer."""
@@ -59,17 +65,26 @@ class SliceStatistics:
         Raises:
             UsageError: what it holds would depend on which slices this worker ran.
         """
-        versions = [buffer._version for _, buffer in self._others]
-        changed = [n for (n, _), a, b in zip(self._others, versions, self._versions, strict=True) if a != b]
-        if changed:
-            raise UsageError(
-                f"the forward pass changes the buffer {changed[0]}, and each worker would have another one",
-                hint="change it in the task's after_step",
-            )
+        now = self._buffers()
+        for name in now.keys() | self._noted.keys():
+            before, after = self._noted.get(name, _NONE), now.get(name, _NONE)
+            if after[0] is not before[0] or after[1] != before[1]:
+                raise UsageError(
+                    f"the forward pass changes the buffer {name}, and each worker would have another one",
+                    hint="change it in the task's after_step",
+                )
 
     def note_buffers(self) -> None:
         """Before the passes of a step: what changes until `refuse_other_changes` is their doing."""
-        self._versions = [buffer._version for _, buffer in self._others]
+        self._noted = self._buffers()
+
+    def _buffers(self) -> dict[str, tuple[torch.Tensor | None, int]]:
+        """Which tensor each buffer is (another one may be put in its place), and how often that was changed."""
+        return {
+            f"{prefix}.{name}" if prefix else name: _NONE if buffer is None else (buffer, buffer._version)
+            for prefix, module in self._others
+            for name, buffer in module._buffers.items()
+        }
 
     @contextmanager
     def capture(self, samples: int) -> Iterator[None]:

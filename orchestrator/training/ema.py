@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 EMA = "ema/"
 
@@ -40,3 +41,18 @@ def update(
         torch._foreach_add_(averages, torch._foreach_mul(values, 1 - decay))
     else:
         torch._foreach_lerp_(averages, values, 1 - decay)
+
+
+@torch.no_grad()
+def average_into(teacher: nn.Module, student: nn.Module, decay: float) -> None:
+    """Make t = decay t + (1 - decay) s of each parameter of a momentum encoder, in place; buffers stay.
+
+    Every operation rounds once: the same bits whether parameters are whole or sharded. For `Task.after_step`.
+
+    Args:
+        teacher: with the same parameters as the student, none of them trained.
+        student: that it follows.
+        decay: share that is kept.
+    """
+    for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+        slow.mul_(decay).add_(fast.detach() * (1 - decay))

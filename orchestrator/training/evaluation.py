@@ -16,11 +16,9 @@ from torch import nn
 
 from orchestrator.base.errors import DataError
 from orchestrator.training.group import Group, alone
+from orchestrator.training.seeding import seed_chunk
 from orchestrator.training.table import Flags
 from orchestrator.training.task import Batch, BatchT, Request, Split, Task
-
-CHUNK = 256
-"""Samples of a chunk; fixed, since the bits of a convolution can depend on how many images it is given."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,15 @@ class Evaluator:
         task: the recipe.
         forward: measures a batch.
         group: the workers.
+        seed: of the training, for measures that draw.
         ghosts: every worker has to measure something in every round, so that collectives match.
     """
 
-    def __init__(self, task: Task[BatchT], forward: Forward, group: Group, *, ghosts: bool = False) -> None:
+    def __init__(
+        self, task: Task[BatchT], forward: Forward, group: Group, *, seed: int = 0, ghosts: bool = False
+    ) -> None:
         self._task, self._forward, self._group, self._ghosts = task, forward, group, ghosts
+        self._seed = seed
 
     def complete(self, partial: Partial) -> bool:
         """Whether all chunks are measured."""
@@ -110,7 +112,7 @@ class Evaluator:
         self._task.expect(announced)
         if (room := self._task.look_ahead - len(announced)) > 0:
             then(room)
-        counted, records = self._measure(partial.split, announced)
+        counted, records = self._measure(partial, announced)
         heads, found = self._gather(counted, records, flags)
         here = min(self._group.size, self._chunks(partial.split) - partial.chunks)
         return (
@@ -141,15 +143,16 @@ class Evaluator:
             means = self._task.summarise(partial.split, records, partial.counted)
         return Evaluation(means, partial.counted, total - partial.counted)
 
-    def _measure(self, split: Split, requests: list[Request]) -> tuple[int, torch.Tensor]:
+    def _measure(self, partial: Partial, requests: list[Request]) -> tuple[int, torch.Tensor]:
         """Samples of this worker's chunk, and its records (n, M)."""
         none = torch.zeros(0, len(self._task.measures), dtype=torch.float64)
         batch: Batch | None = self._task.load(requests[0]) if requests else None
         counted = 0 if batch is None else len(batch)
         if not counted and self._ghosts:
-            batch = self._anything(split)
+            batch = self._anything(partial.split)
         if batch is None or not len(batch):
             return 0, none
+        seed_chunk(self._seed, partial.split, partial.chunks + self._group.rank, self._group.device)
         records = self._forward(batch.to(self._group.device)).detach().double()
         return counted, records.reshape(-1, len(self._task.measures)) if counted else none
 
@@ -178,15 +181,25 @@ class Evaluator:
         ]
 
     def _chunks(self, split: Split) -> int:
-        return -(-self._task.samples(split) // CHUNK)
+        return -(-self._task.samples(split) // self._task.chunk)
 
     def _request(self, split: Split, chunk: int) -> Request:
-        stop = min(self._task.samples(split), (chunk + 1) * CHUNK)
-        return Request(split, 0, np.arange(chunk * CHUNK, stop, dtype=np.int64))
+        size = self._task.chunk
+        stop = min(self._task.samples(split), (chunk + 1) * size)
+        return Request(split, 0, np.arange(chunk * size, stop, dtype=np.int64))
 
 
-def evaluate(task: Task[BatchT], model: nn.Module, split: Split, *, device: torch.device | None = None) -> Evaluation:
+def evaluate(
+    task: Task[BatchT], model: nn.Module, split: Split, *, device: torch.device | None = None, seed: int = 0
+) -> Evaluation:
     """Measure a model on a split, in this process alone; the model's mode is as before afterwards.
+
+    Args:
+        task: the recipe.
+        model: whole, on the device.
+        split: of the data.
+        device: where it is computed.
+        seed: of the training, for measures that draw; torch's generators are seeded.
 
     Raises:
         DataError: the split has samples and all of them are corrupt.
@@ -195,7 +208,7 @@ def evaluate(task: Task[BatchT], model: nn.Module, split: Split, *, device: torc
     def forward(batch: Batch) -> torch.Tensor:
         return task.evaluate(model, batch)  # type: ignore[arg-type]
 
-    evaluator = Evaluator(task, forward, alone(device))
+    evaluator = Evaluator(task, forward, alone(device), seed=seed)
     partial, training = Partial(split), model.training
     model.eval()
     with torch.no_grad():

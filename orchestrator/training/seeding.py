@@ -13,9 +13,18 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
 
 
 def seed_slice(seed: int, step: int, index: int, device: torch.device, *, part: int = 0) -> None:
-    """Seed the device's generator for the forward pass of one part of a slice (dropout, drop-path)."""
+    """Seed torch's generators, the CPU's and the device's, for the forward pass of one part of a slice.
+
+    Dropout, drop-path, masks that are drawn on the CPU. Numpy's and Python's generators are no part of this: what a
+    task draws from them depends on who runs what.
+    """
     purpose: tuple[str | int, ...] = ("slice", step, index, part) if part else ("slice", step, index)
     _seed_default(derived_seed(seed, *purpose), device)
+
+
+def seed_chunk(seed: int, split: str, chunk: int, device: torch.device) -> None:
+    """Seed the same generators for one chunk of an evaluation, alike in every evaluation of a training."""
+    _seed_default(derived_seed(seed, "evaluation", split, chunk), device)
 
 
 def seed_initialisation(seed: int) -> None:
@@ -27,5 +36,4 @@ def _seed_default(number: int, device: torch.device) -> None:
     # torch.manual_seed would also queue a seed (with a stack trace, 0.1 ms) for every accelerator that is not in use.
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
-    else:
-        torch.default_generator.manual_seed(number)
+    torch.default_generator.manual_seed(number)

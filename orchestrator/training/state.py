@@ -118,10 +118,13 @@ class TrainingState:
         )
 
 
-def identity_of(config: TrainConfig, task_identity: Mapping[str, str | int | float], samples: int) -> dict[str, Any]:
+def identity_of(
+    config: TrainConfig, task_identity: Mapping[str, str | int | float], samples: int, chunk: int
+) -> dict[str, Any]:
     """What a checkpoint belongs to: with another one the samples or the arithmetic would change."""
     return {
         **task_identity,
+        "evaluation_chunk": chunk,
         "seed": config.seed,
         "batch_size": config.plan.batch_size,
         "slice_samples": config.plan.slice_samples,

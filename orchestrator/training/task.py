@@ -2,6 +2,10 @@
 
 A recipe knows nothing of workers: it is given positions, and what it returns for them must depend on them alone. It
 derives from `Task` and writes the first five methods; the others have defaults.
+
+Before each part of a slice, and before each chunk of an evaluation, torch's default generators (the CPU's and the
+device's) are seeded: `loss` and `evaluate` may draw from them. Numpy's and Python's generators are not: numbers drawn
+from them would depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -93,6 +97,14 @@ class Task(Protocol[BatchT]):
         """What is measured of a batch: sums over its samples (len(measures),), or records (n, len(measures))."""
         raise AssertionError("a task with measures says how they are made")
 
+    @property
+    def chunk(self) -> int:
+        """Samples that `evaluate` is given at once, on any number of workers: fewer where they are large (clips).
+
+        The bits of a measure can depend on it, and a checkpoint belongs to it.
+        """
+        return 256
+
     def summarise(self, split: Split, records: torch.Tensor, samples: int) -> dict[str, float]:
         """From all that `evaluate` returned to numbers; every worker calls it with the same.
 
@@ -114,7 +126,9 @@ class Task(Protocol[BatchT]):
     def after_step(self, model: nn.Module, samples: int) -> None:
         """Change what the optimizer does not (a momentum encoder), after a step that ends at so many samples.
 
-        Only with operations on single elements: parameters may be sharded.
+        Only with operations on single elements that round once (`mul_`, `add_`; no `lerp_`, no `add_` with `alpha`):
+        parameters may be sharded, and others round otherwise where an element lies otherwise. For a momentum encoder:
+        `ema.average_into`.
         """
 
     @property

@@ -91,3 +91,42 @@ def test_recomputing_the_forward_pass_captures_the_same_moments() -> None:
                 ours(batch)
         rows.append(statistics.row)
     assert torch.equal(*rows)
+
+
+class Centred(nn.Module):
+    """As DINO has it: another tensor is put in the buffer's place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(2)
+        self.register_buffer("center", torch.zeros(2))
+        self.register_buffer("seen", None)
+
+    def forward(self, x: torch.Tensor, how: str = "") -> torch.Tensor:
+        match how:
+            case "changes center":
+                self.center.add_(1)
+            case "replaces center":
+                self.center = self.center * 0.9 + x.detach().mean(0) * 0.1
+            case "replaces seen":
+                self.seen = x.detach()
+        return self.norm(x) - self.center
+
+
+@pytest.mark.parametrize("how", ["changes center", "replaces center", "replaces seen"])
+def test_a_forward_pass_that_changes_or_replaces_a_buffer_is_refused(how: str) -> None:
+    ours = Centred()
+    statistics = SliceStatistics(ours, CPU)
+    for asked in ("", how):
+        statistics.note_buffers()
+        with statistics.capture(2):
+            ours(torch.randn(2, 2), asked)
+        if not asked:
+            statistics.refuse_other_changes()
+    with pytest.raises(UsageError, match=f"changes the buffer {how.split()[1]}"):
+        statistics.refuse_other_changes()
+
+
+def test_statistics_over_workers_are_refused() -> None:
+    with pytest.raises(UsageError, match="SyncBatchNorm"):
+        SliceStatistics(nn.SyncBatchNorm.convert_sync_batchnorm(model()), CPU)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from elastic_pool import Pool
 from elastic_worker import Action
-from toy_training import ToyTask, toy_config
+from torch import nn
+from toy_training import ToyBatch, ToyTask, toy_config
 
 from orchestrator.rundir.audit import StepAudit, read_audit
 from orchestrator.training.config import EmaConfig
@@ -73,6 +75,40 @@ class Bursting(ToyTask):
         if request.split == "train" and request.epoch == 1 and 20 in request.positions:
             batch.images[:] = float("inf")
         return batch
+
+
+@dataclass(frozen=True)
+class Trying(ToyTask):
+    """One step's loss is finite, and one element of its gradient, which one shard holds, is not; a measure draws."""
+
+    chunk: int = 64
+
+    def load(self, request: Request) -> ToyBatch:
+        batch = super().load(request)
+        if request.split == "train" and request.epoch == 1 and 20 in request.positions:
+            batch.images[:] = 0.0
+        return batch
+
+    def loss(self, model: nn.Module, batch: ToyBatch) -> torch.Tensor:
+        usual = super().loss(model, batch)
+        if batch.images.any():
+            return usual
+        assert isinstance(model, nn.Sequential)
+        return usual + (model[8].bias[2] * 0).square().sqrt()
+
+    def evaluate(self, model: nn.Module, batch: ToyBatch) -> torch.Tensor:
+        return super().evaluate(model, replace(batch, images=nn.functional.dropout(batch.images)))
+
+
+@pytest.mark.parametrize("layout", ["ddp", "fsdp"])
+def test_a_gradient_that_is_not_finite_and_a_measure_that_draws_are_the_same_on_any_number_of_workers(
+    layout: str, pool: Pool
+) -> None:
+    config = replace(CONFIG, parallel=layout, non_finite="skip")  # type: ignore[arg-type]
+    alone, three = (pool.run(Trying(), config, workers) for workers in (1, 3))
+    assert [report.skipped_steps for report in three.leader["history"]] == [0, 1]
+    assert three.leader["history"] == alone.leader["history"]
+    assert three.leader["digest"] == alone.leader["digest"] is not None
 
 
 def test_all_go_back_together(pool: Pool, tmp_path: Path) -> None:

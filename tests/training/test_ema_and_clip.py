@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
+from torch import nn
 
 from orchestrator.training import clip, ema
 
@@ -54,3 +55,17 @@ def test_clipping_is_that_of_torch(longest: float) -> None:
     for parameter, gradient in zip(parameters, gradients.values(), strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(gradient, parameter.grad)
+
+
+def test_a_momentum_encoder_follows_and_its_buffers_stay() -> None:
+    teacher, student = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    nn.init.constant_(student.weight, 5.0)
+    student.running_mean.fill_(7.0)
+    ema.average_into(teacher, student, 0.75)
+    assert torch.equal(teacher.weight.detach(), torch.full((2,), 2.0))
+    assert not teacher.running_mean.any()
+
+
+def test_a_momentum_encoder_has_the_parameters_of_what_it_follows() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        ema.average_into(nn.Linear(2, 2), nn.Linear(2, 2, bias=False), 0.9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,25 @@ def test_a_checkpoint_of_another_dataset_is_refused(tmp_path: Path) -> None:
     run(checkpoints=store)
     with pytest.raises(Conflict, match="version: 1 then, 2 now"):
         run(task=ToyTask("2"), checkpoints=store)
+
+
+@dataclass(frozen=True)
+class InChunks(ToyTask):
+    chunk: int = 100
+    sizes: list[int] = field(default_factory=list)
+
+    def evaluate(self, model: nn.Module, batch: ToyBatch) -> torch.Tensor:
+        self.sizes.append(len(batch))
+        return super().evaluate(model, batch)
+
+
+def test_a_task_says_how_many_samples_are_measured_at_once_and_its_checkpoints_belong_to_it(tmp_path: Path) -> None:
+    store, small, usual = CheckpointStore(tmp_path), InChunks(), InChunks(chunk=ToyTask().chunk)
+    for task in (small, usual):
+        run(toy_config(epochs=1), task, checkpoints=store if task is small else None)
+    assert (small.sizes, usual.sizes) == ([100, 100, 100], [256, 44])
+    with pytest.raises(Conflict, match="evaluation_chunk: 100 then, 256 now"):
+        run(toy_config(epochs=1), usual, checkpoints=store)
 
 
 def test_on_another_torch_a_resumed_training_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

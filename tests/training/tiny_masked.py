@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from orchestrator.data.keyed import derive_key
+from orchestrator.training.ema import average_into
 from orchestrator.training.task import Request, Task
 
 PATCHES, WIDTH, MASKED = 8, 12, 4
@@ -99,9 +100,7 @@ class Masked(Task[MaskedBatch]):
 
     def after_step(self, model: nn.Module, samples: int) -> None:
         assert isinstance(model, StudentAndTeacher)
-        for slow, fast in zip(model.teacher.parameters(), model.student.parameters(), strict=True):
-            slow.mul_(self.momentum)
-            slow.add_(fast.detach() * (1 - self.momentum))
+        average_into(model.teacher, model.student, self.momentum)
 
     def evaluate(self, model: nn.Module, batch: MaskedBatch) -> torch.Tensor:
         predicted, target = model(batch)
