@@ -15,6 +15,7 @@ import pytest
 from ranks import events, many_workers, new_run, one_rank, spooled, summary
 
 from orchestrator.base.files import create_exclusive
+from orchestrator.recipes import main as recipes_main
 from orchestrator.rundir import audit
 from orchestrator.rundir import events as rundir_events
 from orchestrator.rundir.audit import audit_folder, read_audit
@@ -157,3 +158,21 @@ def test_a_worker_whose_marker_cannot_be_written_says_so_by_its_exit_code(
     with full_disk(rundir_events):
         assert one_rank(run) == UNHEARD
     assert events(run, "rank_finished") == []
+
+
+def test_a_leader_that_ends_after_the_last_step_leaves_its_summary_to_the_next_run(
+    undisturbed: RunDirectory, tiny: Tiny, tmp_path: Path
+) -> None:
+    run = new_run(tmp_path, tiny())
+    write_control(run, Control(1, 1, "run", 1, checkpoint=1))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch.object(recipes_main, "write_summary", side_effect=full):
+        assert one_rank(run) == 1
+    [marker] = events(run, "rank_finished")
+    assert marker.data["failure_class"] == "infrastructure"
+    assert [(e.data["samples"], e.data["asked"]) for e in events(run, "checkpoint")] == [(64, 1), (1078, 1), (2156, 1)]
+    following = new_run(tmp_path, tiny(), number=2)
+    assert one_rank(following, token=2) == 0
+    assert summary(following) == summary(undisturbed)
+    told = events(following, "progress")
+    assert {(event.data["done"], event.data["best_label"]) for event in told} == {(2156, "val error")}

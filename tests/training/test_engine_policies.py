@@ -236,3 +236,10 @@ def test_a_training_whose_steps_are_all_left_out_is_an_error() -> None:
     config = replace(toy_config(epochs=20), non_finite="skip")
     with pytest.raises(NonFiniteLoss, match=rf"step 23, the last of {MOST_SKIPPED_IN_A_ROW} such steps in a row"):
         run(config, Rooted())
+
+
+def test_who_takes_epochs_over_is_told_of_them(tmp_path: Path) -> None:
+    first, _ = run(toy_config(), checkpoints=CheckpointStore(tmp_path))
+    adopted: list[Any] = []
+    run(toy_config(), checkpoints=CheckpointStore(tmp_path), adopted=adopted.append)
+    assert adopted[-1] == first.history
