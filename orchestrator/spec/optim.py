@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from orchestrator.spec.base import Document
 from orchestrator.spec.sections import Fraction, Positive
@@ -14,7 +14,7 @@ ScheduleKind = Literal["cosine", "half_cosine", "step", "linear", "exponential",
 WarmupKind = Literal["linear_from_factor", "linear_from_zero", "gradual"]
 
 _USUAL_DECAY: dict[object, float] = {"sgd": 5e-5, "lars": 5e-4, "adamw": 0.05}
-# Keys that mean something to some choices only: where each belongs. A key that has its default says nothing.
+# Keys that mean something to some choices only: where each belongs.
 _OWNERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "momentum": ("optimizer", ("sgd", "lars")),
     "nesterov": ("optimizer", ("sgd",)),
@@ -30,6 +30,7 @@ _OWNERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "warmup_factor": ("warmup", ("linear_from_factor",)),
     "warmup_from": ("warmup", ("gradual",)),
 }
+_WARMUP = ("warmup", "warmup_factor", "warmup_from")
 
 
 class Optim(Document):
@@ -87,16 +88,33 @@ class Optim(Document):
     @model_validator(mode="after")
     def _keys_belong_to_what_was_chosen(self) -> Optim:
         for key, (chooser, owners) in _OWNERS.items():
-            changed = getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True)
-            if changed and getattr(self, chooser) not in owners:
+            if key in self.model_fields_set and getattr(self, chooser) not in owners:
                 raise ValueError(f"{key} is for {chooser}: {' or '.join(owners)}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _what_has_an_effect(self, values: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What was not said too, but for what would be refused where it was: it is read back as the same."""
+        idle = {key for key, (chooser, owners) in _OWNERS.items() if getattr(self, chooser) not in owners}
+        if self.nesterov and not self.momentum:
+            idle.add("nesterov")
+        if not self._warms_up:
+            idle.update(_WARMUP)
+        return {key: value for key, value in values(self).items() if key not in idle}
 
     @model_validator(mode="after")
     def _velocity_fits(self) -> Optim:
         if self.optimizer == "lars" and self.velocity == "plain":
             raise ValueError("velocity: plain is for optimizer: sgd; that of lars holds the rates")
+        if not self.momentum and self.velocity is not None:
+            raise ValueError(f"velocity: {self.velocity} needs momentum, which is 0")
+        if not self.momentum and self.nesterov and "nesterov" in self.model_fields_set:
+            raise ValueError("nesterov: true needs momentum, which is 0")
         return self
+
+    @property
+    def _warms_up(self) -> bool:
+        return bool(self.warmup_iterations) or self.warmup_epochs is not None
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Optim:
@@ -116,6 +134,8 @@ class Optim(Document):
             raise ValueError("warmup_epochs and warmup_iterations say the same: give one of them")
         if self.warmup == "gradual" and not 0 < self.warmup_from <= self.lr:
             raise ValueError("warmup: gradual needs warmup_from, the first lr, above 0 and up to lr")
-        if self.warmup != "linear_from_factor" and not self.warmup_iterations and self.warmup_epochs is None:
-            raise ValueError(f"warmup: {self.warmup} needs warmup_epochs or warmup_iterations")
+        for key in _WARMUP:
+            if key in self.model_fields_set and not self._warms_up:
+                said = f"{key}: {self.warmup}" if key == "warmup" else key
+                raise ValueError(f"{said} needs warmup_epochs or warmup_iterations")
         return self

@@ -38,6 +38,14 @@ def test_the_usual_weight_decay_depends_on_the_optimizer(optimizer: str, decay: 
         ({"warmup": "linear_from_zero"}, "needs warmup_epochs"),
         ({"warmup_from": 0.01}, "warmup_from is for warmup: gradual"),
         ({"betas": [0.9]}, "at least 2"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "momentum is for optimizer: sgd or lars"),
+        ({"optimizer": "lars", "nesterov": True}, "nesterov is for optimizer: sgd"),
+        ({"gamma": 0.1}, "gamma is for schedule: step"),
+        ({"warmup_factor": 0.1}, "warmup_factor needs warmup_epochs"),
+        ({"warmup": "linear_from_factor", "warmup_iterations": 0}, "needs warmup_epochs"),
+        ({"warmup": "linear_from_zero", "warmup_epochs": 5, "warmup_factor": 0.1}, "warmup_factor is for warmup"),
+        ({"momentum": 0.0, "velocity": "corrected"}, "velocity: corrected needs momentum"),
+        ({"momentum": 0.0, "nesterov": True}, "nesterov: true needs momentum"),
     ],
 )
 def test_what_does_not_fit_is_refused(values: dict[str, object], message: str) -> None:
@@ -48,6 +56,10 @@ def test_what_does_not_fit_is_refused(values: dict[str, object], message: str) -
 @pytest.mark.parametrize(
     "values",
     [
+        {},
+        {"momentum": 0.0},
+        {"momentum": 0.0, "nesterov": False, "warmup_iterations": 10},
+        {"optimizer": "lars", "momentum": 0.0},
         {"optimizer": "lars", "velocity": "corrected", "schedule": "polynomial"},
         {"optimizer": "adamw", "betas": [0.9, 0.95], "undecayed": "vectors", "layer_decay": 0.75},
         {"schedule": "step", "steps": [30, 60], "warmup": "gradual", "warmup_from": 0.01, "warmup_epochs": 5.0},
