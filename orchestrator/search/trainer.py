@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
                 report=reports.epoch,
                 progress=lambda progress: surroundings.progress(progress.samples),
                 checkpointed=reports.checkpointed,
+                tell=reports.tell,
             ),
             job=job,
             token=task.token,
@@ -91,31 +93,59 @@ class _Skips:
         sys.stdout.write(f"trial {self.task.index}: {found}\n")
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A report that waits.
+
+    Attributes:
+        samples: where its epoch ended.
+        metrics: what is reported.
+        kept: whether a checkpoint is made there.
+    """
+
+    samples: int
+    metrics: Mapping[str, float]
+    kept: bool
+
+
 @dataclass
 class _Reports:
-    """Holds an epoch's report back until its checkpoint is on the disk: a scheduler may end the trial right there."""
+    """Holds epochs' reports back until their checkpoints are on the disk: a scheduler may end the trial right there.
+
+    Checkpoints are written while the training goes on, so several reports can wait. All of them are made, in order:
+    what a scheduler decides must not depend on how fast the disk is. One whose checkpoint was not written is made too.
+    """
 
     surroundings: Surroundings
     epochs: int
     every: int
     last: Mapping[str, float] = field(default_factory=dict)
-    _held: Mapping[str, float] | None = None
+    _held: deque[_Held] = field(default_factory=deque)
+    _settled: int = -1
 
     def epoch(self, report: EpochReport) -> bool:
         """At the end of each epoch; the last one's metrics are the training's result, not a report."""
         metrics = EpochMetrics.of(report)
         self.last = metrics.values()
         if metrics.epoch < self.epochs:
-            self._held = self.last
-            if metrics.epoch % self.every:
-                self._release()
+            self._held.append(_Held(report.samples, self.last, kept=metrics.epoch % self.every == 0))
+            self._release()
         return True
 
     def checkpointed(self, path: Path | str, samples: int, asked: int) -> None:
         """A checkpoint is on the disk."""
+        self._settle(samples)
+
+    def tell(self, kind: str, /, **data: object) -> None:
+        """What operators count: among it, that a checkpoint could not be written."""
+        samples = data.get("samples")
+        if kind == "checkpoint_failed" and isinstance(samples, int):
+            self._settle(samples)
+
+    def _settle(self, samples: int) -> None:
+        self._settled = max(self._settled, samples)
         self._release()
 
     def _release(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self.surroundings.report(held)
+        while self._held and not (self._held[0].kept and self._held[0].samples > self._settled):
+            self.surroundings.report(self._held.popleft().metrics)

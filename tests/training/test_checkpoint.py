@@ -13,8 +13,9 @@ import torch
 from checkpoint_workers import ALONE, files_of, flip, folders, save, saved
 
 from orchestrator.base.errors import DataError, Fenced
-from orchestrator.training.checkpoint import CheckpointStore, GivenUp
+from orchestrator.training.checkpoint import CheckpointStore, GivenUp, KeepPolicy
 from orchestrator.training.checkpoint.manifest import MANIFEST
+from orchestrator.training.group import GroupBroken
 
 
 def test_the_newest_is_read_back(tmp_path: Path) -> None:
@@ -240,3 +241,41 @@ def test_a_manifest_is_json_that_people_can_read(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     document = json.loads((tmp_path / f"samples-{1:015d}" / MANIFEST).read_text())
     assert document["content"]["tensors"]["model/w"]["shape"] == [3]
+
+
+def test_one_checkpoint_waits_at_most_and_the_next_one_waits_for_its_turn(tmp_path: Path) -> None:
+    free, asked = threading.Event(), []
+
+    def fence() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            free.wait(10)
+
+    def meanwhile() -> None:
+        asked.append(1)
+        free.set()
+
+    store = CheckpointStore(tmp_path, KeepPolicy(9), fence=fence)
+    for samples in (1, 2):
+        store.begin(samples, {"w": torch.ones(3)}, {}, ALONE, meanwhile=meanwhile)
+    assert asked == []
+    store.begin(3, {"w": torch.ones(3)}, {}, ALONE, meanwhile=meanwhile).wait()
+    assert asked
+    assert folders(tmp_path) == [1, 2, 3]
+
+
+def test_what_is_raised_while_a_checkpoint_waits_for_its_turn_ends_the_waiting(tmp_path: Path) -> None:
+    free = threading.Event()
+
+    def fence() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            free.wait(10)
+
+    def gone() -> None:
+        raise GroupBroken("a worker was lost")
+
+    store = CheckpointStore(tmp_path, fence=fence)
+    savings = [store.begin(samples, {"w": torch.ones(3)}, {}, ALONE) for samples in (1, 2)]
+    with pytest.raises(GroupBroken):
+        store.begin(3, {"w": torch.ones(3)}, {}, ALONE, meanwhile=gone)
+    free.set()
+    savings[-1].wait()

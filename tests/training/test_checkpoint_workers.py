@@ -204,6 +204,18 @@ def test_all_are_told_where_the_leader_is_fenced(tmp_path: Path) -> None:
     assert on_workers(3, work) == [True] * 3
 
 
+def test_all_fail_where_the_leader_cannot_read_the_fence(tmp_path: Path) -> None:
+    def unreadable() -> None:
+        raise OSError(5, "Input/output error")
+
+    def work(group: Group) -> str:
+        with pytest.raises((OSError, GivenUp)) as failure:
+            CheckpointStore(tmp_path, fence=unreadable).begin(1, {"w": torch.ones(3)}, {}, group)
+        return type(failure.value).__name__
+
+    assert on_workers(3, work) == ["OSError", "GivenUp", "GivenUp"]
+
+
 def test_one_worker_that_cannot_load_fails_all(tmp_path: Path) -> None:
     store = saved(tmp_path, 1)
     found = store.read(1)
