@@ -4,11 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 UV     := $(BIN)/uv
+# Two files of tests at a time: most of them wait for processes as much as they compute.
+PARALLEL := -n 2 --dist loadfile
 # Debian packages that the tests use beside Python's own (grows with the engines).
 SYSTEM_PACKAGES := git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check format lock bench wheel system clean
+.PHONY: help setup demo test test-full check format lock bench bench-gpu wheel system clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 14
@@ -35,10 +37,10 @@ demo: setup  ## the main job: a RegNet search from YAML to EDF, on this machine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator submit workloads/regnet_sweep.yaml --watch
 
 test: setup  ## the tests, as CI runs them
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-full: setup  ## the tests with every matrix in full
-	@ORCHESTRATOR_TEST_FULL=1 $(BIN)/python -m pytest
+	@ORCHESTRATOR_TEST_FULL=1 $(BIN)/python -m pytest $(PARALLEL)
 
 check: setup  ## formatting, lint, types, layers
 	@$(BIN)/ruff format --check --quiet . || { echo "make format mends the formatting" >&2; exit 1; }
@@ -62,9 +64,12 @@ lock: setup  ## resolve all versions anew
 	@$(UV) pip install --quiet --python $@/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: .venv-bench  ## all benchmarks, beside their peers (about half an hour)
-	@$(BIN)/python benchmarks/cli_latency.py
+bench: .venv-bench  ## all benchmarks that need no GPU, beside their peers (up to two hours)
+	@for script in cli_latency checkpoint elastic_overhead elastic_resize; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	@for script in benchmarks/data_*.py; do .venv-bench/bin/python $$script || exit 1; done
+
+bench-gpu: setup  ## training on this machine's GPU, beside a plain PyTorch loop (about half an hour)
+	@$(BIN)/python benchmarks/gpu_training.py
 
 wheel: setup  ## dist/orchestrator-*.whl
 	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -16,6 +17,7 @@ for _module in filter(None, os.environ.get("PEERS_PRELOAD", "").split(",")):
         importlib.import_module(_module)
 gc.collect()
 gc.freeze()  # a collection in a fork must not copy all pages of what was imported
+atexit.register(gc.unfreeze)  # else triton tells of all its objects as leaked when the server ends
 os.dup2(_BEFORE[0], 1)
 os.dup2(_BEFORE[1], 2)
 for _descriptor in (_NOWHERE, *_BEFORE):
