@@ -198,7 +198,7 @@ def _of_a_schedule(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[st
         yield "optim.nesterov has no effect without optim.momentum"
     late = [step for step in optim.steps if step >= workload.train.epochs]
     if late:
-        yield f"optim.steps {late} lie beyond the {workload.train.epochs} epochs of train.epochs"
+        yield f"optim.steps [{', '.join(f'{step:g}' for step in late)}] lie beyond the {workload.train.epochs} epochs of train.epochs"
     if samples is None:
         return
     steps, warmup = cost_of(workload, samples).steps, warmup_steps(workload, samples)

@@ -16,6 +16,11 @@ _BY_SHELL = {126: "the program cannot be executed", 127: "the program was not fo
 """What a shell, and `env` and its like, say with their exit code; no retry changes that."""
 UNHEARD = os.EX_IOERR
 """What a rank that owes a marker exits with where the disk took none."""
+_ERROR = re.compile(
+    r"(?i:\b(error|fatal|fault|fail(ed|ure)?|abort(ed)?|panic|terminate|assert(ion)?|cannot|out of memory)\b)"
+    r"|\w(Error|Exception|Interrupt)\b"
+)
+"""What a log's line looks like that may tell why a signal ended its writer."""
 _OUT_OF_MEMORY = re.compile(r"^\s*(MemoryError\b|(\w+\.)*OutOfMemoryError\b|.*\bCUDA out of memory\b)")
 
 
@@ -124,8 +129,15 @@ def describe(end: RankEnd) -> str:
     else:
         how = f"ended with exit code {end.exit_code}"
         how += f" ({_BY_SHELL[end.exit_code]})" if _never_ran(end) else ""
-    last = f": {end.last_lines[-1]}" if end.last_lines else ""
-    return f"rank {end.rank} {how}{last}"
+    return f"rank {end.rank} {how}{_last_words(end)}"
+
+
+def _last_words(end: RankEnd) -> str:
+    """The end of its log where that may tell why: a program that exits by itself says so, one that is killed cannot."""
+    if not end.last_lines or end.killed:
+        return ""
+    last = end.last_lines[-1]
+    return f": {last}" if end.exit_code > 0 or _ERROR.search(last) else ""
 
 
 def _signal_name(number: int) -> str:

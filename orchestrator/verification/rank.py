@@ -8,11 +8,7 @@ from pathlib import Path
 from orchestrator.recipes.main import end, main
 from orchestrator.runtime.membership.protocol import Membership
 from orchestrator.verification.hook import Marks, StormMembership
-from orchestrator.verification.storm import Storm
-
-STORM_VARIABLE = "ORCHESTRATOR_STORM"
-"""Folder of the storm: its script, and its marks."""
-SCRIPT = "storm.json"
+from orchestrator.verification.storm import SCRIPT, STORM_VARIABLE, Storm
 
 
 def in_storm(membership: Membership) -> Membership:

@@ -22,8 +22,7 @@ from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.spec.load import freeze_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.verification.hook import Marks
-from orchestrator.verification.rank import SCRIPT, STORM_VARIABLE
-from orchestrator.verification.storm import Action, Storm
+from orchestrator.verification.storm import SCRIPT, STORM_VARIABLE, Action, Storm
 
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 60.0

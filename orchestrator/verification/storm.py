@@ -13,6 +13,10 @@ from orchestrator.base.files import read_json, write_json
 Kind = Literal["resize", "gather", "kill", "hang", "stop", "crash"]
 Who = Literal["leader", "last"]
 
+STORM_VARIABLE = "ORCHESTRATOR_STORM"
+"""Tells each worker the folder of the storm: its script, and its marks."""
+SCRIPT = "storm.json"
+
 _STEPS_AFTER = 6
 """Steps that follow the last thing that happens: what it did wrong shows."""
 

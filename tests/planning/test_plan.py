@@ -256,7 +256,7 @@ def test_a_gang_larger_than_the_virtual_workers_is_refused() -> None:
     ("optim", "said"),
     [
         (", momentum: 0", "nesterov has no effect"),
-        (", schedule: step, steps: [2, 4]", "[4.0] lie beyond the 4 epochs"),
+        (", schedule: step, steps: [2, 4]", "[4] lie beyond the 4 epochs"),
         (", warmup_iterations: 500", "is 500 of 68 steps"),
         (", warmup_epochs: 5", "steps: optim.lr is never reached"),
     ],

@@ -73,3 +73,21 @@ def test_a_stop_for_the_time_limit_is_charged_to_it() -> None:
 
 def test_the_message_of_a_success_is_the_rank_s_own() -> None:
     assert judge_success([RankEnd(0, 0, marker=said("succeeded"))]).message == "its message"
+
+
+def message_of(exit_code: int, *last_lines: str) -> str:
+    return judge_failure([RankEnd(0, exit_code, last_lines=last_lines)]).message
+
+
+@pytest.mark.parametrize("exit_code", [-9, 137])
+def test_what_a_killed_rank_logged_last_is_not_why_it_was_killed(exit_code: int) -> None:
+    assert message_of(exit_code, "ValueError: an old one").endswith(("SIGKILL", "exit code 137"))
+
+
+def test_a_line_that_tells_of_a_signal_is_quoted_and_any_other_is_not() -> None:
+    assert message_of(-11, "epoch 56 of 400: loss 0.1") == "rank 0 was ended by SIGSEGV"
+    assert message_of(-6, "terminate called: bad_alloc").endswith("SIGABRT: terminate called: bad_alloc")
+
+
+def test_a_program_that_exits_by_itself_says_why_in_its_last_line() -> None:
+    assert message_of(3, "no such thing") == "rank 0 ended with exit code 3: no such thing"

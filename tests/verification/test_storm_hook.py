@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,3 +164,8 @@ def test_all_else_is_the_real_membership_s(tmp_path: Path) -> None:
     assert membership.next_view(1) == inner.views[1]
     membership.beat(3, "compute")
     assert inner.beats == [(3, "compute")]
+
+
+def test_what_starts_the_workers_imports_nothing_of_theirs() -> None:
+    program = "import sys, orchestrator.verification.elastic; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
