@@ -67,7 +67,7 @@ def plain(job: Job) -> Epoch:
     device = torch.device(job.size.device)
     torch.backends.cudnn.benchmark = job.way == "any"
     torch.set_num_threads(job.size.loaders)
-    model = network(job).to(device, memory_format=torch.channels_last).train()
+    model = network(job).to(device).to(memory_format=torch.channels_last).train()
     if job.size.compiled:
         model.compile()
     optimizer = torch.optim.SGD(
@@ -81,7 +81,7 @@ def plain(job: Job) -> Epoch:
                 optimizer.zero_grad()
                 with torch.autocast(device.type, torch.bfloat16):
                     loss = functional.cross_entropy(model(batch.images), batch.labels)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             synchronise()
         return job.size.steps * job.size.batch
@@ -199,6 +199,9 @@ class Classify(Task[LabelledImages]):
         """Cross-entropy."""
         return smoothed_loss(model(batch.images), batch.labels, 0.0)
 
+    def after_step(self, model: nn.Module, samples: int) -> None:
+        """The optimizer changes all there is."""
+
 
 def _synthetic(job: Job, loader: BatchLoader) -> Load:
     batch = noise(job)
@@ -207,8 +210,9 @@ def _synthetic(job: Job, loader: BatchLoader) -> Load:
 
 def _by_processes(job: Job, loader: BatchLoader) -> Load:
     def load(request: Request) -> LabelledImages:
-        arrays = loader.load(request.positions, request.epoch)
-        return LabelledImages(*(host_tensor(array, pinned=job.size.device == "cuda") for array in arrays))
+        images, labels = loader.load(request.positions, request.epoch)
+        pinned = job.size.device == "cuda"
+        return LabelledImages(host_tensor(images, pinned=pinned), host_tensor(labels, pinned=pinned))
 
     return load
 
