@@ -83,14 +83,17 @@ class Train(Document):
     evaluate_every_epochs: int = Field(default=1, ge=1)
     checkpoint: Checkpointing = Checkpointing()
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="fsdp: parameters are sharded over the workers")
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="of training steps; evaluations are fp32, so that they can be compared"
+    )
     activation_checkpointing: bool = Field(default=False, description="compute activations twice, to save memory")
     compile: bool = Field(default=False, description="torch.compile")
     channels_last: bool = True
     clip_norm: Positive | None = Field(default=None, description="longest gradient (L2 norm over all parameters)")
     ema: Ema | None = None
     non_finite: Literal["fail", "skip", "rollback"] = Field(
-        default="fail", description="a loss that is infinite or no number: end, leave the step out, or go back as well"
+        default="fail",
+        description="a loss or gradient that is infinite or no number: end, leave the step out, or go back too",
     )
 
     @property

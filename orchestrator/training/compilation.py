@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import nn
+
+from orchestrator.base.errors import UsageError
 
 _MOST_FORMS = 64
 
@@ -21,3 +27,22 @@ def compile_model(model: nn.Module) -> None:
     dynamo.recompile_limit = max(dynamo.recompile_limit, _MOST_FORMS)
     dynamo.fail_on_recompile_limit_hit = True  # else it would go on uncompiled, with other bits
     model.compile(dynamic=False)
+
+
+@contextmanager
+def compiled_calls() -> Iterator[None]:
+    """Around calls of a model that may be compiled.
+
+    Raises:
+        UsageError: there are more shapes of batches than programs that are kept.
+    """
+    try:
+        yield
+    except Exception as error:
+        exceptions = sys.modules.get("torch._dynamo.exc")  # not imported for those who compile nothing
+        if exceptions is None or not isinstance(error, exceptions.FailOnRecompileLimitHit):
+            raise
+        raise UsageError(
+            f"train.compile: the model was compiled for {_MOST_FORMS} shapes of batches, and there are still others",
+            hint="set train.compile: false, or let the recipe make batches of fewer shapes",
+        ) from error

@@ -49,14 +49,15 @@ class TrainConfig:
         exact: the gradient sum has a fixed order.
         parallel: parameters are replicated (ddp) or sharded (fsdp).
         mirror_every: of sharded parameters: steps between copies in the next worker's memory.
-        precision: of forward and backward; parameters and optimizer are always fp32.
+        precision: of forward and backward; parameters and optimizer are always fp32, and so are evaluations: what is
+            measured is comparable between trainings of any precision, and with `evaluate` of a checkpoint.
         accumulate: parts that a slice is run in.
         activation_checkpointing: compute activations twice.
         compile: torch.compile.
         channels_last: memory format of the model.
         clip_norm: longest gradient; None: any.
         ema: None: none.
-        non_finite: what a loss that is not finite leads to.
+        non_finite: what a loss or gradient that is not finite leads to.
         evaluate_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
         final_splits: evaluated once after the last epoch.
         checkpoint_every: epochs between checkpoints; there is always one at the end.

@@ -16,9 +16,10 @@ from orchestrator.training.config import TrainConfig
 from orchestrator.training.group import Group, breaking
 from orchestrator.training.layout.protocol import Layout, Tensors
 from orchestrator.training.optim import LARSConfig, Optimizer, SquaredNorms, build_optimizer
+from orchestrator.training.precision import all_finite
 from orchestrator.training.seeding import seed_initialisation
 from orchestrator.training.state import TrainingState
-from orchestrator.training.step import StepResult
+from orchestrator.training.step import NonFiniteLoss, StepResult
 from orchestrator.training.task import BatchT, Task
 
 _KEPT_STATES = 64
@@ -137,6 +138,21 @@ class Holding:
             self._swap()
             for module, training in modes:
                 module.training = training
+
+    def refuse_not_finite(self, group: Group) -> None:
+        """Hold that what was learned is finite; all workers of the group call this at once.
+
+        Buffers may hold anything: a mask is made of infinities.
+
+        Raises:
+            NonFiniteLoss: on every worker.
+        """
+        learned = {key: tensor for key, tensor in self.tensors.items() if not key.startswith(ema.EMA)}
+        if group.any(not all_finite([*self.layout.parameters().values(), *learned.values()])):
+            raise NonFiniteLoss(
+                f"after step {self.state.position.steps - 1} the parameters or the optimizer's state are not finite",
+                hint="the newest checkpoint is from before that; a lower optim.lr or train.clip_norm usually cures it",
+            )
 
     def result(self, group: Group) -> nn.Module:
         """At the end of a training, called by all: the model (the average, where there is one), whole on the leader.

@@ -83,7 +83,9 @@ class Keeping:
         Raises:
             Fenced: a newer run owns the checkpoints.
             GroupBroken: a worker is gone.
+            NonFiniteLoss: on every worker: nobody shall go back to what is not finite.
         """
+        holding.refuse_not_finite(group)
         store = self._context.checkpoints
         if store is None:
             return

@@ -9,6 +9,7 @@ from typing import Generic
 import torch
 
 from orchestrator.training.batchnorm import SliceStatistics
+from orchestrator.training.compilation import compiled_calls
 from orchestrator.training.config import TrainConfig
 from orchestrator.training.layout.protocol import Layout
 from orchestrator.training.memory import is_out_of_memory
@@ -103,7 +104,7 @@ class SlicePasses(Generic[BatchT]):
 
     def _forward_and_backward(self, batch: BatchT, scale: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         with self._statistics.capture(len(batch)):
-            with computing(self._config.precision, self._device):
+            with computing(self._config.precision, self._device), compiled_calls():
                 losses = self._layout.call(lambda: self._task.loss(self._layout.model, batch.to(self._device)))
                 loss, named = _total(losses)
             (loss if scale == 1.0 else loss * scale).backward()  # type: ignore[no-untyped-call]

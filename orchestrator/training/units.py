@@ -11,6 +11,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.training.announcing import Announcing
 from orchestrator.training.auditing import Auditor
 from orchestrator.training.batching import Batching
+from orchestrator.training.compilation import compiled_calls
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
 from orchestrator.training.evaluation import Evaluation, Evaluator, Partial, refuse_all_corrupt
 from orchestrator.training.group import Group
@@ -236,7 +237,8 @@ class Units:
 
     def _measure(self, batch: Batch) -> torch.Tensor:
         layout = self._holding.layout
-        return layout.call(lambda: self._task.evaluate(layout.model, batch))  # type: ignore[arg-type]
+        with compiled_calls():
+            return layout.call(lambda: self._task.evaluate(layout.model, batch))  # type: ignore[arg-type]
 
     def _gathered(self, flags: Flags) -> Flags:
         """The largest flags of all, where no table carries them."""

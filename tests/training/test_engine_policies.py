@@ -243,3 +243,24 @@ def test_who_takes_epochs_over_is_told_of_them(tmp_path: Path) -> None:
     adopted: list[Any] = []
     run(toy_config(), checkpoints=CheckpointStore(tmp_path), adopted=adopted.append)
     assert adopted[-1] == first.history
+
+
+@dataclass(frozen=True)
+class Spoiling(ToyTask):
+    """What is learned in the second epoch is spoiled after it was used: the loss of its last step is finite."""
+
+    def after_step(self, model: nn.Module, samples: int) -> None:
+        if samples == 2 * SAMPLES["train"]:
+            next(model.parameters()).data.view(-1)[0] = math.inf
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip", "rollback"])
+def test_what_is_not_finite_is_never_written_to_a_checkpoint(policy: Any, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    task, config = Spoiling(measures=()), replace(toy_config(), non_finite=policy)
+    run(replace(config, epochs=1), task, checkpoints=store)
+    with pytest.raises(NonFiniteLoss, match="after step 7 the parameters"):
+        run(config, task, checkpoints=store)
+    newest = store.newest()
+    assert newest is not None
+    assert newest.samples == SAMPLES["train"]

@@ -107,6 +107,9 @@ class Held:
 
     state: TrainingState = field(default_factory=TrainingState)
 
+    def refuse_not_finite(self, group: Any) -> None:
+        pass
+
     def checkpointed(self) -> dict[str, torch.Tensor]:
         return {}
 
