@@ -4,7 +4,7 @@ Four workers on two nodes of two, all on this machine and on loopback. Every eng
 batches; its workers log each step. What counts is the longest time between two new steps, less the median step before.
 It needs a quiet machine: peers that restart import torch again, and do so as slowly as the machine is busy.
 
-`--quick` has one round, and gives each engine so little time that all end within three and a half minutes; what has not
+`--quick` has one round, and gives each peer so little time that all end within three and a half minutes; what has not
 come about by then is said to be so.
 """
 
@@ -28,6 +28,8 @@ from resizing.torchrun import Torchrun
 
 FULL = Terms(rounds=3, patience=150.0, budget=900.0)
 QUICK = Terms(rounds=1, patience=50.0, budget=50.0)
+OURS_SECONDS = 240.0
+"""This engine must do it all, on a busy machine too."""
 ROWS = {
     "shrink": ("a planned resize, 4 to 2 workers", 0.5, 0),
     "grow": ("a planned resize, 2 to 4 workers", 0.5, 0),
@@ -108,7 +110,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, interrupted)
     terms = QUICK if asked.quick else FULL
     with tempfile.TemporaryDirectory(prefix="race-") as folder:
-        ours = Race("orchestrator", Ours, Path(folder, "0"), replace(terms, patience=FULL.patience)).run()
+        ours = Race(
+            "orchestrator",
+            Ours,
+            Path(folder, "0"),
+            replace(terms, patience=OURS_SECONDS, budget=max(terms.budget, OURS_SECONDS)),
+        ).run()
         missing = {event: ours.reasons[event] for event in ROWS if not ours.pauses.get(event)}
         if missing:
             sys.exit(f"this engine did not do it: {missing}")
