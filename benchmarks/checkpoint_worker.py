@@ -25,7 +25,8 @@ from torchvision import models
 
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.checkpoint import CheckpointStore, KeepPolicy, Saving
-from orchestrator.training.group import Group, form, leave, own_store
+from orchestrator.training.forming import form, leave, own_store
+from orchestrator.training.group import Group
 
 Tensors = dict[str, torch.Tensor]
 STEPS_BEFORE = 30

@@ -29,7 +29,8 @@ from orchestrator.rundir.membership import Member, View
 from orchestrator.training.batching import StepBatch
 from orchestrator.training.config import TrainConfig
 from orchestrator.training.determinism import deterministic
-from orchestrator.training.group import Group, form, leave, own_store
+from orchestrator.training.forming import form, leave, own_store
+from orchestrator.training.group import Group
 from orchestrator.training.layout.protocol import Arrival
 from orchestrator.training.layout.replicated import ReplicatedLayout
 from orchestrator.training.optim import SGDConfig, build_optimizer

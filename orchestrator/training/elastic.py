@@ -14,7 +14,8 @@ from orchestrator.base.errors import UsageError
 from orchestrator.rundir.membership import View
 from orchestrator.runtime.membership.protocol import Membership
 from orchestrator.training.determinism import fingerprint_number
-from orchestrator.training.group import Group, cut_off, form, leave, members_of
+from orchestrator.training.forming import cut_off, form, leave, members_of
+from orchestrator.training.group import Group
 from orchestrator.training.holding import Holding
 from orchestrator.training.layout.protocol import Arrival, StateLost
 from orchestrator.training.state import TrainingState

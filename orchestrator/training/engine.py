@@ -15,7 +15,8 @@ from orchestrator.rundir.membership import View
 from orchestrator.training.config import EngineContext, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
 from orchestrator.training.elastic import Joining
-from orchestrator.training.group import Group, GroupBroken, default_device, own_store
+from orchestrator.training.forming import own_store
+from orchestrator.training.group import Group, GroupBroken, default_device
 from orchestrator.training.holding import Holding
 from orchestrator.training.keeping import Keeping
 from orchestrator.training.speaking import Speaking

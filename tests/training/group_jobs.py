@@ -13,7 +13,8 @@ import torch
 from torch._C._distributed_c10d import TCPStore
 
 from orchestrator.rundir.membership import Member, View
-from orchestrator.training.group import GroupBroken, cut_off, form, leave, members_of, own_store
+from orchestrator.training.forming import cut_off, form, leave, members_of, own_store
+from orchestrator.training.group import GroupBroken
 
 CPU = torch.device("cpu")
 Members = tuple[Member, ...]

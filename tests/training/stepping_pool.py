@@ -19,7 +19,7 @@ from torch._C._distributed_c10d import TCPStore
 
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.determinism import deterministic
-from orchestrator.training.group import form, leave, own_store
+from orchestrator.training.forming import form, leave, own_store
 from orchestrator.training.layout.buckets import BUCKET_BYTES
 from orchestrator.training.slices import SlicePlan
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from orchestrator.rundir.membership import Member, View
-from orchestrator.training.group import GroupBroken, alone, breaking, form, lost_a_peer, own_store
+from orchestrator.training.forming import form, own_store
+from orchestrator.training.group import GroupBroken, alone, breaking, lost_a_peer
 
 
 def together(count: int, job: group_jobs.Job) -> list[Any]:

@@ -24,7 +24,8 @@ from shard_toys import Trainer
 
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.determinism import deterministic
-from orchestrator.training.group import GroupBroken, form, members_of, own_store
+from orchestrator.training.forming import form, members_of, own_store
+from orchestrator.training.group import GroupBroken
 from orchestrator.training.layout.protocol import Arrival, StateLost
 
 
