@@ -69,13 +69,14 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
     A run whose job has gone on without it (another token, a terminal state) changes nothing but its own row.
     """
     now = site.clock.now()
+    cancelled = run.stop_cause == "cancel" and ending.outcome == "stopped"  # no failure: somebody wished it
     ended = runs.change(
         connection,
         run,
         state=_STATES[ending.outcome],
         ended_at=now,
-        failure_class=None if ending.failure is None else str(ending.failure),
-        message=ending.message,
+        failure_class=None if ending.failure is None or cancelled else str(ending.failure),
+        message=f"cancelled: {ending.message}" if cancelled else ending.message,
     )
     job = jobs.get(connection, run.job)
     if job.token != run.token or job.state.terminal:

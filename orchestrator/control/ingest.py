@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 
 from orchestrator.base.files import read_json
 from orchestrator.control.endings import Ending, end_run
-from orchestrator.control.membership import Resized, first_world, running
+from orchestrator.control.membership import Resized, first_world, lost, running
 from orchestrator.control.sentences import TOLD, sentence
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.rundir.events import RunEvent, read_events
+from orchestrator.rundir.membership import newest_view
 from orchestrator.spec.messages import Goodput
 from orchestrator.store import events, jobs, runs, trials
 from orchestrator.store.records import RunRecord, TrialRecord
@@ -93,6 +94,8 @@ class _Ingestion:
                 run = run if found is None else found.apply(self.connection, run)
                 if found is None or (found.cause == "start" and found.leader == 0):
                     return run
+            case "worker_lost" if event.writer.startswith("agent-"):
+                run = lost(self.connection, run, event.data.get("number"), self._members(run))
             case "goodput":
                 run = self._goodput(run, event)
             case "trial" if isinstance(index := event.data.get("index"), int):
@@ -100,6 +103,14 @@ class _Ingestion:
         if event.kind in TOLD:
             self._tell(run, event)
         return run
+
+    def _members(self, run: RunRecord) -> tuple[int, ...] | None:
+        """Numbers of the workers of its newest view; None where that cannot be told."""
+        try:
+            view = newest_view(self.site.run_directory(run))
+        except (OSError, LookupError, TypeError, ValueError):
+            return None
+        return None if view is None else view.numbers
 
     def _tell(self, run: RunRecord, event: RunEvent, **more: Any) -> None:
         """An entry of the job's history."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from orchestrator.base.text import counted, one_line
 from orchestrator.lifecycle.states import JobState
-from orchestrator.store import jobs, runs
+from orchestrator.store import events, jobs, runs
 from orchestrator.store.records import JobRecord, RunRecord
 
 MOST_WORKERS = 1_000_000
@@ -78,6 +78,29 @@ class Resized:
             return running(self.world_size, run.id)
         why = f": {CAUSES.get(self.cause, self.cause)}" if self.cause else ""
         return f"runs on {self.world_size} of {counted(run.wanted, 'worker')} ({run.id}){why}"
+
+
+def lost(connection: Connection, run: RunRecord, number: object, members: Collection[int] | None) -> RunRecord:
+    """A worker is lost: the run waits for another one until its next view, which comes at once where enough are left.
+
+    Args:
+        connection: of a transaction.
+        run: as it is.
+        number: the worker's; foreign.
+        members: numbers of the workers of its newest view; None: not known.
+    """
+    if members is None:
+        left = run.world_size - 1
+    elif number in members:
+        gone = events.numbers(connection, run.job, run.id, "worker_lost") | {number}
+        left = sum(member not in gone for member in members)
+    else:  # it shared no work, or the run goes on without it already
+        return run
+    job = jobs.get(connection, run.job)
+    if job.token == run.token and job.state in {JobState.RUNNING, JobState.RESIZING}:
+        reason = f"waits for another worker: {max(0, left)} of {run.wanted} left ({run.id})"
+        jobs.set_columns(connection, job, reason=reason)
+    return runs.change(connection, run, world_size=max(0, left))
 
 
 def leader_of(data: Mapping[str, Any]) -> int | None:

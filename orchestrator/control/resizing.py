@@ -39,8 +39,9 @@ class Resize:
             UsageError: the workload can never have so many.
             Conflict: not now: it does not run, another resize is under way, or there is no room.
         """
-        self._refuse_for_ever()
+        workload = self._elastic()
         run = running_run(self.connection, self.job, "be resized")
+        self._refuse_for_ever(workload)
         if run.wanted == self.workers:
             return
         if self.job.state is JobState.RESIZING:
@@ -52,17 +53,21 @@ class Resize:
         self._refuse_without_room(run, capacity)
         self._write_down(run)
 
-    def _refuse_for_ever(self) -> None:
-        workload, job = self.site.workload_of(self.job), self.job.id
+    def _elastic(self) -> RegNetWorkload:
+        workload = self.site.workload_of(self.job)
         if not is_elastic(workload):
             raise UsageError(
-                f"job {job} is a {kind_of(workload)}: it keeps the workers that it was started with",
+                f"job {self.job.id} is a {kind_of(workload)}: it keeps the workers that it was started with",
                 hint="one training of a recipe can be resized",
             )
-        if self.workers not in workload.resources.workers:
-            asked = workload.resources.workers
+        return workload
+
+    def _refuse_for_ever(self, workload: RegNetWorkload) -> None:
+        asked = workload.resources.workers
+        if self.workers not in asked:
+            least = "" if asked.min == asked.max else f"{asked.min} to "
             raise UsageError(
-                f"job {job} has {asked.min} to {counted(asked.max, 'worker')} by its resources.workers, "
+                f"job {self.job.id} has {least}{counted(asked.max, 'worker')} by its resources.workers, "
                 f"not {self.workers}",
                 hint=_UNCHANGED,
             )
@@ -112,7 +117,7 @@ class Resize:
             resizing_since=now,
             slots=max(run.slots, slots),
         )
-        reason = f"resized from {run.wanted} to {counted(self.workers, 'worker')}: somebody asked for it"
+        reason = f"asked to resize from {run.wanted} to {counted(self.workers, 'worker')}"
         told = {"workers": self.workers}
         jobs.move(self.connection, self.job, JobState.RESIZING, reason=reason, time=now, run=run.id, data=told)
 

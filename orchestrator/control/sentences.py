@@ -59,19 +59,21 @@ def _sentence(kind: str, of: _Words) -> str:
         case "agent_finished":
             return f"one of its agents is done: {of['message']}"
         case "checkpoint":
-            return f"checkpoint at {of['samples']} samples"
+            return f"checkpoint at {of.count('samples', 'sample')}"
         case "checkpoint_failed":
-            return f"no checkpoint at {of['samples']} samples: {of['reason']}"
+            return f"no checkpoint at {of.count('samples', 'sample')}: {of['reason']}"
         case "checkpoint_passed_over":
             return f"a checkpoint was passed over: {of['reason']}"
         case "data_skipped":
             return f"{of['count']} corrupt records of shard {of['shard']} left out ({of['split']})"
         case "resized":
-            return f"now on {of.count('world_size', 'worker')}" + (f": {of.cause}" if of.cause else "")
+            asked = of["cause"] == "resize"
+            why = ", as asked" if asked else f": {of.cause}" if of.cause else ""
+            return f"now on {of.count('world_size', 'worker')}{why}"
         case "out_of_memory":
             return f"out of memory in step {of['step']}: {of['answer']}"
         case "rolled_back":
-            return f"back to the checkpoint at {of['samples']} samples; {of.count('lost_steps', 'step')} lost"
+            return f"back to the checkpoint at {of.count('samples', 'sample')}; {of.count('lost_steps', 'step')} lost"
         case "step_skipped":
             return f"{of.count('count', 'step')} left out, the last one is {of['step']}: {of['reason']}"
         case "worker_lost":

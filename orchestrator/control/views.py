@@ -56,7 +56,7 @@ class Views:
             started_at=job.started_at,
             finished_at=job.finished_at,
             failures=dict(job.failures),
-            progress=_progress(job.progress),
+            progress=_progress(job.progress, stands_still=bool(launched) and launched[-1].world_size < low),
             goodput=_sum([found for run in launched if (found := _goodput(run)) is not None]),
             runs=[self._run(run) for run in launched],
             directory=str(self._site.job_directory(job.id).path),
@@ -86,12 +86,16 @@ def _reason(job: JobRecord, places: Mapping[str, int]) -> str:
     return job.reason if place is None else f"{job.reason}; {position(place, len(places))}"
 
 
-def _progress(data: Mapping[str, Any] | None) -> Progress | None:
-    """The newest progress event; a run may write what it likes, and what is no progress is not shown."""
+def _progress(data: Mapping[str, Any] | None, *, stands_still: bool) -> Progress | None:
+    """The newest progress event; a run may write what it likes, and what is no progress is not shown.
+
+    Where the run stands still, for too few workers are left, nobody knows how fast it goes and when it ends.
+    """
     if data is None:
         return None
     try:
-        return Progress.model_validate({name: value for name, value in data.items() if value is not None})
+        found = Progress.model_validate({name: value for name, value in data.items() if value is not None})
+        return found.model_copy(update={"samples_per_second": None, "eta_seconds": None}) if stands_still else found
     except ValidationError:
         return None
 

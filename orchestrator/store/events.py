@@ -32,6 +32,12 @@ def has_key(connection: Connection, job: str, kind: str, key: str) -> bool:
     return connection.scalar(found.where(func.json_extract(events.c.data, "$.key") == key).limit(1)) is not None
 
 
+def numbers(connection: Connection, job: str, run: str, kind: str) -> set[object]:
+    """What the entries of this kind and run have as `number` in their data."""
+    found = select(func.json_extract(events.c.data, "$.number"))
+    return set(connection.scalars(found.where(events.c.job == job, events.c.run == run, events.c.kind == kind)))
+
+
 def newest_message(connection: Connection, job: str, kind: str) -> str | None:
     """What the newest entry of this kind says."""
     query = select(events.c.message).where(events.c.job == job, events.c.kind == kind)

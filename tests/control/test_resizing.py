@@ -7,6 +7,7 @@ import pytest
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.rundir.control import Control, read_control
 from orchestrator.rundir.events import EventWriter
+from orchestrator.rundir.membership import Member, View, publish_view
 from orchestrator.spec.profile import Limits
 from orchestrator.store import runs
 from orchestrator.testing.world import World
@@ -49,7 +50,7 @@ def free(world: World) -> int:
 def test_a_resize_is_written_down_told_to_the_run_and_done_when_the_run_says_so(world: World) -> None:
     job = running(world, "wait", "resize", "succeed")
     assert world.service.resize(job, 2).state == "resizing"
-    assert world.job(job).reason == "resized from 4 to 2 workers: somebody asked for it"
+    assert world.job(job).reason == "asked to resize from 4 to 2 workers"
     assert wish(world, job).world_size == 4
     world.step()
     assert (wish(world, job).world_size, wish(world, job).generation) == (2, 2)
@@ -103,8 +104,9 @@ def test_a_second_resize_waits_for_the_first(world: World) -> None:
 
 def test_only_a_running_job_is_resized(world: World) -> None:
     job = world.train("start", "succeed")
-    with pytest.raises(Conflict, match="is queued"):
-        world.service.resize(job, 2)
+    for workers in (2, 99):
+        with pytest.raises(Conflict, match="is queued"):
+            world.service.resize(job, workers)
     world.finish()
     with pytest.raises(Conflict, match="has succeeded"):
         world.service.resize(job, 2)
@@ -131,6 +133,7 @@ def test_a_command_keeps_its_workers(world: World) -> None:
     [
         ("1..3", 4, "has 1 to 3 workers by its resources.workers, not 4"),
         ("2..4", 1, "has 2 to 4 workers by its resources.workers, not 1"),
+        ("2", 1, "has 2 workers by its resources.workers, not 1"),
         ("1..8", 5, "cuts its batch into 4 virtual workers; 5 workers would have nothing to do"),
     ],
 )
@@ -206,6 +209,37 @@ def test_a_lost_worker_is_told_and_its_slot_is_kept_for_its_replacement(world: W
     assert told[0] == "now on 3 workers: a worker was lost"
 
 
+def lose(world: World, job: str, number: int) -> None:
+    EventWriter(world.run_directory(job), "agent-0", 1).append("worker_lost", number=number, message="was ended")
+    world.step()
+
+
+def test_a_run_below_its_minimum_waits_for_another_worker_and_promises_no_end(world: World) -> None:
+    job = running(world, "wait", "wait", "workers:4", "wait", workers="4")
+    directory = world.run_directory(job)
+    members = tuple(Member(number, "127.0.0.1", 1, 1) for number in range(4))
+    publish_view(directory, View(1, members))
+    speed = {"samples_per_second": 9.0, "eta_seconds": 60.0}
+    EventWriter(directory, "rank-0", 1).append("progress", done=3.0, total=10.0, unit="steps", **speed)
+    lose(world, job, 3)
+    view = world.job(job)
+    assert view.reason == f"waits for another worker: 3 of 4 left ({job}-r1)"
+    assert (view.runs[0].world_size, view.runs[0].wanted) == (3, 4)
+    assert view.progress is not None
+    assert (view.progress.done, view.progress.samples_per_second, view.progress.eta_seconds) == (3.0, None, None)
+    lose(world, job, 1)
+    assert world.job(job).reason == f"waits for another worker: 2 of 4 left ({job}-r1)"
+    world.step(3)
+    assert world.job(job).reason == f"runs on 4 workers ({job}-r1)"
+
+
+def test_a_worker_that_is_lost_without_a_place_in_the_view_is_not_waited_for(world: World) -> None:
+    job = running(world, "wait", "wait", "wait")
+    publish_view(world.run_directory(job), View(1, tuple(Member(n, "127.0.0.1", 1, 1) for n in range(4))))
+    lose(world, job, 7)
+    assert world.job(job).reason == f"runs on 4 workers ({job}-r1)"
+
+
 def test_a_lost_worker_that_nobody_wants_back_is_not_waited_for(world: World) -> None:
     job = running(world, "workers:3", "wait", "wait", "wait")
     world.step(2)
@@ -253,3 +287,12 @@ def test_a_word_that_is_no_view_is_passed_over(world: World, data: dict[str, obj
     EventWriter(world.run_directory(job), "agent-0", 1).append("resized", **data)
     world.step()
     assert world.job(job).runs[0].world_size == 4
+
+
+def test_a_run_that_somebody_cancelled_is_told_so_and_is_no_failure(world: World) -> None:
+    job = running(world, "wait", "wait")
+    world.service.cancel(job)
+    world.finish()
+    (run,) = world.job(job).runs
+    assert (run.state, run.failure_class) == ("stopped", None)
+    assert run.message.startswith("cancelled: stopped")

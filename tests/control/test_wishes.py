@@ -178,13 +178,13 @@ def test_what_the_engine_counts_is_told_in_the_history(world: World) -> None:
     world.step(2)
     writer = EventWriter(world.run_directory(job), "rank-0", 1)
     writer.append("out_of_memory", step=7, answer="activations are computed twice from here on")
-    writer.append("rolled_back", samples=640, lost_samples=192, lost_steps=3)
+    writer.append("rolled_back", samples=64_000, lost_samples=192, lost_steps=3)
     writer.append("checkpoint_failed", samples=64, reason="the disk is full")
     writer.append("checkpoint_passed_over", reason="samples-640 is damaged")
     world.step()
     assert [event.message for event in world.service.events(job)][-4:] == [
         "out of memory in step 7: activations are computed twice from here on",
-        "back to the checkpoint at 640 samples; 3 steps lost",
+        "back to the checkpoint at 64,000 samples; 3 steps lost",
         "no checkpoint at 64 samples: the disk is full",
         "a checkpoint was passed over: samples-640 is damaged",
     ]
