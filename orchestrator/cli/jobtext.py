@@ -9,6 +9,8 @@ from orchestrator.cli.human import ago, clock, duration, figure
 from orchestrator.cli.output import state, table
 from orchestrator.spec.messages import EventView, Goodput, JobView, Progress, RunView
 
+_KINDS_OF_VIEWS = {"lost": "worker_lost", "joined": "worker_joined"}
+"""What changed the workers of a run, where that was no resize."""
 _ON_WORKERS = frozenset({"running", "resizing"})
 
 
@@ -19,8 +21,8 @@ def job_table(jobs: Sequence[JobView]) -> str:
     return table(heads, rows)
 
 
-def job_details(job: JobView) -> str:
-    """Everything about one job."""
+def job_details(job: JobView, checkpoint: EventView | None = None) -> str:
+    """Everything about one job, and its newest checkpoint."""
     lines = [
         f"{job.id}  {one_line(job.name)}  {state(job.state)}",
         *_field("reason", job.reason),
@@ -32,6 +34,7 @@ def job_details(job: JobView) -> str:
         *_field("took", _took(job)),
         *_field("progress", _progress(job)),
         *_field("goodput", goodput_text(job.goodput)),
+        *_field("checkpoint", _checkpoint(checkpoint)),
         *_field("failures", ", ".join(f"{kind} {count}" for kind, count in job.failures.items())),
         *_field("directory", job.directory),
     ]
@@ -43,7 +46,8 @@ def job_details(job: JobView) -> str:
 def event_line(event: EventView) -> str:
     """One entry of a history."""
     run = f" [{event.run}]" if event.run else ""
-    return f"{clock(event.time)}  {event.kind:<13} {one_line(event.message, 500)}{run}"
+    kind = _KINDS_OF_VIEWS.get(str(event.data.get("cause")), event.kind) if event.kind == "resized" else event.kind
+    return f"{clock(event.time)}  {kind:<13} {one_line(event.message, 500)}{run}"
 
 
 def progress_text(progress: Progress | None, *, over: bool = False) -> str:
@@ -113,6 +117,10 @@ def _field(name: str, value: str) -> list[str]:
 
 def _moment(time: float | None) -> str:
     return "" if time is None else f"{clock(time)} ({ago(time)})"
+
+
+def _checkpoint(event: EventView | None) -> str:
+    return "" if event is None else f"{event.message.removeprefix('checkpoint ')}, {_moment(event.time)}"
 
 
 def _took(job: JobView) -> str:

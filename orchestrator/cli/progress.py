@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.base.text import one_line
+from orchestrator.cli.history import repeats
 from orchestrator.cli.human import clock, figure, size
 from orchestrator.cli.jobtext import event_line, progress_text
 from orchestrator.cli.output import note
@@ -49,7 +50,7 @@ class PlainDisplay:
 
     def event(self, event: EventView) -> None:
         """Say what happened."""
-        if event.kind not in _QUIET_KINDS:
+        if event.kind not in _QUIET_KINDS and not repeats(event):
             self._said = event.message
             self._write(event_line(event))
 
@@ -72,7 +73,7 @@ class LiveDisplay:
 
     def event(self, event: EventView) -> None:
         """Say what happened, above the bar."""
-        if event.kind not in _QUIET_KINDS:
+        if event.kind not in _QUIET_KINDS and not repeats(event):
             self._bars.console.print(event_line(event), markup=False, highlight=False, soft_wrap=True)
 
     def job(self, job: JobView) -> None:

@@ -50,10 +50,13 @@ def test_a_refused_resize_keeps_its_words(cli, service: FakeService) -> None:
     assert "only a running job can be resized" in outcome.err
 
 
-@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "2.5", "9" * 5000])
 def test_workers_are_whole_numbers(cli, service: FakeService, workers: str) -> None:
     service.add("j-a", state="running")
-    assert cli("resize", "j-a", "--", workers).code == 2
+    outcome = cli("resize", "j-a", workers)
+    assert outcome.code == 2
+    assert f"'{workers[:30]}" in outcome.err
+    assert "workers? It takes a whole number, from 1 to 1,000,000" in outcome.err
     assert service.resized == []
 
 
@@ -178,3 +181,62 @@ def test_following_goes_on_with_the_next_leader(cli, service: FakeService) -> No
     service.script["j-a"] = ["running", "running", "succeeded"]
     service.get = get  # type: ignore[method-assign]
     assert "the next\n" in cli("logs", "-f", "j-a").out
+
+
+def told(service: FakeService, job: str, kind: str, message: str, **data: Any) -> None:
+    last = len(service.history[job])
+    event = EventView(id=last + 1, job=job, time=1.0, kind=kind, message=message, data=data)
+    service.history[job].append(event)
+
+
+def test_checkpoints_do_not_drown_a_history(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    for samples in range(1, 1201):
+        told(service, "j-a", "checkpoint", f"checkpoint at {samples:,} samples")
+    told(service, "j-a", "data_skipped", "a shard")
+    told(service, "j-a", "checkpoint", "checkpoint at 9,999 samples")
+    status, events = cli("status", "j-a").out, cli("events", "j-a").out
+    assert "  checkpoint at 9,999 samples, " in status
+    assert status.count(" samples") == 1
+    assert "submitted" in status
+    assert events.count("\n") == 4
+    assert "1,200 checkpoints, the last one at 1,200 samples" in events
+    assert events.endswith("checkpoint at 9,999 samples\n")
+    assert len(cli("events", "j-a", "--json").document["data"]) == 1203
+    assert cli("status", "j-a", "--json").document["data"]["checkpoint"]["id"] == 1203
+
+
+def test_a_resize_that_is_done_is_told_once_and_a_loss_as_a_loss(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    told(service, "j-a", "state", "asked to resize from 2 to 1 workers", **{"from": "running", "to": "resizing"})
+    told(service, "j-a", "state", "runs on 1 worker, resized", **{"from": "resizing", "to": "running", "workers": 1})
+    told(service, "j-a", "resized", "now on 1 worker, as asked", cause="resize")
+    told(service, "j-a", "resized", "now on 1 worker: a worker was lost", cause="lost")
+    for command in ("status", "events"):
+        out = cli(command, "j-a").out
+        assert "asked to resize" in out
+        assert "runs on 1 worker, resized" not in out
+        assert "resized       now on 1 worker, as asked" in out
+        assert "worker_lost   now on 1 worker: a worker was lost" in out
+
+
+def test_the_log_of_a_later_leader_says_where_the_beginning_is(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.log("j-a", "rank-0.log", b"the first\n")
+    service.log("j-a", "rank-3.log", b"the next\n")
+    assert "--rank 0" not in cli("logs", "j-a").err
+    led_by(service, "j-a", 3)
+    assert "the first one's, with the beginning, is in --rank 0" in cli("logs", "j-a").err
+    assert "--rank 0" not in cli("logs", "j-a", "--rank", "3").err
+
+
+def test_an_empty_log_of_a_worker_that_does_not_lead_says_who_writes(cli, service: FakeService) -> None:
+    service.add("j-a", state="running")
+    service.log("j-a", "rank-0.log", b"")
+    service.log("j-a", "rank-1.log", b"")
+    assert "only the worker that leads writes" not in cli("logs", "j-a", "--rank", "1").err  # a command
+    change(service, "j-a", kind="regnet")
+    assert (
+        "is empty: only the worker that leads writes, which is in rank-0.log" in cli("logs", "j-a", "--rank", "1").err
+    )
+    assert "only the worker" not in cli("logs", "j-a").err

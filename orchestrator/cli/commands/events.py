@@ -5,14 +5,12 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli.connect import connect
+from orchestrator.cli.history import event_lines, repeats, whole_history
 from orchestrator.cli.jobtext import event_line
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import emit, emit_line
 from orchestrator.cli.watch import follow
-from orchestrator.client import Client
 from orchestrator.spec.messages import EventView, JobView
-
-_PAGE = 1000
 
 
 @click.command()
@@ -25,17 +23,8 @@ def command(job: str, following: bool, as_json: bool) -> None:
     if following:
         follow(client, client.job(job).id, _Lines(as_json))
         return
-    history = _all(client, job)
-    emit(as_json, history, lambda: "\n".join(event_line(event) for event in history))
-
-
-def _all(client: Client, job: str) -> list[EventView]:
-    history: list[EventView] = []
-    while page := client.events(job, after=history[-1].id if history else 0, limit=_PAGE):
-        history += page
-        if len(page) < _PAGE:
-            break
-    return history
+    history = whole_history(client, job)
+    emit(as_json, history, lambda: "\n".join(event_lines(history)))
 
 
 class _Lines:
@@ -47,7 +36,7 @@ class _Lines:
     def event(self, event: EventView) -> None:
         if self._as_json:
             emit_line(event)
-        else:
+        elif not repeats(event):
             click.echo(event_line(event))
 
     def job(self, job: JobView) -> None:

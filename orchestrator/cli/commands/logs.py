@@ -8,10 +8,11 @@ import click
 
 from orchestrator.cli.connect import connect
 from orchestrator.cli.human import size
-from orchestrator.cli.logtail import LeadersLog, Readable, choose, chunks, follow_log, log_name
+from orchestrator.cli.logtail import DEFAULT_LOG, LeadersLog, Readable, choose, chunks, follow_log, log_name
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import CommandFailed, emit, emit_line, is_terminal, note, table
 from orchestrator.client import Client
+from orchestrator.spec.messages import LogFile
 
 
 @click.command()
@@ -47,9 +48,11 @@ def command(
             text = b"".join(content).decode(errors="replace")
             emit(True, {"job": job, "run": file.run, "name": file.name, "text": text}, str)
         else:
+            if wanted is None:
+                _tell_of_earlier(file.name)
             _write(content)
             if file.bytes == 0:
-                note(f"no output yet: {file.name} of {file.run} is empty")
+                _tell_of_nothing(client, job, file)
 
 
 def _list(client: Client, job: str, as_json: bool) -> None:
@@ -60,6 +63,8 @@ def _list(client: Client, job: str, as_json: bool) -> None:
 def _follow(client: Client, job: str, name: str | None, run: str | None, tail: int | None, as_json: bool) -> None:
     job = client.job(job).id
     log = LeadersLog(client, job, run, name)
+    if name is None and not as_json:
+        _tell_of_earlier(log.name())
     pieces = follow_log(client, job, log, run=run, tail=tail, tell=note)
     try:
         if as_json:
@@ -74,6 +79,18 @@ def _follow(client: Client, job: str, name: str | None, run: str | None, tail: i
             code="interrupted",
             exit_code=130,
         ) from None
+
+
+def _tell_of_earlier(log: str) -> None:
+    if log != DEFAULT_LOG:
+        note(f"{log} is that of the worker that leads now; the first one's, with the beginning, is in --rank 0")
+
+
+def _tell_of_nothing(client: Client, job: str, file: LogFile) -> None:
+    leader = LeadersLog(client, job, file.run).name()
+    follower = file.name.startswith("rank-") and file.name != leader and client.job(job).kind != "command"
+    why = f": only the worker that leads writes, which is in {leader}" if follower else ""
+    note(f"no output yet: {file.name} of {file.run} is empty{why}")
 
 
 def _write(pieces: Iterable[bytes]) -> None:

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from orchestrator.base.text import counted
+from orchestrator.base.errors import UsageError
+from orchestrator.base.text import counted, one_line
 from orchestrator.cli.connect import connect
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import CommandFailed, emit, state
@@ -14,10 +15,18 @@ from orchestrator.cli.poll import until
 from orchestrator.cli.watch import way_back
 from orchestrator.spec.messages import JobView
 
+_MOST_WORKERS = 1_000_000
 
-@click.command()
+
+def _count(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 7 and 1 <= int(text) <= _MOST_WORKERS:
+        return int(text)
+    raise UsageError(f"{one_line(text, 40)!r} workers? It takes a whole number, from 1 to {_MOST_WORKERS:,}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})  # -1 is no option: its message is the one above
 @click.argument("job", type=JOB)
-@click.argument("workers", type=click.IntRange(1, 1_000_000))
+@click.argument("workers", callback=_count)
 @click.option("--wait/--no-wait", default=True, help="Wait until it has them, or until it is told why not.")
 @json_option
 def command(job: str, workers: int, wait: bool, as_json: bool) -> None:

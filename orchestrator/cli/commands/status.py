@@ -6,12 +6,13 @@ import click
 
 from orchestrator.base.text import counted
 from orchestrator.cli.connect import connect
+from orchestrator.cli.history import CHECKPOINT, repeats, whole_history
 from orchestrator.cli.human import ago
 from orchestrator.cli.jobtext import event_line, job_details, job_table
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import emit
 from orchestrator.client import Client
-from orchestrator.spec.messages import EventView, JobView, ServerInfo
+from orchestrator.spec.messages import JobView, ServerInfo
 
 ACTIVE = ("queued", "held", "starting", "running", "resizing", "recovering", "cancelling")
 _LAST_EVENTS = 8
@@ -33,12 +34,11 @@ def command(job: str | None, as_json: bool) -> None:
 
 def _one(client: Client, job: str, as_json: bool) -> None:
     view = client.job(job)
-    events = client.events(view.id, limit=10_000)[-_LAST_EVENTS:]
-    emit(as_json, {"job": view, "events": events}, lambda: _details(view, events))
-
-
-def _details(job: JobView, events: list[EventView]) -> str:
-    return "\n".join([job_details(job), "", *(event_line(event) for event in events)])
+    history = whole_history(client, view.id)
+    checkpoint = next((event for event in reversed(history) if event.kind == CHECKPOINT), None)
+    events = [event for event in history if event.kind != CHECKPOINT and not repeats(event)][-_LAST_EVENTS:]
+    document = {"job": view, "checkpoint": checkpoint, "events": events}
+    emit(as_json, document, lambda: "\n".join([job_details(view, checkpoint), "", *map(event_line, events)]))
 
 
 def _overview(server: ServerInfo, jobs: list[JobView]) -> str:
