@@ -33,6 +33,11 @@ def counted(number: object, noun: str) -> str:
     return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
+def span(low: int, high: int) -> str:
+    """`1..4`, or `2` where both ends are the same."""
+    return str(low) if low == high else f"{low}..{high}"
+
+
 def measured(number: float) -> str:
     """A number for a log: four significant digits, whole numbers in full."""
     return f"{number:.0f}" if number.is_integer() and abs(number) >= 1 else f"{number:.4g}"

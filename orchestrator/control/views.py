@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
+from orchestrator.base.text import span
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.reasons import position
 from orchestrator.lifecycle.states import JobState
@@ -51,7 +52,7 @@ class Views:
             terminal=job.state.terminal,
             reason=_reason(job, places),
             profile=job.profile,
-            workers=str(low) if low == high else f"{low}..{high}",
+            workers=span(low, high),
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

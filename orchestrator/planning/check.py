@@ -183,6 +183,7 @@ def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:
 
 def _without_effect(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
     yield from _of_a_schedule(workload, facts)
+    yield from _odd_sizes(workload, facts)
     train, elastic = workload.train, workload.elastic
     if workload.search is not None and elastic.audit:
         yield "elastic.audit has no effect on the trials of a search"
@@ -192,13 +193,25 @@ def _without_effect(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[s
         yield "train.precision: fp16 is slow without a GPU; bf16 or fp32 is not"
 
 
+def _odd_sizes(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
+    train, samples = workload.train, facts.rows.get("train")
+    batch, asked, used = train.batch_size, train.samples_per_virtual_worker, train.slice_samples
+    if asked is not None and asked > batch:
+        yield f"train.samples_per_virtual_worker is {asked:,}, more than the batch: its {batch:,} samples are one slice"
+    if batch % used:
+        yield f"train.samples_per_virtual_worker: slices of {used:,} leave {batch % used:,} of {batch:,} for the last one"
+    if samples is not None and batch > samples:
+        yield f"train.batch_size is {batch:,}, and {facts.name} has {samples:,} training samples: a step takes them all"
+
+
 def _of_a_schedule(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
     optim, samples = workload.optim, facts.rows.get("train")
     if optim.nesterov and optim.momentum == 0:
         yield "optim.nesterov has no effect without optim.momentum"
     late = [step for step in optim.steps if step >= workload.train.epochs]
     if late:
-        yield f"optim.steps [{', '.join(f'{step:g}' for step in late)}] lie beyond the {workload.train.epochs} epochs of train.epochs"
+        steps_late = ", ".join(f"{step:g}" for step in late)
+        yield f"optim.steps [{steps_late}] lie beyond the {workload.train.epochs} epochs of train.epochs"
     if samples is None:
         return
     steps, warmup = cost_of(workload, samples).steps, warmup_steps(workload, samples)

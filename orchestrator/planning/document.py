@@ -99,6 +99,19 @@ class ElasticPlan(PlanPart):
     checkpoint: CheckpointPlan
 
 
+class OptimizerPlan(PlanPart):
+    """How parameters are updated; None: the optimizer has no such thing."""
+
+    name: str
+    momentum: float | None
+    nesterov: bool
+    velocity: str | None = Field(description="what momentum sums up: plain, absorbed or corrected")
+    betas: list[float] | None
+    weight_decay: float
+    undecayed: str = Field(description="parameters without weight decay")
+    layer_decay: float = Field(description="factor of lr from each block to the one before it; 1: none")
+
+
 class LearningRatePlan(PlanPart):
     """The learning rate at some steps."""
 
@@ -133,6 +146,7 @@ class PlanDocument(PlanPart):
     population: PopulationPlan | None = None
     training: TrainingPlan | None = None
     elastic: ElasticPlan | None = None
+    optimizer: OptimizerPlan | None = None
     learning_rate: LearningRatePlan | None = None
     warnings: list[str] = Field(default_factory=list)
 

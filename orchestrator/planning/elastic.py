@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from orchestrator.base.text import counted
+from orchestrator.base.text import counted, span
 from orchestrator.lifecycle.reasons import duration
 from orchestrator.planning.document import CheckpointPlan, ElasticPlan
 from orchestrator.spec.regnet import RegNetWorkload
@@ -20,7 +20,7 @@ def elastic_plan(workload: RegNetWorkload) -> ElasticPlan:
     train, promise = workload.train, workload.elastic
     low, high = workload.workers.min, workload.workers.max
     return ElasticPlan(
-        workers=str(low) if low == high else f"{low}..{high}",
+        workers=span(low, high),
         passes={
             world: -(-train.virtual_workers // world) for world in range(low, min(high, low + MOST_WORLDS - 1) + 1)
         },

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.backends.protocol import Backend, LaunchRequest
 from orchestrator.base.paths import state_dir
+from orchestrator.base.text import span
 from orchestrator.blueprint.complexity import Complexity, complexity
 from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
@@ -26,6 +27,7 @@ from orchestrator.planning.document import (
 )
 from orchestrator.planning.elastic import elastic_plan
 from orchestrator.planning.launch import is_elastic, kind_of, launch_for
+from orchestrator.planning.optimizer import optimizer_plan
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
@@ -67,6 +69,7 @@ def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, 
             "population": population,
             "training": _training(workload, facts, models),
             "elastic": elastic_plan(workload) if is_elastic(workload) else None,
+            "optimizer": optimizer_plan(workload.optim),
             "learning_rate": _learning_rate(workload, facts),
         }
     )
@@ -95,7 +98,7 @@ def _launch(
         env=dict(plan.env),
         rank_argv=list(launch.argv),
         rank_env=dict(launch.env),
-        workers=f"{workload.workers.min}..{workload.workers.max}",
+        workers=span(workload.workers.min, workload.workers.max),
         slots=plan.slots,
         script=plan.script,
     )

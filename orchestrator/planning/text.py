@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from orchestrator.base.text import counted
 from orchestrator.planning.document import DatasetPlan, Member, PlanDocument, PopulationPlan, Spread, TrainingPlan
 from orchestrator.planning.elastic import elastic_lines
+from orchestrator.planning.optimizer import optimizer_line
 
 
 def render(plan: PlanDocument) -> str:
@@ -35,10 +36,12 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         yield from _training(plan.training)
     if plan.elastic:
         yield from elastic_lines(plan.elastic)
+    if plan.optimizer:
+        yield f"  optimizer  {optimizer_line(plan.optimizer)}"
     if plan.learning_rate:
         rate = plan.learning_rate
-        points = "  ".join(f"step {p['step']:.0f}: {p['lr']:.4g}" for p in rate.at)
-        yield f"  lr         {rate.schedule}, peak {rate.peak:g}, {rate.warmup_iterations} iterations of warm-up"
+        points = "  ".join(f"step {p['step']:,.0f}: {p['lr']:.4g}" for p in rate.at)
+        yield f"  lr         {rate.schedule}, peak {rate.peak:g}, {rate.warmup_iterations:,} iterations of warm-up"
         yield f"             {points}"
     yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')} on {plan.launch.backend})"
     yield f"  command    {shlex.join(plan.launch.argv)}"
@@ -75,13 +78,13 @@ def _member(member: Member) -> str:
 
 
 def _training(training: TrainingPlan) -> Iterator[str]:
-    slices = f"{counted(training.virtual_workers, 'virtual worker')} of {training.samples_per_virtual_worker}"
+    slices = f"{counted(training.virtual_workers, 'virtual worker')} of {training.samples_per_virtual_worker:,}"
     if training.steps is None:
-        yield f"  training   {training.epochs} epochs, batch {training.batch_size} = {slices}"
+        yield f"  training   {training.epochs:,} epochs, batch {training.batch_size:,} = {slices}"
         return
     yield (
-        f"  training   {training.epochs} epochs x {training.steps_per_epoch} steps = {training.steps:,} steps, "
-        f"batch {training.batch_size} = {slices}"
+        f"  training   {training.epochs:,} epochs x {training.steps_per_epoch:,} steps = {training.steps:,} steps, "
+        f"batch {training.batch_size:,} = {slices}"
     )
     if training.resample:
         yield f"             samples are drawn anew in each epoch: {training.resample}"

@@ -266,6 +266,52 @@ def test_a_setting_without_effect_is_a_warning(check: Check, optim: str, said: s
     assert said in warning
 
 
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("batch_size: 64, samples_per_virtual_worker: 24", "slices of 24 leave 16 of 64 for the last one"),
+        ("batch_size: 64, samples_per_virtual_worker: 96", "is 96, more than the batch: its 64 samples are one slice"),
+        ("batch_size: 2000", "is 2,000, and digits has 1,078 training samples: a step takes them all"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_a_warning(check: Check, train: str, said: str) -> None:
+    text = ONE.format(optim="", train="", workers="1").replace("batch_size: 64", train)
+    (warning,) = check(command(text))
+    assert said in warning
+
+
+@pytest.mark.parametrize(
+    ("optim", "line"),
+    [
+        ([], "sgd, momentum 0.9 (nesterov), velocity plain, weight decay 0.0005 but for norms and biases"),
+        (["momentum=0"], "sgd, momentum 0, weight decay 0.0005 but for norms and biases, no layer decay"),
+        (
+            ["optimizer=adamw", "undecayed=nothing", "layer_decay=0.75"],
+            "adamw, betas 0.9 0.999, weight decay 0.0005, layer decay 0.75",
+        ),
+        (
+            ["optimizer=lars", "velocity=corrected", "weight_decay=0"],
+            "lars, momentum 0.9, velocity corrected, no weight decay, no layer decay",
+        ),
+    ],
+)
+def test_the_optimizer_is_told_in_a_line(plan: Callable[..., PlanDocument], optim: list[str], line: str) -> None:
+    text = plan(SWEEP, *(f"optim.{one}" for one in optim)).render()
+    assert f"  optimizer  {line}" in text
+
+
+def test_large_numbers_of_a_plan_have_separators(plan: Callable[..., PlanDocument]) -> None:
+    text = plan(SWEEP, "train.epochs=2000", "optim.warmup_iterations=1500").render()
+    assert "2,000 epochs x 17 steps = 34,000 steps" in text
+    assert "1,500 iterations of warm-up" in text
+    assert "step 17,000: " in text
+
+
+def test_a_number_of_workers_that_is_no_range_is_told_as_one(plan: Callable[..., PlanDocument]) -> None:
+    assert plan(TRAINING, "resources.workers=1").launch.workers == "1"
+    assert plan(TRAINING, "resources.workers=1..2").launch.workers == "1..2"
+
+
 def test_a_schedule_that_begins_after_the_end_is_refused(check: Check) -> None:
     with pytest.raises(UsageError, match="half_cosine begins after it"):
         check(command(ONE.format(optim=", schedule: half_cosine, warmup_epochs: 4", train="", workers="1")))
