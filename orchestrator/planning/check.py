@@ -198,8 +198,8 @@ def _odd_sizes(workload: RegNetWorkload, facts: DatasetFacts) -> Iterator[str]:
     batch, asked, used = train.batch_size, train.samples_per_virtual_worker, train.slice_samples
     if asked is not None and asked > batch:
         yield f"train.samples_per_virtual_worker is {asked:,}, more than the batch: its {batch:,} samples are one slice"
-    if batch % used:
-        yield f"train.samples_per_virtual_worker: slices of {used:,} leave {batch % used:,} of {batch:,} for the last one"
+    if rest := batch % used:
+        yield f"train.samples_per_virtual_worker: slices of {used:,} leave {rest:,} of {batch:,} for the last one"
     if samples is not None and batch > samples:
         yield f"train.batch_size is {batch:,}, and {facts.name} has {samples:,} training samples: a step takes them all"
 

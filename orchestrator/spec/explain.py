@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Entries
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,8 +133,9 @@ class _Explainer:
                 hint = self._vocabulary.keys(first.path[:-1]).get(str(first.path[-1]), "")
         else:
             message, hint = broken(first.error, plain(first.node))
-        first, message = _of_a_key(first, message)
-        return Diagnostic.at(first.mark, _in_place(first.path, message), hint)
+        found, plainer = _of_a_key(first, message)
+        mark = _set_mark(first, message) if not found.mark.source.option else None
+        return Diagnostic.at(mark or found.mark, _in_place(found.path, plainer), hint)
 
     def _missing(self, located: _Located, key: str) -> Diagnostic:
         meaning = self._vocabulary.keys(located.path).get(key, "")
@@ -176,6 +179,29 @@ def _of_a_key(located: _Located, message: str) -> tuple[_Located, str]:
     if dotted(found.path) != dotted((*located.path, name)):
         return (located if found is located else replace(found, path=located.path)), message
     return found, rule
+
+
+def _set_mark(located: _Located, message: str) -> Mark | None:
+    """Where a rule over several keys names one that --set gave, the last such key: the file may well be right.
+
+    `train cuts a batch of 64` names `train.batch_size`, where it has not the key itself.
+    """
+    if not isinstance(located.node, Mapping):
+        return None
+    words = set(re.findall(r"[A-Za-z_]\w*", message))
+    given = [(path, mark) for path, mark in _given_by_option(located.node) if words.issuperset(path[:-1])]
+    named = [mark for path, mark in given if path[-1] in words]
+    meant = [mark for path, mark in given if path[:-1] and words.intersection(path[-1].split("_"))]
+    return next(reversed(named or meant), None)
+
+
+def _given_by_option(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mark]]:
+    """The values below a node that --set gave: their keys, and their places."""
+    if isinstance(node, Mapping) and not node.mark.source.option:
+        for key, entry in node.entries.items():
+            yield from _given_by_option(entry.value, (*path, key))
+    elif node.mark.source.option:
+        yield path, node.mark
 
 
 def _in_place(path: Path, message: str) -> str:

@@ -201,3 +201,32 @@ def test_the_top_is_not_suggested_for_a_key_that_it_has_already() -> None:
     said = message(REGNET + "model: {name: foo}\n")
     assert "unknown key 'name' in model" in said
     assert "it belongs" not in said
+
+
+ONE_MODEL = REGNET.replace("search:\n  trials: 24\n", "model: {preset: regnetx_200mf}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "where"),
+    [
+        (ONE_MODEL, ["resources.workers=4"], "--set resources.workers=4: resources.workers is at least 4, and train"),
+        (
+            ONE_MODEL + "resources: {workers: 4}\n",
+            ["priority=3", "train.batch_size=32"],
+            "--set train.batch_size=32: resources.workers is at least 4",
+        ),
+        (
+            ONE_MODEL.replace("lr: 0.1", "lr: 0.1\n  velocity: absorbed"),
+            ["optim.momentum=0"],
+            "--set optim.momentum=0: optim.velocity: absorbed needs momentum",
+        ),
+        (ONE_MODEL, ["optim.min_lr=1"], "--set optim.min_lr=1: optim: min_lr must be less than lr"),
+    ],
+)
+def test_a_rule_over_several_keys_points_at_the_one_that_was_set(text: str, overrides: list[str], where: str) -> None:
+    assert where in message(text, *overrides)
+
+
+def test_a_value_that_was_set_and_that_a_rule_does_not_name_is_innocent() -> None:
+    text = ONE_MODEL + "resources: {workers: 4}\n"
+    assert message(text, "priority=3", "train.epochs=3").startswith("w.yaml:12:1: resources.workers is at least 4")
