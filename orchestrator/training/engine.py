@@ -12,6 +12,7 @@ from torch import nn
 
 from orchestrator.base.errors import UsageError
 from orchestrator.rundir.membership import View
+from orchestrator.training.checkpoint import Checkpoint, CheckpointStore
 from orchestrator.training.config import EngineContext, TrainConfig, TrainResult
 from orchestrator.training.determinism import fingerprint
 from orchestrator.training.elastic import Joining
@@ -182,7 +183,7 @@ class _Training:
         """To the newest checkpoint; the step is left out when it comes again."""
         left_out = (*self._holding.state.left_out, step)
         self._speaking.idle()
-        self._keeping.wait()
+        self._keeping.wait(group)
         self._joining.begin_anew(group)
         self._resume(group, 0)
         self._holding.change(left_out=left_out)
@@ -193,7 +194,7 @@ class _Training:
         speaking.note(self._batching.note)
         chosen = None
         if store is not None:
-            chosen = store.newest(self._passed_over) if group.rank == 0 else None
+            chosen = self._newest(store) if group.rank == 0 else None
             samples = group.agree(-1 if chosen is None else chosen.samples)
             if samples >= 0 and chosen is None:
                 chosen = store.read(samples)
@@ -211,6 +212,11 @@ class _Training:
             speaking.note(f"{lost} samples that were used before are used again")
             speaking.tell("rolled_back", samples=state.position.samples, lost_samples=lost, lost_steps=lost_steps)
         speaking.progress(state.position, force=True)
+
+    def _newest(self, store: CheckpointStore) -> Checkpoint | None:
+        """What the leader goes on from, where the next checkpoints can be written too."""
+        store.refuse_unwritable()
+        return store.newest(self._passed_over)
 
     def _passed_over(self, reason: str) -> None:
         self._speaking.note(reason)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
 from orchestrator.base.errors import Fenced, OrchestratorError
 from orchestrator.rundir.membership import View
 from orchestrator.training.checkpoint import GivenUp, Saving
@@ -21,6 +23,8 @@ LEFT_SECONDS = 40.0
 """How long the others wait for the parts of workers that leave."""
 
 _POLL_SECONDS = 0.01
+_TOGETHER_SECONDS = 0.02
+_MANY = 2**20
 _WORD_SECONDS = 3.0
 _GOOD, _FAILED, _AGAIN = range(3)
 
@@ -140,15 +144,26 @@ class Keeping:
                     self._context.note(f"the checkpoint after {saving.samples} samples was not written: {error}")
                     self._context.tell("checkpoint_failed", samples=saving.samples, reason=str(error))
 
-    def wait(self) -> None:
-        """Wait until all that are on their way have ended, well or not.
+    def wait(self, group: Group) -> None:
+        """Wait until all that are on their way have ended, well or not; where one worker fails, nobody waits for it.
 
         Raises:
             GroupBroken: a worker is lost.
         """
-        while not all(saving.done() for saving in self._savings()):
+        while True:
             self._refuse_to_wait()
-            time.sleep(_POLL_SECONDS)
+            savings = self._savings()
+            # The newest one that failed here, counted from the end as -1: workers that came late know fewer of them.
+            newest = max((at for at, saving in enumerate(savings, -len(savings)) if saving.failed), default=-_MANY)
+            own = (int(any(not saving.done() for saving in savings)), newest)
+            waiting, failed = group.all_gather(torch.tensor(own, device=group.device)).amax(0).tolist()
+            if not waiting:
+                return
+            doomed = savings[: max(0, len(savings) + failed + 1)]
+            for saving in doomed:  # the worker's own word may be what it cannot write
+                if not saving.done():
+                    saving.abandon()
+            time.sleep(_TOGETHER_SECONDS)
 
     def settle(self, holding: Holding, group: Group) -> None:
         """Wait until this state is durable; all workers of the group call this at once.
@@ -161,7 +176,7 @@ class Keeping:
         verdict = _AGAIN if self._context.checkpoints is not None else _GOOD
         while verdict == _AGAIN:
             self._begin_unless_there(holding, group)
-            self.wait()
+            self.wait(group)
             self.look(leads=group.rank == 0)
             own = _AGAIN if self._stands is None else _GOOD if self._failure is None else _FAILED
             verdict = group.agree(own)

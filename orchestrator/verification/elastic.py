@@ -114,13 +114,14 @@ def verify_elastic(
     stage = _Stage(folder, workdir, _prepared(recipe, most, script.steps), most, say)
     calm = stage.play("undisturbed", Storm(1))
     hit = stage.play("storm", script)
+    comparison = _with_contradiction(compare(calm, hit), hit)
     plain = None
     if ordinary:
+        say(("equal bit for bit" if comparison.equal else "DIFFERENT") + "; the same with an ordinary sum follows")
         plain = compare(
             stage.play("ordinary-undisturbed", Storm(1), exact=False),
             stage.play("ordinary-storm", script, exact=False),
         )
-    comparison = _with_contradiction(compare(calm, hit), hit)
     proof = _proof(JobDirectory(folder / "jobs" / "storm"), script, hit)
     return Verdict(len(calm.steps), recipe.train.virtual_workers, comparison, proof, plain, folder)
 

@@ -59,6 +59,7 @@ class Rehearsal:
     say: Callable[[str], None] = lambda text: None
     _number: int = field(default=0, init=False)
     _shown: tuple[int, float] = field(default=(0, 0.0), init=False)
+    _hits: set[int] = field(default_factory=set, init=False)
 
     @property
     def _folder(self) -> Path:
@@ -119,6 +120,7 @@ class Rehearsal:
                 heard = time.monotonic()
                 self._tell(event)
             for number, action in enumerate(self.storm.actions):
+                self._tell_of_hit(number, action, marks)
                 if marks.reached(number).exists() and not marks.acted(number).exists():
                     follower = self._act(action, run, allocation)
                     marks.set(marks.acted(number))
@@ -175,6 +177,12 @@ class Rehearsal:
     def _tell(self, event: RunEvent) -> None:
         if event.kind == "resized":
             self.say(f"{counted(event.data.get('world_size'), 'worker')} ({event.data.get('cause')})")
+
+    def _tell_of_hit(self, number: int, action: Action, marks: Marks) -> None:
+        """Of a kill or a hang, which a worker carries out on itself."""
+        if action.kind in ("kill", "hang") and number not in self._hits and marks.acted(number).exists():
+            self._hits.add(number)
+            self.say(f"step {action.step}: {action.name}")
 
     def _show(self, run: RunDirectory) -> None:
         """How far it is, every few seconds."""

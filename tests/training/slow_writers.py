@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -16,6 +17,13 @@ from orchestrator.training.checkpoint import saving
 _write_part = saving._Work._write_part
 
 
+class Unwritable:
+    """A place on a disk that is away."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise OSError(errno.EIO, "the disk is away")
+
+
 @dataclass(frozen=True)
 class SlowlyKept(ToyTask):
     """Each part of a checkpoint takes so many seconds.
@@ -23,10 +31,12 @@ class SlowlyKept(ToyTask):
     Attributes:
         seconds: per part.
         deadly: the second worker dies when it writes the checkpoint after so many samples.
+        broken: nobody's place can be written any more from the checkpoint after so many samples on.
     """
 
     seconds: float = 0.0
     deadly: int = -1
+    broken: int = 1_000_000
 
     def build_model(self) -> nn.Module:
         task = self
@@ -35,6 +45,8 @@ class SlowlyKept(ToyTask):
             time.sleep(task.seconds)
             if work._order.rank == 1 and work._order.head.samples == task.deadly:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if work._order.head.samples >= task.broken:
+                work._place = Unwritable()
             return _write_part(work)
 
         saving._Work._write_part = write  # type: ignore[assignment]

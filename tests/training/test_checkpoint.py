@@ -12,7 +12,7 @@ import pytest
 import torch
 from checkpoint_workers import ALONE, files_of, flip, folders, save, saved
 
-from orchestrator.base.errors import DataError, Fenced
+from orchestrator.base.errors import DataError, Fenced, UsageError
 from orchestrator.training.checkpoint import CheckpointStore, GivenUp, KeepPolicy
 from orchestrator.training.checkpoint.manifest import MANIFEST
 from orchestrator.training.group import GroupBroken
@@ -279,3 +279,12 @@ def test_what_is_raised_while_a_checkpoint_waits_for_its_turn_ends_the_waiting(t
         store.begin(3, {"w": torch.ones(3)}, {}, ALONE, meanwhile=gone)
     free.set()
     savings[-1].wait()
+
+
+def test_a_place_that_can_never_be_written_is_refused_and_one_that_can_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written to") as refused:
+        CheckpointStore(tmp_path / "file" / "checkpoints").refuse_unwritable()
+    assert "train.checkpoint.to" in refused.value.hint
+    CheckpointStore(tmp_path / "there").refuse_unwritable()
+    assert not list((tmp_path / "there").rglob("*"))

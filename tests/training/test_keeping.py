@@ -63,6 +63,14 @@ def test_a_worker_writes_its_part_before_it_leaves(layout: str, pool: Pool, tmp_
     assert kept(tmp_path) == {53: 1, 106: 2}
 
 
+def test_a_place_that_breaks_ends_the_training_at_once_and_nobody_waits_for_a_word_that_cannot_be_written(
+    pool: Pool, tmp_path: Path
+) -> None:
+    ended = pool.run(SlowlyKept(broken=106), CONFIG, 2, (), checkpoints=tmp_path)
+    assert all("the disk is away" in said or "gave the checkpoint up" in said for said in ended.states.values())
+    assert kept(tmp_path) == {53: 1}
+
+
 @dataclass
 class Slow:
     """A checkpoint on its way, as long as the test wants."""
@@ -76,6 +84,10 @@ class Slow:
 
     def owes_nothing(self) -> bool:
         return self.ended
+
+    @property
+    def failed(self) -> bool:
+        return self.ended and self.error is not None
 
     def wait(self) -> str:
         if self.error is not None:

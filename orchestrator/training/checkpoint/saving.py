@@ -103,6 +103,11 @@ class Saving:
         """Whether it has ended, well or not: `wait` returns at once then."""
         return not self._thread.is_alive()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended, and not well, by itself: nobody here gave it up."""
+        return self.done() and self._error is not None and not self._given_up.is_set()
+
     def owes_nothing(self) -> bool:
         """Whether this worker's part and its note are written, so that the others can do without it."""
         return self._noted.is_set() or self.done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from orchestrator.base.errors import DataError, Fenced, OrchestratorError
+from orchestrator.base.errors import DataError, Fenced, OrchestratorError, UsageError
 from orchestrator.data.remote.retry import Patience
 from orchestrator.spec.place import parse_location
 from orchestrator.training.checkpoint import loading
@@ -27,6 +28,7 @@ MODEL, AVERAGE = "model/", "ema/"
 KEEP = KeepPolicy()
 REMOTE = Patience()
 _SUPERSEDED, _UNREADABLE = -1, -2
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT}
 _WHY = "a newer run of this job has taken over: see the leader's log"
 
 
@@ -107,6 +109,25 @@ class CheckpointStore:
         self._damaged.discard(samples)
         self._saving = Saving(order, self._buffers, self._saving)
         return self._saving
+
+    def refuse_unwritable(self) -> None:
+        """Write and remove an empty file: a wrong place is refused before anything is trained.
+
+        Raises:
+            UsageError: nobody can ever write there.
+            OSError, RemoteUnavailable: it cannot be written now.
+        """
+        name = f"writable-{secrets.token_hex(8)}/probe"
+        try:
+            self._place.replace(name, b"writable\n")
+            self._place.delete([name])
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
+            raise UsageError(
+                f"checkpoints cannot be written to {self.root}: {error.strerror or error}",
+                hint="correct train.checkpoint.to, or the permissions of that place",
+            ) from error
 
     def newest(self, passed_over: Callable[[str], None] = lambda reason: None) -> Checkpoint | None:
         """The newest checkpoint that is whole, every byte of it verified; None where there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ def command(
     """Train the workload in FILE for a few dozen steps, undisturbed and in a storm, and compare the parameters.
 
     The storm shrinks and grows the run, kills a worker and its leader in the middle of a step, stops another, pauses
-    the run and kills all of it. Exit code 1: the trainings differ, or something of the storm did not happen.
+    the run and kills all of it. On two quiet cores that takes some minutes, half of them with --no-ordinary. Exit code
+    1: the trainings differ, or something of the storm did not happen.
     """
     from orchestrator.cli.source import read_source
     from orchestrator.spec.load import parse_workload
@@ -50,6 +52,8 @@ def command(
 
     source = read_source(file)
     workload = parse_workload(source.content, source.filename, overrides)
+    # Told to end, it ends as by Ctrl-C: no agent is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _folder(keep) as folder:
         verdict = verify_elastic(
             workload, folder, workdir=Path.cwd(), workers=workers, ordinary=ordinary, say=lambda text: note(f"  {text}")
