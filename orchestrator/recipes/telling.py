@@ -85,6 +85,7 @@ class Telling:
         if self._speaker.speaks:
             values = metrics.values()
             self._speaker.metrics(self._key, metrics.samples, values | self._goodput())
+            self._speaker.flush()  # whoever leads after this worker does not say it again
             known = [f"{name} {measured(value)}" for name, value in values.items() if name != "epoch"]
             self.note(f"epoch {metrics.epoch} of {self._workload.train.epochs}: " + ", ".join(known))
         return True

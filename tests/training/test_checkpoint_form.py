@@ -38,6 +38,7 @@ def test_its_own_reader_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_state_on_a_gpu_is_copied_before_it_changes(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     weights = torch.full((1000, 1000), 7.0, device="cuda")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from toy_training import SAMPLES, ToyBatch, ToyTask, toy_config
 
 from orchestrator.base.errors import Conflict, UsageError
@@ -19,9 +18,7 @@ from orchestrator.training.config import EngineContext, TrainConfig, TrainResult
 from orchestrator.training.determinism import deterministic
 from orchestrator.training.digest import parameters_digest
 from orchestrator.training.engine import train
-from orchestrator.training.group import alone
-
-GROUP = alone(torch.device("cpu"))
+from orchestrator.training.task import Request
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +34,15 @@ class Asked(ToyTask):
     corrupt: tuple[int, ...] = ()
     positions: list[int] = field(default_factory=list)
 
-    def load(self, split: str, positions: np.ndarray, epoch: int) -> ToyBatch:
-        if split == "train":
-            self.positions.extend(positions.tolist())
-        return super().load(split, positions[~np.isin(positions, self.corrupt)], epoch)
+    def load(self, request: Request) -> ToyBatch:
+        if request.split == "train":
+            self.positions.extend(request.positions.tolist())
+        whole = request.positions[~np.isin(request.positions, self.corrupt)]
+        return super().load(replace(request, positions=whole))
 
 
 def run(config: TrainConfig, task: Asked, **context: object) -> TrainResult:
-    return train(task, config, EngineContext(GROUP, **context))  # type: ignore[arg-type]
+    return train(task, config, EngineContext(**context))  # type: ignore[arg-type]
 
 
 def test_what_was_skipped_is_counted_over_all_epochs_and_said_after_each() -> None:

@@ -1,5 +1,6 @@
 """Batches of a dataset in a bucket, made by worker processes."""
 
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,12 @@ def images(empty, small: Path):
     for path in small.iterdir():
         empty.put(path.name, path.read_bytes())
     return empty
+
+
+@pytest.fixture(autouse=True)
+def _new_processes_know_the_credentials() -> None:
+    """The server that forks processes may be older than the environment of these tests."""
+    forkserver._forkserver._stop()
 
 
 def test_worker_processes_load_a_bucket_as_a_folder(images, small: Path) -> None:

@@ -24,8 +24,8 @@ from shard_toys import Trainer
 
 from orchestrator.rundir.membership import Member, View
 from orchestrator.training.determinism import deterministic
-from orchestrator.training.forming import form, members_of, own_store
-from orchestrator.training.group import GroupBroken
+from orchestrator.training.forming import cut_off, form, leave, members_of, own_store
+from orchestrator.training.group import Group, GroupBroken
 from orchestrator.training.layout.protocol import Arrival, StateLost
 
 
@@ -47,6 +47,7 @@ class Worker:
     def __init__(self, number: int, members: dict[int, Member]) -> None:
         self.number, self.members = number, members
         self.store = own_store()
+        self.groups: list[Group] = []
 
     def scenario(self, scenario: dict[str, Any], first: int) -> dict[str, Any]:
         trainer: Trainer | None = None
@@ -62,6 +63,12 @@ class Worker:
                 trainer.layout.abandon()
             elif ending:
                 trainer = None
+            if ending in ("broken", "dead"):
+                for group in self.groups:
+                    cut_off(group)
+            if self.groups:
+                leave(self.groups[0])
+            self.groups = []
             gc.collect()
             if dist.is_initialized():
                 dist.destroy_process_group()
@@ -90,9 +97,11 @@ class Worker:
         whole = form(
             View(epoch, members, leaving), self.number, self.store, device=torch.device("cpu"), leavers=bool(leaving)
         )
+        self.groups = [whole]
         if lose.get("when") == "enter" and self.number in lose["numbers"]:
             raise Dead
         group = members_of(whole, len(members))
+        self.groups += [group] if group is not None else []
         trainer.state = trainer.layout.enter(Arrival(whole, len(members), ()), group, trainer.state)
         if group is not None:
             trainer.settle(group)
