@@ -64,11 +64,11 @@ lock: setup  ## resolve all versions anew
 	@$(UV) pip install --quiet --python $@/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: .venv-bench  ## all benchmarks that need no GPU, beside their peers (up to two hours)
+bench: .venv-bench  ## all benchmarks that need no GPU, beside their peers (takes long)
 	@for script in cli_latency checkpoint elastic_overhead elastic_resize; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	@for script in benchmarks/data_*.py; do .venv-bench/bin/python $$script || exit 1; done
 
-bench-gpu: setup  ## training on this machine's GPU, beside a plain PyTorch loop (about half an hour)
+bench-gpu: setup  ## training on this machine's GPU, beside a plain PyTorch loop
 	@$(BIN)/python benchmarks/gpu_training.py
 
 wheel: setup  ## dist/orchestrator-*.whl
