@@ -11,8 +11,8 @@ from orchestrator.control.timers import Elapsed
 from orchestrator.control.troubles import Troubles
 from orchestrator.lifecycle.reasons import backing_off
 from orchestrator.lifecycle.states import JobState
-from orchestrator.scheduling.decide import Policy, decide, next_time
-from orchestrator.scheduling.decisions import Decisions, Start
+from orchestrator.scheduling.interim.decide import Policy, decide, next_time
+from orchestrator.scheduling.interim.decisions import Decisions, Start
 from orchestrator.store import jobs, runs
 from orchestrator.store.jobs import QueuedJob, Stale
 from orchestrator.store.records import JobRecord

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.backends.protocol import Capacity
 from orchestrator.control.timers import Elapsed
 from orchestrator.lifecycle.states import JobState
-from orchestrator.scheduling.snapshot import Cluster, PendingJob, RunningJob, Snapshot
+from orchestrator.scheduling.interim.snapshot import Cluster, PendingJob, RunningJob, Snapshot
 from orchestrator.store.jobs import QueuedJob
 from orchestrator.store.records import RunRecord
 

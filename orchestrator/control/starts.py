@@ -19,7 +19,7 @@ from orchestrator.rundir.control import write_control
 from orchestrator.rundir.fence import raise_fence, read_fence
 from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.scheduling.decisions import Start
+from orchestrator.scheduling.interim.decisions import Start
 from orchestrator.store import jobs, runs
 from orchestrator.store.faults import free_bytes
 from orchestrator.store.records import JobRecord, RunRecord

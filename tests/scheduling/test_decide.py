@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.lifecycle.reasons import Waiting
-from orchestrator.scheduling.decide import Policy, decide, next_time
-from orchestrator.scheduling.decisions import Start
-from orchestrator.scheduling.snapshot import Cluster, PendingJob, RunningJob, Snapshot
+from orchestrator.scheduling.interim.decide import Policy, decide, next_time
+from orchestrator.scheduling.interim.decisions import Start
+from orchestrator.scheduling.interim.snapshot import Cluster, PendingJob, RunningJob, Snapshot
 
 FIFO = Policy()
 

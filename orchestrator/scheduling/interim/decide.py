@@ -15,8 +15,8 @@ from orchestrator.lifecycle.reasons import (
     too_large,
     unmet_dependencies,
 )
-from orchestrator.scheduling.decisions import Decisions, Start, Wait
-from orchestrator.scheduling.snapshot import Cluster, PendingJob, RunningJob, Snapshot
+from orchestrator.scheduling.interim.decisions import Decisions, Start, Wait
+from orchestrator.scheduling.interim.snapshot import Cluster, PendingJob, RunningJob, Snapshot
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""Jobs as the scheduler sees them: what they ask, what they have had, what we estimate. No true durations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from orchestrator.scheduling.cluster import ONE_WORKER, Demand, Placement, workers_of
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long a job takes in all, without waiting, at `workers_max`.
+
+    Attributes:
+        seconds: the median.
+        error: standard deviation of the logarithm of (true / estimated), measured over finished jobs.
+    """
+
+    seconds: float
+    error: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that waits or runs.
+
+    Attributes:
+        id: identifier.
+        sequence: its place in the order of submission; unique, and kept over retries.
+        submitted: seconds since the epoch.
+        demand: what it needs.
+        team: whose share it uses.
+        owner: who submitted it.
+        priority: higher goes first.
+        estimate: of its whole run time; None where nobody has an idea.
+        limit: seconds that one run may take, enforced; None: no limit.
+        exponent: speed of k of n workers is (k / n) ** exponent: 1.0 is linear.
+        worked: seconds at `workers_max` of its work that are done and kept.
+        attained: slot-seconds that it has held so far.
+        preemptions: how often it was preempted.
+        waits_since: since when it waits now: its submission, its last preemption or failure.
+        held: a person keeps it from starting.
+        not_before: back-off: seconds since the epoch; None where it may start at once.
+        failures: failed runs so far.
+        waits_for: jobs that must succeed first and have not yet.
+        releasing: its last run still holds slots.
+        claim: freed for it, and for nobody else, until it starts.
+    """
+
+    id: str
+    sequence: int
+    submitted: float
+    demand: Demand = ONE_WORKER
+    team: str = "default"
+    owner: str = ""
+    priority: int = 0
+    estimate: Estimate | None = None
+    limit: float | None = None
+    exponent: float = 1.0
+    worked: float = 0.0
+    attained: float = 0.0
+    preemptions: int = 0
+    waits_since: float = 0.0
+    held: bool = False
+    not_before: float | None = None
+    failures: int = 0
+    waits_for: tuple[str, ...] = ()
+    releasing: bool = False
+    claim: Placement | None = None
+
+    def speed(self, workers: int) -> float:
+        """Seconds of its work (at `workers_max`) that it does a second with so many workers."""
+        return float((workers / self.demand.workers_max) ** self.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job that holds slots.
+
+    Attributes:
+        job: as it was at `counted`: `worked` and `attained` have grown since.
+        placement: what it holds now.
+        since: when this run began, seconds since the epoch.
+        counted: up to when the job's `worked` and `attained` are counted; in the future while a start or a resize
+            still costs time: until then nothing is worked.
+        resized: when its width last changed, or its run began.
+        saved: its `worked` at its newest checkpoint; what it did after is lost when it is preempted.
+        keeps: what it will hold once it has done what it was asked: less than `placement` while it shrinks, nothing
+            while it stops; None: nothing was asked.
+        pinned: a person chose its width: the policy leaves it alone.
+    """
+
+    job: Job
+    placement: Placement
+    since: float
+    counted: float
+    resized: float
+    saved: float | None = None
+    keeps: Placement | None = None
+    pinned: bool = False
+
+    @property
+    def workers(self) -> int:
+        """That it has, or will have once it has done what it was asked."""
+        return workers_of(self.placement if self.keeps is None else self.keeps)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.keeps == ()
+
+    def worked(self, now: float) -> float:
+        """Seconds of its work at `workers_max` that are done."""
+        gained = max(0.0, now - self.counted)
+        return self.job.worked + gained * self.job.speed(workers_of(self.placement))
+
+    def attained(self, now: float) -> float:
+        """Slot-seconds that it has held."""
+        return self.job.attained + max(0.0, now - self.counted) * self.slots
+
+    @property
+    def slots(self) -> int:
+        """That it holds."""
+        return workers_of(self.placement) * self.job.demand.slots
+
+
+def total_expected(estimate: Estimate, worked: float) -> float:
+    """Expected total work of a job of which `worked` seconds are done: E[X | X > worked] of a log-normal X.
+
+    With X = seconds * exp(error * Z): E[X | X > t] = E[X] * Phi(error - z) / Phi(-z), z = ln(t / seconds) / error.
+    """
+    sigma = estimate.error
+    if sigma <= 0:
+        return max(estimate.seconds, worked)
+    mean = estimate.seconds * math.exp(sigma * sigma / 2)
+    if worked <= 0:
+        return mean
+    z = math.log(worked / estimate.seconds) / sigma
+    beyond = math.erfc(z / math.sqrt(2))
+    if (
+        beyond < 1e-12
+    ):  # far beyond every expectation: it may take as long again (the ratio's limit is numerically lost)
+        return worked * (1 + sigma * sigma / max(z * sigma, sigma * sigma))
+    return mean * math.erfc((z - sigma) / math.sqrt(2)) / beyond
+
+
+def remaining(job: Job, worked: float, workers: int) -> float | None:
+    """Expected seconds that a job still needs with so many workers; None where nobody has an idea."""
+    if job.estimate is None:
+        return None
+    return max(0.0, total_expected(job.estimate, worked) - worked) / job.speed(workers)

@@ -1,0 +1,83 @@
+"""How a queue is served: an order, a rule for those who cannot go first, what running jobs may be asked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.spec.base import Document
+from orchestrator.spec.units import Duration
+
+OrderName = Literal["fifo", "priority", "fair", "attained", "shortest"]
+
+
+class Order(Document):
+    """Who goes first. Ties are broken by the order of submission, so that it is total."""
+
+    by: OrderName = Field(
+        default="priority",
+        description="fifo: submission; priority; fair: shares of teams; attained: least service so far (Tiresias); "
+        "shortest: least expected remaining time",
+    )
+    aging: Duration | None = Field(
+        default=None, gt=0, description="waiting so long is worth one point of priority (orders priority and fair)"
+    )
+    age_weight: float = Field(default=1.0, ge=0, description="fair: weight of the hours of waiting")
+    share_weight: float = Field(default=100.0, ge=0, description="fair: weight of what a team is below its share")
+    priority_weight: float = Field(default=1.0, ge=0, description="fair: weight of a point of priority")
+    size_weight: float = Field(default=0.0, description="fair: weight of a slot asked for; negative: small ones first")
+    half_life: Duration = Field(default=7 * 86_400.0, gt=0, description="fair: usage counts half after so long")
+    thresholds: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=lambda: [3_600.0 * 4**i for i in range(5)],
+        max_length=30,
+        description="attained: slot-seconds at which a job sinks to the next queue, ascending",
+    )
+    overdue: Duration | None = Field(
+        default=None, gt=0, description="who waits longer than this goes before all others, oldest first"
+    )
+
+
+class Preemption(Document):
+    """When a running job may be stopped for another one; it goes on later from its newest checkpoint."""
+
+    for_whom: Literal["earlier", "priority", "quota"] = Field(
+        default="priority",
+        description="earlier: whoever is earlier in the order; priority: only higher priority; "
+        "quota: only a team within its quota",
+    )
+    min_run: Duration = Field(default=600.0, description="a run is not stopped before it has had so long")
+    immune_after: int = Field(default=3, ge=0, description="a job that was preempted so often is not preempted again")
+    margin: float = Field(default=0.0, ge=0, description="shortest: only where the newcomer needs this fraction less")
+
+
+class Elastic(Document):
+    """Whether the policy chooses widths between `workers.min` and `workers.max`, at the start and later."""
+
+    start: Literal["widest", "narrow"] = Field(
+        default="narrow",
+        description="narrow: under load jobs start with their fewest workers; widest: with what is free",
+    )
+    shrink: bool = Field(default=True, description="running jobs give slots up to let others in")
+    grow: bool = Field(default=True, description="running jobs take what is idle")
+    price: Duration = Field(default=30.0, description="seconds without progress that a resize is reckoned to cost")
+    between: Duration = Field(default=60.0, description="least time between two resizes of one run")
+    pays_within: float = Field(
+        default=1.0, gt=0, description="a growth must save at least this many times its price of the remaining time"
+    )
+
+
+class Policy(Document):
+    """A policy, put together from its parts."""
+
+    name: str = "default"
+    order: Order = Order()
+    backfill: Literal["none", "skip", "easy", "conservative"] = Field(
+        default="easy",
+        description="none: the first that does not fit holds back all after it; skip: others pass it; easy: others pass "
+        "where they do not delay its reservation; conservative: where they delay nobody's",
+    )
+    depth: Annotated[int, Field(ge=1)] = Field(default=1000, description="conservative: so many reservations at most")
+    preemption: Preemption | None = None
+    elastic: Elastic | None = None
+    round: Duration = Field(default=60.0, gt=0, description="widths and places of running jobs are looked at so often")
