@@ -20,6 +20,8 @@ class LaunchRequest:
     directory: RunDirectory
     launch: Launch
     time_limit: float | None = None
+    placement: tuple[tuple[str, int], ...] = ()
+    """(node, workers), where the scheduler put them; empty: the engine chooses."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,41 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class NodeFacts:
+    """What an engine knows of one of its machines.
+
+    Attributes:
+        name: unique in the cluster.
+        slots: that it has.
+        free: that nobody holds, as far as the engine knows.
+        gpu_type: such as `h200`; empty where nobody said.
+        cpus: cores; 0: not counted (always so where slots are cores).
+        memory: bytes; 0: not counted.
+        rack: empty where nobody said.
+        up: whether anything can run on it.
+        note: why not.
+    """
+
+    name: str
+    slots: int
+    free: int
+    gpu_type: str = ""
+    cpus: int = 0
+    memory: int = 0
+    rack: str = ""
+    up: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Capacity:
-    """What an engine has: slots (GPUs, or CPU cores where there is no GPU)."""
+    """What an engine has: slots (GPUs, or CPU cores where there is no GPU), and its machines one by one."""
 
     slots: int
     free: int
     largest_gang: int
     slot_kind: str = "cpu"
+    nodes: tuple[NodeFacts, ...] = ()
 
 
 class Backend(Protocol):

@@ -13,7 +13,7 @@ from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.paths import state_dir
-from orchestrator.control import files
+from orchestrator.control import files, operators
 from orchestrator.control.resizing import Resize
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
@@ -61,6 +61,11 @@ class JobService:
         self._site = Site(store, backend, profile, clock, ids, runs_root, workloads or Workloads.standard(), probe)
         self._submission = Submission(self._site, state_directory or state_dir())
         self._views = Views(self._site)
+
+    @property
+    def site(self) -> Site:
+        """What it works with; `snapshot.current_snapshot` takes it."""
+        return self._site
 
     def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
         """Queue a workload; acknowledged only when it is on the disk.
@@ -124,23 +129,50 @@ class JobService:
             self._move(connection, record, JobState.QUEUED, "queued again: somebody asked for a retry", **fresh)
         return self.get(job)
 
-    def hold(self, job: str) -> JobView:
-        """Keep a queued job from starting.
+    def hold(self, job: str, by: str = "somebody") -> JobView:
+        """Keep a queued job from starting; what was being freed for it is for others again.
 
         Raises:
             NotFound: there is none.
             Conflict: it is not queued.
         """
-        return self._from_to(job, JobState.QUEUED, JobState.HELD, "held until somebody releases it")
+        return self._from_to(job, JobState.QUEUED, JobState.HELD, f"held by {by} until somebody releases it")
 
-    def release(self, job: str) -> JobView:
+    def release(self, job: str, by: str = "somebody") -> JobView:
         """Let a held job start when its turn comes.
 
         Raises:
             NotFound: there is none.
             Conflict: it is not held.
         """
-        return self._from_to(job, JobState.HELD, JobState.QUEUED, "released; waits for its turn")
+        return self._from_to(job, JobState.HELD, JobState.QUEUED, f"released by {by}; waits for its turn")
+
+    def set_priority(self, job: str, priority: int, by: str = "somebody") -> JobView:
+        """Give a job another priority, whether it waits or runs; its history tells who did.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: no priority.
+            Conflict: it is over.
+        """
+        operators.set_priority(self._site, job, priority, by)
+        return self.get(job)
+
+    def drain(self, node: str, note: str, by: str = "somebody") -> None:
+        """Start nothing new on a node; what runs there goes on.
+
+        Raises:
+            NotFound: the cluster has no such node.
+        """
+        operators.mark_node(self._site, node, "drained", note=note, by=by)
+
+    def resume(self, node: str, by: str = "somebody") -> None:
+        """Start on a drained node again.
+
+        Raises:
+            NotFound: the cluster has no such node, and nobody drained one of this name.
+        """
+        operators.mark_node(self._site, node, "up", note="", by=by)
 
     def resize(self, job: str, workers: int) -> JobView:
         """Give a running job another number of workers; the controller tells the run, and it goes on without a stop.

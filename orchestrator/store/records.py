@@ -12,6 +12,10 @@ from sqlalchemy import RowMapping
 from orchestrator.lifecycle.states import JobState, RunState
 
 
+Placed = tuple[tuple[str, int], ...]
+"""Where the workers of a job lie: (node, workers)."""
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """A job. `sequence` is 0 until it is stored; the other fields are explained in `tables`."""
@@ -43,6 +47,16 @@ class JobRecord:
     failures: Mapping[str, int] = field(default_factory=dict)
     not_before: float | None = None
     progress: Mapping[str, Any] | None = None
+    elastic: bool = False
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    time_limit: float | None = None
+    estimate: Mapping[str, float] | None = None
+    exponent: float = 1.0
+    worked: float = 0.0
+    attained: float = 0.0
+    preemptions: int = 0
+    waits_since: float = 0.0
+    claim: Placed | None = None
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -52,9 +66,11 @@ class JobRecord:
         values = {name: row[name] for name in _names(cls)}
         values["state"] = JobState(values["state"])
         values["depends_on"] = tuple(json.loads(values["depends_on"]))
-        values["environment"] = json.loads(values["environment"])
-        values["failures"] = json.loads(values["failures"])
-        values["progress"] = None if values["progress"] is None else json.loads(values["progress"])
+        for name in ("environment", "failures", "needs"):
+            values[name] = json.loads(values[name])
+        for name in ("progress", "estimate"):
+            values[name] = None if values[name] is None else json.loads(values[name])
+        values["claim"] = placed(values["claim"])
         return cls(**values)
 
     def to_row(self) -> dict[str, Any]:
@@ -82,6 +98,14 @@ class RunRecord:
     resizing_since: float | None = None
     checkpoints_asked: int = 0
     goodput: Mapping[str, float] = field(default_factory=dict)
+    placement: Placed = ()
+    smaller: Placed | None = None
+    pinned: bool = False
+    freed_for: str | None = None
+    worked: float = 0.0
+    saved: float | None = None
+    counted: float | None = None
+    resized_at: float | None = None
     released: bool = False
     stop_cause: str | None = None
     time_limit: float | None = None
@@ -98,6 +122,8 @@ class RunRecord:
         values["state"] = RunState(values["state"])
         values["cursors"] = json.loads(values["cursors"])
         values["goodput"] = json.loads(values["goodput"])
+        values["placement"] = placed(values["placement"]) or ()
+        values["smaller"] = placed(values["smaller"])
         return cls(**values)
 
     def to_row(self) -> dict[str, Any]:
@@ -137,6 +163,11 @@ class TrialRecord:
     def from_row(cls, row: RowMapping) -> TrialRecord:
         """Of a row of `trials`."""
         return cls(**{name: row[name] for name in _names(cls)} | {"record": json.loads(row["record"])})
+
+
+def placed(text: str | None) -> Placed | None:
+    """A placement of its column."""
+    return None if text is None else tuple((str(node), int(workers)) for node, workers in json.loads(text))
 
 
 def to_columns(values: Mapping[str, Any]) -> dict[str, Any]:

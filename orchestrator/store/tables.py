@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -56,6 +56,16 @@ jobs = Table(
     Column("failures", Text, nullable=False),  # JSON: failed runs of each class since the last retry by a person
     Column("not_before", Float),
     Column("progress", Text),  # JSON: the newest progress event
+    Column("elastic", Boolean, nullable=False, server_default="0"),  # its runs can be resized
+    Column("needs", Text, nullable=False, server_default="{}"),  # JSON: of a worker beside its slots, and where
+    Column("time_limit", Float),  # seconds that one run may take
+    Column("estimate", Text),  # JSON: seconds of the whole job at workers_max, error
+    Column("exponent", Float, nullable=False, server_default="1"),  # of its speed over its workers
+    Column("worked", Float, nullable=False, server_default="0"),  # seconds at workers_max that are done and kept
+    Column("attained", Float, nullable=False, server_default="0"),  # slot-seconds of its runs, as far as counted
+    Column("preemptions", Integer, nullable=False, server_default="0"),
+    Column("waits_since", Float, nullable=False, server_default="0"),  # its submit, last preemption or failure
+    Column("claim", Text),  # JSON: a placement that is being freed for it
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -83,6 +93,14 @@ runs = Table(
     Column("slots", Integer, nullable=False),  # that are kept for it
     Column("checkpoints_asked", Integer, nullable=False, server_default="0"),
     Column("goodput", Text, nullable=False, server_default="{}"),  # JSON: seconds by what they were spent on
+    Column("placement", Text, nullable=False, server_default="[]"),  # JSON: [node, workers] of what is kept for it
+    Column("smaller", Text),  # JSON: the smaller one of its two placements while it is being resized
+    Column("pinned", Boolean, nullable=False, server_default="0"),  # a person chose its width
+    Column("freed_for", String(64)),  # the job that it stops or shrinks for
+    Column("worked", Float, nullable=False, server_default="0"),  # the job's work at `counted`
+    Column("saved", Float),  # the job's work at its newest checkpoint
+    Column("counted", Float),  # up to when its slot-seconds are counted; before that: its creation
+    Column("resized_at", Float),
     Column("released", Boolean, nullable=False),  # the engine holds nothing for it any more
     Column("stop_cause", String(16)),  # why the controller asked it to stop
     Column("time_limit", Float),  # seconds that it may run
@@ -118,6 +136,24 @@ trials = Table(
     Column("state", String(16), nullable=False),
     Column("record", Text, nullable=False),  # JSON: the trial's file
     Column("stamp", String(64), nullable=False),  # of the file that was read
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("team", String(64), primary_key=True),
+    Column("slot_seconds", Float, nullable=False),  # decayed up to `at`
+    Column("at", Float, nullable=False),
 )
 
 lease = Table(

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -52,11 +53,25 @@ def newer_version(folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "")
     monkeypatch.setattr(schema, "SCHEMA_VERSION", "next")
 
 
-def columns(path: Path) -> set[str]:
-    with sqlite3.connect(path) as connection:
-        names = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
-    connection.close()
-    return names
+def versions_until(last: str, folder: Path) -> None:
+    """The migrations that a version had whose newest was `last`."""
+    shutil.copytree(schema.MIGRATIONS, folder)
+    for path in (folder / "versions").glob("v*.py"):
+        if path.name[1:5] > last:
+            path.unlink()
+
+
+def columns(path: Path, table: str = "jobs") -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def insert(path: Path, table: str, row: Mapping[str, object]) -> None:
+    """Add a row, as far as the table has its columns."""
+    known = {name: value for name, value in row.items() if name in columns(path, table)}
+    names, values = ", ".join(known), ", ".join(f":{name}" for name in known)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})", known)
 
 
 def test_an_older_store_is_migrated_and_the_old_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,36 +98,45 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monke
 def test_jobs_of_the_first_version_have_recorded_no_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "store.sqlite"
     with monkeypatch.context() as first:
-        shutil.copytree(schema.MIGRATIONS, tmp_path / "first")
-        for later in ("v0002_environment.py", "v0003_elastic.py"):
-            (tmp_path / "first" / "versions" / later).unlink()
+        versions_until("0001", tmp_path / "first")
         first.setattr(schema, "MIGRATIONS", tmp_path / "first")
         schema.prepare(path)
-    row = {name: value for name, value in JOB.to_row().items() if name != "environment"}
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join(':' + n for n in row)})", row)
+    insert(path, "jobs", JOB.to_row())
     store = open_store(path, clock=SimulatedClock())
     with store.read() as connection:
-        assert jobs.get(connection, "j-1") == replace(JOB, sequence=1)
+        assert jobs.get(connection, "j-1") == replace(JOB, sequence=1, waits_since=1.0)
     store.close()
 
 
 def test_runs_of_before_want_the_workers_that_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "store.sqlite"
     with monkeypatch.context() as second:
-        shutil.copytree(schema.MIGRATIONS, tmp_path / "second")
-        (tmp_path / "second" / "versions" / "v0003_elastic.py").unlink()
+        versions_until("0002", tmp_path / "second")
         second.setattr(schema, "MIGRATIONS", tmp_path / "second")
         schema.prepare(path)
     old = {"id": "j-1-r1", "job": "j-1", "number": 1, "token": 1, "allocation": "j-1-r1.0", "backend": "local"}
     old |= {"state": "running", "world_size": 3, "slots": 3, "released": False, "cursors": "{}", "message": ""}
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for table, row in (("jobs", JOB.to_row()), ("runs", old | {"created_at": 1.0})):
-            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
-            connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})", row)
+    insert(path, "jobs", JOB.to_row())
+    insert(path, "runs", old | {"created_at": 1.0})
     store = open_store(path, clock=SimulatedClock())
     with store.read() as connection:
         run = runs.get(connection, "j-1-r1")
     store.close()
     assert run is not None
     assert (run.world_size, run.wanted, run.resizing_from, run.goodput) == (3, 3, None, {})
+
+
+@pytest.mark.parametrize(("kind", "elastic"), [("command", False), ("regnet", True), ("regnet search", False)])
+def test_only_trainings_of_before_can_be_resized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, elastic: bool
+) -> None:
+    path = tmp_path / "store.sqlite"
+    with monkeypatch.context() as third:
+        versions_until("0003", tmp_path / "third")
+        third.setattr(schema, "MIGRATIONS", tmp_path / "third")
+        schema.prepare(path)
+    insert(path, "jobs", replace(JOB, kind=kind).to_row())
+    store = open_store(path, clock=SimulatedClock())
+    with store.read() as connection:
+        assert jobs.get(connection, "j-1").elastic is elastic
+    store.close()

@@ -1,0 +1,56 @@
+"""What people change beside the life of a job: priorities, and nodes that take no work."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestrator.base.errors import Conflict, NotFound, UsageError
+from orchestrator.base.text import one_line
+from orchestrator.control.site import Site
+from orchestrator.store import events, jobs, nodes
+from orchestrator.store.nodes import NodeState
+
+_LOG = logging.getLogger(__name__)
+
+HIGHEST = 1000
+"""Priorities lie between -1000 and 1000, as in a workload."""
+
+
+def set_priority(site: Site, job: str, priority: int, by: str) -> None:
+    """Change it and say so in the job's history.
+
+    Raises:
+        NotFound: there is no such job.
+        UsageError: no priority.
+        Conflict: it is over.
+    """
+    if not -HIGHEST <= priority <= HIGHEST:
+        raise UsageError(f"{priority} is no priority", hint=f"it lies between {-HIGHEST} and {HIGHEST}")
+    with site.commit("priority") as connection:
+        record = jobs.get(connection, job)
+        if record.state.terminal:
+            raise Conflict(f"job {job} {record.state.clause}", hint="nothing was changed")
+        if record.priority == priority:
+            return
+        jobs.set_columns(connection, record, priority=priority)
+        message = f"priority changed from {record.priority} to {priority} by {one_line(by, 200)}"
+        data = {"from": record.priority, "to": priority, "by": by}
+        events.append(connection, job, "priority", message, time=site.clock.now(), data=data)
+
+
+def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) -> None:
+    """Drain a node, or take it back; the same word twice changes nothing but its note.
+
+    Raises:
+        NotFound: the engine has no such node, and nobody ever drained one of this name.
+    """
+    known = [facts.name for facts in site.backend.capacity().nodes]
+    with site.store.read() as connection:
+        marked = nodes.all(connection)
+    if node not in known and node not in marked:
+        shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+        raise NotFound(f"cluster {site.profile.name} has no node {node!r}", hint=f"its nodes: {shown}")
+    note = one_line(note, 300)
+    _LOG.info("node %s: %s by %s%s", node, state, by, f": {note}" if note else "")
+    with site.commit("node") as connection:
+        nodes.set_state(connection, node, state, note=note, by=one_line(by, 200), time=site.clock.now())
