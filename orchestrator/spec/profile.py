@@ -1,12 +1,18 @@
-"""A cluster profile: what operators write about an engine, its nodes, limits and paths."""
+"""A cluster profile: what operators write about an engine, its nodes, teams, policy, limits and paths."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from orchestrator.spec.base import Document, Line, Name, Text
+from orchestrator.spec.policy import Policy
+from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.units import ByteSize, Duration
 
 
@@ -19,6 +25,92 @@ class Node(Document):
     gpus: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     gpu_type: Name | None = None
     memory: ByteSize | Literal["auto"] = "auto"
+    rack: Name | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of each of its machines: `name`, or `name-1`, `name-2`, … where there are several."""
+        return (self.name,) if self.count == 1 else tuple(f"{self.name}-{i}" for i in range(1, self.count + 1))
+
+
+class Team(Document):
+    """A team's place in the tree of shares."""
+
+    name: Name
+    parent: Name | None = Field(default=None, description="the team that it is a part of; default: none")
+    weight: float = Field(default=1.0, gt=0, description="of its share among the children of its parent")
+    quota: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="slots that are its own; what others borrow of them comes back when it asks"
+    )
+    limit: Annotated[int, Field(ge=0)] | None = Field(default=None, description="slots that it never exceeds")
+
+
+def parse_instant(value: Any) -> float:
+    """Seconds since the epoch from a time such as `2026-12-01T06:00+01:00`, or from such a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    expected = "expected a time with its offset, such as 2026-12-01T06:00+01:00 or 2026-12-01T05:00Z"
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(expected) from None
+    if found.tzinfo is None:
+        raise ValueError(expected)
+    return found.timestamp()
+
+
+Instant = Annotated[
+    float,
+    BeforeValidator(parse_instant),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+]
+
+
+class Maintenance(Document):
+    """A time in which nodes take no work: nothing runs into it."""
+
+    nodes: list[Name] = Field(min_length=1, max_length=100_000)
+    start: Instant = Field(description="a time with its offset, such as 2026-12-01T06:00+01:00")
+    end: Instant
+    why: Line = "maintenance"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Maintenance:
+        if self.end <= self.start:
+            raise ValueError("maintenance ends before it starts")
+        return self
+
+
+class PolicySection(Policy):
+    """How the queue is served: a policy by its name, or `preset` and what differs from it."""
+
+    preset: Name = Field(default="default", description=f"one of {', '.join(PRESETS)}")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_preset(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"preset": value}
+        if not isinstance(value, dict):
+            return value
+        named = value.get("preset", "default")
+        return _merged(preset(named).model_dump(), value) if isinstance(named, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A name, or a section."""
+        full = handler.resolve_ref_schema(handler(schema))
+        description = full.pop("description", "")
+        return {"anyOf": [{"type": "string", "enum": list(PRESETS)}, full], "description": description}
+
+
+def _merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Sections key by key, everything else replaced."""
+    merged = dict(base)
+    for key, value in more.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 class Limits(Document):
@@ -45,6 +137,45 @@ class ClusterProfile(Document):
     backend: Literal["local"]
     nodes: list[Node] = Field(default_factory=lambda: [Node()], min_length=1)
     runs_dir: Line | None = Field(default=None, description="shared between nodes; default: the state directory")
-    policy: Literal["fifo"] = "fifo"
+    policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate("default"))
+    teams: list[Team] = Field(default_factory=list, max_length=10_000)
+    maintenance: list[Maintenance] = Field(default_factory=list, max_length=10_000)
     limits: Limits = Limits()
     watch: Watch = Watch()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ClusterProfile:
+        problems = [*self._wrong_nodes(), *self._wrong_teams()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _wrong_nodes(self) -> Iterator[str]:
+        names = [name for node in self.nodes for name in node.names]
+        if len(set(names)) < len(names):
+            yield f"nodes: {next(name for name in names if names.count(name) > 1)} is there twice"
+        known = set(names)
+        for entry in self.maintenance:
+            unknown = [name for name in entry.nodes if name not in known]
+            if unknown:
+                yield f"maintenance: there is no node {unknown[0]}"
+
+    def _wrong_teams(self) -> Iterator[str]:
+        parents = {team.name: team.parent for team in self.teams}
+        if len(parents) < len(self.teams):
+            yield "teams: a name is there twice"
+        for team in self.teams:
+            if team.parent is not None and team.parent not in parents:
+                yield f"teams: {team.name} has parent {team.parent}, which is no team"
+            elif _is_its_own_parent(team.name, parents):
+                yield f"teams: {team.name} is a part of itself"
+            if team.quota is not None and team.limit is not None and team.quota > team.limit:
+                yield f"teams: the quota of {team.name} is above its limit"
+
+
+def _is_its_own_parent(name: str, parents: dict[str, str | None]) -> bool:
+    seen, parent = {name}, parents.get(name)
+    while parent is not None and parent not in seen:
+        seen.add(parent)
+        parent = parents.get(parent)
+    return parent == name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,12 +11,23 @@ from orchestrator.spec.units import ByteSize, Duration, WorkerRange
 
 
 class Resources(Document):
-    """What the workers of a run need."""
+    """What the workers of a run need, and where they may lie."""
 
-    workers: WorkerRange = Field(default=WorkerRange(low=1, high=1), description="workers, or a range such as 2..8")
+    workers: WorkerRange = Field(
+        default=WorkerRange(low=1, high=1),
+        description="workers; or a range such as 2..8, within which the policy chooses how many, at the start "
+        "and, for one training of a recipe, while it runs",
+    )
     cpus_per_worker: int = Field(default=1, ge=1, le=1024, description="CPU cores for each worker")
     gpus_per_worker: int = Field(default=0, ge=0, le=16, description="GPUs for each worker")
     memory_per_worker: ByteSize = Field(default=0, description="bytes of memory for each worker; 0: not stated")
+    gpu_types: list[Name] = Field(default_factory=list, max_length=100, description="one of these types; empty: any")
+    not_on: list[Name] = Field(default_factory=list, max_length=1000, description="nodes that are left out")
+    same_rack: bool = Field(default=False, description="all workers in one rack")
+    placement: Literal["packed", "anywhere"] = Field(
+        default="packed",
+        description="packed: on one node where they fit, else on the fewest whole nodes; anywhere: on whatever is free",
+    )
 
 
 class Retry(Document):

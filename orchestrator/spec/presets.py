@@ -1,0 +1,41 @@
+"""Policies by name: what a profile's `policy:` and the simulator's `--policy` may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
+
+_DAY = 86_400.0
+
+PRESETS: Mapping[str, Policy] = {
+    policy.name: policy
+    for policy in (
+        Policy(
+            name="default",
+            order=Order(by="priority", aging=_DAY / 24, overdue=7 * _DAY),
+            preemption=Preemption(for_whom="priority"),
+            elastic=Elastic(),
+        ),
+        Policy(name="fifo", order=Order(by="fifo"), backfill="none"),
+        Policy(name="priority", order=Order(by="priority", aging=_DAY / 24), backfill="none"),
+        Policy(name="easy", order=Order(by="fifo"), backfill="easy"),
+        Policy(name="conservative", order=Order(by="fifo"), backfill="conservative"),
+        Policy(name="fair", order=Order(by="fair"), backfill="easy", preemption=Preemption(for_whom="quota")),
+        Policy(name="attained", order=Order(by="attained"), backfill="skip", preemption=Preemption(for_whom="earlier")),
+        Policy(name="shortest", order=Order(by="shortest"), backfill="skip", preemption=Preemption(for_whom="earlier")),
+        Policy(name="elastic", order=Order(by="priority"), backfill="skip", elastic=Elastic()),
+    )
+}
+
+
+def preset(name: str) -> Policy:
+    """The policy of this name.
+
+    Raises:
+        ValueError: there is none; the message names those that there are.
+    """
+    found = PRESETS.get(name)
+    if found is None:
+        raise ValueError(f"there is no policy {name!r}; one of {', '.join(PRESETS)}")
+    return found
