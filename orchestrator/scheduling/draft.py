@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.cluster import Demand, Placement, without
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.build import ranking
@@ -26,15 +27,17 @@ class Draft:
         policy: what it is decided by.
         now: seconds since the epoch.
         room: free for jobs without a claim, after all that was decided so far.
-        idle: what nobody held when the decision began: what claims are redeemed from.
+        idle: what nobody holds, less what starts: what claims are redeemed from.
+        later: what nobody will hold or claim once all that was asked for is done: what is claimed comes from here.
     """
 
     def __init__(self, state: State, policy: Policy, now: float) -> None:
         self.state = state
         self.policy = policy
         self.now = now
-        self.room = state.room(now)
         self.idle = state.idle()
+        self.later = state.later(now)
+        self.room = self.idle.least(self.later)
         self.ranking = ranking(policy.order)
         self.starts: list[Start] = []
         self.preempts: dict[str, Preempt] = {}
@@ -65,10 +68,64 @@ class Draft:
             self._possible[demand] = empty.fit(demand, demand.workers_min, self.now, self.now) is not None
         return self._possible[demand]
 
+    def widest(self, job: Job) -> int:
+        """The most workers that it may have."""
+        most = job.demand.workers_max
+        return most if self.state.max_workers is None else min(most, self.state.max_workers)
+
+    def place(self, job: Job, workers: int) -> Placement | None:
+        """Where a gang of so many workers may start now; it hurts no reservation, claim or window of maintenance."""
+        return self.room.fit(job.demand, workers, self.now, self.ends_by(job))
+
+    def extend(self, running: Running, workers: int) -> Placement | None:
+        """What a running job may hold if it grows to so many workers now: all that it holds, and more.
+
+        The same holds for it as for `place`.
+        """
+        limit = running.job.limit
+        until = math.inf if limit is None else running.since + limit
+        return self.room.extend(running.job.demand, running.placement, workers, self.now, until)
+
+    def place_after(self, job: Job, workers: int, freed: Sequence[tuple[Placement, Demand]]) -> Placement | None:
+        """What a waiting job could claim if all of `freed` were given up by those who run; changes nothing.
+
+        What others claim, what is reserved, and windows of maintenance are respected.
+        """
+        later = self.later.copy()
+        for placement, demand in freed:
+            later.give(placement, demand)
+        return later.fit(job.demand, workers, self.now, self.ends_by(job))
+
     def start(self, job: Job, placement: Placement) -> None:
         """Start it there; what it takes is no longer free."""
-        self.room.take(placement, job.demand)
         self.starts.append(Start(job.id, placement))
+        self.idle.take(placement, job.demand)
+        self.later.take(placement, job.demand)
+        self.room.take(placement, job.demand)
+
+    def preempt(self, running: Running, for_job: str, why: str) -> None:
+        """Ask it to stop; what it holds is free for a claim."""
+        self.preempts[running.job.id] = Preempt(running.job.id, for_job, why)
+        kept = running.placement if running.keeps is None else running.keeps
+        self.later.give(kept, running.job.demand)
+
+    def shrink(self, running: Running, placement: Placement, for_job: str, why: str) -> None:
+        """Ask it to give up what is not in `placement`; that is free for a claim."""
+        self.resizes[running.job.id] = Resize(running.job.id, placement, for_job, why)
+        self.later.give(without(running.placement, placement), running.job.demand)
+
+    def claim(self, job: Job, placement: Placement) -> None:
+        """This, some of which is still to be freed, belongs to `job`."""
+        self.claims.append(Claim(job.id, placement))
+        self.later.take(placement, job.demand)
+        self.room = self.idle.least(self.later)
+
+    def grow(self, running: Running, placement: Placement, why: str) -> None:
+        """Give it all of `placement`, which is what `extend` said."""
+        self.resizes[running.job.id] = Resize(running.job.id, placement, None, why)
+        more = without(placement, running.placement)
+        for room in (self.idle, self.later, self.room):
+            room.take(more, running.job.demand)
 
     def wake(self, at: float | None) -> None:
         """Something changes by itself at this time."""

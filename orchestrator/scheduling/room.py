@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.scheduling.cluster import Demand, Node, Placement, Share
+from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
 
 
 class Room:
@@ -66,6 +66,37 @@ class Room:
             return next((placement for placement in found if placement), None)
         return self._place(names, demand, workers)
 
+    def extend(self, demand: Demand, held: Placement, workers: int, now: float, until: float) -> Placement | None:
+        """All of `held`, and as many more as make `workers`; None where they do not fit.
+
+        A packed gang fills the nodes that it has, and gets further ones only where those are wholly its own.
+        """
+        shares, rest = dict(held), workers - workers_of(held)
+        for name in sorted(shares):
+            node = self._nodes.get(name)
+            if node is None or not usable(node, demand, now, until):
+                return None
+            fits = max(0, min(rest, self._fits(name, demand)))
+            shares[name] += fits
+            rest -= fits
+            if demand.packed and rest and shares[name] < capacity(node, demand):
+                return None
+        if rest:
+            racks = {self._nodes[name].rack for name in shares} if demand.constraints.same_rack else None
+            names = (
+                name
+                for name, node in self._nodes.items()
+                if name not in shares and usable(node, demand, now, until) and (racks is None or node.rack in racks)
+            )
+            more = self._whole(names, demand, rest) if demand.packed else self._scattered(list(names), demand, rest)
+            if more is None:
+                return None
+            shares.update(more)
+        return tuple(sorted(Share(name, count) for name, count in shares.items()))
+
+    def _whole(self, names: Iterable[str], demand: Demand, workers: int) -> Placement | None:
+        return self._fill([name for name in names if self._slots[name] == self._nodes[name].slots], demand, workers)
+
     def _place(self, names: list[str], demand: Demand, workers: int) -> Placement | None:
         if not demand.packed:
             return self._scattered(names, demand, workers)
@@ -73,8 +104,7 @@ class Room:
         if workers <= most:
             fitting = [(self._slots[name], name) for name in names if self._fits(name, demand) >= workers]
             return (Share(min(fitting)[1], workers),) if fitting else None
-        whole = [name for name in names if self._slots[name] == self._nodes[name].slots]
-        return self._fill(whole, demand, workers)
+        return self._whole(names, demand, workers)
 
     def _scattered(self, names: list[str], demand: Demand, workers: int) -> Placement | None:
         return self._fill(sorted(names, key=lambda name: (-self._fits(name, demand), name)), demand, workers)

@@ -92,19 +92,19 @@ class State:
             room.take(running.placement, running.job.demand)
         return room
 
-    def room(self, now: float) -> Room:
-        """What is free for those who hold no claim: neither held now nor claimed for later.
-
-        Of a node they may use what is left of the larger of: what is held now; what those who stay will hold, with
-        all claims.
-        """
+    def later(self, now: float) -> Room:
+        """What those who stay will not hold, and no claim wants."""
         later = Room(self.nodes.values())
         for running in self.running.values():
             later.take(running.placement if running.keeps is None else running.keeps, running.job.demand)
         for job in self.pending.values():
             if (claim := valid_claim(job, self.nodes, now)) is not None:
                 later.take(claim, job.demand)
-        return self.idle().least(later)
+        return later
+
+    def room(self, now: float) -> Room:
+        """What is free for those who hold no claim: neither held now nor claimed for later."""
+        return self.idle().least(self.later(now))
 
     def decide(self, policy: Policy, now: float) -> Decisions:
         """What to do now; changes nothing."""

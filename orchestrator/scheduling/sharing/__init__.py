@@ -1,0 +1,11 @@
+"""What teams may use: their limits, over the tree."""
+
+from __future__ import annotations
+
+from orchestrator.scheduling.draft import Draft
+from orchestrator.scheduling.jobs import Job
+
+
+def allows(draft: Draft, job: Job, slots: int) -> bool:
+    """Whether the job's team, and those above it, may hold so many slots more."""
+    return True
