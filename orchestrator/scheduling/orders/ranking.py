@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from orchestrator.scheduling.jobs import Job
+    from orchestrator.scheduling.jobs import Job, Running
     from orchestrator.scheduling.state import State
 
 Key = tuple[float, ...]
@@ -24,11 +24,22 @@ class Ranking(Protocol):
         ...
 
     def key(self, job: Job, now: float) -> Key:
-        """Stays the same until `until(job, now)`, as long as the job's record does."""
+        """Of a waiting job. Stays the same until `until(job, now)`, as long as the job's record does."""
         ...
 
     def until(self, job: Job, now: float) -> float:
-        """When the key changes by itself; infinite where it never does."""
+        """When the key of a waiting job changes by itself; infinite where it never does."""
+        ...
+
+    def running_key(self, running: Running, now: float) -> Key:
+        """Of a running job, with what it has worked and attained by now."""
+        ...
+
+    def sinks(self, running: Running, now: float) -> float:
+        """When a running job falls behind by having run: only then may others pass it; infinite where it never does.
+
+        Where it sinks little by little, nobody has to be told of it: `now` is the answer.
+        """
         ...
 
     def offsets(self, state: State, now: float) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.scheduling.orders.ranking import Key
 
 if TYPE_CHECKING:
-    from orchestrator.scheduling.jobs import Job
+    from orchestrator.scheduling.jobs import Job, Running
     from orchestrator.scheduling.state import State
 
 
@@ -28,6 +28,14 @@ class Submission:
 
     def until(self, job: Job, now: float) -> float:
         """It never changes."""
+        return math.inf
+
+    def running_key(self, running: Running, now: float) -> Key:
+        """The same as while it waited."""
+        return self.key(running.job, now)
+
+    def sinks(self, running: Running, now: float) -> float:
+        """Never."""
         return math.inf
 
     def offsets(self, state: State, now: float) -> Mapping[str, float]:
