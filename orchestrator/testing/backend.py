@@ -7,7 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation
+from orchestrator.backends.protocol import (
+    AllocationState,
+    Capacity,
+    LaunchPlan,
+    LaunchRequest,
+    NodeFacts,
+    Observation,
+)
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.base.files import read_json, write_json
@@ -22,7 +29,7 @@ class Allocation:
     Attributes:
         directory: the run's directory.
         argv: its script.
-        slots: that it holds while it is pending or running.
+        placement: (node, slots) that it holds while it is pending or running.
         each: slots of one worker.
         token: the run's fencing token.
         launches: how often `launch` was called for it.
@@ -36,7 +43,7 @@ class Allocation:
 
     directory: str
     argv: tuple[str, ...]
-    slots: int
+    placement: tuple[tuple[str, int], ...]
     each: int
     token: int
     launches: int = 1
@@ -52,6 +59,11 @@ class Allocation:
         """Whether it holds slots."""
         return self.state in {"pending", "running"}
 
+    @property
+    def slots(self) -> int:
+        """How many, while it is live."""
+        return sum(slots for _, slots in self.placement)
+
 
 SCRIPT = "SIMULATED_SCRIPT"
 """A workload's environment variable that holds its script, where that is not its command: of a training."""
@@ -62,16 +74,19 @@ class SimulatedBackend:
 
     Args:
         path: the engine's state; a second object on the same file is the same engine.
-        slots: how many there are.
+        slots: of its one node, or of each of its nodes by name.
         clock: for grace times.
     """
 
     name = "simulated"
 
-    def __init__(self, path: Path, *, slots: int, clock: Clock) -> None:
+    def __init__(self, path: Path, *, slots: int | Mapping[str, int], clock: Clock) -> None:
         self._path = path
-        self._slots = slots
         self._clock = clock
+        self.nodes: dict[str, NodeFacts] = {}
+        """What it has, all of it free; a test may change it."""
+        for name, count in ({"localhost": slots} if isinstance(slots, int) else slots).items():
+            self.nodes[name] = NodeFacts(name, count, count)
         self.available = True
         """Set False: every call raises BackendUnavailable."""
         self.answers_to_lose = 0
@@ -100,7 +115,7 @@ class SimulatedBackend:
             known[request.allocation] = Allocation(
                 directory=str(request.directory.path),
                 argv=script,
-                slots=_slots_of(request),
+                placement=self._placed(request),
                 each=_slots_of(request) // request.launch.workers,
                 token=request.launch.token,
             )
@@ -137,17 +152,19 @@ class SimulatedBackend:
         return sorted(name for name, allocation in self._read().items() if allocation.live)
 
     def capacity(self) -> Capacity:
-        """Slots in all, and free."""
+        """Slots in all, and free, of each node."""
         self._call("capacity")
-        held = sum(allocation.slots for allocation in self._read().values() if allocation.live)
-        return Capacity(self._slots, self._slots - held, self._slots)
+        free = self._free(self._read())
+        nodes = tuple(replace(node, free=max(0, free[name])) for name, node in self.nodes.items())
+        total = sum(node.slots for node in nodes)
+        return Capacity(total, sum(node.free for node in nodes), total, nodes=nodes)
 
     def tick(self) -> None:
         """Every live script goes on by one word."""
         known = self._read()
         for name, allocation in known.items():
             if allocation.live:
-                known[name] = self._advance(name, allocation)
+                known[name] = self._advance(name, allocation, self._free(known))
         self._write(known)
 
     def allocations(self) -> Mapping[str, Allocation]:
@@ -160,17 +177,31 @@ class SimulatedBackend:
         known[allocation] = replace(known[allocation], state=state, failure_class=failure_class)
         self._write(known)
 
-    def _advance(self, name: str, old: Allocation) -> Allocation:
+    def _advance(self, name: str, old: Allocation, free: Mapping[str, int]) -> Allocation:
         run = RunDirectory(Path(old.directory))
         if old.stop_by is not None:
             if not old.stubborn:
-                return _after(old, stop_effect(run, old.token))
+                return _after(old, stop_effect(run, old.token), free)
             if self._clock.monotonic() >= old.stop_by:
                 return replace(old, state="ended")
         if old.position >= len(old.argv):
             return old
         effect = perform(old.argv[old.position], run, name, old.token)
-        return replace(_after(old, effect), position=old.position + 1)
+        return replace(_after(old, effect, free), position=old.position + 1)
+
+    def _free(self, known: Mapping[str, Allocation]) -> dict[str, int]:
+        """Slots of each node that nobody holds."""
+        free = {name: node.slots for name, node in self.nodes.items()}
+        for allocation in known.values():
+            for node, slots in allocation.placement if allocation.live else ():
+                free[node] = free.get(node, 0) - slots
+        return free
+
+    def _placed(self, request: LaunchRequest) -> tuple[tuple[str, int], ...]:
+        """Slots by node: where the scheduler says, or on the first node."""
+        each = _slots_of(request) // request.launch.workers
+        shares = request.placement or ((next(iter(self.nodes)), request.launch.workers),)
+        return tuple((node, workers * each) for node, workers in shares)
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -179,21 +210,37 @@ class SimulatedBackend:
 
     def _read(self) -> dict[str, Allocation]:
         document = read_json(self._path) or {}
-        return {name: Allocation(**(value | {"argv": tuple(value["argv"])})) for name, value in document.items()}
+        return {name: _allocation(value) for name, value in document.items()}
 
     def _write(self, allocations: Mapping[str, Allocation]) -> None:
         document: dict[str, Any] = {name: asdict(allocation) for name, allocation in allocations.items()}
         write_json(self._path, document, durable=False)
 
 
-def _after(old: Allocation, effect: Effect) -> Allocation:
+def _allocation(document: Mapping[str, Any]) -> Allocation:
+    placement = tuple((node, slots) for node, slots in document["placement"])
+    return Allocation(**{**document, "argv": tuple(document["argv"]), "placement": placement})
+
+
+def _after(old: Allocation, effect: Effect, free: Mapping[str, int]) -> Allocation:
     return replace(
         old,
         state=effect.state or old.state,
         failure_class=effect.failure_class or old.failure_class,
         stubborn=old.stubborn or effect.stubborn,
-        slots=old.slots if effect.workers is None else effect.workers * old.each,
+        placement=old.placement if effect.workers is None else _resized(old, effect.workers * old.each, free),
     )
+
+
+def _resized(old: Allocation, slots: int, free: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """It gives up what it holds last, and takes what is free, first where it is already."""
+    shares: dict[str, int] = {}
+    for node, held in old.placement:
+        shares[node] = min(held, slots - sum(shares.values()))
+    for node in sorted(free, key=lambda name: (name not in shares, name)):
+        more = min(max(0, free[node]), slots - sum(shares.values())) // old.each * old.each
+        shares[node] = shares.get(node, 0) + more
+    return tuple((node, held) for node, held in shares.items() if held)
 
 
 def _observation(allocation: Allocation | None) -> Observation:

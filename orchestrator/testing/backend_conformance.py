@@ -71,6 +71,15 @@ class BackendConformance:
         _kill(harness, request)
         _until(harness, lambda: harness.backend.capacity().free == before, "the slot is free")
 
+    def test_its_nodes_make_up_the_whole(self, harness: Harness) -> None:
+        """What it says of each node adds up to what it says of all."""
+        request = _running(harness, "nodes")
+        found = harness.backend.capacity()
+        assert (sum(n.slots for n in found.nodes), sum(n.free for n in found.nodes)) == (found.slots, found.free)
+        assert len({node.name for node in found.nodes}) == len(found.nodes) > 0
+        assert all(node.up for node in found.nodes)
+        _kill(harness, request)
+
     def test_a_second_launch_starts_nothing_more(self, harness: Harness) -> None:
         """The controller launches again where it does not know the answer."""
         request = _running(harness, "twice")

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from orchestrator.backends.local.machine import Machine, measure
+from orchestrator.backends.protocol import NodeFacts
 from orchestrator.base.errors import LaunchRefused, UsageError
 from orchestrator.rundir.launch import Launch
 from orchestrator.spec.profile import ClusterProfile, Node
@@ -19,11 +20,13 @@ def launch(workers: int, cpus: int = 1, gpus: int = 0) -> Launch:
 
 
 def test_without_gpus_every_usable_core_is_a_slot() -> None:
-    assert measure(profile(), {}, list) == Machine("cpu", len(os.sched_getaffinity(0)))
+    found = measure(profile(), {}, list)
+    assert (found.kind, found.slots, found.devices) == ("cpu", len(os.sched_getaffinity(0)), ())
 
 
 def test_with_gpus_every_gpu_is_a_slot() -> None:
-    assert measure(profile(), {}, lambda: ["0", "1"]) == Machine("gpu", 2, ("0", "1"))
+    found = measure(profile(), {}, lambda: ["0", "1"])
+    assert (found.kind, found.slots, found.devices) == ("gpu", 2, ("0", "1"))
 
 
 def test_only_visible_gpus_are_slots() -> None:
@@ -32,8 +35,19 @@ def test_only_visible_gpus_are_slots() -> None:
 
 
 def test_a_profile_can_leave_cores_and_gpus_out() -> None:
-    assert measure(profile(cpus=3, gpus=0), {}, lambda: ["0"]) == Machine("cpu", 3)
+    found = measure(profile(cpus=3, gpus=0), {}, lambda: ["0"])
+    assert (found.kind, found.slots) == ("cpu", 3)
     assert measure(profile(gpus=1), {}, lambda: ["0", "1"]).devices == ("0",)
+
+
+def test_it_is_one_node_with_what_the_profile_says_of_it() -> None:
+    node = {"name": "box", "cpus": 8, "memory": 2**34, "gpu_type": "h200", "rack": "r1"}
+    facts = measure(profile(**node), {}, lambda: ["0", "1"]).facts(free=1)
+    assert facts == NodeFacts("box", 2, 1, gpu_type="h200", cpus=8, memory=2**34, rack="r1")
+
+
+def test_where_slots_are_cores_they_are_not_counted_twice() -> None:
+    assert measure(profile(cpus=8, gpus=0), {}, list).facts(free=8).cpus == 0
 
 
 def test_more_than_one_node_is_refused() -> None:

@@ -142,8 +142,8 @@ class LocalBackend:
 
     def capacity(self) -> Capacity:
         """Slots of this machine; those that other servers of the user hold are not free."""
-        total = self.machine.slots
-        return Capacity(total, self._slots.free(), largest_gang=total, slot_kind=self.machine.kind)
+        total, free = self.machine.slots, self._slots.free()
+        return Capacity(total, free, total, self.machine.kind, nodes=(self.machine.facts(free),))
 
     def _was_started(self, record: Record) -> bool:
         """Whether an agent has claimed it, or is about to."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.backends.protocol import NodeFacts
 from orchestrator.base.errors import LaunchRefused, UsageError
 from orchestrator.rundir.launch import Launch
 from orchestrator.spec.profile import ClusterProfile, Node
@@ -21,13 +22,35 @@ class Machine:
 
     Attributes:
         kind: what a slot is.
-        devices: the GPU of each slot, as CUDA_VISIBLE_DEVICES names it; empty where a slot is a core.
         slots: how many there are.
+        devices: the GPU of each slot, as CUDA_VISIBLE_DEVICES names it; empty where a slot is a core.
+        name: of its node in the profile.
+        gpu_type: as the profile says; empty where it does not.
+        cores: beside the slots; 0 where slots are cores.
+        memory: bytes; 0: not known.
+        rack: as the profile says; empty where it does not.
     """
 
     kind: Literal["cpu", "gpu"]
     slots: int
     devices: tuple[str, ...] = ()
+    name: str = "localhost"
+    gpu_type: str = ""
+    cores: int = 0
+    memory: int = 0
+    rack: str = ""
+
+    def facts(self, free: int) -> NodeFacts:
+        """This machine as the only node of its cluster."""
+        return NodeFacts(
+            self.name,
+            self.slots,
+            free,
+            gpu_type=self.gpu_type,
+            cpus=self.cores,
+            memory=self.memory,
+            rack=self.rack,
+        )
 
     def slots_for(self, launch: Launch) -> int:
         """Slots that a launch needs: its GPUs, or its cores; a worker without a GPU still holds one slot.
@@ -72,9 +95,18 @@ def measure(profile: ClusterProfile, environment: Mapping[str, str], list_gpus: 
         )
     node = profile.nodes[0]
     devices = _devices(node, environment, list_gpus)
-    if devices:
-        return Machine("gpu", len(devices), devices)
-    return Machine("cpu", len(os.sched_getaffinity(0)) if node.cpus == "auto" else node.cpus)
+    cores = len(os.sched_getaffinity(0)) if node.cpus == "auto" else node.cpus
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if node.memory == "auto" else node.memory
+    return Machine(
+        "gpu" if devices else "cpu",
+        len(devices) or cores,
+        devices,
+        name=node.name,
+        gpu_type=node.gpu_type or "",
+        cores=cores if devices else 0,
+        memory=memory,
+        rack=node.rack or "",
+    )
 
 
 def gpus_of_this_machine() -> list[str]:
