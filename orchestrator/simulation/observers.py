@@ -1,0 +1,115 @@
+"""Who looks on while a simulation runs: time series for plots, and the share of free slots that nobody can use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.scheduling.cluster import Demand, Node
+
+
+class Scene(Protocol):
+    """What an observer may look at, after the decisions of an instant are carried out.
+
+    Attributes:
+        now: seconds.
+        busy: jobs that run.
+        used: slots that they hold.
+    """
+
+    now: float
+    busy: int
+    used: int
+
+    @property
+    def queue(self) -> int:
+        """Jobs that wait."""
+
+    @property
+    def capacity(self) -> int:
+        """Slots of the nodes that are not down."""
+
+    def free(self) -> Mapping[str, int]:
+        """Slots of each node that is up, less those that are held."""
+
+    def waiting(self) -> Iterable[Demand]:
+        """The demands of the jobs that wait."""
+
+    def node(self, name: str) -> Node:
+        """A node, as it is."""
+
+
+class Observer(Protocol):
+    """Looks at the scene when the first decision is made at or after its next time.
+
+    Attributes:
+        every: seconds between two looks; 0: after each decision.
+    """
+
+    every: float
+
+    def look(self, scene: Scene) -> None:
+        """Take down what it wants to know."""
+
+
+@dataclass
+class Series:
+    """Queue and use over time; a step function: a value holds until the next time."""
+
+    every: float = 0.0
+    times: list[float] = field(default_factory=list)
+    queue: list[int] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+    running: list[int] = field(default_factory=list)
+    capacity: list[int] = field(default_factory=list)
+
+    def look(self, scene: Scene) -> None:
+        """One more point."""
+        self.times.append(scene.now)
+        self.queue.append(scene.queue)
+        self.used.append(scene.used)
+        self.running.append(scene.busy)
+        self.capacity.append(scene.capacity)
+
+
+@dataclass
+class Fragmentation:
+    """The share of free slots that lie on nodes where no waiting job can use them, averaged over looks.
+
+    A job that fits on one node can use the free slots of a node where it fits as a whole at its narrowest; a larger
+    one those of a node that is free altogether (a packed job) or holds one worker (any other). Looks at which nothing
+    waits or nothing is free say nothing. Each look counts alike. This is the spirit of the measure of "Beware of
+    Fragmentation" (Weng et al., ATC 2023, section 3), with the jobs that wait now in the place of a typical workload.
+    """
+
+    every: float = 600.0
+    _sum: float = 0.0
+    _looks: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Mean share, 0 to 1; None where nothing ever waited beside free slots."""
+        return self._sum / self._looks if self._looks else None
+
+    def look(self, scene: Scene) -> None:
+        """One more sample."""
+        if not scene.queue:
+            return
+        free = {name: slots for name, slots in scene.free().items() if slots > 0}
+        if not free:
+            return
+        demands = set(scene.waiting())
+        unusable = sum(n for name, n in free.items() if not any(_usable(d, scene.node(name), n) for d in demands))
+        self._sum += unusable / sum(free.values())
+        self._looks += 1
+
+
+def _usable(demand: Demand, node: Node, free: int) -> bool:
+    wanted = demand.constraints
+    if node.name in wanted.not_on or (wanted.gpu_types and node.gpu_type not in wanted.gpu_types):
+        return False
+    gang = demand.workers_min * demand.slots
+    if not demand.packed:
+        return free >= demand.slots
+    return free >= gang if gang <= node.slots else free == node.slots
