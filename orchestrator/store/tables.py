@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -154,6 +154,28 @@ usage = Table(
     Column("team", String(64), primary_key=True),
     Column("slot_seconds", Float, nullable=False),  # decayed up to `at`
     Column("at", Float, nullable=False),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("run", String(80), primary_key=True),
+    Column("trial", Integer, primary_key=True, autoincrement=False),  # of a search; else -1
+    Column("workers", Integer, primary_key=True, autoincrement=False),  # the world size that it was measured at
+    Column("job", String(64), ForeignKey("jobs.id"), nullable=False),
+    Column("kind", String(64), nullable=False),  # of the job
+    Column("device", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("document", Text, nullable=False),  # JSON: features, amounts, seconds, bytes
+    Index("ix_measurements_device", "device", "at"),
+)
+
+works = Table(
+    "works",
+    metadata,
+    Column("job", String(64), ForeignKey("jobs.id"), primary_key=True),
+    Column("device", String(200), nullable=False),  # that it is meant for
+    Column("document", Text, nullable=False),  # JSON: what it has to do, whatever the device
 )
 
 lease = Table(

@@ -30,10 +30,11 @@ class Work:
 
     Attributes:
         kind: of the job, such as `regnet` or `regnet search`.
-        trainings: one, or one for each trial of a search.
+        trainings: one, or those of a search's trials, perhaps not all of them.
         workers_min: the fewest workers of a run.
         workers_max: the most.
         search: whether each training has one worker.
+        trials: how many there are in all.
         concurrency: trials at once at most; None: one for each worker.
         budget: the share of a trial's training that the search's scheduler lets it have, on average.
     """
@@ -43,6 +44,7 @@ class Work:
     workers_min: int = 1
     workers_max: int = 1
     search: bool = False
+    trials: int = 1
     concurrency: int | None = None
     budget: float = 1.0
 
@@ -152,10 +154,15 @@ def _seconds(work: Work, speed: Throughput, epoch_end: float, workers: int) -> f
     if not work.search:
         return sum(_training(each, speed, epoch_end, workers) for each in work.trainings)
     alone = [work.budget * _training(each, speed, epoch_end, 1) for each in work.trainings]
-    at_once = max(1, min(workers, work.concurrency or workers, len(alone)))
+    at_once, mean = _at_once(work, workers), sum(alone) / len(alone)
     # What is still running when the last trial has started: half of one on average (Graham's bound is a whole one).
-    tail = (1 - 1 / at_once) * sum(alone) / len(alone) / 2
-    return max(sum(alone) / at_once + tail, *alone)
+    tail = (1 - 1 / at_once) * mean / 2
+    return max(mean * work.trials / at_once + tail, *alone)
+
+
+def _at_once(work: Work, workers: int) -> int:
+    """Trials."""
+    return max(1, min(workers, work.concurrency or workers, work.trials))
 
 
 def _training(training: Training, speed: Throughput, epoch_end: float, workers: int) -> float:
@@ -169,9 +176,10 @@ def _measuring(training: Training, speed: Throughput, workers: int) -> float:
 
 
 def _evaluation(work: Work, speed: Throughput, workers: int) -> float:
-    at_once = min(workers, work.concurrency or workers, len(work.trainings)) if work.search else 1
-    shared = 1 if work.search else workers
-    return work.budget * sum(_measuring(each, speed, shared) for each in work.trainings) / at_once
+    if not work.search:
+        return sum(_measuring(each, speed, workers) for each in work.trainings)
+    each_one = sum(_measuring(each, speed, 1) for each in work.trainings) / len(work.trainings)
+    return work.budget * each_one * work.trials / _at_once(work, workers)
 
 
 def _startup(work: Work, here: Sequence[Measurement]) -> float:

@@ -1,0 +1,39 @@
+"""On what a workload's workers would compute, by name."""
+
+from __future__ import annotations
+
+import subprocess
+
+from orchestrator.base.hardware import cpu_name
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.workload import Workload
+
+_SECONDS = 20.0
+
+
+def device_of(workload: Workload, profile: ClusterProfile) -> str:
+    """The name under which its speed is known: of its GPUs, or of this machine's CPU.
+
+    Where nodes have GPUs of several types, the first one that the workload takes is meant.
+
+    Args:
+        workload: the workload.
+        profile: of the cluster; its nodes say their GPU types.
+    """
+    if not workload.resources.gpus_per_worker:
+        return cpu_name()
+    wanted = workload.resources.gpu_types
+    types = [node.gpu_type for node in profile.nodes if node.gpu_type]
+    return next((kind for kind in types if not wanted or kind in wanted), None) or (
+        wanted[0] if wanted else gpu_of_this_machine()
+    )
+
+
+def gpu_of_this_machine() -> str:
+    """As its driver names the first one; `gpu` where there is none to ask."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "gpu"
+    return next((line.strip() for line in listed.splitlines() if line.strip()), "gpu")

@@ -1,0 +1,142 @@
+"""What a workload has to do, from its recipe, and how long that takes: `estimate_of`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.base.errors import OrchestratorError
+from orchestrator.blueprint.complexity import Complexity, complexity
+from orchestrator.blueprint.features import Training, features_of
+from orchestrator.blueprint.regnet import AnyNetDesign
+from orchestrator.blueprint.workload import cost_of, parameters_of, population_of
+from orchestrator.planning.dataset import DatasetFacts
+from orchestrator.planning.launch import is_search, kind_of
+from orchestrator.scheduling.estimates.forecast import RunEstimate, Work, forecast
+from orchestrator.scheduling.estimates.history import Asked, Finished, from_history
+from orchestrator.scheduling.estimates.measurement import Measurement
+from orchestrator.spec.regnet import RegNetWorkload, TrialScheduler
+from orchestrator.spec.workload import Workload
+
+MOST_TRIALS = 200
+"""Trials of a search that are looked at one by one; the others are taken to be like them."""
+
+_MEDIAN_BUDGET = 0.6  # the median rule ends half of the trials some time after the grace period
+
+Design = tuple[AnyNetDesign, Complexity]
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known of earlier runs.
+
+    Attributes:
+        measurements: of speed and memory.
+        finished: run times of runs that succeeded.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    finished: tuple[Finished, ...] = ()
+
+
+NO_HISTORY = History()
+
+
+def estimate_of(
+    workload: Workload,
+    facts: DatasetFacts | None,
+    history: History = NO_HISTORY,
+    device: str = "",
+    *,
+    owner: str = "",
+    content: str = "",
+    designs: Sequence[Design] = (),
+) -> RunEstimate | None:
+    """Time and memory of a workload before it has run; None where nobody has an idea.
+
+    Args:
+        workload: the workload.
+        facts: of its dataset; None where it has none, or they are not known.
+        history: of earlier runs.
+        device: on which its workers compute; empty: not known.
+        owner: who submits it.
+        content: digest of what is submitted.
+        designs: its model, or those of its search, where they are known already.
+    """
+    work = work_of(workload, facts, designs) if facts is not None and device else None
+    if work is not None:
+        return forecast(work, history.measurements, device)
+    asked = Asked(workload.name, owner, content, workload.workers.max, workload.time_limit)
+    return from_history(asked, history.finished)
+
+
+def work_of(workload: Workload, facts: DatasetFacts, designs: Sequence[Design] = ()) -> Work | None:
+    """What is to be done; None where the workload is a command, or its samples are not counted yet."""
+    if not isinstance(workload, RegNetWorkload) or "train" not in facts.rows or facts.classes < 2:
+        return None
+    try:
+        found = list(designs) or designs_of(workload, facts)
+    except OrchestratorError:  # submit says what is wrong with it
+        return None
+    search = workload.search
+    return Work(
+        kind=kind_of(workload),
+        trainings=tuple(_training(workload, facts, design) for design in found[:MOST_TRIALS]),
+        workers_min=workload.workers.min,
+        workers_max=workload.workers.max,
+        search=is_search(workload),
+        trials=len(found),
+        concurrency=None if search is None else search.concurrency,
+        budget=1.0 if search is None else trial_budget(search.scheduler, workload.train.epochs),
+    )
+
+
+def designs_of(workload: RegNetWorkload, facts: DatasetFacts) -> list[Design]:
+    """The model of a workload, or those that its search samples.
+
+    Raises:
+        UsageError: it makes none.
+    """
+    if workload.search is not None:
+        population = population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
+        return [(each.design, each.complexity) for each in population.designs]
+    design = parameters_of(workload.model).design()
+    size, channels, classes = workload.data.image_size, facts.channels, facts.classes
+    return [(design, complexity(design, image_size=size, in_channels=channels, num_classes=classes))]
+
+
+def trial_budget(scheduler: TrialScheduler, epochs: int) -> float:
+    """The share of its epochs that a trial gets on average.
+
+    Successive halving keeps one of r at each rung g, g r, g r^2, … (Li et al., "A System for Massively Parallel
+    Hyperparameter Tuning", arXiv 1810.05934, section 3): sum over rungs of (epochs between them) / r^k.
+    """
+    if not scheduler.ends_trials_early:
+        return 1.0
+    if scheduler.type == "median":
+        return _MEDIAN_BUDGET
+    rung, share, spent = float(min(scheduler.grace_epochs, epochs)), 1.0, 0.0
+    reached = 0.0
+    while reached < epochs:
+        spent += share * (min(rung, epochs) - reached)
+        reached, rung, share = min(rung, epochs), rung * scheduler.reduction_factor, share / scheduler.reduction_factor
+    return spent / epochs
+
+
+def _training(workload: RegNetWorkload, facts: DatasetFacts, design: Design) -> Training:
+    train = workload.train
+    cost = cost_of(workload, facts.rows["train"])
+    features = features_of(workload, design[0], design[1], channels=facts.channels)
+    if train.max_steps is not None and train.max_steps < cost.steps:
+        whole = train.max_steps // cost.steps_per_epoch
+        samples = train.max_steps / cost.steps * cost.total_samples
+        return Training(features, samples, whole // train.evaluate_every_epochs * _rows(facts, "validation"), whole)
+    evaluations = math.ceil(train.epochs / train.evaluate_every_epochs)
+    tested = 0 if workload.search is not None else _rows(facts, "test")
+    evaluated = evaluations * _rows(facts, "validation") + tested
+    return Training(features, cost.total_samples, evaluated, train.epochs)
+
+
+def _rows(facts: DatasetFacts, split: str) -> int:
+    return facts.rows.get(split, 0)

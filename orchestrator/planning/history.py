@@ -1,0 +1,66 @@
+"""The store's measurements as the estimates read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from orchestrator.blueprint.features import Features
+from orchestrator.planning.estimate import NO_HISTORY, History
+from orchestrator.scheduling.estimates.history import Finished
+from orchestrator.scheduling.estimates.measurement import Measurement
+from orchestrator.store import measurements
+from orchestrator.store.measurements import MeasurementRecord
+
+STORE_FILE = "orchestrator.db"
+_AMOUNTS = ("samples", "seconds", "evaluated", "evaluation_seconds", "epochs", "epoch_seconds")
+
+
+def history_of(connection: Connection, *, name: str | None = None) -> History:
+    """What a store knows.
+
+    Args:
+        connection: for reading.
+        name: of the job whose earlier run times are wanted; None: of all.
+    """
+    found = (measurement_of(record) for record in measurements.newest(connection))
+    finished = (Finished(**run.__dict__) for run in measurements.finished(connection, name=name))
+    return History(tuple(each for each in found if each is not None), tuple(finished))
+
+
+def local_history(state_dir: Path, *, name: str | None = None) -> History:
+    """The same of this user's own store, whether a server has it open or not; nothing where it cannot be read."""
+    try:
+        with measurements.looking(state_dir / STORE_FILE) as connection:
+            return NO_HISTORY if connection is None else history_of(connection, name=name)
+    except measurements.UNREADABLE:
+        return NO_HISTORY
+
+
+def measurement_of(record: MeasurementRecord) -> Measurement | None:
+    """None where the document is of another version."""
+    document = record.document
+    try:
+        amounts = {each: float(document.get(each, 0.0)) for each in _AMOUNTS}
+        return Measurement(
+            run=record.run,
+            kind=record.kind,
+            device=record.device,
+            features=Features.from_json(document["features"]),
+            workers=record.workers,
+            trial=record.trial,
+            startup=_number(document, "startup"),
+            memory=_number(document, "memory"),
+            at=record.at,
+            **amounts,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _number(document: Mapping[str, Any], name: str) -> float | None:
+    value = document.get(name)
+    return None if value is None else float(value)

@@ -1,0 +1,146 @@
+"""The tables of measurements and works: what runs measured of themselves, and what jobs have to do."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, NullPool, create_engine, delete, func, select
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.lifecycle.states import RunState
+from orchestrator.store.tables import jobs, measurements, runs, works
+
+KEPT = 5000
+"""Measurements that are kept, the newest ones."""
+
+_SPARE = 500
+
+
+@dataclass(frozen=True)
+class MeasurementRecord:
+    """What one run, or one trial of its search, measured at one world size.
+
+    Attributes:
+        run: its identifier.
+        trial: of a search; else -1.
+        workers: its world size.
+        job: whose run it is.
+        kind: of the job.
+        device: by its canonical name.
+        at: seconds since the epoch.
+        document: features, amounts, seconds, bytes.
+    """
+
+    run: str
+    trial: int
+    workers: int
+    job: str
+    kind: str
+    device: str
+    at: float
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that succeeded, from its first view to its end.
+
+    Attributes:
+        name: of its job.
+        owner: of its job.
+        content: digest of what was submitted.
+        seconds: that it ran.
+        workers: that it had at its end.
+        at: when it ended.
+    """
+
+    name: str
+    owner: str
+    content: str
+    seconds: float
+    workers: int
+    at: float
+
+
+def put(connection: Connection, record: MeasurementRecord) -> None:
+    """Add or replace what was measured of a run at a world size; the oldest ones go."""
+    at_this_size = (
+        measurements.c.run == record.run,
+        measurements.c.trial == record.trial,
+        measurements.c.workers == record.workers,
+    )
+    replaced = connection.execute(delete(measurements).where(*at_this_size)).rowcount
+    document = json.dumps(dict(record.document), sort_keys=True)
+    connection.execute(measurements.insert().values(record.__dict__ | {"document": document}))
+    if not replaced:
+        _forget(connection)
+
+
+def _forget(connection: Connection) -> None:
+    """Hundreds at a time: most calls only count."""
+    count = connection.execute(select(func.count()).select_from(measurements)).scalar_one()
+    if count > KEPT + _SPARE:
+        newest = select(measurements.c.at).order_by(measurements.c.at.desc()).offset(KEPT).limit(1)
+        oldest_kept = connection.execute(newest).scalar_one()
+        connection.execute(delete(measurements).where(measurements.c.at <= oldest_kept))
+
+
+def newest(connection: Connection, *, device: str | None = None, limit: int = 500) -> list[MeasurementRecord]:
+    """The newest ones, of one device or of all."""
+    query = select(measurements).order_by(measurements.c.at.desc(), measurements.c.run).limit(limit)
+    if device is not None:
+        query = query.where(measurements.c.device == device)
+    rows = connection.execute(query).mappings()
+    return [MeasurementRecord(**dict(row) | {"document": json.loads(row["document"])}) for row in rows]
+
+
+def finished(connection: Connection, *, name: str | None = None, limit: int = 200) -> list[FinishedRun]:
+    """Runs that succeeded, the newest first, of jobs whose only run they are or that keep nothing between runs."""
+    taken = runs.c.ended_at - runs.c.started_at
+    columns = (jobs.c.name, jobs.c.owner, jobs.c.content, taken, runs.c.world_size, runs.c.ended_at)
+    whole = (runs.c.number == 1) | (jobs.c.kind == "command")
+    query = select(*columns).join(runs, runs.c.job == jobs.c.id)
+    query = query.where(runs.c.state == str(RunState.SUCCEEDED), runs.c.started_at.is_not(None), taken > 0, whole)
+    if name is not None:
+        query = query.where(jobs.c.name == name)
+    return [FinishedRun(*row) for row in connection.execute(query.order_by(runs.c.ended_at.desc()).limit(limit))]
+
+
+def put_work(connection: Connection, job: str, device: str, document: Mapping[str, Any]) -> None:
+    """Write down what a job has to do."""
+    connection.execute(delete(works).where(works.c.job == job))
+    connection.execute(works.insert().values(job=job, device=device, document=json.dumps(document, sort_keys=True)))
+
+
+def work_of(connection: Connection, job: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The device that a job is meant for, and what it has to do; None where nobody knows."""
+    row = connection.execute(select(works.c.device, works.c.document).where(works.c.job == job)).first()
+    return None if row is None else (row.device, json.loads(row.document))
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[Connection | None]:
+    """Look at a store that perhaps a server has open, without writing a byte; None where there is none.
+
+    What cannot be read (an older schema) is for the reader to pass over: see `UNREADABLE`.
+    """
+    if not path.is_file():
+        yield None
+        return
+    place = f"{path.absolute().as_uri()}?mode=ro"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(place, uri=True, timeout=2), poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+UNREADABLE = (DBAPIError, sqlite3.Error)
+"""What looking at a store may raise that is older, damaged, or just being made."""
