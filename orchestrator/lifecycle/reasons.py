@@ -10,9 +10,20 @@ from enum import StrEnum
 class Waiting(StrEnum):
     """What kind of thing a queued job waits for."""
 
-    SLOTS = "slots"  # it is the next one, and too few slots are free
+    STARTS = "starts"  # for nothing: it starts with this decision
+    SLOTS = "slots"  # too few slots are free
+    FRAGMENTED = "fragmented"  # enough slots are free in all, but not where one gang can lie
+    MEMORY = "memory"  # slots are free, but too little memory beside them
+    CPUS = "cpus"  # slots are free, but too few cores beside them
+    CONSTRAINTS = "constraints"  # slots are free, but not on the nodes that it accepts
+    NODES = "nodes"  # nodes that it needs are drained, down or in maintenance
     TURN = "turn"  # jobs before it come first
-    TOO_LARGE = "too_large"  # the cluster, as it is now, can never hold it
+    RESERVATION = "reservation"  # there is room, and to use it would delay a job before it
+    CLAIMED = "claimed"  # its room is being freed
+    LIMIT = "limit"  # its team holds as much as it ever may
+    QUOTA = "quota"  # what is free is kept for a team that has not had its quota
+    TOO_LARGE = "too_large"  # the cluster, with all of its nodes up and empty, could not hold it
+    HELD = "held"  # a person keeps it from starting
     DEPENDENCY = "dependency"  # jobs that it depends on have not succeeded yet
     BACKOFF = "backoff"  # its last run failed; the next one may start later
     RELEASE = "release"  # its last run still holds slots

@@ -30,7 +30,8 @@ def load_snapshot(text: str) -> Snapshot:
     try:
         found = _SNAPSHOT.validate_python(json.loads(text))
     except (ValueError, ValidationError) as error:
-        raise UsageError(f"not a snapshot: {error}", hint="it is written by dump_snapshot, and read as written") from None
+        hint = "give what dump_snapshot wrote, unchanged"
+        raise UsageError(f"not a snapshot: {error}", hint=hint) from None
     return found
 
 

@@ -1,0 +1,54 @@
+"""Whether a job would start: what is decided is carried out, who was asked to stop stops, and it is decided again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.scheduling.cluster import Placement
+from orchestrator.scheduling.deltas import Pends, Runs
+from orchestrator.scheduling.jobs import Job, Running
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.state import State
+from orchestrator.spec.policy import Policy
+
+_ROUNDS = 4
+
+
+def starts(snapshot: Snapshot, policy: Policy, job: str) -> Placement | None:
+    """Where a waiting job starts, now or once room that is being freed for it is free; None where it does not."""
+    state, now = State.of(snapshot), snapshot.now
+    for _ in range(_ROUNDS):
+        decisions = state.decide(policy, now)
+        state.carry_out(decisions, now)
+        if job in state.running:
+            return state.running[job].placement
+        if job not in state.pending or state.pending[job].claim is None:
+            return None
+        settle(state, now)
+    return None
+
+
+def settle(state: State, now: float) -> None:
+    """Whoever was asked to stop or to shrink has done so."""
+    for running in list(state.running.values()):
+        if running.stopping:
+            state.apply(Pends(_preempted(running, now)), now)
+        elif running.keeps is not None:
+            state.apply(Runs(_shrunk(running, now)), now)
+
+
+def _preempted(running: Running, now: float) -> Job:
+    kept = running.worked(now) if running.saved is None else running.saved
+    return replace(
+        running.job,
+        worked=kept,
+        attained=running.attained(now),
+        preemptions=running.job.preemptions + 1,
+        waits_since=now,
+    )
+
+
+def _shrunk(running: Running, now: float) -> Running:
+    assert running.keeps is not None
+    job = replace(running.job, worked=running.worked(now), attained=running.attained(now))
+    return replace(running, job=job, placement=running.keeps, keeps=None, counted=now, resized=now)

@@ -1,0 +1,188 @@
+"""What is in the way of a demand on the nodes: it is too large, nodes take no work, or what is free is not enough."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+from orchestrator.lifecycle.reasons import Waiting, slots, utc
+from orchestrator.scheduling.cluster import ANYWHERE, Demand, Node
+from orchestrator.scheduling.explain.ends import Opening
+from orchestrator.scheduling.explain.floor import Count
+from orchestrator.scheduling.explain.scene import Scene
+from orchestrator.scheduling.explain.words import binary, kind_of_node, names, needs
+
+
+class Why(NamedTuple):
+    """A reason, the same for all jobs that ask for the same.
+
+    Attributes:
+        kind: what is waited for.
+        text: for people.
+        short: the same in a few words.
+        until: when the wait ends by itself.
+        expected: when there should be room.
+    """
+
+    kind: Waiting
+    text: str
+    short: str
+    until: float | None = None
+    expected: float | None = None
+
+
+def obstacle(scene: Scene, demand: Demand, limit: float | None) -> Why | None:
+    """What is in the way of the fewest workers of a demand; None where there is room for them.
+
+    Args:
+        scene: how things stand.
+        demand: what is asked for.
+        limit: seconds that a run may take: it does not start where maintenance begins before.
+    """
+    until = scene.floor.horizon(limit)
+    count = scene.floor.count(demand, until)
+    if scene.after.max_workers is not None and demand.workers_min > scene.after.max_workers:
+        text = f"needs at least {demand.workers_min} workers; no run gets more than {scene.after.max_workers}"
+        return Why(Waiting.TOO_LARGE, text, "too many workers")
+    if count.enough:
+        return None
+    if not scene.whole.count(demand, 0.0).enough:
+        return _too_large(scene, demand)
+    if not scene.empty.count(demand, until).enough:
+        return _nodes(scene, demand, until)
+    opening = scene.ends.opening(demand, until)
+    return _shortage(scene, demand, until, count, opening)
+
+
+def _too_large(scene: Scene, demand: Demand) -> Why:
+    count = scene.whole.count(demand, 0.0)
+    asked = needs(demand, count.largest, scene.slot_kind)
+    accepted = kind_of_node(demand.constraints)
+    if not count.nodes:
+        return Why(Waiting.TOO_LARGE, f"{asked}; there is no node{accepted}", f"no node{accepted}")
+    accepting = [scene.whole.nodes[name] for name in scene.whole.accepts(demand, 0.0)]
+    most = max(node.slots for node in accepting)
+    if count.largest == 0:
+        beside = _beside(demand)
+        text = f"{asked}{beside}; the largest node{accepted} has {_size(accepting)}"
+        return Why(Waiting.TOO_LARGE, text, f"a worker is too large for a node of {most}")
+    nodes = f"{count.nodes} node{'' if count.nodes == 1 else 's'}{accepted}"
+    rack = " and no rack holds it" if demand.constraints.same_rack else ""
+    text = f"{asked}{_beside(demand)}; there are {slots(count.free, scene.slot_kind)} in all on {nodes}{rack}"
+    return Why(Waiting.TOO_LARGE, text, f"needs {demand.workers_min * demand.slots} of {count.free}")
+
+
+def _beside(demand: Demand) -> str:
+    parts = [f"{demand.cpus} cores"] if demand.cpus else []
+    parts += [binary(demand.memory)] if demand.memory else []
+    return f" with {' and '.join(parts)} for each worker" if parts else ""
+
+
+def _size(found: list[Node]) -> str:
+    parts = [f"{max(node.slots for node in found)} slots"]
+    parts += [f"{cpus} cores"] if (cpus := max(node.cpus for node in found)) else []
+    parts += [binary(memory)] if (memory := max(node.memory for node in found)) else []
+    return ", ".join(parts)
+
+
+def _nodes(scene: Scene, demand: Demand, until: float) -> Why:
+    """It would fit if nodes that it accepts, and that take no work, did."""
+    accepted = set(scene.empty.accepts(demand, until))
+    away = [scene.floor.nodes[name] for name in scene.whole.accepts(demand, 0.0) if name not in accepted]
+    said = [_away(node, scene.now, until) for node in away]
+    usable = sum(scene.floor.nodes[name].slots for name in accepted)
+    whole = scene.whole.count(demand, 0.0)
+    text = f"{needs(demand, whole.largest, scene.slot_kind)}; {usable} can be used now: {names(said)}"
+    back = [_back(node, scene.now, until) for node in away]
+    known = min((at for at in back if math.isfinite(at)), default=None)
+    return Why(Waiting.NODES, text, f"{names([node.name for node in away], 1)} out of service", expected=known)
+
+
+def _away(node: Node, now: float, until: float) -> str:
+    if node.state != "up":
+        return f"{node.name} is {node.state}" + (f" ({node.note})" if node.note else "")
+    window = next(w for w in node.windows if w.start < max(until, now) and now < w.end)
+    over = "" if math.isinf(window.end) else f" until {utc(window.end)}"
+    if window.start <= now:
+        return f"{node.name} is in {window.why}{over}"
+    return f"{node.name} is in {window.why} from {utc(window.start)}{over}, which {_limit(now, until)}"
+
+
+def _limit(now: float, until: float) -> str:
+    return (
+        "a run without a limit would meet" if math.isinf(until) else f"a run of {(until - now) / 3600:.3g} h would meet"
+    )
+
+
+def _back(node: Node, now: float, until: float) -> float:
+    if node.state != "up":
+        return math.inf
+    return max((w.end for w in node.windows if w.start < max(until, now) and now < w.end), default=now)
+
+
+def _shortage(scene: Scene, demand: Demand, until: float, count: Count, opening: Opening | None) -> Why:
+    """The nodes could hold it; what is free on them cannot."""
+    asked = needs(demand, count.largest, scene.slot_kind)
+    kind, text, short = _which(scene, demand, until, count)
+    more, expected = "; nobody knows when more will be", None
+    if kind in {Waiting.MEMORY, Waiting.CPUS}:
+        more = ""
+    elif opening is not None and opening.jobs:
+        expected = opening.at
+        more = f"; {opening.slots} more expected at {utc(opening.at)} from {names(opening.jobs)}"
+    return Why(kind, f"{asked}{text}{_claimed(scene)}{more}", short, expected=expected)
+
+
+def _which(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Waiting, str, str]:
+    wanted = demand.workers_min * demand.slots
+    if _room(scene, replace(demand, cpus=0, memory=0), until):
+        return _beside_slots(scene, demand, until, count)
+    if demand.constraints != ANYWHERE and _room(scene, replace(demand, constraints=ANYWHERE), until):
+        return _constrained(scene, demand, count)
+    if count.free < wanted:
+        return Waiting.SLOTS, f"; {count.free} free", f"needs {wanted}, {count.free} free"
+    if demand.packed and demand.workers_min > count.largest:
+        whole = f"{count.whole} whole node{'' if count.whole == 1 else 's'}"
+        return Waiting.FRAGMENTED, f"; {count.free} free, {whole}", f"needs whole nodes, {count.whole} free"
+    node, workers = count.best
+    most = max(0, scene.floor.free[node].slots) if demand.workers_min == 1 else workers * demand.slots
+    text = f"; {count.free} free, at most {most} on one" + (f" ({node})" if most else "")
+    return Waiting.FRAGMENTED, text, f"needs {wanted} together, at most {most} are"
+
+
+def _beside_slots(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Waiting, str, str]:
+    memory = _room(scene, replace(demand, memory=0), until)
+    kind = Waiting.MEMORY if memory else Waiting.CPUS
+    free = scene.floor.free
+    slots_free = f"; {count.free} free"
+    with_slots = [free[name] for name in scene.floor.accepts(demand, until) if free[name].slots >= demand.slots]
+    if kind is Waiting.MEMORY:
+        best = binary(max(0, max((f.memory for f in with_slots), default=0)))
+        text = f", and {binary(demand.memory)} of memory for each worker{slots_free}, with at most {best} beside them"
+        return kind, text, f"{binary(demand.memory)} of memory short"
+    cores = max(0, max((f.cpus for f in with_slots), default=0))
+    return kind, f", and {_beside(demand)[6:]}{slots_free}, with at most {cores} cores beside them", "cores short"
+
+
+def _constrained(scene: Scene, demand: Demand, count: Count) -> tuple[Waiting, str, str]:
+    elsewhere = scene.floor.count(replace(demand, constraints=ANYWHERE), scene.floor.horizon(None)).free - count.free
+    accepted = kind_of_node(demand.constraints)
+    if demand.constraints.same_rack and count.free >= demand.workers_min * demand.slots:
+        return Waiting.CONSTRAINTS, f"; {count.free} free, at most {count.together} in one rack", "no one rack has room"
+    only = f"only {count.nodes} node{' is' if count.nodes == 1 else 's are'}{accepted}, " if accepted else ""
+    text = f"; {only}{count.free} free there, {max(0, elsewhere)} elsewhere"
+    return Waiting.CONSTRAINTS, text, f"nodes{accepted} are full"
+
+
+def _room(scene: Scene, demand: Demand, until: float) -> bool:
+    return scene.floor.count(demand, until).enough
+
+
+def _claimed(scene: Scene) -> str:
+    """Slots that are idle, and kept for jobs whose room is being freed."""
+    owners = [job for job in scene.waiting if job.claim is not None]
+    if not owners:
+        return ""
+    kept = sum(sum(workers for _, workers in job.claim or ()) * job.demand.slots for job in owners)
+    return f"; {kept} are kept for {names([job.id for job in owners])}"

@@ -1,0 +1,60 @@
+"""What is said again and again: lists of names, sizes, what a job asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.lifecycle.reasons import slots
+from orchestrator.scheduling.cluster import Constraints, Demand, Placement
+
+
+def names(found: Sequence[str], shown: int = 3) -> str:
+    """`j-1, j-2 and 4 more`."""
+    if len(found) <= shown + 1:
+        return " and ".join(filter(None, (", ".join(found[:-1]), found[-1]))) if found else ""
+    return f"{', '.join(found[:shown])} and {len(found) - shown} more"
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """`h200`, `h200 or a100`."""
+    return " or ".join(choices)
+
+
+def binary(size: int) -> str:
+    """Bytes as `64 GiB`."""
+    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size} B"
+
+
+def kind_of_node(wants: Constraints) -> str:
+    """What nodes it accepts: ` of type h200`, ` but n-1 and n-2`."""
+    types = f" of type {one_of(wants.gpu_types)}" if wants.gpu_types else ""
+    return types + (f" other than {names(sorted(wants.not_on))}" if wants.not_on else "")
+
+
+def needs(demand: Demand, most: int, kind: str) -> str:
+    """What its fewest workers ask for; `most` of them fit on the largest node that it accepts."""
+    fewest = "at least " if demand.workers_max > demand.workers_min else ""
+    count = demand.workers_min * demand.slots
+    return f"needs {fewest}{slots(count, kind)}{_where(demand, most)}"
+
+
+def _where(demand: Demand, most: int) -> str:
+    whole, accepted = demand.workers_min * demand.slots > 1, kind_of_node(demand.constraints)
+    rack = " in one rack" if demand.constraints.same_rack and demand.workers_min > most else ""
+    if demand.packed and demand.workers_min > most > 0:
+        return f" on nodes{accepted} of {most * demand.slots}{rack}"
+    if whole and (demand.packed or demand.workers_min == 1):
+        return f" on one node{accepted}"
+    if demand.slots > 1:
+        return f", {demand.slots} on a node{accepted}{rack}"
+    return f" on nodes{accepted}{rack}" if accepted or rack else ""
+
+
+def places(placement: Placement) -> str:
+    """`n-1` or `n-1 (8) and n-2 (4)`, workers in brackets."""
+    if len(placement) == 1:
+        return placement[0].node
+    return names([f"{node} ({workers})" for node, workers in placement])
