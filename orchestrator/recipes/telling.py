@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.base.text import measured
+from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.earlier import SECONDS, Earlier
 from orchestrator.recipes.images import ImageSplits
+from orchestrator.recipes.measured import features_document
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.recipes.speaker import Speaker
@@ -37,6 +39,7 @@ class Telling:
         self._data: Mapping[str, str] = {}
         self._best: float | None = None
         self._spent: dict[str, float] = {}
+        self._features: Mapping[str, object] = {}
 
     def announce(self) -> None:
         """Say what is trained, and on which data once that is known."""
@@ -47,6 +50,7 @@ class Telling:
     def opened(self, images: ImageSplits) -> None:
         """The data is the job's."""
         self._data = {"dataset": images.description.name, "dataset_version": images.version}
+        self._features = features_document(self._workload, parameters_of(self._workload.model), images.description)
         self.announce()
 
     def leads(self, leads: bool) -> None:
@@ -99,6 +103,8 @@ class Telling:
         if kind == "goodput":
             self._spent = {name: float(value) for name, value in data.items() if isinstance(value, int | float)}
             self._context.events.mention(kind, **data)
+        elif kind == "measured":
+            self._context.events.mention(kind, **data, features=self._features)
         else:
             self._context.events.note(kind, **data)
 

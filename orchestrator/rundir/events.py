@@ -10,6 +10,8 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
                     a view of an elastic run, the first one included, by the agent that coordinates
     worker_lost     {number, message, failure_class}             of an elastic run: it died without a word, by its agent
     data_skipped    {split, shard, rows, count, trial?}          corrupt records that were left out
+    measured        {workers, device, steps, samples, seconds, evaluated, evaluation_seconds, epochs, epoch_seconds,
+                    memory?, features, trial?}                   of one view, from its beginning; the newest one counts
     trial           {index, state, …}                            a search's trial began or ended
     rank_finished   {outcome, failure_class?, message}           a rank's own word on how it ended, its last event:
                     succeeded, failed, stopped, or left (it went in good order while the run goes on)

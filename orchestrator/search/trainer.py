@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from orchestrator.base.errors import Conflict, Fenced, ShardCorrupt, UsageError
+from orchestrator.blueprint.regnet import RegNetParameters
 from orchestrator.recipes.failure import describe, failure_class
+from orchestrator.recipes.images import ImageSplits
+from orchestrator.recipes.measured import features_document
 from orchestrator.recipes.metrics import EpochMetrics
 from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.recipes.training import evaluate_checkpoint, run_training
@@ -29,11 +32,13 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
     job = JobDirectory(Path(task.job))
     record = TrialRecords(job, task.token).load_one(task.index)
     workload = trial_workload(job, record)
-    reports = _Reports(surroundings, workload.train.epochs, workload.train.checkpoint.every_epochs)
+    parameters = parameters_of_trial(record, workload.model)
+    speed = _Speed(task, workload, parameters)
+    reports = _Reports(surroundings, workload.train.epochs, workload.train.checkpoint.every_epochs, speed.tell)
     try:
         outcome = run_training(
             workload,
-            parameters_of_trial(record, workload.model),
+            parameters,
             EngineContext(
                 stop=surroundings.stop,
                 report=reports.epoch,
@@ -45,6 +50,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
             token=task.token,
             checkpoints=trial_checkpoints(workload, job, task.index),
             skipped=_Skips(task),
+            opened=speed.opened,
         )
     except Fenced:
         raise
@@ -93,6 +99,26 @@ class _Skips:
         sys.stdout.write(f"trial {self.task.index}: {found}\n")
 
 
+@dataclass
+class _Speed:
+    """Tells the run how fast a trial was, by events of its own."""
+
+    task: TrialTask
+    workload: RegNetWorkload
+    parameters: RegNetParameters
+    features: Mapping[str, object] = field(default_factory=dict)
+
+    def opened(self, images: ImageSplits) -> None:
+        """The data is known, and with it what the model computes."""
+        self.features = features_document(self.workload, self.parameters, images.description)
+
+    def tell(self, measured: Mapping[str, object]) -> None:
+        """The process has had other trials before: what it holds at most says nothing of this one."""
+        about = {name: value for name, value in measured.items() if name != "memory"}
+        events = DurableEvents(RunDirectory(Path(self.task.run)), f"trial-{self.task.index}", self.task.token)
+        events.mention("measured", **about, trial=self.task.index, features=self.features)
+
+
 @dataclass(frozen=True)
 class _Held:
     """A report that waits.
@@ -119,6 +145,7 @@ class _Reports:
     surroundings: Surroundings
     epochs: int
     every: int
+    measured: Callable[[Mapping[str, object]], None] = lambda measured: None
     last: Mapping[str, float] = field(default_factory=dict)
     _held: deque[_Held] = field(default_factory=deque)
     _settled: int = -1
@@ -139,7 +166,9 @@ class _Reports:
     def tell(self, kind: str, /, **data: object) -> None:
         """What operators count: among it, that a checkpoint could not be written."""
         samples = data.get("samples")
-        if kind == "checkpoint_failed" and isinstance(samples, int):
+        if kind == "measured":
+            self.measured(data)
+        elif kind == "checkpoint_failed" and isinstance(samples, int):
             self._settle(samples)
 
     def _settle(self, samples: int) -> None:

@@ -20,6 +20,7 @@ from orchestrator.training.forming import own_store
 from orchestrator.training.group import Group, GroupBroken, default_device
 from orchestrator.training.holding import Holding
 from orchestrator.training.keeping import Keeping
+from orchestrator.training.measuring import Measuring
 from orchestrator.training.speaking import Speaking
 from orchestrator.training.state import TrainingState, identity_of, read_back
 from orchestrator.training.task import BatchT, Task
@@ -65,7 +66,7 @@ class _Training:
             self._fingerprint,
             asked=lambda: self._speaking.checkpoints_asked,
         )
-        self._speaking = Speaking(config, context, self._batching)
+        self._speaking = Speaking(config, context, self._batching, Measuring(self._device))
         self._store = own_store(context.host)
         self._model: nn.Module | None = None
         self._joining = Joining(
@@ -119,7 +120,7 @@ class _Training:
             if members is None:
                 return "left"
             self._context.adopted(self._holding.state.history)
-            self._speaking.enters(leads=members.rank == 0, shared=entered.shared)
+            self._speaking.enters(leads=members.rank == 0, shared=entered.shared, workers=members.size)
             self._keeping.enters(view)
             if not entered.held:
                 self._resume(members, entered.lost_steps)
@@ -175,6 +176,7 @@ class _Training:
 
     def _settle(self, group: Group) -> None:
         """The last checkpoint is durable, and all know it: nobody needs anybody any more."""
+        self._speaking.measured(force=True)
         self._speaking.idle()
         self._keeping.settle(self._holding, group)
         group.any(False)
@@ -183,6 +185,7 @@ class _Training:
         """To the newest checkpoint; the step is left out when it comes again."""
         left_out = (*self._holding.state.left_out, step)
         self._speaking.idle()
+        self._speaking.measuring.interrupted()
         self._keeping.wait(group)
         self._joining.begin_anew(group)
         self._resume(group, 0)

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.training.batching import Batching
 from orchestrator.training.config import EngineContext, EpochReport, TrainConfig
 from orchestrator.training.goodput import Goodput, Spent
+from orchestrator.training.measuring import Measuring
 from orchestrator.training.progress import Progress, ProgressMeter
 from orchestrator.training.state import Position
 
@@ -19,14 +20,16 @@ class Speaking:
         config: of the training.
         context: who is told.
         batching: of the training.
+        measuring: of this worker.
 
     Attributes:
         leads: whether this worker speaks for all.
+        measuring: of this worker.
         checkpoints_asked: how many of the checkpoints that were asked for are made.
     """
 
-    def __init__(self, config: TrainConfig, context: EngineContext, batching: Batching) -> None:
-        self._context = context
+    def __init__(self, config: TrainConfig, context: EngineContext, batching: Batching, measuring: Measuring) -> None:
+        self._context, self.measuring = context, measuring
         self.leads = False
         self.checkpoints_asked = 0
         self._goodput = Goodput()
@@ -45,8 +48,9 @@ class Speaking:
             "checkpoints_asked": self.checkpoints_asked,
         }
 
-    def enters(self, *, leads: bool, shared: Mapping[str, Any] | None) -> None:
+    def enters(self, *, leads: bool, shared: Mapping[str, Any] | None, workers: int) -> None:
         """A view has begun."""
+        self.measuring.enters(workers)
         if shared is not None:
             self._goodput.adopt(shared["goodput"])
             self._reached = self._samples = max(self._reached, int(shared["reached"]))
@@ -103,8 +107,14 @@ class Speaking:
         self._busy = False
         self._context.membership.beat(self._step, "idle")
 
+    def measured(self, *, force: bool = False) -> None:
+        """Say how fast it is, where it is time or `force` asks for it."""
+        if (force or self.measuring.due) and (found := self.measuring.document()):
+            self.tell("measured", **found)
+
     def failed(self) -> None:
         """A worker was lost; what was under way is done again."""
+        self.measuring.interrupted()
         self._goodput.spent("redone" if self._busy else "idle")
         self.idle()
 
@@ -120,6 +130,7 @@ class Speaking:
         if self.leads:
             self._context.progress(progress)
             self._context.tell("goodput", **self._goodput.document(), **self._traffic())
+            self.measured()
 
     def _traffic(self) -> dict[str, int]:
         return {"sent_bytes_per_step": self._sent // self._shared_steps} if self._shared_steps else {}

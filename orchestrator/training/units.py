@@ -120,6 +120,7 @@ class Units:
             self._take_note(result)
             self._commit(place, result)
             self._speaking.exchanged(self._group.traffic.sent - sent, workers=self._group.size)
+        self._speaking.measuring.stepped(place.batch.samples)
         self._speaking.worked(self._holding.state.position)
         self._speaking.progress(self._holding.state.position)
         return flags
@@ -177,6 +178,7 @@ class Units:
                 partial, flags, lambda room: self._announcing.after_evaluation(position, room)
             )
         self._holding.change(measuring=partial)
+        self._speaking.measuring.round_ended()
         self._speaking.worked(position)
         self._speaking.progress(position)
         return flags
@@ -187,6 +189,7 @@ class Units:
         if not self._evaluator.complete(partial):
             return self._round(partial)
         found = self._evaluator.conclude(partial)
+        self._speaking.measuring.evaluation_ended(found.samples)
         self._holding.change(final={**state.final, split: found}, measuring=None)
         return Flags()
 
@@ -201,6 +204,7 @@ class Units:
         found = Evaluation({}, 0, 0)
         if self._announcing.evaluates(epoch):
             found = self._evaluator.conclude(partial)
+            self._speaking.measuring.evaluation_ended(found.samples)
         report = self._report(found)
         self._say_skipped(report, skipped, samples)
         goes_on = not self._group.any(not self._speaking.report(report))
@@ -209,6 +213,8 @@ class Units:
         self._speaking.progress(self._holding.state.position, force=last)
         if last or (goes_on and self._keeping.is_due_after(report.epoch)):
             self._keeping.begin(self._holding, self._group)
+        self._speaking.measuring.epoch_ended()
+        self._speaking.measured(force=last)
         return Flags(stop=not (goes_on or last))
 
     def _report(self, found: Evaluation) -> EpochReport:

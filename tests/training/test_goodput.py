@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from orchestrator.blueprint.batches import EpochBatches
 from orchestrator.blueprint.schedule import LearningRate
@@ -12,6 +13,7 @@ from orchestrator.training import speaking
 from orchestrator.training.batching import UniformBatching
 from orchestrator.training.config import EngineContext, TrainConfig
 from orchestrator.training.goodput import Goodput
+from orchestrator.training.measuring import Measuring
 from orchestrator.training.slices import SlicePlan
 from orchestrator.training.speaking import Speaking
 from orchestrator.training.state import Position
@@ -26,7 +28,7 @@ class Worker:
         plan = SlicePlan(8, 4)
         config = TrainConfig(epochs=2, plan=plan, schedule=LearningRate(base=0.1, total_samples=32))
         batching = UniformBatching(EpochBatches(16, 8, "keep"), plan)
-        self._speaking = Speaking(config, EngineContext(reached=reached), batching)
+        self._speaking = Speaking(config, EngineContext(reached=reached), batching, Measuring(torch.device("cpu")))
 
     def unit(self, samples: int, *, fails: bool = False) -> None:
         self._speaking.works(samples // 8)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from orchestrator.blueprint.batches import EpochBatches
 from orchestrator.blueprint.schedule import LearningRate
 from orchestrator.training.batching import UniformBatching
 from orchestrator.training.config import EngineContext, TrainConfig
+from orchestrator.training.measuring import Measuring
 from orchestrator.training.slices import SlicePlan
 from orchestrator.training.speaking import Speaking
 from orchestrator.training.state import Position
@@ -22,8 +24,9 @@ def told(steps: list[tuple[int, int]]) -> dict[str, Any]:
     plan = SlicePlan(8, 4)
     config = TrainConfig(epochs=2, plan=plan, schedule=LearningRate(base=0.1, total_samples=32))
     context = EngineContext(tell=lambda kind, **data: found.update({kind: data}))
-    speaking = Speaking(config, context, UniformBatching(EpochBatches(16, 8, "keep"), plan))
-    speaking.enters(leads=True, shared=None)
+    batching = UniformBatching(EpochBatches(16, 8, "keep"), plan)
+    speaking = Speaking(config, context, batching, Measuring(torch.device("cpu")))
+    speaking.enters(leads=True, shared=None, workers=1)
     for sent, workers in steps:
         speaking.exchanged(sent, workers=workers)
     speaking.progress(Position(), force=True)
