@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Demand, Placement, without
+from orchestrator.scheduling.cluster import Demand, Placement, without, workers_of
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
+from orchestrator.scheduling.givers import Givers
+from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.build import ranking
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.room import Room
+from orchestrator.scheduling.sharing.book import Book
 from orchestrator.spec.policy import Policy
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ class Draft:
         self.resizes: dict[str, Resize] = {}
         self.claims: list[Claim] = []
         self.wakes: list[float] = []
+        self._served = 0
         self._possible: dict[Demand, bool] = {}
         self._offsets = self.ranking.offsets(state, now)
 
@@ -51,6 +56,32 @@ class Draft:
         """Sorts jobs as the policy's order has it."""
         first, *rest = self.ranking.key(job, self.now)
         return (first + self._offsets.get(self.ranking.group(job), 0.0), *rest)
+
+    def rank_running(self, running: Running) -> Key:
+        """Sorts running jobs among the waiting ones, as if they waited with what they have had by now."""
+        first, *rest = self.ranking.running_key(running, self.now)
+        return (first + self._offsets.get(self.ranking.group(running.job), 0.0), *rest)
+
+    @cached_property
+    def book(self) -> Book:
+        """What teams hold against their limits and quotas."""
+        return Book(self.state)
+
+    @property
+    def wanted(self) -> int:
+        """Slots of the fewest workers of all who wait, could start, and are not served yet."""
+        return self._waiting - self._served
+
+    @cached_property
+    def _waiting(self) -> int:
+        waiting = (job for job in self.state.pending.values() if job.claim is None and hurdle(job, self.now) is None)
+        return sum(job.demand.workers_min * job.demand.slots for job in waiting)
+
+    @cached_property
+    def givers(self) -> Givers:
+        """Running jobs that could give something up; first asked for before anything was asked of them."""
+        running = self.state.running.values()
+        return Givers(running, self.policy, self.rank_running, self.ranking.sinks, self.now)
 
     def queue(self) -> list[Job]:
         """Waiting jobs, first to last."""
@@ -98,6 +129,7 @@ class Draft:
 
     def start(self, job: Job, placement: Placement) -> None:
         """Start it there; what it takes is no longer free."""
+        self._serve(job, placement)
         self.starts.append(Start(job.id, placement))
         self.idle.take(placement, job.demand)
         self.later.take(placement, job.demand)
@@ -117,6 +149,7 @@ class Draft:
     def claim(self, job: Job, placement: Placement) -> None:
         """This, some of which is still to be freed, belongs to `job`."""
         self.claims.append(Claim(job.id, placement))
+        self._serve(job, placement)
         self.later.take(placement, job.demand)
         self.room = self.idle.least(self.later)
 
@@ -124,8 +157,13 @@ class Draft:
         """Give it all of `placement`, which is what `extend` said."""
         self.resizes[running.job.id] = Resize(running.job.id, placement, None, why)
         more = without(placement, running.placement)
+        self.book.add(running.job.team, workers_of(more) * running.job.demand.slots)
         for room in (self.idle, self.later, self.room):
             room.take(more, running.job.demand)
+
+    def _serve(self, job: Job, placement: Placement) -> None:
+        self._served += job.demand.workers_min * job.demand.slots
+        self.book.add(job.team, workers_of(placement) * job.demand.slots)
 
     def wake(self, at: float | None) -> None:
         """Something changes by itself at this time."""

@@ -2,10 +2,97 @@
 
 from __future__ import annotations
 
-from orchestrator.scheduling.draft import Draft
+import heapq
+import math
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling import sharing
+from orchestrator.scheduling.jobs import Running, remaining
+from orchestrator.spec.policy import Elastic
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
 
 
 def grow(draft: Draft) -> None:
-    """Nobody grows under a policy without elastic widths."""
-    if draft.policy.elastic is None or not draft.policy.elastic.grow:
+    """Give what is idle to elastic jobs, a worker at a time to whom it makes faster by most for a slot.
+
+    The speed-up of k of n workers is (k / n) ** exponent. A job grows only where that pays: where the time that it
+    is expected to need yet, and the time that the resize takes, is less by `pays_within` times the price, and no
+    sooner than `round` (and `between`) after its width last changed.
+    """
+    elastic = draft.policy.elastic
+    if elastic is None or not elastic.grow or draft.room.free <= 0:
         return
+    candidates = {run.job.id: run for run in _candidates(draft, elastic)}
+    for name, workers in _targets(draft, candidates).items():
+        _grow_one(draft, elastic, candidates[name], workers)
+
+
+def _candidates(draft: Draft, elastic: Elastic) -> list[Running]:
+    """Those that may grow now."""
+    found = []
+    pause = max(elastic.between, draft.policy.round)
+    for run in draft.staying():
+        if run.keeps is not None or run.pinned or run.job.id in draft.resizes or run.workers >= draft.widest(run.job):
+            continue
+        if run.resized + pause > draft.now:
+            draft.wake(run.resized + pause)
+        else:
+            found.append(run)
+    return found
+
+
+def _targets(draft: Draft, candidates: dict[str, Running]) -> dict[str, int]:
+    """How wide each would be if all that is idle were one pool: what it gains by one more worker decides."""
+    free = draft.room.free
+    heap = [(-_gain(run, run.workers), name, run.workers) for name, run in candidates.items()]
+    heapq.heapify(heap)
+    targets: dict[str, int] = {}
+    while heap and free > 0:
+        _, name, workers = heapq.heappop(heap)
+        run = candidates[name]
+        if run.job.demand.slots > free:
+            continue
+        free -= run.job.demand.slots
+        targets[name] = workers + 1
+        if workers + 1 < draft.widest(run.job):
+            heapq.heappush(heap, (-_gain(run, workers + 1), name, workers + 1))
+    return dict(sorted(targets.items(), key=lambda item: (-_gain(candidates[item[0]], item[1] - 1), item[0])))
+
+
+def _gain(run: Running, workers: int) -> float:
+    """Of speed, for a slot, by one more worker."""
+    return (run.job.speed(workers + 1) - run.job.speed(workers)) / run.job.demand.slots
+
+
+def _grow_one(draft: Draft, elastic: Elastic, run: Running, most: int) -> None:
+    """To the widest that fits, where it pays."""
+    for workers in range(most, run.workers, -1):
+        if not pays(run, workers, elastic, draft.now):
+            draft.wake(draft.now + draft.policy.round)
+            return
+        if not sharing.allows(draft, run.job, (workers - run.workers) * run.job.demand.slots):
+            continue
+        placement = draft.extend(run, workers)
+        if placement is not None:
+            draft.grow(run, placement, f"{workers - run.workers} more idle; {_faster(run, workers)} as fast")
+            return
+
+
+def pays(run: Running, workers: int, elastic: Elastic, now: float) -> bool:
+    """Whether so many workers save enough of the time that it still needs.
+
+    Of a job without an estimate we expect that it needs as long again as it has worked.
+    """
+    worked = run.worked(now)
+    before = remaining(run.job, worked, run.workers)
+    after = remaining(run.job, worked, workers)
+    if before is None or after is None:
+        before, after = worked / run.job.speed(run.workers), worked / run.job.speed(workers)
+    return before - after - elastic.price >= elastic.pays_within * elastic.price and before > after
+
+
+def _faster(run: Running, workers: int) -> str:
+    ratio = run.job.speed(workers) / run.job.speed(run.workers)
+    return f"{ratio:.2f} times" if math.isfinite(ratio) else "many times"

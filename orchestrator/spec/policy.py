@@ -48,7 +48,14 @@ class Preemption(Document):
     )
     min_run: Duration = Field(default=600.0, description="a run is not stopped before it has had so long")
     immune_after: int = Field(default=3, ge=0, description="a job that was preempted so often is not preempted again")
-    margin: float = Field(default=0.0, ge=0, description="shortest: only where the newcomer needs this fraction less")
+    margin: float = Field(
+        default=0.0, ge=0, le=1, description="shortest, attained: only where the newcomer's is less by this fraction"
+    )
+    price: Duration = Field(default=30.0, description="seconds without progress that a stop and a restart cost")
+    returned_after: Duration | None = Field(
+        default=None,
+        description="a job that was preempted has others stopped only once it has waited so long; never by default",
+    )
 
 
 class Elastic(Document):
@@ -58,7 +65,10 @@ class Elastic(Document):
         default="narrow",
         description="narrow: under load jobs start with their fewest workers; widest: with what is free",
     )
-    shrink: bool = Field(default=True, description="running jobs give slots up to let others in")
+    shrink: Literal["never", "earlier", "always"] = Field(
+        default="always",
+        description="running jobs give slots up to let others in; earlier: only those that are earlier in the order",
+    )
     grow: bool = Field(default=True, description="running jobs take what is idle")
     price: Duration = Field(default=30.0, description="seconds without progress that a resize is reckoned to cost")
     between: Duration = Field(default=60.0, description="least time between two resizes of one run")

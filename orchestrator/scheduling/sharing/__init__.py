@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator.scheduling.draft import Draft
-from orchestrator.scheduling.jobs import Job
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+    from orchestrator.scheduling.jobs import Job
 
 
 def allows(draft: Draft, job: Job, slots: int) -> bool:
     """Whether the job's team, and those above it, may hold so many slots more."""
-    return True
+    return draft.book.allows(job.team, slots)

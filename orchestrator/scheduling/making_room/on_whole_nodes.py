@@ -1,0 +1,105 @@
+"""The cheapest way to clear whole nodes for a gang that is larger than one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling.cluster import Placement, Share, workers_of
+from orchestrator.scheduling.givers import Giver
+from orchestrator.scheduling.making_room.plans import Ask, Plan, Price
+from orchestrator.scheduling.making_room.rules import Claimant, may_shrink, may_stop
+from orchestrator.scheduling.room import capacity
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+
+
+def cheapest(draft: Draft, claimant: Claimant, workers: int, nodes: Iterable[str], price: Price) -> Plan | None:
+    """A plan that clears nodes, those that are cheapest to clear first, until the gang fits.
+
+    Args:
+        draft: what is decided so far.
+        claimant: for whom.
+        workers: its width.
+        nodes: usable ones, all in one rack where the job wants that.
+        price: what it costs to ask.
+    """
+    clearing = _Clearing(draft, claimant, price)
+    ordered = sorted((cost, name) for name in nodes if (cost := clearing.cost(name)) is not None)
+    shares: list[Share] = []
+    for _, name in ordered:
+        if workers <= 0:
+            break
+        fits = min(workers, capacity(draft.state.nodes[name], claimant.job.demand))
+        if fits > 0 and clearing.clear(name):
+            shares.append(Share(name, fits))
+            workers -= fits
+    return Plan(tuple(sorted(shares)), clearing.asks(), 0) if workers <= 0 and shares else None
+
+
+class _Clearing:
+    """Nodes cleared so far."""
+
+    def __init__(self, draft: Draft, claimant: Claimant, price: Price) -> None:
+        self._draft, self._claimant, self._price = draft, claimant, price
+        self._stopped: dict[str, Giver] = {}
+        self._shrunk: dict[str, tuple[Giver, Placement]] = {}
+
+    def cost(self, node: str) -> float | None:
+        """Slot-seconds lost by clearing a node alone; None where it cannot be cleared."""
+        draft = self._draft
+        free, total = draft.later.free_on(node), draft.state.nodes[node].slots
+        if free >= total:
+            return 0.0
+        givers = draft.givers.on(node)
+        if free + sum(_here(giver, node) * giver.slots for giver in givers) < total:
+            return None
+        cost = 0.0
+        for giver in givers:
+            if self._can_shrink(giver, node):
+                cost += self._price.of_shrink(giver, (Share(node, _here(giver, node)),)).cost / giver.running.slots
+            elif may_stop(draft, self._claimant, giver):
+                cost += self._price.of_stop(giver).cost / len(giver.running.placement)
+            else:
+                return None
+        return cost
+
+    def clear(self, node: str) -> bool:
+        """Ask all who are there, as far as they are not asked already; nobody is asked where one cannot be."""
+        if self._draft.later.free_on(node) >= self._draft.state.nodes[node].slots:
+            return True
+        stops, shrinks = [], []
+        for giver in self._draft.givers.on(node):
+            if giver.running.job.id in self._stopped:
+                continue
+            if self._can_shrink(giver, node):
+                shrinks.append(giver)
+            elif may_stop(self._draft, self._claimant, giver):
+                stops.append(giver)
+            else:
+                return False
+        for giver in shrinks:
+            _, gives = self._shrunk.get(giver.running.job.id, (giver, ()))
+            self._shrunk[giver.running.job.id] = (giver, (*gives, Share(node, _here(giver, node))))
+        for giver in stops:
+            self._stopped[giver.running.job.id] = giver
+            self._shrunk.pop(giver.running.job.id, None)
+        return True
+
+    def asks(self) -> tuple[Ask, ...]:
+        """All of them, by name."""
+        stops = {name: self._price.of_stop(giver) for name, giver in self._stopped.items()}
+        shrinks = {name: self._price.of_shrink(giver, gives) for name, (giver, gives) in self._shrunk.items()}
+        return tuple(ask for _, ask in sorted((stops | shrinks).items()))
+
+    def _can_shrink(self, giver: Giver, node: str) -> bool:
+        """Whether a gang on several nodes can do without what it has there, beside what it gave up already."""
+        if len(giver.running.placement) == 1 or not may_shrink(self._draft, self._claimant, giver):
+            return False
+        _, gives = self._shrunk.get(giver.running.job.id, (giver, ()))
+        return workers_of(gives) + _here(giver, node) <= giver.spare
+
+
+def _here(giver: Giver, node: str) -> int:
+    return next((share.workers for share in giver.running.placement if share.node == node), 0)

@@ -1,0 +1,82 @@
+"""Who may be asked to give something up for a waiting job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling.givers import Giver
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.orders.ranking import Key
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """A waiting job that wants room to be made.
+
+    Attributes:
+        job: it.
+        rank: its place in the order.
+        owners: teams above it whose quota covers it.
+        stops: whether running jobs may be stopped for it at all.
+    """
+
+    job: Job
+    rank: Key
+    owners: tuple[str, ...]
+    stops: bool
+
+    @classmethod
+    def of(cls, draft: Draft, job: Job) -> Claimant:
+        """Look it up."""
+        rules = draft.policy.preemption
+        owners: tuple[str, ...] = ()
+        if rules is not None and draft.book.tree.quotas:
+            owners = draft.book.entitled(job.team, job.demand.workers_min * job.demand.slots)
+        stops = rules is not None and (bool(owners) or rules.for_whom != "quota") and not _has_returned(draft, job)
+        return cls(job, draft.rank(job), owners, stops)
+
+
+def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
+    """Whether a job that has run long enough may be stopped for this one."""
+    rules, job, run = draft.policy.preemption, claimant.job, giver.running
+    if rules is None or not (claimant.stops and giver.stops) or (run.pinned and run.job.priority >= job.priority):
+        return False
+    if not draft.book.may_give(run.job.team, run.slots, job.team):
+        return False
+    if draft.book.lends(claimant.owners, run.job.team):
+        return True
+    if not claimant.rank < giver.rank:
+        return False
+    if rules.for_whom == "priority":
+        return job.priority > run.job.priority
+    return rules.for_whom == "earlier" and _by_margin(claimant.rank, giver.rank, rules.margin)
+
+
+def may_shrink(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
+    """Whether an elastic job may be asked for some of its workers for this one."""
+    rules, run = draft.policy.elastic, giver.running
+    if rules is None or not giver.spare:
+        return False
+    if not draft.book.may_give(run.job.team, giver.spare * giver.slots, claimant.job.team):
+        return False
+    return rules.shrink == "always" or claimant.rank < giver.rank
+
+
+def _by_margin(newcomer: Key, victim: Key, margin: float) -> bool:
+    """Whether the newcomer's first key is less by this fraction; an overdue newcomer's is."""
+    return not margin or newcomer[0] <= (1 - margin) * victim[0]
+
+
+def _has_returned(draft: Draft, job: Job) -> bool:
+    """Whether it was stopped itself, and must not yet cause others to be stopped."""
+    rules = draft.policy.preemption
+    if rules is None or job.preemptions == 0:
+        return False
+    if rules.returned_after is None:
+        return True
+    draft.wake(job.waits_since + rules.returned_after)
+    return draft.now < job.waits_since + rules.returned_after

@@ -1,0 +1,87 @@
+"""What teams hold against their limits and quotas, kept while a decision is made."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling.cluster import workers_of
+from orchestrator.scheduling.sharing.tree import Tree
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.state import State
+
+
+class Book:
+    """Slots that each team and all under it hold, shrinking and stopping jobs in full, and claims.
+
+    A quota is what a team may always have: what it does not use others may borrow, and give back when it asks.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.tree = Tree(state.teams)
+        self.held: dict[str, int] = {}
+        self.stay: dict[str, int] = {}
+        if self.tree.bounded or self.tree.quotas:
+            self._count(state)
+
+    def add(self, team: str, slots: int) -> None:
+        """The team holds so many more from now on."""
+        if self.tree.bounded or self.tree.quotas:
+            for name in self.tree.path(team):
+                self.held[name] = self.held.get(name, 0) + slots
+                self.stay[name] = self.stay.get(name, 0) + slots
+
+    def give_up(self, team: str, slots: int) -> None:
+        """The team will hold so many less, once those who were asked have done it."""
+        for name in self.tree.path(team):
+            self.stay[name] = self.stay.get(name, 0) - slots
+
+    def allows(self, team: str, slots: int) -> bool:
+        """Whether so many more break no limit, of the team or of one above it."""
+        return slots <= self.headroom(team)
+
+    def headroom(self, team: str) -> float:
+        """Slots that the team may still take before it, or one above it, is at its limit."""
+        if not self.tree.bounded:
+            return math.inf
+        limits = ((name, self.tree.teams[name].limit) for name in self.tree.path(team) if name in self.tree.teams)
+        return min((limit - self.held.get(name, 0) for name, limit in limits if limit is not None), default=math.inf)
+
+    def entitled(self, team: str, slots: int) -> tuple[str, ...]:
+        """The team, or those above it, that have a quota and stay within it with so many more."""
+        return tuple(
+            name
+            for name in self.tree.path(team)
+            if (quota := self._quota(name)) is not None and self.stay.get(name, 0) + slots <= quota
+        )
+
+    def lends(self, owners: tuple[str, ...], team: str) -> bool:
+        """Whether one of these owners of quotas may ask what a team holds back: it is not under that owner."""
+        return any(owner not in self.tree.path(team) for owner in owners)
+
+    def may_give(self, team: str, slots: int, for_team: str) -> bool:
+        """Whether no quota is broken by giving up so many for somebody outside of the team that the quota is of."""
+        if not self.tree.quotas:
+            return True
+        return all(
+            (quota := self._quota(name)) is None or self.stay.get(name, 0) - slots >= quota
+            for name in self._apart(team, for_team)
+        )
+
+    def _apart(self, team: str, other: str) -> tuple[str, ...]:
+        """The team and those above it that are not above the other one as well."""
+        shared = self.tree.path(other)
+        return tuple(name for name in self.tree.path(team) if name not in shared)
+
+    def _quota(self, team: str) -> int | None:
+        record = self.tree.teams.get(team)
+        return None if record is None else record.quota
+
+    def _count(self, state: State) -> None:
+        for run in state.running.values():
+            self.add(run.job.team, run.slots)
+            self.give_up(run.job.team, run.slots - run.workers * run.job.demand.slots)
+        for job in state.pending.values():
+            if job.claim is not None:
+                self.add(job.team, workers_of(job.claim) * job.demand.slots)
