@@ -6,25 +6,42 @@ from collections.abc import Mapping
 
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
 
-_DAY = 86_400.0
+_HOUR = 3_600.0
+_DAY = 24 * _HOUR
 
 PRESETS: Mapping[str, Policy] = {
     policy.name: policy
     for policy in (
         Policy(
             name="default",
-            order=Order(by="priority", aging=_DAY / 24, overdue=7 * _DAY),
+            order=Order(by="priority", aging=_HOUR, overdue=7 * _DAY),
             preemption=Preemption(for_whom="priority"),
             elastic=Elastic(),
         ),
         Policy(name="fifo", order=Order(by="fifo"), backfill="none"),
-        Policy(name="priority", order=Order(by="priority", aging=_DAY / 24), backfill="none"),
+        Policy(
+            name="priority",
+            order=Order(by="priority", aging=_HOUR),
+            backfill="easy",
+            preemption=Preemption(for_whom="priority"),
+        ),
         Policy(name="easy", order=Order(by="fifo"), backfill="easy"),
         Policy(name="conservative", order=Order(by="fifo"), backfill="conservative"),
+        Policy(name="sjf", order=Order(by="shortest"), backfill="skip"),
+        Policy(
+            name="srtf",
+            order=Order(by="shortest"),
+            backfill="skip",
+            preemption=Preemption(for_whom="earlier", min_run=300.0, returned_after=300.0),
+        ),
+        Policy(
+            name="las",
+            order=Order(by="attained"),
+            backfill="skip",
+            preemption=Preemption(for_whom="earlier", min_run=300.0, immune_after=10, returned_after=300.0),
+        ),
         Policy(name="fair", order=Order(by="fair"), backfill="easy", preemption=Preemption(for_whom="quota")),
-        Policy(name="attained", order=Order(by="attained"), backfill="skip", preemption=Preemption(for_whom="earlier")),
-        Policy(name="shortest", order=Order(by="shortest"), backfill="skip", preemption=Preemption(for_whom="earlier")),
-        Policy(name="elastic", order=Order(by="priority"), backfill="skip", elastic=Elastic()),
+        Policy(name="elastic", order=Order(by="fifo"), backfill="skip", elastic=Elastic()),
     )
 }
 
