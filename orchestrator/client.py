@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from orchestrator.base.errors import OrchestratorError, ServerUnreachable, TimedOut, UsageError
@@ -30,6 +30,9 @@ from orchestrator.spec.messages import (
     SubmitReply,
     SubmitRequest,
 )
+
+if TYPE_CHECKING:  # most commands do without them, and building them takes as long as an answer of the server
+    from orchestrator.spec.answers import NodeView, QueueView, WhatIfRequest, WhatIfView, WhyView
 
 _PREFIX = "/api/v1"
 _ATTEMPTS = 3
@@ -180,8 +183,65 @@ class Client:
         """Queue a job again that failed or was cancelled."""
         return JobView.model_validate_json(self._request("POST", _job(job, "retry")).body)
 
-    def resize(self, job: str, workers: int) -> JobView:
-        """Give a running job another number of workers; it has them when it is `running` again."""
+    def why(self, job: str) -> WhyView:
+        """Why a job waits and what would free it; what it last had to do; or how it ended."""
+        from orchestrator.spec.answers import WhyView
+
+        return WhyView.model_validate_json(self._request("GET", _job(job, "why")).body)
+
+    def hold(self, job: str) -> JobView:
+        """Keep a queued job from starting."""
+        return JobView.model_validate_json(self._request("POST", _job(job, "hold")).body)
+
+    def release(self, job: str) -> JobView:
+        """Let a held job start when its turn comes."""
+        return JobView.model_validate_json(self._request("POST", _job(job, "release")).body)
+
+    def set_priority(self, job: str, priority: int) -> JobView:
+        """Move a job forwards or backwards in the queue."""
+        from orchestrator.spec.answers import PriorityRequest
+
+        body = PriorityRequest(priority=priority).model_dump_json().encode()
+        return JobView.model_validate_json(self._request("POST", _job(job, "priority"), body=body, repeat=True).body)
+
+    def queue(self, *, team: str | None = None, limit: int | None = None) -> QueueView:
+        """What runs and what waits, in the policy's order; so many of those that wait, all where it is None."""
+        from orchestrator.spec.answers import QueueView
+
+        query = {name: value for name, value in {"team": team, "limit": limit}.items() if value is not None}
+        return QueueView.model_validate_json(self._request("GET", "/queue", query=query).body)
+
+    def what_if(self, request: WhatIfRequest) -> WhatIfView:
+        """When a workload would start and whom it would delay; nothing is queued."""
+        from orchestrator.spec.answers import WhatIfView
+
+        body = request.model_dump_json().encode()
+        return WhatIfView.model_validate_json(self._request("POST", "/what-if", body=body, repeat=True).body)
+
+    def nodes(self) -> list[NodeView]:
+        """The nodes of the cluster, with what is on them."""
+        from orchestrator.spec.answers import NodeView
+
+        return [NodeView.model_validate(v) for v in self._list("/nodes", {})]
+
+    def drain(self, node: str, *, note: str = "", now: bool = False) -> NodeView:
+        """Let nothing new start on a node; `now`: what runs there is preempted, too."""
+        from orchestrator.spec.answers import DrainRequest, NodeView
+
+        body = DrainRequest(note=note, now=now).model_dump_json().encode()
+        return NodeView.model_validate_json(self._request("POST", _node(node, "drain"), body=body, repeat=True).body)
+
+    def resume(self, node: str) -> NodeView:
+        """Let jobs start on a drained node again."""
+        from orchestrator.spec.answers import NodeView
+
+        return NodeView.model_validate_json(self._request("POST", _node(node, "resume"), repeat=True).body)
+
+    def resize(self, job: str, workers: int | None) -> JobView:
+        """Give a running job another number of workers; it has them when it is `running` again.
+
+        The policy leaves that width alone from then on; None hands it back to the policy.
+        """
         body = ResizeRequest(workers=workers).model_dump_json().encode()
         return JobView.model_validate_json(self._request("POST", _job(job, "resize"), body=body, repeat=True).body)
 
@@ -274,6 +334,10 @@ class Client:
 
 def _job(job: str, *parts: str) -> str:
     return "/jobs/" + "/".join(quote(part, safe="") for part in (job, *parts))
+
+
+def _node(node: str, *parts: str) -> str:
+    return "/nodes/" + "/".join(quote(part, safe="") for part in (node, *parts))
 
 
 def _raise(reply: Reply) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from orchestrator.api.auth import Principal, TokenBook
+from orchestrator.spec.answers import NodeView, QueueView, WhatIfRequest, WhatIfView, WhyView
 from orchestrator.spec.messages import (
     EventView,
     JobView,
@@ -50,7 +51,35 @@ class Service(Protocol):
         ...
 
     def resize(self, job: str, workers: int) -> JobView:
-        """Give it another number of workers while it runs."""
+        """Give it another number of workers while it runs, and keep the policy from choosing others."""
+        ...
+
+    def unpin(self, job: str) -> JobView:
+        """Let the policy choose its width again."""
+        ...
+
+    def set_priority(self, job: str, priority: int, by: str) -> JobView:
+        """Move it forwards or backwards in the queue."""
+        ...
+
+    def hold(self, job: str, by: str) -> JobView:
+        """Keep it from starting."""
+        ...
+
+    def release(self, job: str, by: str) -> JobView:
+        """Let a held job start when its turn comes."""
+        ...
+
+    def drain(self, node: str, note: str, by: str) -> None:
+        """Let nothing new start on a node."""
+        ...
+
+    def evict(self, node: str, by: str) -> None:
+        """Preempt what runs on a node: it checkpoints, and goes on elsewhere."""
+        ...
+
+    def resume(self, node: str, by: str) -> None:
+        """Let jobs start on a drained node again."""
         ...
 
     def checkpoint(self, job: str, key: str | None = None) -> JobView:
@@ -75,6 +104,30 @@ class Service(Protocol):
 
     def resolve(self, prefix_or_name: str) -> str:
         """The identifier that a unique prefix or a name stands for."""
+        ...
+
+
+class Questions(Protocol):
+    """What the API asks of `orchestrator.control.questions.Questions`."""
+
+    def why(self, job: str) -> WhyView:
+        """Why a job is where it is."""
+        ...
+
+    def queue(self, *, team: str | None = None, limit: int | None = None) -> QueueView:
+        """What runs and what waits, in the policy's order; so many of those that wait."""
+        ...
+
+    def nodes(self) -> Sequence[NodeView]:
+        """The machines."""
+        ...
+
+    def what_if(self, request: WhatIfRequest) -> WhatIfView:
+        """When a workload would start, and whom it would delay."""
+        ...
+
+    def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
+        """The views with the reason and the expected start of those that wait; it may be `max_age` seconds old."""
         ...
 
 
@@ -111,6 +164,7 @@ class ApiContext:
 
     Attributes:
         service: the jobs.
+        questions: answers about the queue.
         tokens: who may call.
         describe: the server's facts, without the caller's.
         wake: tells the controller that there is something to do.
@@ -121,6 +175,7 @@ class ApiContext:
     """
 
     service: Service
+    questions: Questions
     tokens: TokenBook
     describe: Callable[[], ServerInfo]
     wake: Callable[[], None]

@@ -12,6 +12,7 @@ from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import RandomIds, SystemClock
 from orchestrator.base.paths import state_dir
 from orchestrator.control.loop import Controller
+from orchestrator.control.questions import Questions
 from orchestrator.control.service import JobService
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.database import open_store
@@ -24,6 +25,7 @@ class Engine:
     profile: ClusterProfile
     backend: Backend
     service: JobService
+    questions: Questions
     controller: Controller
     runs_root: Path
 
@@ -45,6 +47,6 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
         service = JobService(store, profile, backend, clock, ids, runs_root)
         service.refuse_other_clusters()
         controller = Controller(store, backend, profile, clock, ids, runs_root)
-        yield Engine(profile, backend, service, controller, runs_root)
+        yield Engine(profile, backend, service, Questions(service.site), controller, runs_root)
     finally:
         store.close()

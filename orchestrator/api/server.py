@@ -84,9 +84,10 @@ class _Server:
         self._forwarder = _forwarder(engine)
         context = ApiContext(
             service=engine.service,
+            questions=engine.questions,
             tokens=TokenBook(self._grants(), now=time.time),
             describe=self._describe,
-            wake=self._control.wake,
+            wake=self._wake,
             stop=self.stop,
             stopping=self._stopping,
             activity=self._activity,
@@ -133,6 +134,11 @@ class _Server:
         self._stopping.set()
         remove_endpoint(os.getpid())
         self._uvicorn.should_exit = True
+
+    def _wake(self) -> None:
+        """Somebody changed something: the controller looks, and the next answer is worked out anew."""
+        self._engine.questions.forget()
+        self._control.wake()
 
     def _publish(self, endpoint: Endpoint) -> None:
         write_endpoint(endpoint)

@@ -44,3 +44,12 @@ def size(count: float) -> str:
 def figure(number: float) -> str:
     """A measured number with four significant digits; whole numbers, and the whole part of large ones, in full."""
     return f"{number:,.0f}" if number == int(number) or abs(number) >= 1000 else f"{number:.4g}"
+
+
+def point(moment: float, now: float) -> str:
+    """A time near `now` without what goes without saying: `14:20`, `Tue 14:20`, `2026-11-21 14:20`; local."""
+    there, here = time.localtime(moment), time.localtime(now)
+    if there[:3] == here[:3]:
+        return time.strftime("%H:%M", there)
+    near = abs(moment - now) < 6 * 86_400
+    return time.strftime("%a %H:%M" if near else "%Y-%m-%d %H:%M", there)

@@ -25,16 +25,25 @@ class MainGroup(LazyGroup):
 
     entries: ClassVar[Mapping[str, Entry]] = {
         "submit": Entry(_COMMANDS + "submit", "Queue a workload; --watch follows it to its end."),
-        "plan": Entry(_COMMANDS + "plan", "Say what a workload would do and cost; starts nothing."),
+        "plan": Entry(
+            _COMMANDS + "plan", "Say what a workload would do and cost, and when it would start; starts nothing."
+        ),
         "status": Entry(_COMMANDS + "status", "The server and its queue, or one job: where it stands and why."),
         "jobs": Entry(_COMMANDS + "jobs", "List jobs."),
+        "queue": Entry(_COMMANDS + "queue", "Show what runs and what waits, in the policy's order."),
+        "why": Entry(_COMMANDS + "why", "Say why a job waits, and what would start it."),
         "logs": Entry(_COMMANDS + "logs", "Show a job's output; -f follows it."),
         "events": Entry(_COMMANDS + "events", "Show a job's history; -f follows it."),
         "cancel": Entry(_COMMANDS + "cancel", "Stop jobs; they get time to write a checkpoint."),
         "retry": Entry(_COMMANDS + "retry", "Queue a job again that failed or was cancelled."),
+        "priority": Entry(_COMMANDS + "priority", "Move a job forwards or backwards in the queue."),
+        "hold": Entry(_COMMANDS + "hold", "Keep jobs from starting."),
+        "release": Entry(_COMMANDS + "release", "Let held jobs start."),
         "resize": Entry(_COMMANDS + "resize", "Give a running training another number of workers."),
         "checkpoint": Entry(_COMMANDS + "checkpoint", "Have a running training write a checkpoint now."),
         "results": Entry(_COMMANDS + "results", "Best models, metrics and files of a job."),
+        "cluster": Entry(_COMMANDS + "cluster", "Look at nodes, take them out of service, put them back."),
+        "simulate": Entry(_COMMANDS + "simulate", "Try policies on a recorded or made-up load."),
         "verify": Entry(_COMMANDS + "verify", "Prove that results do not depend on what happens to the workers."),
         "data": Entry(_COMMANDS + "data", "Build, verify and look into datasets."),
         "mlflow": Entry(_COMMANDS + "mlflow", "Open MLflow's pages on what was tracked."),

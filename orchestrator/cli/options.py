@@ -49,7 +49,25 @@ class WorkloadType(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(path) for path in found]
 
 
+class NodeType(click.ParamType):  # type: ignore[type-arg]
+    """A node of the cluster."""
+
+    name = "node"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Nodes of the server's cluster, where one runs; never starts one."""
+        from orchestrator.cli.connect import connect_to_running
+
+        try:
+            client = connect_to_running(timeout=0.5)
+            nodes = client.nodes() if client is not None else []
+        except OrchestratorError:
+            return []
+        return [CompletionItem(node.name, help=node.state) for node in nodes if node.name.startswith(incomplete)]
+
+
 JOB = JobType()
+NODE = NodeType()
 WORKLOAD = WorkloadType()
 
 

@@ -25,6 +25,8 @@ _COLOURS = {
     "failed": "red",
     "lost": "red",
     "stopped": "yellow",
+    "drained": "yellow",
+    "down": "red",
 }
 
 

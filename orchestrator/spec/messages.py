@@ -54,7 +54,7 @@ class Progress(Message):
 class ResizeRequest(Message):
     """How many workers a running job should have."""
 
-    workers: int = Field(ge=1, le=1_000_000)
+    workers: int | None = Field(ge=1, le=1_000_000, description="pins the width; null: the policy chooses it again")
 
 
 class Goodput(Message):
@@ -116,6 +116,9 @@ class JobView(Message):
     failures: dict[str, int] = Field(default_factory=dict)
     progress: Progress | None = None
     goodput: Goodput | None = Field(default=None, description="of all its runs together")
+    expected_start: float | None = Field(default=None, description="of a job that waits, seconds since the epoch")
+    pinned: bool = Field(default=False, description="a person chose its width: the policy leaves it alone")
+    preemptions: int = 0
     runs: list[RunView] = Field(default_factory=list)
     directory: str
 

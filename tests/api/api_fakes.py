@@ -16,6 +16,20 @@ from orchestrator.api.context import Activity, ApiContext
 from orchestrator.base.errors import Conflict, NotFound, SpecError
 from orchestrator.base.paths import inside
 from orchestrator.client import Client, Reply
+from orchestrator.spec.answers import (
+    Delay,
+    JobLine,
+    Moment,
+    NodeView,
+    Option,
+    QueueView,
+    Remedy,
+    SlotCount,
+    TeamLine,
+    WhatIfRequest,
+    WhatIfView,
+    WhyView,
+)
 from orchestrator.spec.messages import (
     EventView,
     JobView,
@@ -47,8 +61,10 @@ class FakeService:
         self.keys: dict[tuple[str, str], str] = {}
         self.requests: list[SubmitRequest] = []
         self.resized: list[tuple[str, int]] = []
+        self.asked: list[tuple[str, ...]] = []
         self.gets: int | None = None
         self.answers: list[tuple[str, dict[str, Any]]] = []
+        self.questions = FakeQuestions(self)
 
     def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
         self.requests.append(request)
@@ -127,6 +143,36 @@ class FakeService:
         self.jobs[job] = self.jobs[job].model_copy(update={"runs": [run]})
         return self.jobs[job]
 
+    def unpin(self, job: str) -> JobView:
+        self.asked.append(("unpin", job))
+        return self.jobs[job]
+
+    def set_priority(self, job: str, priority: int, by: str) -> JobView:
+        self.asked.append(("priority", job, str(priority), by))
+        self.jobs[job] = self.jobs[job].model_copy(update={"priority": priority})
+        return self.jobs[job]
+
+    def hold(self, job: str, by: str) -> JobView:
+        if self.jobs[job].state != "queued":
+            raise Conflict(f"job {job} is {self.jobs[job].state}; it must be queued", hint="nothing was changed")
+        self.asked.append(("hold", job, by))
+        self._move(job, "held")
+        return self.jobs[job]
+
+    def release(self, job: str, by: str) -> JobView:
+        self.asked.append(("release", job, by))
+        self._move(job, "queued")
+        return self.jobs[job]
+
+    def drain(self, node: str, note: str, by: str) -> None:
+        self.asked.append(("drain", node, note, by))
+
+    def evict(self, node: str, by: str) -> None:
+        self.asked.append(("evict", node, by))
+
+    def resume(self, node: str, by: str) -> None:
+        self.asked.append(("resume", node, by))
+
     def checkpoint(self, job: str, key: str | None = None) -> JobView:
         if self.jobs[job].state != "running":
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can write a checkpoint")
@@ -172,6 +218,95 @@ class FakeService:
         self.history[job].append(entry)
 
 
+def line(job: str, **fields: Any) -> JobLine:
+    """A job of the queue that waits for one to four workers since a hundred seconds."""
+    return JobLine.model_validate(
+        {
+            "job": job,
+            "name": "sweep",
+            "owner": "ada",
+            "team": "vision",
+            "priority": 0,
+            "state": "queued",
+            "workers_min": 1,
+            "workers_max": 4,
+            "slots": 1,
+            "since": NOW - 100,
+        }
+        | fields
+    )
+
+
+class FakeQuestions:
+    """Answers that a test may change; `requests` holds what was asked."""
+
+    def __init__(self, service: FakeService) -> None:
+        self._service = service
+        self.requests: list[WhatIfRequest] = []
+        self.asked_queue: list[tuple[str | None, int | None]] = []
+        self.reasons: dict[str, str] = {}
+        self.states = {"a": "up", "b": "up"}
+        self.answer: WhyView | None = None
+
+    def why(self, job: str) -> WhyView:
+        if self.answer is not None:
+            return self.answer
+        view = self._service.jobs[job]
+        return WhyView(
+            job=job,
+            name=view.name,
+            state=view.state,
+            now=NOW,
+            kind="slots",
+            reason="needs 4 gpu slots; 2 of 8 free",
+            since=NOW - 100,
+            expected_start=Moment(at=NOW + 600, earliest=NOW + 300, latest=NOW + 1800),
+            position=2,
+            queue=5,
+            before=[line("j-first", position=1, priority=5)],
+            remedies=[Remedy(text="raise its priority to 6", command=f"orchestrator priority {job} 6", proved=True)],
+        )
+
+    def queue(self, *, team: str | None = None, limit: int | None = None) -> QueueView:
+        self.asked_queue.append((team, limit))
+        running = line("j-run", state="running", workers=2, since=NOW - 3600, pinned=True, reason="")
+        running = running.model_copy(update={"expected_end": Moment(at=NOW + 900)})
+        waiting = line("j-wait", position=1, reason="needs 4; 2 free", expected_start=Moment(at=NOW + 900))
+        return QueueView(
+            now=NOW,
+            profile="local",
+            policy="default",
+            slots=SlotCount(total=8, used=4, free=2, claimed=1, drained=1),
+            running=[running],
+            waiting=[waiting],
+            waiting_total=3,
+            held=1,
+            teams=[TeamLine(team="vision", used=4, running=1, waiting=3, share=0.5, recent=0.75, quota=4)],
+        )
+
+    def nodes(self) -> list[NodeView]:
+        fields = {"slots": 4, "used": 2, "free": 2, "kind": "gpu"}
+        drained = {"note": "fan", "by": "otto", "since": NOW - 60}
+        return [
+            NodeView(name=name, state=state, jobs={"j-run": 2}, **fields, **(drained if state == "drained" else {}))
+            for name, state in self.states.items()
+        ]
+
+    def what_if(self, request: WhatIfRequest) -> WhatIfView:
+        self.requests.append(request)
+        start = Moment(at=NOW + 600)
+        delays = [Delay(job="j-wait", seconds=300, what="start")]
+        options = [Option(workers_min=1, workers_max=4, slots=1, start=start, delayed=1, delays=delays, reason="busy")]
+        options += [Option(workers_min=w, workers_max=w, slots=1, start=start) for w in request.workers]
+        return WhatIfView(now=NOW, profile="local", policy="default", live=True, position=2, waiting=5, options=options)
+
+    def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
+        return [
+            view.model_copy(update={"reason": self.reasons[view.id]}) if view.id in self.reasons else view
+            for view in views
+        ]
+
+
 TOKENS = {role: f"token-of-{role}" for role in ("viewer", "researcher", "operator", "admin")}
 USERS = {"viewer": "vera", "researcher": "ada", "operator": "otto", "admin": "root"}
 
@@ -196,6 +331,7 @@ def make_context(service: FakeService, *, loopback_only: bool = True) -> ApiCont
     )
     return ApiContext(
         service=service,
+        questions=service.questions,
         tokens=TokenBook(grants, now=lambda: NOW),
         describe=lambda: info,
         wake=lambda: None,

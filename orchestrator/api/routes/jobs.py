@@ -1,4 +1,4 @@
-"""Jobs: submit, look at, cancel, retry, resize, and ask for a checkpoint."""
+"""Jobs: submit, look at, cancel, retry, hold, release, resize, order, and ask for a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from orchestrator.api.auth import Principal
 from orchestrator.api.context import ApiContext, Caller, Context
+from orchestrator.spec.answers import PriorityRequest, WhyView
 from orchestrator.spec.messages import EventView, JobView, ResizeRequest, ResultsView, SubmitReply, SubmitRequest
 
 router = APIRouter()
@@ -33,13 +34,20 @@ def list_jobs(
     limit: Limit = 100,
 ) -> list[JobView]:
     """Jobs, newest first."""
-    return list(context.service.list(states=state, limit=limit, name=name))
+    return context.questions.fill(context.service.list(states=state, limit=limit, name=name))
 
 
 @router.get("/jobs/{job}")
 def get(job: str, caller: Caller, context: Context) -> JobView:
     """One job, by identifier, unique prefix or name."""
-    return context.service.get(context.service.resolve(job))
+    view = context.service.get(context.service.resolve(job))
+    return context.questions.fill([view])[0]
+
+
+@router.get("/jobs/{job}/why")
+def why(job: str, caller: Caller, context: Context) -> WhyView:
+    """Why it waits and what would free it; what it last had to do; or how it ended."""
+    return context.questions.why(context.service.resolve(job))
 
 
 @router.post("/jobs/{job}/cancel")
@@ -58,10 +66,38 @@ def retry(job: str, caller: Caller, context: Context) -> JobView:
     return view
 
 
+@router.post("/jobs/{job}/hold")
+def hold(job: str, caller: Caller, context: Context) -> JobView:
+    """Keep a job from starting."""
+    view = context.service.hold(_own(job, caller, context), caller.user)
+    context.wake()
+    return view
+
+
+@router.post("/jobs/{job}/release")
+def release(job: str, caller: Caller, context: Context) -> JobView:
+    """Let a held job start when its turn comes."""
+    view = context.service.release(_own(job, caller, context), caller.user)
+    context.wake()
+    return view
+
+
+@router.post("/jobs/{job}/priority")
+def priority(job: str, request: PriorityRequest, caller: Caller, context: Context) -> JobView:
+    """Give a job another priority; to raise it above those of others takes an operator."""
+    resolved = _own(job, caller, context)
+    if request.priority > context.service.get(resolved).priority:
+        caller.require("operator")
+    view = context.service.set_priority(resolved, request.priority, caller.user)
+    context.wake()
+    return view
+
+
 @router.post("/jobs/{job}/resize")
 def resize(job: str, request: ResizeRequest, caller: Caller, context: Context) -> JobView:
-    """Give a running job another number of workers."""
-    view = context.service.resize(_own(job, caller, context), request.workers)
+    """Give a running job another number of workers, which the policy then leaves alone; null: hand it back to it."""
+    resolved, workers = _own(job, caller, context), request.workers
+    view = context.service.unpin(resolved) if workers is None else context.service.resize(resolved, workers)
     context.wake()
     return view
 

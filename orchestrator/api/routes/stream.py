@@ -18,6 +18,8 @@ router = APIRouter()
 
 POLL_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 2.0
+REASON_SECONDS = 1.0
+"""Many may watch: why a job waits is worked out once in so long for all of them."""
 
 
 @router.get("/jobs/{job}/stream")
@@ -36,8 +38,9 @@ async def _follow(context: ApiContext, job: str, after: int) -> AsyncIterator[by
         for entry in history:
             after = entry.id
             yield _message("event", entry.model_dump(mode="json"))
-        if view != shown:
-            shown = view
+        # When a waiting job is expected to start changes all the time; that alone is no news.
+        if view.model_copy(update={"expected_start": None}) != shown:
+            shown = view.model_copy(update={"expected_start": None})
             yield _message("job", view.model_dump(mode="json"))
             quiet = 0.0
         if view.terminal and not history:
@@ -51,7 +54,8 @@ async def _follow(context: ApiContext, job: str, after: int) -> AsyncIterator[by
 
 
 def _look(context: ApiContext, job: str, after: int) -> tuple[JobView, Sequence[EventView]]:
-    return context.service.get(job), context.service.events(job, after, 1000)
+    view = context.questions.fill([context.service.get(job)], max_age=REASON_SECONDS)[0]
+    return view, context.service.events(job, after, 1000)
 
 
 def _message(kind: str, data: object) -> bytes:

@@ -9,6 +9,7 @@ import click
 from orchestrator.base.errors import UsageError
 from orchestrator.base.text import counted, one_line
 from orchestrator.cli.connect import connect
+from orchestrator.cli.jobtext import workers_text
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import CommandFailed, emit, state
 from orchestrator.cli.poll import until
@@ -16,9 +17,12 @@ from orchestrator.cli.watch import way_back
 from orchestrator.spec.messages import JobView
 
 _MOST_WORKERS = 1_000_000
+_PINNED = "the policy leaves it so until `resize --auto`"
 
 
-def _count(context: click.Context, parameter: click.Parameter, text: str) -> int:
+def _count(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
     if text.isascii() and text.isdigit() and len(text) <= 7 and 1 <= int(text) <= _MOST_WORKERS:
         return int(text)
     raise UsageError(f"{one_line(text, 40)!r} workers? It takes a whole number, from 1 to {_MOST_WORKERS:,}")
@@ -26,18 +30,34 @@ def _count(context: click.Context, parameter: click.Parameter, text: str) -> int
 
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is no option: its message is the one above
 @click.argument("job", type=JOB)
-@click.argument("workers", callback=_count)
+@click.argument("workers", callback=_count, required=False)
+@click.option("--auto", is_flag=True, help="Let the policy choose the width again; no WORKERS then.")
 @click.option("--wait/--no-wait", default=True, help="Wait until it has them, or until it is told why not.")
 @json_option
-def command(job: str, workers: int, wait: bool, as_json: bool) -> None:
-    """Give JOB, a training that runs, so many WORKERS: it goes on without a restart, and its result stays the same."""
+def command(job: str, workers: int | None, auto: bool, wait: bool, as_json: bool) -> None:
+    """Give JOB, a training that runs, so many WORKERS: it goes on without a restart, and its result stays the same.
+
+    The policy leaves a width that a person chose alone; --auto hands it back to the policy.
+    """
+    if auto == (workers is not None):
+        raise UsageError(
+            "it takes a number of workers, or --auto", hint="orchestrator resize JOB 4   orchestrator resize JOB --auto"
+        )
     client = connect()
+    if workers is None:
+        view = client.resize(job, None)
+        emit(as_json, view, lambda: _handed_back(view))
+        return
     began = time.monotonic()
     view = client.resize(job, workers)
     if wait:
         view = until(lambda: client.job(view.id), lambda seen: seen.state != "resizing")
         _check(view, workers)
     emit(as_json, view, lambda: _sentence(view, workers, time.monotonic() - began))
+
+
+def _handed_back(view: JobView) -> str:
+    return f"{view.id} {state(view.state)} on {workers_text(view)} workers; the policy chooses its width from now on"
 
 
 def _check(view: JobView, workers: int) -> None:
@@ -57,4 +77,6 @@ def _sentence(view: JobView, workers: int, seconds: float) -> str:
         return f"{view.id} {state(view.state)} to {counted(workers, 'worker')}"
     has = view.runs[-1].world_size
     missing = "" if has == workers else f"; {has} of them now"
-    return f"{view.id} {state(view.state)} on {counted(workers, 'worker')}{missing} ({seconds:.1f} s)"
+    return (
+        f"{view.id} {state(view.state)} on {counted(workers, 'worker')}{missing} ({seconds:.1f} s); pinned: {_PINNED}"
+    )

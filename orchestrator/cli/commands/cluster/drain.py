@@ -1,0 +1,23 @@
+"""`orchestrator cluster drain`: take a node out of service."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.connect import connect
+from orchestrator.cli.options import NODE, json_option
+from orchestrator.cli.output import emit, note
+
+
+@click.command()
+@click.argument("node", type=NODE)
+@click.option("--note", "why", default="", help="Why; shown to everybody who asks.")
+@click.option("--now", is_flag=True, help="Also preempt what runs on it: it checkpoints, and goes on elsewhere.")
+@json_option
+def command(node: str, why: str, now: bool, as_json: bool) -> None:
+    """Let nothing new start on NODE; what runs there goes on to its end. It takes the role operator."""
+    from orchestrator.cli.nodetext import node_sentence
+
+    view = connect().drain(node, note=why, now=now)
+    emit(as_json, view, lambda: node_sentence(view))
+    note(f"next: orchestrator cluster nodes   orchestrator cluster resume {view.name}")

@@ -1,0 +1,94 @@
+"""The queue, and the teams that share it, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.base.text import counted, one_line, span
+from orchestrator.cli.human import duration, point
+from orchestrator.cli.output import state, table
+from orchestrator.spec.answers import JobLine, Moment, QueueView, SlotCount, TeamLine
+
+_RUN_HEADS = ("job", "name", "team", ">prio", "state", ">wants", ">has", ">runs", "ends", "what it is asked")
+_WAIT_HEADS = (">#", "job", "name", "team", ">prio", "state", ">wants", ">waits", "starts", "why it waits")
+_LONGEST_REASON = 90
+
+
+def queue_text(queue: QueueView, *, teams: bool) -> str:
+    """A summary line; what runs; what waits, in the policy's order; teams where they are asked for."""
+    parts = [_summary(queue)]
+    if teams:
+        parts.append(_teams(queue.teams, queue.slots.kind))
+    if queue.running:
+        parts.append(table(_RUN_HEADS, [_running(line, queue.now) for line in queue.running]))
+    if queue.waiting:
+        parts.append(table(_WAIT_HEADS, [_waiting(line, queue.now) for line in queue.waiting]))
+    if more := queue.waiting_total - len(queue.waiting):
+        parts.append(f"… and {more:,} more wait (--all shows them)")
+    return "\n\n".join(parts)
+
+
+def slots_text(slots: SlotCount) -> str:
+    """`5 of 8 gpu slots used, 1 free, 2 kept for claims, 0 drained`."""
+    rest = [f"{slots.free:,} free"]
+    if slots.claimed:
+        rest.append(f"{slots.claimed:,} kept for who they were freed for")
+    if slots.drained:
+        rest.append(f"{slots.drained:,} on nodes that take nothing new")
+    return f"{slots.used:,} of {counted(slots.total, f'{slots.kind} slot')} used, {', '.join(rest)}"
+
+
+def wants_text(line: JobLine) -> str:
+    """Slots of one worker x workers: `1 x 2..8`."""
+    return f"{line.slots} x {span(line.workers_min, line.workers_max)}"
+
+
+def expected_text(moment: Moment | None, now: float, *, whole: bool = False) -> str:
+    """`now`, `14:20`; with `whole`, how sure that is: `14:20, in 12m 00s (14:05 to 15:10)`."""
+    if moment is None:
+        return "not known" if whole else "?"
+    about = "now" if moment.at <= now + 1 else point(moment.at, now)
+    if not whole:
+        return about
+    ahead = "" if moment.at <= now + 1 else f", in {duration(moment.at - now)}"
+    if moment.earliest is None or moment.latest is None or moment.latest - moment.earliest < 60:
+        return about + ahead
+    return f"{about}{ahead} ({point(max(moment.earliest, now), now)} to {point(moment.latest, now)})"
+
+
+def _summary(queue: QueueView) -> str:
+    held = f" ({queue.held:,} held)" if queue.held else ""
+    jobs = f"{counted(len(queue.running), 'job')} on them, {queue.waiting_total:,} waiting{held}"
+    return f"cluster {queue.profile}, policy {queue.policy}: {slots_text(queue.slots)}; {jobs}"
+
+
+def _running(line: JobLine, now: float) -> tuple[str, ...]:
+    has = "" if line.workers is None else f"{line.workers}{'*' if line.pinned else ''}"
+    ends = expected_text(line.expected_end, now)
+    return (*_who(line), wants_text(line), has, duration(now - line.since), ends, _reason(line))
+
+
+def _waiting(line: JobLine, now: float) -> tuple[str, ...]:
+    place = "" if line.position is None else f"{line.position:,}"
+    starts = expected_text(line.expected_start, now)
+    return (place, *_who(line), wants_text(line), duration(now - line.since), starts, _reason(line))
+
+
+def _who(line: JobLine) -> tuple[str, ...]:
+    return line.job, one_line(line.name, 30), one_line(line.team, 20), str(line.priority), state(line.state)
+
+
+def _reason(line: JobLine) -> str:
+    return one_line(line.reason, _LONGEST_REASON)
+
+
+def _teams(teams: Sequence[TeamLine], kind: str) -> str:
+    heads = ("team", f">{kind} slots", ">run", ">wait", ">weight", ">share", ">recent", ">quota", ">limit")
+    return table(heads, [_team(team) for team in teams])
+
+
+def _team(team: TeamLine) -> tuple[str, ...]:
+    bounds = ("" if bound is None else f"{bound:,}" for bound in (team.quota, team.limit))
+    shares = (f"{team.share:.0%}", f"{team.recent:.0%}")
+    counts = (f"{team.used:,}", f"{team.running:,}", f"{team.waiting:,}", f"{team.weight:g}")
+    return (one_line(team.team, 30), *counts, *shares, *bounds)

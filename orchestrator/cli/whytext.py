@@ -1,0 +1,111 @@
+"""The answers to `why` and to "what if" as a person reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from orchestrator.base.text import counted, one_line, span
+from orchestrator.cli.human import clock, duration
+from orchestrator.cli.output import state, table
+from orchestrator.cli.queuetext import expected_text
+from orchestrator.spec.answers import Option, Remedy, WhatIfView, WhyView
+
+_WAITING = frozenset({"queued", "held", "recovering"})
+_LONGEST = 2000
+_DELAYS_SHOWN = 3
+
+
+def why_text(why: WhyView) -> str:
+    """Where the job is, why, since when, until when, who is before it, and what would change it."""
+    return "\n".join(_why(why))
+
+
+def what_if_text(view: WhatIfView) -> str:
+    """A line for each number of workers: when it would start and end, and whom it would delay."""
+    return "\n".join(_what_if(view))
+
+
+def _why(why: WhyView) -> Iterator[str]:
+    yield f"{why.job}  {one_line(why.name)}  {state(why.state)}"
+    yield from _field("why", why.reason)
+    for detail in why.details:
+        yield from _field("", detail)
+    if why.since is not None:
+        yield from _field("since", f"{clock(why.since)} ({duration(why.now - why.since)})")
+    if why.state in _WAITING:
+        yield from _field("starts", expected_text(why.expected_start, why.now, whole=True))
+    if why.workers is not None:
+        pinned = ": a person chose that, and the policy leaves it alone" if why.pinned else ""
+        yield from _field("width", f"{counted(why.workers, 'worker')}{pinned}")
+    if why.expected_end is not None:
+        yield from _field("ends", expected_text(why.expected_end, why.now, whole=True))
+    if why.preemptions:
+        yield from _field("preempted", f"{counted(why.preemptions, 'time')} so far")
+    yield from _place(why)
+    yield from _remedies(why)
+
+
+def _place(why: WhyView) -> Iterator[str]:
+    if why.position is None or why.queue is None:
+        return
+    yield from _field("position", f"{why.position:,} of {why.queue:,}")
+    for line in why.before:
+        wants = f"{line.slots} x {span(line.workers_min, line.workers_max)}"
+        who = (
+            f"{line.job}  {one_line(line.name, 30)} (team {one_line(line.team, 20)}, priority {line.priority}, {wants})"
+        )
+        yield from _field("before it" if line is why.before[0] else "", f"{line.position}. {who}")
+
+
+def _remedies(why: WhyView) -> Iterator[str]:
+    if not why.remedies:
+        return
+    waits = why.state in _WAITING
+    yield ""
+    yield "what would start it:" if waits else "what to do:"
+    for remedy in why.remedies:
+        yield from _remedy(remedy)
+
+
+def _remedy(remedy: Remedy) -> Iterator[str]:
+    yield f"  - {one_line(remedy.text, 500)}"
+    if remedy.command:
+        yield f"      {one_line(remedy.command, 500)}"
+
+
+def _what_if(view: WhatIfView) -> Iterator[str]:
+    what = f"in the queue of cluster {view.profile}" if view.live else f"on cluster {view.profile} while it is empty"
+    yield f"{what} (policy {view.policy}):"
+    if view.estimate is not None:
+        sure = f", give or take a factor of {math.exp(view.estimate.error):.1f}" if view.estimate.error else ""
+        yield f"  run time   {duration(view.estimate.seconds)} with the most workers{sure}"
+    if view.position is not None and view.live:
+        yield f"  position   {view.position:,} of {view.waiting + 1:,}"
+    heads = ("workers", ">slots", "starts", "ends", "it would delay", "why")
+    for line in table(heads, [_option(option, view.now) for option in view.options]).splitlines():
+        yield f"  {line}"
+    for entry in view.notes:
+        yield f"  note       {one_line(entry, 500)}"
+
+
+def _option(option: Option, now: float) -> tuple[str, ...]:
+    workers = span(option.workers_min, option.workers_max)
+    if option.workers is not None and workers != str(option.workers):
+        workers += f" ({option.workers} at first)"
+    starts = expected_text(option.start, now, whole=True) if option.start is not None else "not in sight"
+    ends = "" if option.end is None else expected_text(option.end, now)
+    slots = span(option.workers_min * option.slots, option.workers_max * option.slots)
+    return workers, slots, starts, ends, _delays(option), one_line(option.reason, 80)
+
+
+def _delays(option: Option) -> str:
+    if not option.delayed:
+        return "nobody"
+    named = [f"{d.job} by {duration(d.seconds)}" for d in option.delays[:_DELAYS_SHOWN]]
+    more = option.delayed - len(named)
+    return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _field(name: str, value: str) -> list[str]:
+    return [f"  {name:<10} {one_line(value, _LONGEST)}"] if value else []

@@ -1,0 +1,108 @@
+"""What the store tells of one job when somebody asks why it is where it is: what happened last, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from orchestrator.base.text import counted, span
+from orchestrator.control.lines import asked_of
+from orchestrator.lifecycle.reasons import utc
+from orchestrator.lifecycle.states import JobState
+from orchestrator.scheduling.jobs import Running
+from orchestrator.spec.answers import Moment, Remedy, WhyView
+from orchestrator.store import briefs, runs
+from orchestrator.store.records import JobRecord, RunRecord
+
+_KINDS = frozenset({"state", "resized", "priority", "preempted", "pinned", "unpinned"})
+_NEWEST = 4
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is stored of a job.
+
+    Attributes:
+        job: its record.
+        run: its newest run.
+        view: the answer as far as the store goes.
+    """
+
+    job: JobRecord
+    run: RunRecord | None
+    view: WhyView
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is over."""
+        return self.job.state.terminal
+
+    def running(self, running: Running, now: float, end: Moment | None) -> WhyView:
+        """Why it has the width that it has."""
+        job = self.job
+        where = ", ".join(f"{node} ({workers})" for node, workers in running.placement)
+        workers = sum(share.workers for share in running.placement)
+        has = f"{counted(workers, 'worker')} of {span(job.workers_min, job.workers_max)}"
+        asked = asked_of(running)
+        return self.view.model_copy(
+            update={
+                "now": now,
+                "reason": f"{has} on {where}" + (f"; {asked}" if asked else ""),
+                "since": running.since,
+                "expected_end": end,
+                "workers": workers,
+                "pinned": running.pinned,
+                "preemptions": running.job.preemptions,
+                "remedies": _unpin(job.id) if running.pinned else [],
+            }
+        )
+
+
+def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
+    """Look one job up: its newest run, and the newest entries of its history that say where it was moved, and why."""
+    launched = runs.of_jobs(connection, [job.id]).get(job.id, []) if job.runs else []
+    found = briefs.newest_events(connection, job.id, _KINDS, _NEWEST)
+    details = [f"{utc(event.time)}: {event.message}" for event in reversed(found) if event.message]
+    moved = next((event.time for event in found if event.kind == "state"), job.created_at)
+    view = WhyView(
+        job=job.id,
+        name=job.name,
+        state=str(job.state),
+        now=now,
+        reason=job.reason,
+        details=details,
+        since=job.finished_at if job.state.terminal else moved,
+        preemptions=job.preemptions,
+        remedies=_to_do(job),
+    )
+    return Told(job, launched[-1] if launched else None, view)
+
+
+def _to_do(job: JobRecord) -> list[Remedy]:
+    match job.state:
+        case JobState.FAILED:
+            return [
+                Remedy(text="its output may tell more", command=f"orchestrator logs {job.id}"),
+                Remedy(
+                    text="once the cause is gone, queue it again; it goes on from its last checkpoint",
+                    command=_retry(job),
+                ),
+            ]
+        case JobState.CANCELLED:
+            return [Remedy(text="queue it again; it goes on from its last checkpoint", command=_retry(job))]
+        case JobState.SUCCEEDED:
+            return [Remedy(text="what it found", command=f"orchestrator results {job.id}")]
+        case JobState.HELD:
+            return [Remedy(text="let it start when its turn comes", command=f"orchestrator release {job.id}")]
+        case _:
+            return []
+
+
+def _retry(job: JobRecord) -> str:
+    return f"orchestrator retry {job.id}"
+
+
+def _unpin(job: str) -> list[Remedy]:
+    text = "let the policy choose its width again"
+    return [Remedy(text=text, command=f"orchestrator resize {job} --auto")]

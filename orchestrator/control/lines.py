@@ -1,0 +1,197 @@
+"""An outlook as the API shows it: lines of the queue, what slots do, nodes, and how teams stand."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.planning.outlook import Outlook
+from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.jobs import Job, Running
+from orchestrator.scheduling.state import State
+from orchestrator.scheduling.teams import Team
+from orchestrator.spec.answers import JobLine, NodeView, SlotCount, TeamLine, WindowView
+from orchestrator.store.briefs import Brief
+from orchestrator.store.nodes import NodeMark
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Makes lines.
+
+    Attributes:
+        outlook: what is known.
+        briefs: what people call the jobs.
+    """
+
+    outlook: Outlook
+    briefs: Mapping[str, Brief]
+
+    def waiting(self, job: Job) -> JobLine:
+        """Of a job that waits."""
+        reason = self.outlook.reasons.get(job.id)
+        return self._line(job, "held" if job.held else "queued").model_copy(
+            update={
+                "position": self.outlook.places.get(job.id),
+                "since": max(job.submitted, job.waits_since),
+                "expected_start": self.outlook.start_of(job.id),
+                "reason": "" if reason is None else reason.short,
+            }
+        )
+
+    def running(self, running: Running) -> JobLine:
+        """Of a job that holds slots."""
+        return self._line(running.job, "running").model_copy(
+            update={
+                "workers": sum(share.workers for share in running.placement),
+                "nodes": dict(running.placement),
+                "since": running.since,
+                "expected_end": None if running.stopping else self.outlook.end_of(running),
+                "reason": asked_of(running),
+                "pinned": running.pinned,
+            }
+        )
+
+    def brief(self, job: str) -> JobLine:
+        """Of a job that waits, without what takes time to work out."""
+        found = self.outlook.pending[job]
+        return self._line(found, "queued").model_copy(update={"position": self.outlook.places[job]})
+
+    def _line(self, job: Job, state: str) -> JobLine:
+        brief = self.briefs.get(job.id)
+        return JobLine(
+            job=job.id,
+            name="" if brief is None else brief.name,
+            owner=job.owner if brief is None else brief.owner,
+            team=job.team,
+            priority=job.priority,
+            state=state if brief is None else brief.state,
+            workers_min=job.demand.workers_min,
+            workers_max=job.demand.workers_max,
+            slots=job.demand.slots,
+            since=job.submitted,
+            preemptions=job.preemptions,
+        )
+
+
+def asked_of(running: Running) -> str:
+    """What a running job has been asked to do and has not done yet."""
+    if running.keeps is None:
+        return ""
+    return "stops for another job" if running.stopping else f"shrinks to {running.workers} for another job"
+
+
+def node_views(outlook: Outlook, marks: Mapping[str, NodeMark]) -> list[NodeView]:
+    """The nodes, by name."""
+    state, now = State.of(outlook.snapshot), outlook.now
+    idle, room = state.idle(), state.room(now)
+    on: dict[str, dict[str, int]] = {node.name: {} for node in outlook.snapshot.nodes}
+    used: Counter[str] = Counter()
+    for running in outlook.snapshot.running:
+        for name, workers in running.placement:
+            on.setdefault(name, {})[running.job.id] = workers
+            used[name] += workers * running.job.demand.slots
+    views = []
+    for node in sorted(outlook.snapshot.nodes, key=lambda node: node.name):
+        unused = max(0, idle.free_on(node.name))
+        free = min(unused, max(0, room.free_on(node.name))) if node.state == "up" else 0
+        kept = unused - free if node.state == "up" else 0
+        view = _node(node, marks.get(node.name), outlook.snapshot.slot_kind)
+        counted = {"used": used[node.name], "free": free, "claimed": kept, "jobs": on[node.name]}
+        views.append(view.model_copy(update=counted))
+    return views
+
+
+def slot_count(nodes: Sequence[NodeView], kind: str) -> SlotCount:
+    """What the slots of all nodes do."""
+    return SlotCount(
+        total=sum(node.slots for node in nodes),
+        used=sum(node.used for node in nodes),
+        free=sum(node.free for node in nodes),
+        claimed=sum(node.claimed for node in nodes),
+        drained=sum(max(0, node.slots - node.used) for node in nodes if node.state != "up"),
+        kind=kind,
+    )
+
+
+def team_lines(outlook: Outlook) -> list[TeamLine]:
+    """How the teams stand, those under others counted with them; by name."""
+    snapshot, half_life = outlook.snapshot, outlook.policy.order.half_life
+    teams = known_teams(outlook)
+    used: Counter[str] = Counter()
+    runs: Counter[str] = Counter()
+    waits: Counter[str] = Counter()
+    recent: defaultdict[str, float] = defaultdict(float)
+    for running in snapshot.running:
+        for name in chain(running.job.team, teams):
+            used[name] += running.slots
+            runs[name] += 1
+    for job in snapshot.pending:
+        waits.update(chain(job.team, teams))
+    everything = 0.0
+    for usage in snapshot.usage:
+        counts = usage.slot_seconds * 0.5 ** (max(0.0, snapshot.now - usage.at) / half_life)
+        everything += counts
+        for name in chain(usage.team, teams):
+            recent[name] += counts
+    return [
+        TeamLine(
+            team=name,
+            used=used[name],
+            running=runs[name],
+            waiting=waits[name],
+            weight=team.weight,
+            share=_share(name, teams),
+            recent=recent[name] / everything if everything else 0.0,
+            quota=team.quota,
+            limit=team.limit,
+        )
+        for name, team in sorted(teams.items())
+    ]
+
+
+def known_teams(outlook: Outlook) -> dict[str, Team]:
+    """Those of the profile, and those that have jobs or have used something."""
+    snapshot = outlook.snapshot
+    named = {job.team for job in snapshot.pending} | {running.job.team for running in snapshot.running}
+    named |= {usage.team for usage in snapshot.usage}
+    return {name: Team(name) for name in named} | {team.name: team for team in snapshot.teams}
+
+
+def chain(name: str, teams: Mapping[str, Team]) -> Iterable[str]:
+    """A team and those above it."""
+    seen: list[str] = []
+    while name and name not in seen:
+        seen.append(name)
+        name = teams[name].parent if name in teams else ""
+    return seen
+
+
+def _share(name: str, teams: Mapping[str, Team]) -> float:
+    share = 1.0
+    for above in chain(name, teams):
+        siblings = sum(team.weight for team in teams.values() if team.parent == teams[above].parent)
+        share *= teams[above].weight / siblings if siblings else 0.0
+    return share
+
+
+def _node(node: Node, mark: NodeMark | None, kind: str) -> NodeView:
+    said = mark if mark is not None and mark.state == node.state != "up" else None
+    return NodeView(
+        name=node.name,
+        state=node.state,
+        slots=node.slots,
+        used=0,
+        free=0,
+        kind=kind,
+        gpu_type=node.gpu_type,
+        rack=node.rack,
+        note=node.note if said is None else said.note,
+        since=None if said is None else said.since,
+        by="" if said is None else said.by,
+        windows=[
+            WindowView(start=window.start, end=window.end if window.end < float("inf") else None, why=window.why)
+            for window in node.windows
+        ],
+    )

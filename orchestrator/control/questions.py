@@ -1,0 +1,231 @@
+"""`Questions`: what people ask of the live queue; answers change nothing, and many who ask share the work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from orchestrator.base.errors import NotFound
+from orchestrator.control.history import Told, told_of
+from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
+from orchestrator.control.site import Site
+from orchestrator.control.snapshot import current_snapshot
+from orchestrator.lifecycle.reasons import position
+from orchestrator.planning.outlook import Outlook
+from orchestrator.scheduling.explain.types import Explanation
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.answers import (
+    NodeView,
+    QueueView,
+    Remedy,
+    WhatIfRequest,
+    WhatIfView,
+    WhyView,
+)
+from orchestrator.spec.messages import JobView
+from orchestrator.store import briefs, jobs, nodes
+
+_BEFORE = 3
+_LONGEST_AGE = 2.0
+_IDLE_SHARE = 4.0
+"""An answer that took long to work out is given again for so many times as long, while the queue changes on."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was known at one moment.
+
+    Attributes:
+        outlook: the queue.
+        briefs: what people call the jobs.
+        marks: what people said of the nodes.
+        version: of the store, read before.
+        taken: monotonic seconds.
+    """
+
+    outlook: Outlook
+    briefs: Mapping[str, briefs.Brief]
+    marks: Mapping[str, nodes.NodeMark]
+    version: int
+    taken: float
+
+    @cached_property
+    def lines(self) -> Lines:
+        return Lines(self.outlook, self.briefs)
+
+
+class Questions:
+    """Answers about the queue of one site.
+
+    Args:
+        site: the store, the engine, the profile.
+        snapshots: takes the snapshot that the policy would see now.
+    """
+
+    def __init__(self, site: Site, *, snapshots: Callable[[Site], Snapshot] = current_snapshot) -> None:
+        self._site = site
+        self._snapshots = snapshots
+        self._lock = threading.Lock()
+        self._known: _Look | None = None
+        self._cost = 0.0
+
+    def forget(self) -> None:
+        """Somebody changed something: the next answer is worked out anew."""
+        self._known = None
+
+    def why(self, job: str) -> WhyView:
+        """Why a job is where it is.
+
+        Raises:
+            NotFound: there is no such job.
+            BackendUnavailable: the engine does not say what it has.
+        """
+        told = self._told(job)
+        if told.terminal:
+            return told.view
+        look = self._look()
+        if job in look.outlook.pending:
+            return self._waiting(job, told, look)
+        running = look.outlook.running.get(job)
+        if running is None:
+            return told.view
+        end = None if running.stopping else look.outlook.end_of(running)
+        return told.running(running, look.outlook.now, end)
+
+    def queue(self, *, team: str | None = None, limit: int | None = None) -> QueueView:
+        """What runs, and the first ones of what waits, in the policy's order.
+
+        Args:
+            team: only of this team and of those under it.
+            limit: so many of those that wait; None: all.
+
+        Raises:
+            NotFound: there is no such team.
+            BackendUnavailable: the engine does not say what it has.
+        """
+        look = self._look()
+        outlook, lines = look.outlook, look.lines
+        chosen = None if team is None else _under(team, outlook)
+        running = [r for r in outlook.snapshot.running if chosen is None or r.job.team in chosen]
+        waiting = [outlook.pending[job] for job in outlook.order]
+        waiting = [job for job in waiting if chosen is None or job.team in chosen]
+        return QueueView(
+            now=outlook.now,
+            profile=self._site.profile.name,
+            policy=outlook.policy.name,
+            slots=slot_count(node_views(outlook, look.marks), outlook.snapshot.slot_kind),
+            running=[lines.running(r) for r in sorted(running, key=lambda r: (r.since, r.job.sequence))],
+            waiting=[lines.waiting(job) for job in waiting[:limit]],
+            waiting_total=len(waiting),
+            held=sum(job.held for job in waiting),
+            teams=team_lines(outlook),
+        )
+
+    def nodes(self) -> list[NodeView]:
+        """The machines, by name.
+
+        Raises:
+            BackendUnavailable: the engine does not say what it has.
+        """
+        look = self._look()
+        return node_views(look.outlook, look.marks)
+
+    def what_if(self, request: WhatIfRequest) -> WhatIfView:
+        """When a workload would start, and whom it would delay; nothing is queued.
+
+        Raises:
+            SpecError: the workload is wrong.
+            BackendUnavailable: the engine does not say what it has.
+        """
+        raise NotFound(request.filename)
+
+    def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
+        """The views with the reason and the expected start of those that wait, and the width's owner of those that run.
+
+        Args:
+            views: of jobs.
+            max_age: what was known so many seconds ago will do.
+        """
+        if all(view.terminal for view in views):
+            return list(views)
+        look = self._look(max_age)
+        if any(view.state == "queued" and view.id not in look.outlook.pending for view in views):
+            look = self._look()  # one of them came after that
+        return [_filled(view, look.outlook, whole=len(views) == 1) for view in views]
+
+    def _told(self, job: str) -> Told:
+        with self._site.store.read() as connection:
+            return told_of(connection, jobs.get(connection, job), self._site.clock.now())
+
+    def _waiting(self, job: str, told: Told, look: _Look) -> WhyView:
+        outlook = look.outlook
+        found, place = outlook.explained(job), outlook.places[job]
+        before = [look.lines.brief(other) for other in outlook.order[max(0, place - 1 - _BEFORE) : place - 1]]
+        return told.view.model_copy(
+            update={
+                "now": outlook.now,
+                "kind": str(found.kind),
+                "reason": found.text,
+                "since": found.since,
+                "expected_start": outlook.start_of(job),
+                "position": place,
+                "queue": len(outlook.order),
+                "before": before,
+                "preemptions": outlook.pending[job].preemptions,
+                "remedies": _remedies(found),
+            }
+        )
+
+    def _look(self, max_age: float = 0.0) -> _Look:
+        """What is known now; the same as before where nothing has changed, or where looking takes long."""
+        with self._lock:
+            version, now = self._site.store.version, self._site.clock.monotonic()
+            known = self._known
+            if known is not None:
+                age = now - known.taken
+                allowed = max(max_age, min(_LONGEST_AGE, self._cost * _IDLE_SHARE))
+                if age <= allowed or (known.version == version and age <= _LONGEST_AGE):
+                    return known
+            self._known = look = self._take(version, now)
+            self._cost = self._site.clock.monotonic() - now
+            return look
+
+    def _take(self, version: int, now: float) -> _Look:
+        outlook = Outlook(self._snapshots(self._site), self._site.profile.policy)
+        with self._site.store.read() as connection:
+            look = _Look(outlook, briefs.unfinished(connection), nodes.all(connection), version, now)
+        _ = outlook.reasons  # nearly every answer needs them; what they cost is counted here
+        return look
+
+
+def _filled(view: JobView, outlook: Outlook, *, whole: bool) -> JobView:
+    job = outlook.pending.get(view.id)
+    if job is not None and view.state in {"queued", "held"}:
+        found, start = outlook.reasons[view.id], outlook.start_of(view.id)
+        where = position(outlook.places[view.id], len(outlook.order))
+        return view.model_copy(
+            update={
+                "reason": f"{found.text if whole else found.short}; {where}",
+                "expected_start": None if start is None else start.at,
+                "preemptions": job.preemptions,
+            }
+        )
+    running = outlook.running.get(view.id)
+    if running is None or view.terminal:
+        return view
+    return view.model_copy(update={"pinned": running.pinned, "preemptions": running.job.preemptions})
+
+
+def _remedies(found: Explanation) -> list[Remedy]:
+    return [Remedy(text=one.text, command=one.command or "", proved=True) for one in found.remedies]
+
+
+def _under(team: str, outlook: Outlook) -> set[str]:
+    """A team and all under it."""
+    teams = known_teams(outlook)
+    if team not in teams:
+        shown = ", ".join(sorted(teams)[:10])
+        raise NotFound(f"there is no team {team!r}", hint=f"teams: {shown}" if shown else "no team has jobs")
+    return {name for name in teams if team in chain(name, teams)}

@@ -1,0 +1,177 @@
+"""`Outlook`: one snapshot of the queue and what follows from it, each part worked out once, when it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from statistics import NormalDist
+
+from orchestrator.scheduling.explain.types import Explanation
+from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.answers import Moment
+from orchestrator.spec.policy import Policy
+
+FORECAST_JOBS = 100
+"""So many waiting jobs are played through; when those behind them start is reckoned by the work before them."""
+HORIZON = 30 * 86_400.0
+"""Seconds that are played through."""
+
+_QUICK, _MIDDLE, _SLOW = 0.1, 0.5, 0.9
+_NORMAL = NormalDist()
+
+
+class Outlook:
+    """What one snapshot means.
+
+    Attributes:
+        snapshot: the queue and the cluster.
+        policy: how it is served.
+    """
+
+    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+        self.snapshot = snapshot
+        self.policy = policy
+
+    @property
+    def now(self) -> float:
+        """When the snapshot was taken."""
+        return self.snapshot.now
+
+    @cached_property
+    def pending(self) -> Mapping[str, Job]:
+        """Jobs that wait, by identifier."""
+        return {job.id: job for job in self.snapshot.pending}
+
+    @cached_property
+    def running(self) -> Mapping[str, Running]:
+        """Jobs that hold slots, by identifier."""
+        return {running.job.id: running for running in self.snapshot.running}
+
+    @cached_property
+    def reasons(self) -> Mapping[str, Explanation]:
+        """Why each waiting job waits, without remedies, in the policy's order."""
+        from orchestrator.scheduling.explain.why import explain_all
+
+        return explain_all(self.snapshot, self.policy)
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Jobs that wait, in the policy's order."""
+        return tuple(self.reasons)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each waiting job in that order, from 1."""
+        return {job: place for place, job in enumerate(self.order, 1)}
+
+    def explained(self, job: str) -> Explanation:
+        """Why one job waits, with remedies that were tried."""
+        from orchestrator.scheduling.explain.why import explain
+
+        return explain(self.snapshot, self.policy, job)
+
+    def start_of(self, job: str) -> Moment | None:
+        """When a waiting job should start; None where nobody knows, or a person holds it."""
+        if self.pending[job].held:
+            return None
+        if job in self._starts:
+            return self._starts[job]
+        return self._beyond(job) if self.places[job] > FORECAST_JOBS else None
+
+    def end_of(self, running: Running) -> Moment | None:
+        """When a run should be over; None where nobody has an idea how long it takes."""
+        job, now = running.job, self.now
+        worked, workers = running.worked(now), running.workers
+        if job.estimate is None or workers == 0:
+            return None
+        begins = max(now, running.counted)
+        speed = job.speed(workers)
+        early, middle, late = (
+            begins + max(0.0, quantile(job.estimate, worked, q) - worked) / speed for q in (_QUICK, _MIDDLE, _SLOW)
+        )
+        return Moment(at=middle, earliest=early, latest=late)
+
+    @cached_property
+    def _starts(self) -> Mapping[str, Moment]:
+        """The first jobs of the queue, played through three times: all jobs quick, as expected, and slow."""
+        first = set(self.order[:FORECAST_JOBS])
+        near = replace(self.snapshot, pending=tuple(job for job in self.snapshot.pending if job.id in first))
+        quick, middle, slow = (
+            forecast(at_quantile(near, q), self.policy, horizon=HORIZON)
+            for q in (
+                _QUICK,
+                _MIDDLE,
+                _SLOW,
+            )
+        )
+        return {
+            job: Moment(
+                at=at,
+                earliest=min(at, quick.starts.get(job, at)),
+                latest=max(at, slow.starts[job]) if job in slow.starts else None,
+            )
+            for job, at in middle.starts.items()
+        }
+
+    def _beyond(self, job: str) -> Moment | None:
+        """By the work before it, as if all slots shared it evenly; its error as of a sum of independent jobs."""
+        before = self._work_before[self.places[job] - 1]
+        slots = sum(node.slots for node in self.snapshot.nodes if node.state == "up")
+        if before is None or not slots:
+            return None
+        work, variance = before
+        middle, off = work / slots, 1.28 * math.sqrt(variance) / slots
+        now = self.now
+        return Moment(at=now + middle, earliest=now + max(0.0, middle - off), latest=now + middle + off)
+
+    @cached_property
+    def _work_before(self) -> list[tuple[float, float] | None]:
+        """Before each place: slot-seconds that are expected to be done first, and their variance; None: not known."""
+        total: tuple[float, float] | None = (0.0, 0.0)
+        for running in self.snapshot.running:
+            total = _plus(total, running.job, running.worked(self.now))
+        found = []
+        for job in self.order:
+            found.append(total)
+            waiting = self.pending[job]
+            if not waiting.held:
+                total = _plus(total, waiting, waiting.worked)
+        return found
+
+
+def quantile(estimate: Estimate, worked: float, share: float) -> float:
+    """The total work that this share of all jobs stays below, of those that are not over after `worked` seconds."""
+    if estimate.error <= 0 or estimate.seconds <= 0:
+        return max(estimate.seconds, worked)
+    below = 0.0 if worked <= 0 else _NORMAL.cdf(math.log(worked / estimate.seconds) / estimate.error)
+    place = below + share * (1.0 - below)
+    if place >= 1.0 - 1e-12:  # far beyond every expectation
+        return max(worked, total_expected(estimate, worked))
+    return max(worked, estimate.seconds * math.exp(estimate.error * _NORMAL.inv_cdf(place)))
+
+
+def at_quantile(snapshot: Snapshot, share: float) -> Snapshot:
+    """The snapshot as if each job took as long as this share of those that are like it."""
+    return replace(
+        snapshot,
+        pending=tuple(_certain(job, job.worked, share) for job in snapshot.pending),
+        running=tuple(replace(r, job=_certain(r.job, r.worked(snapshot.now), share)) for r in snapshot.running),
+    )
+
+
+def _certain(job: Job, worked: float, share: float) -> Job:
+    if job.estimate is None:
+        return job
+    return replace(job, estimate=Estimate(quantile(job.estimate, worked, share), 0.0))
+
+
+def _plus(total: tuple[float, float] | None, job: Job, worked: float) -> tuple[float, float] | None:
+    if total is None or job.estimate is None:
+        return None
+    slots = job.demand.workers_max * job.demand.slots
+    work = max(0.0, total_expected(job.estimate, worked) - worked) * slots
+    relative = math.expm1(min(job.estimate.error, 3.0) ** 2)
+    return total[0] + work, total[1] + work * work * relative

@@ -1,0 +1,200 @@
+"""What one more job would change: when it would start, with how many workers, and whom it would delay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.text import counted
+from orchestrator.planning.check import slots_per_worker
+from orchestrator.planning.outlook import Outlook
+from orchestrator.scheduling.cluster import Constraints, Demand, Node
+from orchestrator.scheduling.jobs import Estimate, Job
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.answers import Delay, EstimateView, Option, WhatIfView
+from orchestrator.spec.policy import Policy
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.workload import Workload
+
+NEW = "j-xxxxxxxx"
+"""Stands for the identifier that the job would get."""
+
+_WORTH_TELLING = 30.0
+"""Seconds; the forecast of a crowded queue is no surer than this."""
+_DELAYS = 10
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """A job that might be submitted to a queue.
+
+    Attributes:
+        outlook: of the queue without it.
+        job: as it would be queued.
+        names: what people call the jobs that are there.
+    """
+
+    outlook: Outlook
+    job: Job
+    names: Mapping[str, str]
+
+    def view(self, profile: str, widths: Sequence[int], *, live: bool, notes: Sequence[str] = ()) -> WhatIfView:
+        """The answer, for the job as it is and as if it asked for exactly so many workers.
+
+        Args:
+            profile: the cluster's name.
+            widths: numbers of workers.
+            live: whether the queue is a real one.
+            notes: more to say.
+        """
+        demand, estimate = self.job.demand, self.job.estimate
+        as_it_is = self._with(self.job)
+        others = [width for width in dict.fromkeys(widths) if not width == demand.workers_min == demand.workers_max]
+        known = estimate and EstimateView(seconds=estimate.seconds, error=estimate.error, exponent=self.job.exponent)
+        return WhatIfView(
+            now=self.outlook.now,
+            profile=profile,
+            policy=self.outlook.policy.name,
+            live=live,
+            position=as_it_is.places.get(NEW),
+            waiting=len(self.outlook.order),
+            estimate=known,
+            options=[self._option(as_it_is), *(self._option(self._with(of_width(self.job, w))) for w in others)],
+            notes=list(notes),
+        )
+
+    def _with(self, job: Job) -> Outlook:
+        return self.outlook.plus(job)
+
+    def _option(self, after: Outlook) -> Option:
+        job, now = after.pending[NEW], after.now
+        start = after.start_of(NEW)
+        reason = after.reasons[NEW]
+        delays = self._delays(after)
+        return Option(
+            workers_min=job.demand.workers_min,
+            workers_max=job.demand.workers_max,
+            slots=job.demand.slots,
+            start=start,
+            end=after.end_after_start(NEW),
+            workers=after.first_width(NEW),
+            waits=None if start is None else max(0.0, start.at - now),
+            reason="" if start is not None and start.at <= now + 1 else reason.short,
+            delayed=len(delays),
+            delays=delays[:_DELAYS],
+        )
+
+    def _delays(self, after: Outlook) -> list[Delay]:
+        """Who would start later, or end later who runs already; the longest delay first."""
+        found = []
+        for what, before, then in (
+            ("start", self.outlook.likely.starts, after.likely.starts),
+            ("end", self.outlook.likely.ends, after.likely.ends),
+        ):
+            for job, at in before.items():
+                waits = job in self.outlook.pending
+                seconds = then.get(job, at) - at
+                if (what == "start") == waits and seconds > _WORTH_TELLING:
+                    found.append(self._delay(job, seconds, what))
+        return sorted(found, key=lambda delay: (-delay.seconds, delay.job))
+
+    def _delay(self, job: str, seconds: float, what: str) -> Delay:
+        known = self.outlook.pending.get(job) or self.outlook.running[job].job
+        return Delay(job=job, name=self.names.get(job, ""), team=known.team, seconds=seconds, what=what)
+
+
+def candidate(
+    workload: Workload,
+    capacity: Capacity,
+    outlook: Outlook,
+    *,
+    estimate: EstimateView | None,
+    limit: float | None = None,
+) -> Job:
+    """The job that a workload would become, last in the order of submission.
+
+    Args:
+        workload: the resolved workload.
+        capacity: of the engine.
+        outlook: of the queue that it would join.
+        estimate: of its run time; None: nobody has an idea.
+        limit: seconds that a run may have on this cluster, whatever the workload says.
+    """
+    snapshot = outlook.snapshot
+    numbers = [job.sequence for job in snapshot.pending] + [running.job.sequence for running in snapshot.running]
+    limits = [seconds for seconds in (workload.time_limit, limit) if seconds is not None]
+    return Job(
+        id=NEW,
+        sequence=max(numbers, default=0) + 1,
+        submitted=snapshot.now,
+        demand=_demand(workload, capacity),
+        team=workload.team,
+        priority=workload.priority,
+        estimate=None if estimate is None else Estimate(estimate.seconds, estimate.error),
+        limit=min(limits, default=None),
+        exponent=1.0 if estimate is None else estimate.exponent,
+        waits_since=snapshot.now,
+    )
+
+
+def some_widths(workload: Workload) -> list[int]:
+    """The fewest workers, the most, and one number between them."""
+    low, high = workload.workers.min, workload.workers.max
+    between = max(low, high // 2)
+    return sorted({low, between, high}) if low < high else []
+
+
+def of_width(job: Job, workers: int) -> Job:
+    """The same job, were it to ask for exactly so many workers; a wider one takes less time for the same work."""
+    demand = replace(job.demand, workers_min=workers, workers_max=workers)
+    if job.estimate is None:
+        return replace(job, demand=demand)
+    seconds = job.estimate.seconds / job.speed(workers)
+    return replace(job, demand=demand, estimate=replace(job.estimate, seconds=seconds))
+
+
+def empty_snapshot(capacity: Capacity, profile: ClusterProfile, now: float) -> Snapshot:
+    """The cluster while nothing runs and nothing waits."""
+    nodes = tuple(
+        Node(facts.name, facts.slots, facts.gpu_type, facts.cpus, facts.memory, facts.rack) for facts in capacity.nodes
+    )
+    return Snapshot(now, nodes, max_workers=profile.limits.max_workers, slot_kind=capacity.slot_kind)
+
+
+def offline_view(
+    workload: Workload,
+    capacity: Capacity,
+    profile: ClusterProfile,
+    widths: Sequence[int],
+    *,
+    estimate: EstimateView | None,
+    now: float,
+) -> WhatIfView:
+    """The answer without a queue: as if the cluster were empty."""
+    policy: Policy = profile.policy
+    outlook = Outlook(empty_snapshot(capacity, profile, now), policy)
+    job = candidate(workload, capacity, outlook, estimate=estimate, limit=profile.limits.max_time)
+    return WhatIf(outlook, job, {}).view(profile.name, widths or some_widths(workload), live=False)
+
+
+def unknown_note(job: Job) -> str:
+    """What to say where nobody has an idea how long a job takes."""
+    if job.estimate is not None:
+        return ""
+    limit = "" if job.limit is None else f" within its limit of {counted(round(job.limit / 3600, 1), 'hour')}"
+    return f"nobody has an idea how long it takes{limit}; whom it delays is told as if it never ended"
+
+
+def _demand(workload: Workload, capacity: Capacity) -> Demand:
+    asked = workload.resources
+    where = Constraints(tuple(asked.gpu_types), frozenset(asked.not_on), asked.same_rack)
+    return Demand(
+        workers_min=workload.workers.min,
+        workers_max=workload.workers.max,
+        slots=slots_per_worker(workload, capacity),
+        cpus=asked.cpus_per_worker if capacity.slot_kind == "gpu" else 0,
+        memory=asked.memory_per_worker,
+        packed=asked.placement == "packed",
+        constraints=where,
+    )

@@ -1,0 +1,210 @@
+"""What the HTTP API answers about the queue: why a job waits, who is before it, the nodes, and what would happen if."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.spec.messages import Message
+
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
+
+
+class Moment(Message):
+    """A time that is expected, in seconds since the epoch, and how sure that is."""
+
+    at: float = Field(description="the median")
+    earliest: float | None = Field(default=None, description="one in ten comes before this")
+    latest: float | None = Field(default=None, description="one in ten comes after this")
+
+
+class Remedy(Message):
+    """What would let a job start, or mend what happened to it."""
+
+    text: str = Field(description="in words and numbers")
+    command: str = Field(default="", description="what does it; empty where no command does")
+    proved: bool = Field(default=False, description="with it, the policy starts the job at once")
+
+
+class JobLine(Message):
+    """A job that runs or waits, as one line of the queue."""
+
+    job: str
+    name: str = ""
+    owner: str = ""
+    team: str
+    priority: int
+    state: str
+    position: int | None = Field(default=None, description="in the policy's order, from 1; only of jobs that wait")
+    workers_min: int
+    workers_max: int
+    slots: int = Field(description="of one worker")
+    workers: int | None = Field(default=None, description="that it has now")
+    nodes: dict[str, int] = Field(default_factory=dict, description="the workers that it has, by node")
+    since: float = Field(description="it waits, or runs, since then")
+    expected_start: Moment | None = None
+    expected_end: Moment | None = None
+    reason: str = Field(default="", description="why it waits or what it is asked to do, in a few words")
+    pinned: bool = Field(default=False, description="a person chose its width")
+    preemptions: int = 0
+
+
+class WhyView(Message):
+    """Why a job is where it is."""
+
+    job: str
+    name: str
+    state: str
+    now: float = Field(description="when this was answered")
+    kind: str = Field(default="", description="what it waits for: slots, turn, quota, backoff, …")
+    reason: str = Field(description="in words and numbers")
+    details: list[str] = Field(default_factory=list, description="more of them, a sentence each")
+    since: float | None = None
+    expected_start: Moment | None = None
+    expected_end: Moment | None = None
+    position: int | None = Field(default=None, description="in the policy's order, from 1")
+    queue: int | None = Field(default=None, description="jobs that wait")
+    before: list[JobLine] = Field(default_factory=list, description="the next ones before it, nearest last")
+    workers: int | None = None
+    pinned: bool = False
+    preemptions: int = 0
+    remedies: list[Remedy] = Field(default_factory=list)
+
+
+class SlotCount(Message):
+    """What the slots of a cluster do."""
+
+    total: int
+    used: int
+    free: int
+    claimed: int = Field(default=0, description="free, and kept for a job that something was freed for")
+    drained: int = Field(default=0, description="unused on nodes that take nothing new")
+    kind: str = "gpu"
+
+
+class TeamLine(Message):
+    """What a team has and uses."""
+
+    team: str
+    used: int = Field(description="slots now")
+    running: int = Field(description="jobs")
+    waiting: int = Field(description="jobs")
+    weight: float = 1.0
+    share: float = Field(default=0, description="fraction of the cluster that its weight stands for")
+    recent: float = Field(default=0, description="fraction of what all teams have used of late, decayed")
+    quota: int | None = None
+    limit: int | None = None
+
+
+class QueueView(Message):
+    """What runs and what waits, in the policy's order."""
+
+    now: float
+    profile: str
+    policy: str
+    slots: SlotCount
+    running: list[JobLine]
+    waiting: list[JobLine] = Field(description="the first ones of them")
+    waiting_total: int
+    held: int = Field(default=0, description="jobs among them that a person holds")
+    teams: list[TeamLine] = Field(default_factory=list)
+
+
+class WindowView(Message):
+    """A time in which a node takes no work; no end: nobody knows."""
+
+    start: float
+    end: float | None = None
+    why: str
+
+
+class NodeView(Message):
+    """A machine of the cluster."""
+
+    name: str
+    state: str = Field(description="up, drained or down")
+    slots: int
+    used: int
+    free: int
+    claimed: int = 0
+    kind: str = "gpu"
+    gpu_type: str = ""
+    rack: str = ""
+    note: str = ""
+    since: float | None = Field(default=None, description="its state is so since then")
+    by: str = Field(default="", description="who drained it")
+    windows: list[WindowView] = Field(default_factory=list)
+    jobs: dict[str, int] = Field(default_factory=dict, description="workers of the jobs on it")
+
+
+class PriorityRequest(Message):
+    """Another priority for a job."""
+
+    priority: int = Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+
+
+class DrainRequest(Message):
+    """A node takes nothing new from now on."""
+
+    note: str = Field(default="", max_length=500, description="why, for people")
+    now: bool = Field(default=False, description="what runs on it is preempted, too")
+
+
+class EstimateView(Message):
+    """How long a job is expected to take, without waiting."""
+
+    seconds: float = Field(gt=0, le=1e10, description="with the most workers")
+    error: float = Field(default=0.5, ge=0, le=10, description="standard deviation of its logarithm")
+    exponent: float = Field(default=1.0, ge=0, le=1, description="speed of k of n workers is (k / n) ** exponent")
+
+
+class WhatIfRequest(Message):
+    """A workload that might be submitted."""
+
+    source: str = Field(max_length=2_000_000, description="the YAML text, as written")
+    filename: str = "workload.yaml"
+    overrides: list[str] = Field(default_factory=list)
+    workers: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        default_factory=list, max_length=16, description="also as if exactly so many were asked for"
+    )
+    estimate: EstimateView | None = Field(default=None, description="what the caller expects; none: the server's own")
+
+
+class Delay(Message):
+    """A job that would start or end later."""
+
+    job: str
+    name: str = ""
+    team: str = ""
+    seconds: float
+    what: str = Field(description="start or end")
+
+
+class Option(Message):
+    """What would happen with so many workers."""
+
+    workers_min: int
+    workers_max: int
+    slots: int = Field(description="of one worker")
+    start: Moment | None = Field(default=None, description="none: not within what was looked at, or never")
+    end: Moment | None = None
+    workers: int | None = Field(default=None, description="that it would start with")
+    waits: float | None = Field(default=None, description="seconds")
+    reason: str = Field(default="", description="why it would not start at once")
+    delayed: int = Field(default=0, description="how many jobs would start or end later")
+    delays: list[Delay] = Field(default_factory=list, description="the longest of them")
+
+
+class WhatIfView(Message):
+    """When a workload would start, and whom it would delay."""
+
+    now: float
+    profile: str
+    policy: str
+    live: bool = Field(description="asked of a live queue; otherwise of the cluster while it is empty")
+    position: int | None = None
+    waiting: int = 0
+    estimate: EstimateView | None = None
+    options: list[Option] = Field(description="first: as it is written")
+    notes: list[str] = Field(default_factory=list)
