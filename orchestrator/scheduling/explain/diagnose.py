@@ -63,14 +63,14 @@ class Diagnosis:
         return self._remarks[team]
 
     def _team(self, job: Job) -> Why | None:
-        asked, kind = job.demand.workers_min * job.demand.slots, self._scene.slot_kind
-        if (team := self._scene.teams.too_small(job.team, asked)) is not None:
-            text = f"{needs(job.demand, 0, kind)}; team {team.name} may never hold more than {team.limit}"
+        """Its team, or one above it, has a limit that is too low for it: at all, or now."""
+        wanted = job.demand.workers_min * job.demand.slots
+        asked = needs(job.demand, self._scene.whole.count(job.demand, 0.0), self._scene.slot_kind)
+        if (team := self._scene.teams.too_small(job.team, wanted)) is not None:
+            text = f"{asked}; team {team.name} may never hold more than {team.limit}"
             return Why(Waiting.TOO_LARGE, text, f"over the limit of team {team.name}")
-        if (full := self._scene.teams.full(job.team, asked)) is not None:
-            text = (
-                f"{needs(job.demand, 0, kind)}; team {full.team.name} holds {full.holds} and may hold {full.team.limit}"
-            )
+        if (full := self._scene.teams.full(job.team, wanted)) is not None:
+            text = f"{asked}; team {full.team.name} holds {full.holds} of at most {full.team.limit}"
             return Why(Waiting.LIMIT, text, f"team {full.team.name} is at its limit")
         return None
 

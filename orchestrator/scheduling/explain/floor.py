@@ -54,6 +54,7 @@ class Count(NamedTuple):
     Attributes:
         nodes: how many there are.
         free: slots that are free on them.
+        size: slots of the largest of them.
         largest: most workers that any of them could hold, were it empty.
         best: where the most workers fit, and how many.
         whole: how many of the nodes are empty.
@@ -63,6 +64,7 @@ class Count(NamedTuple):
 
     nodes: int
     free: int
+    size: int
     largest: int
     best: tuple[str, int]
     whole: int
@@ -111,6 +113,10 @@ class Floor:
             return 0.0
         return math.inf if limit is None else self._now + limit
 
+    def fits(self, name: str, demand: Demand) -> int:
+        """Workers that fit on one node as it is."""
+        return Spot(self.nodes[name], self.free[name], 1).fits(demand)
+
     def racks(self, wants: Constraints, until: float) -> list[list[str]]:
         """Nodes on which workers may start and stay until then, room aside: those on which a gang may lie together."""
         key = (wants, until)
@@ -156,6 +162,7 @@ def _count(racks: Sequence[Sequence[Spot]], demand: Demand) -> Count:
     return Count(
         nodes=sum(spot.copies for _, spot in spots),
         free=sum(free),
+        size=max((spot.node.slots for _, spot in spots), default=0),
         largest=largest,
         best=(at, workers),
         whole=sum(spot.copies for _, spot in spots if spot.empty),

@@ -57,7 +57,7 @@ def obstacle(scene: Scene, demand: Demand, limit: float | None) -> Why | None:
 
 def _too_large(scene: Scene, demand: Demand) -> Why:
     count = scene.whole.count(demand, 0.0)
-    asked = needs(demand, count.largest, scene.slot_kind)
+    asked = needs(demand, count, scene.slot_kind)
     accepted = kind_of_node(demand.constraints)
     if not count.nodes:
         return Why(Waiting.TOO_LARGE, f"{asked}; there is no node{accepted}", f"no node{accepted}")
@@ -70,7 +70,7 @@ def _too_large(scene: Scene, demand: Demand) -> Why:
     nodes = f"{count.nodes} node{'' if count.nodes == 1 else 's'}{accepted}"
     rack = " and no rack holds it" if demand.constraints.same_rack else ""
     text = f"{asked}{_beside(demand)}; there are {slots(count.free, scene.slot_kind)} in all on {nodes}{rack}"
-    return Why(Waiting.TOO_LARGE, text, f"needs {demand.workers_min * demand.slots} of {count.free}")
+    return Why(Waiting.TOO_LARGE, text, "too large for the cluster")
 
 
 def _beside(demand: Demand) -> str:
@@ -93,7 +93,7 @@ def _nodes(scene: Scene, demand: Demand, until: float) -> Why:
     said = [_away(node, scene.now, until) for node in away]
     usable = sum(scene.floor.nodes[name].slots for name in accepted)
     whole = scene.whole.count(demand, 0.0)
-    text = f"{needs(demand, whole.largest, scene.slot_kind)}; {usable} can be used now: {names(said)}"
+    text = f"{needs(demand, whole, scene.slot_kind)}; {usable} can be used now: {names(said)}"
     back = [_back(node, scene.now, until) for node in away]
     known = min((at for at in back if math.isfinite(at)), default=None)
     return Why(Waiting.NODES, text, f"{names([node.name for node in away], 1)} out of service", expected=known)
@@ -123,7 +123,7 @@ def _back(node: Node, now: float, until: float) -> float:
 
 def _shortage(scene: Scene, demand: Demand, until: float, count: Count, opening: Opening | None) -> Why:
     """The nodes could hold it; what is free on them cannot."""
-    asked = needs(demand, count.largest, scene.slot_kind)
+    asked = needs(demand, count, scene.slot_kind)
     kind, text, short = _which(scene, demand, until, count)
     more, expected = "; nobody knows when more will be", None
     if kind in {Waiting.MEMORY, Waiting.CPUS}:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from orchestrator.base.errors import NotFound
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.scheduling.decisions import Start
 from orchestrator.scheduling.explain.diagnose import Diagnosis
+from orchestrator.scheduling.explain.remedies import remedies
 from orchestrator.scheduling.explain.scene import Scene
-from orchestrator.scheduling.explain.types import Explanation
+from orchestrator.scheduling.explain.types import Cure, Explanation
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
+
+
+def explain(snapshot: Snapshot, policy: Policy, job: str) -> Explanation:
+    """Why one job waits, and what would start it; each remedy was tried.
+
+    Raises:
+        NotFound: no such job waits.
+    """
+    found = explain_all(snapshot, policy).get(job)
+    if found is None:
+        raise NotFound(f"{job} does not wait", hint="orchestrator queue lists the jobs that do")
+    if found.kind is Waiting.STARTS:
+        return found
+    told = remedies(snapshot, policy, job)
+    sure = next((remedy.at for remedy in told if remedy.kind is Cure.WAIT and remedy.at is not None), found.expected)
+    return replace(found, remedies=told, expected=sure)
 
 
 def explain_all(snapshot: Snapshot, policy: Policy) -> dict[str, Explanation]:

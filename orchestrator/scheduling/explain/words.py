@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.lifecycle.reasons import slots
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement
+from orchestrator.scheduling.explain.floor import Count
 
 
 def names(found: Sequence[str], shown: int = 3) -> str:
@@ -34,19 +35,18 @@ def kind_of_node(wants: Constraints) -> str:
     return types + (f" other than {names(sorted(wants.not_on))}" if wants.not_on else "")
 
 
-def needs(demand: Demand, most: int, kind: str) -> str:
-    """What its fewest workers ask for; `most` of them fit on the largest node that it accepts."""
+def needs(demand: Demand, count: Count, kind: str) -> str:
+    """What its fewest workers ask for, given the nodes that it accepts."""
     fewest = "at least " if demand.workers_max > demand.workers_min else ""
-    count = demand.workers_min * demand.slots
-    return f"needs {fewest}{slots(count, kind)}{_where(demand, most)}"
+    return f"needs {fewest}{slots(demand.workers_min * demand.slots, kind)}{_where(demand, count)}"
 
 
-def _where(demand: Demand, most: int) -> str:
-    whole, accepted = demand.workers_min * demand.slots > 1, kind_of_node(demand.constraints)
-    rack = " in one rack" if demand.constraints.same_rack and demand.workers_min > most else ""
-    if demand.packed and demand.workers_min > most > 0:
-        return f" on nodes{accepted} of {most * demand.slots}{rack}"
-    if whole and (demand.packed or demand.workers_min == 1):
+def _where(demand: Demand, count: Count) -> str:
+    accepted = kind_of_node(demand.constraints)
+    rack = " in one rack" if demand.constraints.same_rack and demand.workers_min > count.largest else ""
+    if demand.packed and demand.workers_min > count.largest > 0:
+        return f" on nodes{accepted} of {count.size}{rack}"
+    if demand.workers_min * demand.slots > 1 and (demand.packed or demand.workers_min == 1):
         return f" on one node{accepted}"
     if demand.slots > 1:
         return f", {demand.slots} on a node{accepted}{rack}"

@@ -1,0 +1,125 @@
+"""Remedies for what a job itself says: a hold, a back-off, its dependencies, its priority, how much it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from orchestrator.lifecycle.reasons import utc
+from orchestrator.scheduling.cluster import ANYWHERE, Constraints, Demand
+from orchestrator.scheduling.deltas import Delta, Gone, Pends
+from orchestrator.scheduling.explain.trial import Trial
+from orchestrator.scheduling.explain.types import Cure, Remedy
+from orchestrator.scheduling.explain.words import binary, names, one_of
+from orchestrator.scheduling.hurdles import hurdle
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.snapshot import Snapshot
+
+HIGHEST = 1000
+"""Priority that a job may have."""
+
+
+def first_of_all(snapshot: Snapshot, job: Job) -> Remedy | None:
+    """What must be so before anything else can start the job; None where nothing stands in its way."""
+    if hurdle(job, snapshot.now) is None:
+        return None
+    backs_off = job.not_before is not None and job.not_before > snapshot.now
+    texts = ["release it"] if job.held else []
+    texts += ["its last run frees its slots"] if job.releasing else []
+    texts += [f"{names(job.waits_for)} {'succeeds' if len(job.waits_for) == 1 else 'succeed'}"] if job.waits_for else []
+    texts += [f"wait until {utc(job.not_before or 0)}"] if backs_off else []
+    kind = Cure.RELEASE if job.held else Cure.DEPENDENCY if job.waits_for else Cure.WAIT
+    free = replace(job, held=False, releasing=False, waits_for=(), not_before=None)
+    ended: list[Delta] = [Gone(other) for other in job.waits_for if other != job.id]
+    return Remedy(
+        kind=kind,
+        text=", and ".join(texts),
+        command=f"orchestrator release {job.id}" if job.held else None,
+        deltas=(*ended, Pends(free)),
+        at=job.not_before if backs_off else None,
+    )
+
+
+def priority(trial: Trial) -> Remedy | None:
+    """The lowest priority with which it starts, where priorities count."""
+    order, preemption = trial.policy.order, trial.policy.preemption
+    counts = order.by == "priority" or (order.by == "fair" and order.priority_weight > 0)
+    if not counts and (preemption is None or preemption.for_whom != "priority"):
+        return None
+    job = trial.job
+
+    def raised(to: int) -> Remedy:
+        text = f"raise its priority to {to} (now {job.priority})"
+        return Remedy(Cure.PRIORITY, text, f"orchestrator priority {job.id} {to}", (Pends(replace(job, priority=to)),))
+
+    return trial.least(job.priority + 1, HIGHEST, raised)
+
+
+def narrower(trial: Trial) -> Remedy | None:
+    """With how many workers it would start if it were submitted anew."""
+    job, fewest = trial.job, trial.job.demand.workers_min
+
+    def asks(less: int) -> Remedy:
+        workers = fewest - less
+        text = f"submit it anew with {workers} worker{'' if workers == 1 else 's'} (--set resources.workers={workers})"
+        demand = replace(job.demand, workers_min=workers, workers_max=workers)
+        return Remedy(Cure.NARROWER, text, None, (Pends(_anew(trial, demand)),))
+
+    return trial.least(1, fewest - 1, asks)
+
+
+def elsewhere(trial: Trial) -> Iterator[Remedy]:
+    """What it would have to ask less of, one thing at a time, to start if it were submitted anew; else all of it."""
+    found = False
+    for text, demand in _looser(trial.job.demand):
+        remedy = Remedy(Cure.ANYWHERE, f"submit it anew {text}", None, (Pends(_anew(trial, demand)),))
+        if trial.works(remedy):
+            found = True
+            yield remedy
+    demand = trial.job.demand
+    if not found and demand.constraints != ANYWHERE:
+        loose = replace(demand, constraints=ANYWHERE)
+        remedy = Remedy(Cure.ANYWHERE, "submit it anew for any node", None, (Pends(_anew(trial, loose)),))
+        if trial.works(remedy):
+            yield remedy
+
+
+def _looser(demand: Demand) -> Iterator[tuple[str, Demand]]:
+    wants = demand.constraints
+    if wants.gpu_types:
+        yield f"for nodes of any type, not only {one_of(wants.gpu_types)}", _on(demand, replace(wants, gpu_types=()))
+    if wants.not_on:
+        yield f"for {names(sorted(wants.not_on))} too", _on(demand, replace(wants, not_on=frozenset()))
+    if wants.same_rack:
+        yield "for any racks, not one", _on(demand, replace(wants, same_rack=False))
+    if demand.memory:
+        yield f"with less memory than {binary(demand.memory)} for each worker", replace(demand, memory=1)
+    if demand.cpus > 1:
+        yield f"with fewer cores than {demand.cpus} for each worker", replace(demand, cpus=1)
+
+
+def _on(demand: Demand, wants: Constraints) -> Demand:
+    return replace(demand, constraints=wants)
+
+
+def _anew(trial: Trial, demand: Demand) -> Job:
+    """The job as if it were submitted now: it stands behind all that are there."""
+    scene = trial.scene
+    last = max([*(j.sequence for j in scene.before.pending.values()), *_running(trial)], default=0)
+    return Job(
+        id=trial.job.id,
+        sequence=last + 1,
+        submitted=scene.now,
+        demand=demand,
+        team=trial.job.team,
+        owner=trial.job.owner,
+        priority=trial.job.priority,
+        estimate=trial.job.estimate,
+        limit=trial.job.limit,
+        exponent=trial.job.exponent,
+        waits_since=scene.now,
+    )
+
+
+def _running(trial: Trial) -> list[int]:
+    return [running.job.sequence for running in trial.scene.before.running.values()]

@@ -1,0 +1,45 @@
+"""What would start a waiting job: every kind of remedy, each tried on the snapshot before it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.scheduling.explain import grants, own, yields
+from orchestrator.scheduling.explain.trial import Trial
+from orchestrator.scheduling.explain.types import Cure, Remedy
+from orchestrator.scheduling.explain.words import names
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.policy import Policy
+
+
+def remedies(snapshot: Snapshot, policy: Policy, job: str) -> tuple[Remedy, ...]:
+    """What would start it, what costs nobody anything first; empty where nothing that was tried does."""
+    waiting = next(other for other in snapshot.pending if other.id == job)
+    trial = Trial(snapshot, policy, job, own.first_of_all(snapshot, waiting))
+    alone = _alone(trial)
+    if alone is not None and trial.works(alone):
+        return (trial.joined(alone) if trial.first is None else trial.first,)
+    return tuple(trial.joined(remedy) for remedy in _candidates(trial))
+
+
+def _alone(trial: Trial) -> Remedy | None:
+    """Nothing has to be done but what comes first, or but wait until others, who were asked to, have made room."""
+    if trial.first is not None:
+        return Remedy(trial.first.kind, "")
+    if trial.scene.after.pending.get(trial.job.id, trial.job).claim is None:
+        return None
+    asked = sorted(r.job.id for r in trial.scene.after.running.values() if r.keeps is not None)
+    return Remedy(Cure.WAIT, f"wait until {names(asked)} {'has' if len(asked) == 1 else 'have'} made room")
+
+
+def _candidates(trial: Trial) -> Iterator[Remedy]:
+    single = (
+        grants.wait(trial),
+        own.priority(trial),
+        grants.team(trial),
+        grants.resume(trial),
+        own.narrower(trial),
+    )
+    yield from filter(None, single)
+    yield from own.elsewhere(trial)
+    yield from filter(None, (yields.hold(trial), yields.cancel(trial), grants.more_nodes(trial)))

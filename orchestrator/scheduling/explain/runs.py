@@ -1,0 +1,96 @@
+"""Why a running job has its width, and whether it may be shrunk or stopped for others now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.base.errors import NotFound
+from orchestrator.base.text import counted, span
+from orchestrator.lifecycle.reasons import slots, utc
+from orchestrator.scheduling.explain.standing import Tree
+from orchestrator.scheduling.explain.words import places
+from orchestrator.scheduling.jobs import Running
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.state import State
+from orchestrator.spec.policy import Policy
+
+
+def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
+    """Where it runs, why with so many workers, and whether the policy may take some or all of them away now.
+
+    Raises:
+        NotFound: no such job runs.
+    """
+    state = State.of(snapshot)
+    running = state.running.get(job)
+    if running is None:
+        raise NotFound(f"{job} does not run", hint="orchestrator jobs lists those that do")
+    held = f"holds {slots(running.slots, snapshot.slot_kind)} on {places(running.placement)}"
+    said = [
+        held,
+        _width(running, policy),
+        _shrinking(running, policy, snapshot.now),
+        *_stopping(state, running, policy, snapshot.now),
+    ]
+    return "; ".join(filter(None, said))
+
+
+def _width(running: Running, policy: Policy) -> str:
+    demand, workers = running.job.demand, running.workers
+    if running.stopping:
+        return "was asked to stop"
+    if running.keeps is not None:
+        return f"was asked to shrink to {counted(workers, 'worker')}"
+    if running.pinned:
+        return f"a person chose {counted(workers, 'worker')}"
+    if demand.workers_min == demand.workers_max:
+        return f"asked for {counted(workers, 'worker')}"
+    asked = f"{counted(workers, 'worker')} of {span(demand.workers_min, demand.workers_max)}"
+    if workers == demand.workers_max:
+        return f"{asked}: the most it asked for"
+    if policy.elastic is None:
+        return f"{asked}: that was free when it started, and this policy resizes nobody"
+    if not policy.elastic.grow:
+        return f"{asked}: this policy grows nobody"
+    return f"{asked}: more is given where slots are idle and what it saves is worth the pause"
+
+
+def _shrinking(running: Running, policy: Policy, now: float) -> str:
+    elastic, demand = policy.elastic, running.job.demand
+    if running.keeps is not None or demand.workers_min == demand.workers_max:
+        return ""
+    if elastic is None or not elastic.shrink:
+        return "is not shrunk: this policy shrinks nobody"
+    if running.pinned:
+        return "is not shrunk: its width is pinned"
+    if running.workers <= demand.workers_min:
+        return "is not shrunk: it has its fewest workers"
+    if now < running.resized + elastic.between:
+        return f"is not shrunk before {utc(running.resized + elastic.between)}: it changed at {utc(running.resized)}"
+    return f"may be shrunk to {counted(demand.workers_min, 'worker')} for others"
+
+
+def _stopping(state: State, running: Running, policy: Policy, now: float) -> Iterator[str]:
+    rule = policy.preemption
+    if running.stopping:
+        return
+    if rule is None:
+        yield "is not stopped for others: this policy preempts nobody"
+    elif 0 < rule.immune_after <= running.job.preemptions or rule.immune_after == 0:
+        yield f"is not stopped for others: it was preempted {counted(running.job.preemptions, 'time')}"
+    elif now < running.since + rule.min_run:
+        yield f"is not stopped for others before {utc(running.since + rule.min_run)}: a run has that long at least"
+    elif rule.for_whom == "quota" and (kept := _within_quota(state, running)):
+        yield f"is not stopped for others: {kept}"
+    else:
+        whom = {"earlier": "jobs before it in the order", "priority": "jobs of higher priority"}
+        yield f"may be stopped for {whom.get(rule.for_whom, 'teams within their quota')}"
+
+
+def _within_quota(state: State, running: Running) -> str:
+    tree = Tree(state)
+    for team in tree.chain(running.job.team):
+        holds = tree.standing(team.name).holds
+        if team.quota is not None and holds <= team.quota:
+            return f"team {team.name} holds {holds} and is within its quota of {team.quota}"
+    return ""
