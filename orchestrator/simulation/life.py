@@ -61,6 +61,11 @@ class Life:
         self.speed = 0.0
         self.ticket = 0
 
+    @property
+    def came_back(self) -> bool:
+        """Whether a run of it ended before its work did."""
+        return self.runs > 0 or self.job.preemptions > 0 or self.job.failures > 0
+
     def begin(self, now: float, placement: Placement, charge: float) -> None:
         """A run begins; it makes no progress for `charge` seconds."""
         if not self.runs:

@@ -178,7 +178,7 @@ class World:
 
     def _start(self, start: Start) -> None:
         life = self.lives[start.job]
-        charge = self._charges.resume if life.runs else 0.0
+        charge = self._charges.resume if life.came_back else 0.0
         life.begin(self.now, start.placement, charge)
         self._hold(life)
         if charge or self._charges.checkpoint_every is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # pydantic takes a fifth of a second; who only wants a path o
     from pydantic import BaseModel
 
     from orchestrator.spec.card import DatasetCard
+    from orchestrator.spec.policy import Policy
     from orchestrator.spec.profile import ClusterProfile
     from orchestrator.spec.workload import Workload
 
@@ -81,6 +82,28 @@ def load_profile(name_or_path: Path | str) -> ClusterProfile:
     from orchestrator.spec.profile import ClusterProfile
 
     return _load(ClusterProfile, _find(name_or_path, "cluster", "cluster profile"))
+
+
+def load_policy(name_or_path: Path | str) -> Policy:
+    """A policy: the name of a preset, or a file that holds a policy section or a whole cluster profile.
+
+    Raises:
+        NotFound: there is no such preset, and it is no file's name.
+        UsageError, SpecError: the file cannot be read, or is wrong.
+    """
+    from orchestrator.spec.presets import PRESETS
+    from orchestrator.spec.profile import ClusterProfile, PolicySection
+
+    text = str(name_or_path)
+    if text in PRESETS:
+        return PRESETS[text]
+    if not (isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))):
+        hint = did_you_mean(text, list(PRESETS))
+        raise NotFound(f"there is no policy {text[:100]!r}", hint=f"{hint}; or the name of a YAML file")
+    root, problems = _read(read_document(Path(text)), text, ())
+    if "backend" in root.entries:
+        return _validate(ClusterProfile, root, problems).policy
+    return _validate(PolicySection, root, problems)
 
 
 def load_card(name_or_path: Path | str, base: Path = Path()) -> DatasetCard:

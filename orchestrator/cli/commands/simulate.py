@@ -1,0 +1,255 @@
+"""`orchestrator simulate`: a recorded or made-up load under one or more policies, without a server."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.base.errors import UsageError
+from orchestrator.cli.entry import INTERRUPTED
+from orchestrator.cli.options import json_option
+from orchestrator.cli.output import emit, note, table
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from orchestrator.scheduling.cluster import Node
+    from orchestrator.scheduling.teams import Team
+    from orchestrator.simulation.compare import Comparison, Setting, Trial
+    from orchestrator.simulation.loads import Load
+    from orchestrator.simulation.traces.trace import TraceJob
+    from orchestrator.spec.policy import Policy
+
+
+class DurationType(click.ParamType):  # type: ignore[type-arg]
+    """Seconds, or a text such as 90m, 36h or 30d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        from orchestrator.spec.units import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_DURATION = DurationType()
+_LAYOUTS = ("plain", "philly", "helios", "pai2020", "pai2023")
+
+
+@click.command()
+@click.option("--trace", type=click.Path(path_type=Path), help="A recorded load: a file, or a folder of its tables.")
+@click.option("--format", "layout", type=click.Choice(_LAYOUTS), help="The trace's layout. [default: by its header]")
+@click.option("--skip-bad", type=click.IntRange(min=0), default=0, help="Pass over so many unreadable rows.")
+@click.option("--synthetic", type=click.IntRange(1, 10_000_000), metavar="JOBS", help="A made-up load of so many jobs.")
+@click.option("--load", type=click.FloatRange(0.01, 10), default=0.9, show_default=True, help="Of --synthetic.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="JOBS", help="Only the first so many jobs.")
+@click.option("--cluster", metavar="NAME", help="A cluster profile: its nodes, teams and limits.")
+@click.option("--nodes", type=click.IntRange(1, 100_000), help="Instead: so many nodes …")
+@click.option("--slots", type=click.IntRange(1, 100_000), help="… of so many GPUs. [default: 8]")
+@click.option("--policy", "policies", multiple=True, metavar="P", help="A preset or a YAML file; may be repeated.")
+@click.option("--estimates", default="error:0.5", show_default=True, help="users, perfect, none, or error:SIGMA.")
+@click.option("--elastic", type=click.IntRange(1, 1000), default=1, help="A job of n GPUs runs on ceil(n / this) .. n.")
+@click.option("--exponent", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Speed of k of n GPUs.")
+@click.option("--resume-cost", type=_DURATION, default=30.0, help="After a preemption. [default: 30s]")
+@click.option("--resize-cost", type=_DURATION, default=30.0, help="Of each resize. [default: 30s]")
+@click.option("--checkpoint-every", type=_DURATION, help="Work since is lost. [default: preempted jobs save first]")
+@click.option("--mtbf", type=_DURATION, help="Nodes fail: mean time between failures of one node, such as 30d.")
+@click.option("--mttr", type=_DURATION, default=3_600.0, help="Mean time to its repair. [default: 1h]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of loads, estimates and failures.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write out.png, .svg or .pdf.")
+@json_option
+def command(
+    trace: Path | None,
+    layout: str | None,
+    skip_bad: int,
+    synthetic: int | None,
+    load: float,
+    limit: int | None,
+    cluster: str | None,
+    nodes: int | None,
+    slots: int | None,
+    policies: tuple[str, ...],
+    estimates: str,
+    elastic: int,
+    exponent: float,
+    resume_cost: float,
+    resize_cost: float,
+    checkpoint_every: float | None,
+    mtbf: float | None,
+    mttr: float,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+) -> int:
+    """Simulate a load under one or more policies and compare them; nothing is started, no server is asked.
+
+    The policies decide by the very code that serves a live queue. Ctrl-C ends it with what is done so far.
+
+        orchestrator simulate --trace jobs.csv --nodes 64 --policy fifo --policy easy --policy default
+    """
+    from orchestrator.simulation.compare import Comparison, Setting
+    from orchestrator.simulation.estimates import parse_estimates
+    from orchestrator.simulation.loads import Shapes, make_load
+    from orchestrator.simulation.truth import Charges, Faults
+
+    chosen = _policies(policies or ("default",))
+    draw = _checked_plot(plot)
+    machines, teams = _cluster(cluster, nodes, slots)
+    jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines), seed)
+    told = parse_estimates(estimates, seed)
+    made = make_load(jobs[:limit], machines, estimates=told, shapes=Shapes(elastic, exponent))
+    setting = Setting(
+        machines,
+        _checked_load(made),
+        teams,
+        Charges(resume_cost, resize_cost, checkpoint_every),
+        Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed) if mtbf is not None else None,
+    )
+    comparison = Comparison(setting)
+    trials = list(_trials(comparison, chosen))
+    if plot is not None and draw:
+        _draw(trials, plot)
+    about |= {"simulated": len(made.jobs), "too_large": made.too_large, "estimates": str(told)}
+    emit(as_json, _document(setting, trials, about), lambda: _text(setting, trials, about))
+    if comparison.stopped:
+        note("interrupted: the figures are of what was simulated until then")
+    return INTERRUPTED if comparison.stopped else 0
+
+
+def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
+    from orchestrator.spec.load import load_policy
+
+    chosen = {Path(name).stem if name.endswith((".yaml", ".yml")) else name: load_policy(name) for name in names}
+    if len(chosen) < len(names):
+        raise UsageError("two policies have the same name", hint="columns of the table are named for presets and files")
+    return chosen
+
+
+def _cluster(name: str | None, nodes: int | None, slots: int | None) -> tuple[tuple[Node, ...], tuple[Team, ...]]:
+    from orchestrator.simulation.clusters import nodes_of, plain_nodes, teams_of
+    from orchestrator.spec.load import load_profile
+
+    if name is None and nodes is None:
+        raise UsageError("which cluster?", hint="--nodes 64 --slots 8, or --cluster NAME for the nodes of a profile")
+    profile = load_profile(name) if name is not None else None
+    teams = teams_of(profile) if profile is not None else ()
+    if nodes is not None:
+        return plain_nodes(nodes, slots or 8), teams
+    if slots is not None:
+        raise UsageError("--slots goes with --nodes")
+    assert profile is not None
+    return nodes_of(profile), teams
+
+
+def _jobs(
+    trace: Path | None, layout: str | None, skip_bad: int, synthetic: int | None, load: float, slots: int, seed: int
+) -> tuple[tuple[TraceJob, ...], dict[str, object]]:
+    """The jobs, and what to say about where they are from."""
+    if (trace is None) == (synthetic is None):
+        raise UsageError("which load?", hint="--trace FILE, or --synthetic JOBS for a made-up one; not both")
+    if synthetic is not None:
+        from orchestrator.simulation.synthetic import synthetic_jobs
+
+        made = synthetic_jobs(synthetic, slots, load=load, seed=seed)
+        return made, {"source": f"synthetic, load {load:g}", "jobs": len(made), "left_out": {}, "bad": []}
+    from orchestrator.simulation.traces.read import read_trace
+
+    assert trace is not None
+    read = read_trace(trace, layout, skip_bad=skip_bad)
+    for line in read.bad:
+        note(f"passed over {line}")
+    about = {"source": str(trace), "layout": read.layout, "jobs": len(read.jobs), "left_out": dict(read.left_out)}
+    return read.jobs, about | {"bad": list(read.bad)}
+
+
+def _checked_load(load: Load) -> Load:
+    if not load.jobs:
+        raise UsageError("no job of the load fits on this cluster", hint="give it more or larger nodes")
+    return load
+
+
+def _positive(seconds: float, name: str) -> float:
+    if seconds <= 0:
+        raise UsageError(f"{name} must be above zero")
+    return seconds
+
+
+def _checked_plot(path: Path | None) -> bool:
+    """Refuse before the simulation what could not be drawn after it."""
+    if path is None:
+        return False
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("--plot needs matplotlib", hint="pip install matplotlib, or leave --plot out")
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"--plot {path}: the file's name must end with .png, .svg or .pdf")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--plot {path}: there is no folder {path.absolute().parent}")
+    return True
+
+
+def _draw(trials: list[Trial], path: Path) -> None:
+    from orchestrator.simulation.plots import plot
+
+    plot(trials, path)
+    note(f"wrote {path}")
+
+
+def _trials(comparison: Comparison, policies: dict[str, Policy]) -> Iterator[Trial]:
+    from orchestrator.cli.progress import counter
+
+    with _interrupts(comparison):
+        for name, policy in policies.items():
+            if not comparison.stopped:
+                with counter(name, "jobs") as progress:
+                    yield comparison.run(name, policy, progress)
+
+
+@contextmanager
+def _interrupts(comparison: Comparison) -> Iterator[None]:
+    """The first Ctrl-C ends the simulation before its next instant, the second one at once."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        comparison.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _document(setting: Setting, trials: list[Trial], about: dict[str, object]) -> dict[str, object]:
+    from orchestrator.simulation.report import document
+
+    nodes = setting.nodes
+    cluster = {"nodes": len(nodes), "slots": sum(node.slots for node in nodes)}
+    return {"load": about, "cluster": cluster, "policies": [document(trial) for trial in trials]}
+
+
+def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> str:
+    from orchestrator.simulation.report import heads, rows
+
+    nodes = setting.nodes
+    lines = [
+        f"{about['source']}: {about['simulated']:,} jobs on {len(nodes):,} nodes with "
+        f"{sum(node.slots for node in nodes):,} slots; estimates {about['estimates']}"
+    ]
+    left_out = about["left_out"]
+    assert isinstance(left_out, dict)
+    if about["too_large"]:
+        left_out = {**left_out, "too large for the cluster": about["too_large"]}
+    if left_out:
+        lines.append("left out: " + "; ".join(f"{count:,} {reason}" for reason, count in left_out.items()))
+    lines += [f"{t.name}: ended early: {t.result.stopped}" for t in trials if t.result.stopped]
+    return "\n".join([*lines, "", table(heads(trials), rows(trials))])

@@ -1,0 +1,109 @@
+"""What will happen to a queue as it stands: expected starts and ends, and whom a new job would delay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.scheduling.jobs import Job, total_expected
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.simulation.engine import Engine
+from orchestrator.simulation.truth import Charges
+from orchestrator.spec.policy import Policy
+
+MOST_EVENTS = 20_000
+_DELAY = 1.0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected. It is computed as if every job took as long as is expected of it now, and none came.
+
+    Attributes:
+        now: when it was made, seconds since the epoch.
+        starts: of jobs that wait now, by identifier; who is not named does not start as far as is looked ahead.
+        ends: of all jobs that are expected to end as far as is looked ahead.
+        until: how far ahead was looked, seconds since the epoch.
+    """
+
+    now: float
+    starts: Mapping[str, float]
+    ends: Mapping[str, float]
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A job that ends later.
+
+    Attributes:
+        job: identifier.
+        before: when it was expected to end, seconds since the epoch.
+        after: when it is now; None: later than was looked ahead.
+    """
+
+    job: str
+    before: float
+    after: float | None
+
+    @property
+    def seconds(self) -> float:
+        """How much later; infinite where nobody knows."""
+        return math.inf if self.after is None else self.after - self.before
+
+
+def forecast(
+    snapshot: Snapshot,
+    policy: Policy,
+    *,
+    horizon: float,
+    extra: Job | None = None,
+    charges: Charges | None = None,
+    most_events: int = MOST_EVENTS,
+) -> Forecast:
+    """Run ahead of a snapshot, with the scheduler itself.
+
+    Each job is taken to need the work that is expected of it, given what it has done; where there is no estimate, what
+    its time limit leaves; where there is none either, it never ends.
+
+    Args:
+        snapshot: the cluster and its jobs.
+        policy: that serves the queue.
+        horizon: seconds to look ahead.
+        extra: one more job, which comes now.
+        charges: what preemptions and resizes cost.
+        most_events: so many events end it earlier.
+    """
+    if extra is not None:
+        snapshot = replace(snapshot, pending=(*snapshot.pending, extra))
+    until = snapshot.now + horizon
+    engine = Engine(snapshot, (), policy, work=_work(snapshot), charges=charges)
+    result = engine.run(until=until, most_events=most_events)
+    waited = {job.id for job in snapshot.pending}
+    starts = {outcome.job: outcome.started for outcome in result.outcomes if outcome.job in waited}
+    lives = engine.world.lives.values()
+    starts |= {life.job.id: life.started for life in lives if life.runs and life.job.id in waited}
+    ends = {outcome.job: outcome.ended for outcome in result.outcomes}
+    cut_short = engine.events >= most_events
+    return Forecast(snapshot.now, starts, ends, min(until, result.ended) if cut_short else until)
+
+
+def who_is_delayed(before: Forecast, after: Forecast) -> tuple[Delay, ...]:
+    """Jobs that end later in the second forecast than in the first, the longest delays first."""
+    later = [Delay(job, end, after.ends.get(job)) for job, end in before.ends.items()]
+    return tuple(sorted((d for d in later if d.seconds >= _DELAY), key=lambda d: (-d.seconds, d.before, d.job)))
+
+
+def _work(snapshot: Snapshot) -> dict[str, float]:
+    """Seconds of work of each job in all, as far as anybody has an idea."""
+    work = {job.id: _expected(job, job.worked) for job in snapshot.pending}
+    for running in snapshot.running:
+        work.setdefault(running.job.id, _expected(running.job, running.worked(snapshot.now)))
+    return work
+
+
+def _expected(job: Job, worked: float) -> float:
+    if job.estimate is not None:
+        return max(worked, total_expected(job.estimate, worked))
+    return math.inf if job.limit is None else worked + job.limit

@@ -1,0 +1,40 @@
+"""SenseTime's Helios (Hu et al., SC 2021): `cluster_log.csv`, one Slurm job a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.simulation.traces.rows import Collector, LeftOut, Row, calendar, table
+from orchestrator.simulation.traces.trace import Trace, TraceJob, ending
+
+COLUMNS = frozenset({"job_id", "vc", "gpu_num", "state", "submit_time", "duration"})
+
+
+def read(path: Path, skip_bad: int) -> Trace:
+    """All jobs with a GPU of the file.
+
+    Raises:
+        UsageError: it cannot be read, or has more bad rows than are tolerated.
+    """
+    collector = Collector(path, skip_bad)
+    for line, row in table(path):
+        collector.take(line, lambda row=row: _job(row))  # type: ignore[misc]
+    return collector.trace("helios")
+
+
+def _job(row: Row) -> TraceJob:
+    gpus = row.whole("gpu_num")
+    if gpus == 0:
+        raise LeftOut("without a GPU")
+    if not row.text("duration"):
+        raise LeftOut("that never started")
+    return TraceJob(
+        id=row.text("job_id"),
+        submitted=calendar(row.text("submit_time"), "submit_time"),
+        gpus=gpus,
+        duration=row.number("duration"),
+        team=row.text("vc"),
+        owner=row.text("user"),
+        ends=ending(row.text("state")),
+        cpus=row.whole("cpu_num") if row.text("cpu_num") else 0,
+    )
