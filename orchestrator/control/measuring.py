@@ -1,0 +1,228 @@
+"""What runs measured of themselves goes into the store; what follows from it for the run times of jobs comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.errors import OrchestratorError
+from orchestrator.blueprint.features import Features
+from orchestrator.control.site import Site
+from orchestrator.lifecycle.states import JobState
+from orchestrator.planning.dataset import DatasetFacts, dataset_facts
+from orchestrator.planning.devices import device_of
+from orchestrator.planning.estimate import estimate_of, work_of
+from orchestrator.planning.history import history_of
+from orchestrator.rundir.events import RunEvent
+from orchestrator.scheduling.estimates.codec import (
+    estimate_from_json,
+    estimate_to_json,
+    work_from_json,
+    work_to_json,
+)
+from orchestrator.scheduling.estimates.devices import canonical, is_cpu
+from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
+from orchestrator.scheduling.estimates.forecast import RunEstimate, Work, forecast
+from orchestrator.scheduling.estimates.measurement import NO_TRIAL
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.workload import Workload
+from orchestrator.store import jobs, measurements
+from orchestrator.store.measurements import MeasurementRecord
+from orchestrator.store.records import JobRecord, RunRecord
+
+MOST_REFRESHED = 200
+"""Queued jobs whose estimates follow what was learned, the first ones of the queue."""
+
+_AMOUNTS = ("samples", "seconds", "evaluated", "evaluation_seconds", "epochs", "epoch_seconds")
+_MOST_WORKERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a job when it is submitted.
+
+    Attributes:
+        estimate: of its run time and memory.
+        device: that it is meant for.
+        work: that it has to do; None where only earlier run times are known.
+    """
+
+    estimate: RunEstimate
+    device: str
+    work: Work | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What of it stands with the job itself."""
+        found = self.estimate.estimate
+        return {"estimate": {"seconds": found.seconds, "error": found.error}, "exponent": self.estimate.exponent}
+
+    def document(self) -> dict[str, Any]:
+        """As the table of works has it."""
+        known = {} if self.work is None else {"work": work_to_json(self.work)}
+        return known | {"estimate": estimate_to_json(self.estimate)}
+
+
+def expect(
+    site: Site, workload: Workload, *, owner: str, content: str, workdir: Path, state_dir: Path
+) -> Forecast | None:
+    """What is expected of a workload that is being submitted; None where nobody has an idea.
+
+    Args:
+        site: its store knows earlier runs.
+        workload: that was checked already.
+        owner: who submits it.
+        content: digest of what is submitted.
+        workdir: where the user stood.
+        state_dir: datasets lie under it.
+    """
+    facts = _facts(workload, workdir, state_dir)
+    with site.store.read() as connection:
+        history = history_of(connection)
+    device = "" if facts is None else device_of(workload, site.profile)
+    work = None if facts is None else work_of(workload, facts)
+    found = (
+        estimate_of(workload, facts, history, device, owner=owner, content=content)
+        if work is None
+        else forecast(work, history.measurements, device)
+    )
+    return None if found is None else Forecast(found, device, work)
+
+
+def keep(connection: Connection, job: str, expected: Forecast) -> None:
+    """Write down what is expected of a job, in the transaction that adds it."""
+    measurements.put_work(connection, job, canonical(expected.device), expected.document())
+
+
+def memory_default(expected: Forecast | None, capacity: Capacity, slots: int) -> int:
+    """Bytes of a node's memory that each worker is reckoned to need, where its workload does not say; 0: not counted.
+
+    Never more than the share of a node that goes with its slots: no estimate keeps a job from starting.
+
+    Args:
+        expected: of the job.
+        capacity: of the cluster.
+        slots: of a worker.
+    """
+    if expected is None or expected.estimate.memory is None or not is_cpu(expected.device):
+        return 0
+    shares = [slots * node.memory // node.slots for node in capacity.nodes if node.memory and node.slots]
+    wanted = math.ceil(expected.estimate.memory * math.exp(expected.estimate.memory_error))
+    return min(wanted, *shares) if shares else 0
+
+
+def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
+    """An event `measured`; what is no measurement is left out, for it is foreign."""
+    data = event.data
+    try:
+        features = Features.from_json(data["features"])
+        workers, trial = int(data["workers"]), int(data.get("trial", NO_TRIAL))
+        device = str(data["device"])[:200]
+        amounts = {name: float(data.get(name, 0.0)) for name in _AMOUNTS}
+        memory = None if data.get("memory") is None else float(data["memory"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return
+    if not 1 <= workers <= _MOST_WORKERS or not all(map(_plausible, (*amounts.values(), memory or 0.0))):
+        return
+    job = jobs.get(connection, run.job)
+    startup = None if run.started_at is None else max(0.0, run.started_at - run.created_at)
+    document = {"features": features.to_json(), **amounts, "memory": memory, "startup": startup}
+    record = MeasurementRecord(
+        run=run.id,
+        trial=trial,
+        workers=workers,
+        job=run.job,
+        kind=job.kind,
+        device=canonical(device),
+        at=event.time,
+        document=document,
+    )
+    measurements.put(connection, record)
+
+
+def learned(connection: Connection, device: str | None = None) -> None:
+    """A run has ended: jobs that wait and have done nothing yet are estimated anew.
+
+    Args:
+        connection: of a write transaction.
+        device: whose speed is known better now; None: of all.
+    """
+    waiting = [job for job in jobs.in_states(connection, [JobState.QUEUED]) if not job.worked][:MOST_REFRESHED]
+    found = {job.id: measurements.work_of(connection, job.id) for job in waiting}
+    meant = {known[0] for known in found.values() if known is not None and "work" in known[1]}
+    if not meant or (device is not None and canonical(device) not in meant):
+        return
+    history = history_of(connection)
+    for job in waiting:
+        if (known := found[job.id]) is not None and (work := _work(known[1])) is not None:
+            expected = Forecast(forecast(work, history.measurements, known[0]), known[0], work)
+            jobs.set_columns(connection, job, **expected.columns)
+            keep(connection, job.id, expected)
+
+
+def expected_of(connection: Connection, ids: Iterable[str]) -> Mapping[str, RunEstimate]:
+    """What is expected of some jobs, of those where something is."""
+    found = {}
+    for job in ids:
+        known = measurements.work_of(connection, job)
+        if known is not None and (estimate := _estimate(known[1])) is not None:
+            found[job] = estimate
+    return found
+
+
+def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: float) -> Eta | None:
+    """When a running job ends: its own word and what was expected of it, together.
+
+    Args:
+        job: with its newest progress.
+        run: its newest one.
+        estimate: of the job.
+        now: seconds since the epoch.
+    """
+    told: Mapping[str, Any] = job.progress or {}
+    try:
+        total, done = float(told.get("total") or 0.0), float(told.get("done") or 0.0)
+        at, own = float(told.get("time") or now), told.get("eta_seconds")
+        own = None if own is None else float(own)
+    except (TypeError, ValueError):
+        return None
+    share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+    if not total and estimate is not None:  # it tells of nothing: what it has run is all that is known
+        since = now if run.started_at is None else run.started_at
+        estimate = replace(estimate, startup=0.0)
+        share = min(1.0, max(0.0, (now - since) / estimate.at(run.world_size)))
+    since = run.created_at if run.started_at is None else run.started_at
+    return eta(Watched(share, own, min(at, now), since, max(1, run.world_size)), estimate, now)
+
+
+def _facts(workload: Workload, workdir: Path, state_dir: Path) -> DatasetFacts | None:
+    if not isinstance(workload, RegNetWorkload):
+        return None
+    try:
+        return dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
+    except OrchestratorError:  # the check has said what there is to say
+        return None
+
+
+def _plausible(value: float) -> bool:
+    return 0.0 <= value < 1e18
+
+
+def _work(document: Mapping[str, Any]) -> Work | None:
+    try:
+        return work_from_json(document["work"])
+    except (AttributeError, KeyError, TypeError, ValueError):  # of another version
+        return None
+
+
+def _estimate(document: Mapping[str, Any]) -> RunEstimate | None:
+    try:
+        return estimate_from_json(document["estimate"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
