@@ -121,6 +121,34 @@ class LearningRatePlan(PlanPart):
     at: list[dict[str, int | float]] = Field(description="step, samples seen, and learning rate")
 
 
+class WidthPlan(PlanPart):
+    """How long it takes with so many workers."""
+
+    workers: int
+    seconds: float
+    slot_hours: float = Field(description="hours times slots: GPU-hours, or core-hours where slots are cores")
+
+
+class EstimatePlan(PlanPart):
+    """How long it will run once it has started, what a worker will hold, and how sure that is."""
+
+    seconds: float = Field(description="the median, with the most workers that it can use")
+    low: float = Field(description="seconds; 1 of 10 such runs ends earlier")
+    high: float = Field(description="seconds; 1 of 10 such runs ends later")
+    error: float = Field(description="standard deviation of the logarithm of true / estimated")
+    source: str = Field(description="what it comes from")
+    device: str = Field(description="whose speed is meant; empty where only earlier run times are known")
+    slot_kind: str = Field(description="gpu, or cpu where slots are cores")
+    widths: list[WidthPlan]
+    startup: float = Field(description="seconds until the first step, which are in `seconds`")
+    evaluation: float = Field(description="seconds of evaluations, which are in `seconds`")
+    memory_per_worker: float | None = Field(description="bytes at the peak: of the GPU, or of the process on a CPU")
+    memory_error: float = Field(description="of it, as `error`")
+    limit: float | None = Field(
+        description="seconds: a time limit that 99 of 100 such runs keep with the fewest workers; None: one is set"
+    )
+
+
 class LaunchPlanView(PlanPart):
     """The very command that would be launched."""
 
@@ -148,6 +176,7 @@ class PlanDocument(PlanPart):
     elastic: ElasticPlan | None = None
     optimizer: OptimizerPlan | None = None
     learning_rate: LearningRatePlan | None = None
+    estimate: EstimatePlan | None = None
     warnings: list[str] = Field(default_factory=list)
 
     def render(self) -> str:

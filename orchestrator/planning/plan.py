@@ -15,6 +15,7 @@ from orchestrator.blueprint.space import Population
 from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of, warmup_steps
 from orchestrator.planning.check import check_plan
 from orchestrator.planning.dataset import DatasetFacts
+from orchestrator.planning.devices import device_of
 from orchestrator.planning.document import (
     DatasetPlan,
     LaunchPlanView,
@@ -26,6 +27,8 @@ from orchestrator.planning.document import (
     TrainingPlan,
 )
 from orchestrator.planning.elastic import elastic_plan
+from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of
+from orchestrator.planning.estimate_plan import estimate_plan, estimate_warnings
 from orchestrator.planning.launch import is_elastic, kind_of, launch_for
 from orchestrator.planning.optimizer import optimizer_plan
 from orchestrator.rundir.layout import JobDirectory
@@ -38,7 +41,15 @@ JOB = "j-xxxxxxxx"
 """Stands for the identifier that the job would get."""
 
 
-def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, workdir: Path) -> PlanDocument:
+def make_plan(
+    workload: Workload,
+    profile: ClusterProfile,
+    backend: Backend,
+    *,
+    workdir: Path,
+    history: History = NO_HISTORY,
+    owner: str = "",
+) -> PlanDocument:
     """What would be sampled, computed and launched. Starts nothing, writes nothing.
 
     Args:
@@ -46,18 +57,23 @@ def make_plan(workload: Workload, profile: ClusterProfile, backend: Backend, *, 
         profile: the cluster that it would run on.
         backend: the cluster's engine, for its dry run.
         workdir: where the user stands.
+        history: of earlier runs, which estimates are made from.
+        owner: who would submit it.
 
     Raises:
         UsageError: what can never run here, in the words of `submit`.
     """
     state = state_dir()
-    warnings, facts = check_plan(workload, profile, backend.capacity(), workdir=workdir, state_dir=state)
+    capacity = backend.capacity()
+    warnings, facts = check_plan(workload, profile, capacity, workdir=workdir, state_dir=state)
+    expected = estimate_of(workload, facts, history, device_of(workload, profile) if facts else "", owner=owner)
     document = PlanDocument(
         name=workload.name,
         kind=kind_of(workload),
         profile=profile.name,
         launch=_launch(workload, profile, backend, workdir, state),
-        warnings=warnings,
+        estimate=None if expected is None else estimate_plan(workload, expected, capacity),
+        warnings=[*warnings, *(estimate_warnings(workload, expected, capacity) if expected else ())],
     )
     if not isinstance(workload, RegNetWorkload) or facts is None:
         return document

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from orchestrator.base.text import counted
 from orchestrator.planning.document import DatasetPlan, Member, PlanDocument, PopulationPlan, Spread, TrainingPlan
 from orchestrator.planning.elastic import elastic_lines
+from orchestrator.planning.estimate_plan import estimate_lines
 from orchestrator.planning.optimizer import optimizer_line
 
 
@@ -43,6 +44,8 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         points = "  ".join(f"step {p['step']:,.0f}: {p['lr']:.4g}" for p in rate.at)
         yield f"  lr         {rate.schedule}, peak {rate.peak:g}, {rate.warmup_iterations:,} iterations of warm-up"
         yield f"             {points}"
+    if plan.estimate:
+        yield from estimate_lines(plan.estimate)
     yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')} on {plan.launch.backend})"
     yield f"  command    {shlex.join(plan.launch.argv)}"
     yield f"  each rank  {shlex.join(plan.launch.rank_argv)}"

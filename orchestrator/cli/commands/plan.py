@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 import click
@@ -18,12 +19,17 @@ from orchestrator.cli.output import emit
 def command(file: str, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
     """Say what the workload in FILE (`-`: standard input) would sample, compute and launch."""
     from orchestrator.backends.local import LocalBackend
+    from orchestrator.base.paths import state_dir
     from orchestrator.cli.source import read_source
+    from orchestrator.planning.history import local_history
     from orchestrator.planning.plan import make_plan
     from orchestrator.spec.load import load_profile, parse_workload
 
     source = read_source(file)
     workload = parse_workload(source.content, source.filename, overrides)
     profile = load_profile(cluster)
-    plan = make_plan(workload, profile, LocalBackend(profile), workdir=Path.cwd())
+    history = local_history(state_dir(), name=workload.name)
+    plan = make_plan(
+        workload, profile, LocalBackend(profile), workdir=Path.cwd(), history=history, owner=getpass.getuser()
+    )
     emit(as_json, plan, plan.render)

@@ -1,0 +1,98 @@
+"""How long a workload will run, and what its workers will hold: the part of the plan, its lines, and its warnings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.text import counted
+from orchestrator.lifecycle.reasons import duration
+from orchestrator.planning.check import slots_per_worker
+from orchestrator.planning.document import EstimatePlan, WidthPlan
+from orchestrator.scheduling.estimates.devices import is_cpu, is_known, peak_of
+from orchestrator.scheduling.estimates.forecast import RunEstimate, limit_of
+from orchestrator.spec.workload import Workload
+
+_GIB, _MIB = 2**30, 2**20
+_SHOWN = 6
+
+
+def estimate_plan(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> EstimatePlan:
+    """Of an estimate on a cluster."""
+    low, high = estimate.interval
+    slots = slots_per_worker(workload, capacity)
+    widths = [
+        WidthPlan(workers=workers, seconds=seconds, slot_hours=seconds * workers * slots / 3600)
+        for workers, seconds in sorted(estimate.widths.items())
+    ]
+    return EstimatePlan(
+        seconds=estimate.seconds,
+        low=low,
+        high=high,
+        error=estimate.error,
+        source=estimate.source,
+        device=estimate.device,
+        slot_kind=capacity.slot_kind,
+        widths=widths,
+        startup=estimate.startup,
+        evaluation=estimate.evaluation,
+        memory_per_worker=estimate.memory,
+        memory_error=estimate.memory_error,
+        limit=None if workload.time_limit else limit_of(estimate),
+    )
+
+
+def estimate_warnings(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> Iterator[str]:
+    """What will probably go wrong: too little memory, too short a time."""
+    limit = workload.time_limit
+    if limit is not None and estimate.device and estimate.seconds > limit:
+        yield f"time_limit is {duration(limit)}, and it probably takes {duration(estimate.seconds)}"
+    if estimate.memory is None:
+        return
+    stated = workload.resources.memory_per_worker
+    if stated and is_cpu(estimate.device) and estimate.memory > stated:
+        yield f"resources.memory_per_worker is {_size(stated)}, and a worker probably holds {_size(estimate.memory)}"
+    room, where = _room(workload, estimate, capacity)
+    if room and estimate.memory > room:
+        cure = "train.activation_checkpointing, or a lower train.samples_per_virtual_worker, makes it less"
+        yield f"a worker probably holds {_size(estimate.memory)}, and {where} has {_size(room)}: {cure}"
+
+
+def estimate_lines(plan: EstimatePlan) -> Iterator[str]:
+    """The plan's lines."""
+    unit = "GPU-hours" if plan.slot_kind == "gpu" else "core-hours"
+    widest = plan.widths[-1]
+    times = f"{duration(plan.low)} to {duration(plan.high)}"
+    yield (
+        f"  time       {duration(plan.seconds)} on {counted(widest.workers, 'worker')}, 8 of 10 times {times}; "
+        f"{widest.slot_hours:.2g} {unit}"
+    )
+    yield f"             {plan.source}; typical error {_percent(plan.error)}"
+    others = plan.widths[:-1][-_SHOWN:]
+    if others:
+        told = ", ".join(f"{w.workers}: {duration(w.seconds)} ({w.slot_hours:.2g} {unit})" for w in others)
+        yield f"             with fewer workers: {told}"
+    if plan.memory_per_worker is not None:
+        where = "of its GPU" if plan.device and not is_cpu(plan.device) else "of memory"
+        yield f"  memory     a worker holds about {_size(plan.memory_per_worker)} {where} at its peak"
+    if plan.limit is not None:
+        yield f"  limit      time_limit: {plan.limit / 60:.0f}m would be kept by 99 of 100 such runs"
+
+
+def _room(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> tuple[float, str]:
+    """Bytes that a worker can have, and of what; 0 where nobody knows."""
+    if not is_cpu(estimate.device):
+        known = is_known(estimate.device)
+        return (peak_of(estimate.device).memory, f"a GPU of type {estimate.device}") if known else (0.0, "")
+    memory = max((node.memory for node in capacity.nodes), default=0)
+    return float(memory), "the largest node"
+
+
+def _percent(error: float) -> str:
+    """As people say it: a factor where it is large."""
+    return f"{100 * error:.0f} %" if error < 0.5 else f"a factor of {math.exp(error):.1f}"
+
+
+def _size(count: float) -> str:
+    return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count / _MIB:.0f} MiB"
