@@ -58,7 +58,7 @@ class Diagnosis:
 
     def _remark(self, team: str) -> str:
         if team not in self._remarks:
-            standing = self._scene.teams.standing(team)
+            standing = self._scene.teams.of(team)
             self._remarks[team] = remark(standing, self._scene.policy.order.by == "fair")
         return self._remarks[team]
 

@@ -15,7 +15,7 @@ def expected_end(running: Running, now: float) -> float:
     """When it should be over, or must be by its limit; infinite where nobody has an idea."""
     end = math.inf if running.job.limit is None else running.since + running.job.limit
     left = remaining(running.job, running.worked(now), workers_of(running.placement))
-    return end if left is None else min(end, max(now, running.counted) + left)
+    return max(now, end if left is None else min(end, max(now, running.counted) + left))
 
 
 class Opening(NamedTuple):

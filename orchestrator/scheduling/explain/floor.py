@@ -56,7 +56,8 @@ class Count(NamedTuple):
         free: slots that are free on them.
         size: slots of the largest of them.
         largest: most workers that any of them could hold, were it empty.
-        best: where the most workers fit, and how many.
+        fitting: workers that fit on them as they are, wherever each lies.
+        best: where the most workers fit on one node, and how many.
         whole: how many of the nodes are empty.
         together: slots that are free in one rack at most, where all workers must lie in one; else as `free`.
         enough: whether its fewest workers fit as it wants them.
@@ -66,6 +67,7 @@ class Count(NamedTuple):
     free: int
     size: int
     largest: int
+    fitting: int
     best: tuple[str, int]
     whole: int
     together: int
@@ -164,6 +166,7 @@ def _count(racks: Sequence[Sequence[Spot]], demand: Demand) -> Count:
         free=sum(free),
         size=max((spot.node.slots for _, spot in spots), default=0),
         largest=largest,
+        fitting=sum(most * spot.copies for most, spot in spots),
         best=(at, workers),
         whole=sum(spot.copies for _, spot in spots if spot.empty),
         together=max(free, default=0),

@@ -20,9 +20,7 @@ from orchestrator.scheduling.teams import Team
 def wait(trial: Trial) -> Remedy | None:
     """The earliest time at which it starts by what is known: when jobs end, maintenance ends, runs may be stopped."""
     now, running = trial.scene.now, trial.scene.after.running.values()
-    ends = sorted(
-        (expected_end(r, now), r.job.id) for r in running if not r.stopping and r.job.id not in trial.scene.starts
-    )
+    ends = sorted((expected_end(r, now), r.job.id) for r in running if not r.stopping)
     known = [(at, job) for at, job in ends if math.isfinite(at)]
     times = sorted({at for at, _ in known} | set(_moments(trial)))
 
@@ -108,14 +106,10 @@ def _shape(trial: Trial) -> Node:
 
 def team(trial: Trial) -> Remedy | None:
     """A higher limit for its team and those above it, or a quota of its own where quotas take slots back."""
+    if (higher := limits(trial)) is not None:
+        return higher if trial.works(higher) else None
     asked = trial.job.demand.workers_min * trial.job.demand.slots
-    standings = [trial.scene.teams.standing(t.name) for t in trial.scene.teams.chain(trial.job.team)]
-    low = [s for s in standings if s.team.limit is not None and s.holds + asked > s.team.limit]
-    if low:
-        said = [f"the limit of team {s.team.name} to {s.holds + asked} (now {s.team.limit})" for s in low]
-        raised = _raised(trial, [replace(s.team, limit=s.holds + asked) for s in low])
-        remedy = Remedy(Cure.TEAM, f"raise {' and '.join(said)}", None, raised)
-        return remedy if trial.works(remedy) else None
+    standings = [trial.scene.teams.of(t.name) for t in trial.scene.teams.chain(trial.job.team)]
     preemption = trial.policy.preemption
     if preemption is None or preemption.for_whom != "quota":
         return None
@@ -124,6 +118,16 @@ def team(trial: Trial) -> Remedy | None:
     raised = _raised(trial, [replace(s.team, quota=s.holds + asked) for s in short])
     remedy = Remedy(Cure.TEAM, f"give {' and '.join(said)}", None, raised)
     return remedy if short and trial.works(remedy) else None
+
+
+def limits(trial: Trial) -> Remedy | None:
+    """Limits high enough for it; None where they are. Not tried."""
+    asked = trial.job.demand.workers_min * trial.job.demand.slots
+    standings = [trial.scene.teams.of(t.name) for t in trial.scene.teams.chain(trial.job.team)]
+    low = [s for s in standings if s.team.limit is not None and s.holds + asked > s.team.limit]
+    said = [f"the limit of team {s.team.name} to {s.holds + asked} (now {s.team.limit})" for s in low]
+    raised = _raised(trial, [replace(s.team, limit=s.holds + asked) for s in low])
+    return Remedy(Cure.TEAM, f"raise {' and '.join(said)}", None, raised) if low else None
 
 
 def _raised(trial: Trial, changed: list[Team]) -> tuple[Delta, ...]:

@@ -152,17 +152,16 @@ def _which(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Wa
 
 
 def _beside_slots(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Waiting, str, str]:
-    memory = _room(scene, replace(demand, memory=0), until)
-    kind = Waiting.MEMORY if memory else Waiting.CPUS
-    free = scene.floor.free
-    slots_free = f"; {count.free} free"
-    with_slots = [free[name] for name in scene.floor.accepts(demand, until) if free[name].slots >= demand.slots]
-    if kind is Waiting.MEMORY:
-        best = binary(max(0, max((f.memory for f in with_slots), default=0)))
-        text = f", and {binary(demand.memory)} of memory for each worker{slots_free}, with at most {best} beside them"
-        return kind, text, f"{binary(demand.memory)} of memory short"
-    cores = max(0, max((f.cpus for f in with_slots), default=0))
-    return kind, f", and {_beside(demand)[6:]}{slots_free}, with at most {cores} cores beside them", "cores short"
+    """There are slots enough, and too little beside them."""
+    kind = Waiting.MEMORY if _room(scene, replace(demand, memory=0), until) else Waiting.CPUS
+    one = demand.packed and demand.workers_min <= count.largest
+    fits = f"{count.best[1] if one else count.fitting} of {demand.workers_min} workers"
+    what = "memory" if kind is Waiting.MEMORY else "cores"
+    return (
+        kind,
+        f"{_beside(demand)}; {count.free} free, with {what} for {fits} beside them",
+        "too little memory" if kind is Waiting.MEMORY else "too few cores",
+    )
 
 
 def _constrained(scene: Scene, demand: Demand, count: Count) -> tuple[Waiting, str, str]:
@@ -170,8 +169,8 @@ def _constrained(scene: Scene, demand: Demand, count: Count) -> tuple[Waiting, s
     accepted = kind_of_node(demand.constraints)
     if demand.constraints.same_rack and count.free >= demand.workers_min * demand.slots:
         return Waiting.CONSTRAINTS, f"; {count.free} free, at most {count.together} in one rack", "no one rack has room"
-    only = f"only {count.nodes} node{' is' if count.nodes == 1 else 's are'}{accepted}, " if accepted else ""
-    text = f"; {only}{count.free} free there, {max(0, elsewhere)} elsewhere"
+    only = f"only {count.nodes} node{' is' if count.nodes == 1 else 's are'}{accepted}, "
+    text = f"; {'' if demand.constraints.not_on else only}{count.free} free there, {max(0, elsewhere)} elsewhere"
     return Waiting.CONSTRAINTS, text, f"nodes{accepted} are full"
 
 

@@ -19,7 +19,11 @@ def remedies(snapshot: Snapshot, policy: Policy, job: str) -> tuple[Remedy, ...]
     alone = _alone(trial)
     if alone is not None and trial.works(alone):
         return (trial.joined(alone) if trial.first is None else trial.first,)
-    return tuple(trial.joined(remedy) for remedy in _candidates(trial))
+    found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
+    if not found and (higher := grants.limits(trial)) is not None:
+        trial = Trial(snapshot, policy, job, trial.joined(higher))
+        found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
+    return found
 
 
 def _alone(trial: Trial) -> Remedy | None:

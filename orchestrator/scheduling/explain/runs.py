@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.base.errors import NotFound
 from orchestrator.base.text import counted, span
 from orchestrator.lifecycle.reasons import slots, utc
-from orchestrator.scheduling.explain.standing import Tree
+from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Running
 from orchestrator.scheduling.snapshot import Snapshot
@@ -88,9 +88,9 @@ def _stopping(state: State, running: Running, policy: Policy, now: float) -> Ite
 
 
 def _within_quota(state: State, running: Running) -> str:
-    tree = Tree(state)
-    for team in tree.chain(running.job.team):
-        holds = tree.standing(team.name).holds
+    standings = Standings(state)
+    for team in standings.chain(running.job.team):
+        holds = standings.of(team.name).holds
         if team.quota is not None and holds <= team.quota:
             return f"team {team.name} holds {holds} and is within its quota of {team.quota}"
     return ""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
 from orchestrator.scheduling.cluster import Demand, Node
 from orchestrator.scheduling.decisions import Start
-from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.explain.ends import Ends
 from orchestrator.scheduling.explain.floor import Floor
-from orchestrator.scheduling.explain.standing import Tree
+from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.orders.build import ranking
+from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.spec.policy import Policy
@@ -38,8 +40,14 @@ class Scene:
         self.after = self.before.copy()
         self.after.carry_out(self.decisions, self.now)
         self.starts: dict[str, Start] = {start.job: start for start in self.decisions.starts}
-        queue = Draft(self.before, policy, self.now).queue()
-        self.waiting: list[Job] = [self.after.pending[job.id] for job in queue if job.id in self.after.pending]
+        self.waiting: list[Job] = [job for _, job in sorted(self._ranked(), key=lambda pair: pair[0])]
+
+    def _ranked(self) -> Iterator[tuple[Key, Job]]:
+        order = ranking(self.policy.order)
+        offsets = order.offsets(self.before, self.now)
+        for job in self.after.pending.values():
+            first, *rest = order.key(job, self.now)
+            yield (first + offsets.get(order.group(job), 0.0), *rest), job
 
     @property
     def slot_kind(self) -> str:
@@ -67,9 +75,9 @@ class Scene:
         return Ends(self.floor, self.after.running.values(), self.now)
 
     @cached_property
-    def teams(self) -> Tree:
+    def teams(self) -> Standings:
         """How teams stand."""
-        return Tree(self.after)
+        return Standings(self.after)
 
     @cached_property
     def head(self) -> Job | None:
@@ -77,8 +85,10 @@ class Scene:
         return next((job for job in self.waiting if self.may_run(job)), None)
 
     def may_run(self, job: Job) -> bool:
-        """Whether nothing but room keeps it, and the nodes that are up could hold it."""
-        return hurdle(job, self.now) is None and self._possible(job.demand)
+        """Whether nothing but room keeps it: it has no hurdle, the nodes that are up could hold it, its team allows."""
+        if hurdle(job, self.now) is not None or not self._possible(job.demand):
+            return False
+        return self.teams.full(job.team, job.demand.workers_min * job.demand.slots) is None
 
     def _possible(self, demand: Demand) -> bool:
         most = self.after.max_workers

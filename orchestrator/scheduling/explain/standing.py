@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple
 
+from orchestrator.scheduling.cluster import workers_of
+from orchestrator.scheduling.sharing.tree import Tree
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.teams import Team
 
@@ -23,62 +25,52 @@ class Standing(NamedTuple):
     share: float
 
 
-class Tree:
-    """The tree of teams with what they hold."""
+class Standings:
+    """What each team holds, with all under it: shrinking and stopping jobs in full, and what is claimed."""
 
     def __init__(self, state: State) -> None:
-        self._teams = {team.name: team for team in state.teams}
+        self._tree = Tree(state.teams)
         self._holds: dict[str, int] = {}
-        self._wanting: set[str] = set()
         self._total = sum(node.slots for node in state.nodes.values() if node.state == "up")
         for running in state.running.values():
-            placement = running.placement if running.keeps is None else running.keeps
-            self._add(running.job.team, sum(workers for _, workers in placement) * running.job.demand.slots)
+            self._add(running.job.team, running.slots)
         for job in state.pending.values():
-            claimed = sum(workers for _, workers in job.claim or ())
-            self._add(job.team, claimed * job.demand.slots)
+            self._add(job.team, workers_of(job.claim or ()) * job.demand.slots)
 
     def chain(self, name: str) -> list[Team]:
         """A team and those above it, lowest first."""
-        found: list[Team] = []
-        while name and all(team.name != name for team in found):
-            found.append(self._teams.get(name, Team(name)))
-            name = found[-1].parent
-        return found
+        return [self._tree.teams.get(one, Team(one)) for one in self._tree.path(name)]
 
-    def standing(self, name: str) -> Standing:
+    def of(self, name: str) -> Standing:
         """How one team stands."""
-        team = self.chain(name)[0]
-        return Standing(team, self._holds.get(name, 0), self._share(name))
+        return Standing(self.chain(name)[0], self._holds.get(name, 0), self._share(name))
 
     def full(self, name: str, slots: int) -> Standing | None:
-        """The lowest team above (or itself) that would be over its limit with so many slots more."""
-        for team in self.chain(name):
-            if team.limit is not None and self._holds.get(team.name, 0) + slots > team.limit:
-                return self.standing(team.name)
-        return None
+        """The lowest of the team and those above it that would be over its limit with so many slots more."""
+        if not self._tree.bounded:
+            return None
+        over = (t for t in self.chain(name) if t.limit is not None and self._holds.get(t.name, 0) + slots > t.limit)
+        return next((self.of(team.name) for team in over), None)
 
     def too_small(self, name: str, slots: int) -> Team | None:
-        """The lowest team whose limit is below so many slots."""
+        """The lowest of them whose limit is below so many slots."""
         return next((t for t in self.chain(name) if t.limit is not None and t.limit < slots), None)
 
     def _add(self, name: str, slots: int) -> None:
-        if name in self._wanting and slots == 0:
-            return
-        for team in self.chain(name):
-            self._wanting.add(team.name)
-            self._holds[team.name] = self._holds.get(team.name, 0) + slots
+        for team in self._tree.path(name):
+            self._holds[team] = self._holds.get(team, 0) + slots
+
+    @cached_property
+    def _below(self) -> dict[str, list[str]]:
+        return self._tree.children(self._holds)
 
     def _share(self, name: str) -> float:
+        """By weight, among the teams that have jobs or a record."""
         share = float(self._total)
-        for team in self.chain(name):
-            weights = (sibling.weight for sibling in self._siblings(team.parent))
-            share *= team.weight / (sum(weights) or 1.0)
+        for one in self._tree.path(name):
+            siblings = next((names for names in self._below.values() if one in names), [one])
+            share *= self._tree.weight(one) / (sum(map(self._tree.weight, siblings)) or 1.0)
         return share
-
-    def _siblings(self, parent: str) -> Iterable[Team]:
-        found = (self._teams.get(name, Team(name)) for name in sorted(self._wanting))
-        return (team for team in found if team.parent == parent)
 
 
 def remark(standing: Standing, by_share: bool) -> str:

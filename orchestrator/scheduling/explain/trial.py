@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from orchestrator.scheduling.explain.confirm import starts
 from orchestrator.scheduling.explain.scene import Scene
-from orchestrator.scheduling.explain.types import Remedy
+from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
@@ -39,10 +39,11 @@ class Trial:
         """A remedy after what must be so before."""
         if self.first is None:
             return remedy
+        both_wait = self.first.kind is Cure.WAIT and self.first.at is not None and remedy.kind is Cure.WAIT
         ats = [at for at in (self.first.at, remedy.at) if at is not None]
         return Remedy(
             kind=remedy.kind,
-            text=f"{self.first.text}, and {remedy.text}",
+            text=remedy.text if both_wait else f"{self.first.text}, and {remedy.text}",
             command=None if remedy.command is None or self.first.command is None else remedy.command,
             deltas=(*self.first.deltas, *remedy.deltas),
             at=max(ats, default=None),

@@ -45,12 +45,13 @@ def _where(demand: Demand, count: Count) -> str:
     accepted = kind_of_node(demand.constraints)
     rack = " in one rack" if demand.constraints.same_rack and demand.workers_min > count.largest else ""
     if demand.packed and demand.workers_min > count.largest > 0:
-        return f" on nodes{accepted} of {count.size}{rack}"
+        return f" on nodes of {count.size}{accepted}{rack}"
     if demand.workers_min * demand.slots > 1 and (demand.packed or demand.workers_min == 1):
         return f" on one node{accepted}"
     if demand.slots > 1:
         return f", {demand.slots} on a node{accepted}{rack}"
-    return f" on nodes{accepted}{rack}" if accepted or rack else ""
+    nodes = "nodes" if demand.workers_min > 1 else "a node"
+    return f" on {nodes}{accepted}{rack}" if accepted or rack else ""
 
 
 def places(placement: Placement) -> str:
