@@ -59,6 +59,8 @@ class Ending:
         message = "ended without saying how" + (f": {one_line(detail, 500)}" if detail else "")
         if stop_cause == "time_limit":
             return cls("stopped", f"{message} (beyond its time limit)", FailureClass.TIME_LIMIT)
+        if stop_cause == "preempt":
+            return cls("stopped", f"{message} (when it was asked to stop)", FailureClass.PREEMPTED)
         failure = _class_of(failure_class) if failure_class else FailureClass.INFRASTRUCTURE
         return cls("stopped" if stop_cause else "failed", message, failure)
 
@@ -89,8 +91,30 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
             connection, job, JobState.SUCCEEDED, reason=reason, time=now, run=run.id, finished_at=now, not_before=None
         )
     elif job.state is not JobState.CANCELLING:
-        _retry_or_fail(connection, site, job, ended, ending)
+        job = jobs.set_columns(
+            connection, job, worked=job.worked if ended.saved is None else ended.saved, waits_since=now
+        )
+        if run.stop_cause == "preempt" and ending.outcome == "stopped":
+            _preempted(connection, site, job, ended)
+        else:
+            _retry_or_fail(connection, site, job, ended, ending)
     return ended
+
+
+def _preempted(connection: Connection, site: Site, job: JobRecord, run: RunRecord) -> None:
+    """We asked it to stop: no failure, no back-off, and its place is kept."""
+    whom = "" if run.freed_for is None else f" for {run.freed_for}"
+    jobs.move(
+        connection,
+        job,
+        JobState.RECOVERING,
+        reason=f"preempted{whom}; goes on from its newest checkpoint when its turn comes",
+        time=site.clock.now(),
+        run=run.id,
+        data={"for": run.freed_for},
+        preemptions=job.preemptions + 1,
+        not_before=None,
+    )
 
 
 def _retry_or_fail(connection: Connection, site: Site, job: JobRecord, run: RunRecord, ending: Ending) -> None:

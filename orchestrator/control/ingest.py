@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from orchestrator.base.files import read_json
+from orchestrator.control.accounts import charge
+from orchestrator.control.demands import worked_at
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.membership import Resized, first_world, lost, running
 from orchestrator.control.sentences import TOLD, sentence
@@ -91,13 +93,15 @@ class _Ingestion:
                 return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
             case "resized" if event.writer.startswith("agent-"):
                 found = Resized.of(event.data, event.time)
-                run = run if found is None else found.apply(self.connection, run)
+                run = run if found is None else found.apply(self.connection, self.site, run)
                 if found is None or (found.cause == "start" and found.leader == 0):
                     return run
             case "worker_lost" if event.writer.startswith("agent-"):
                 run = lost(self.connection, run, event.data.get("number"), self._members(run))
             case "goodput":
                 run = self._goodput(run, event)
+            case "checkpoint":
+                run = self._saved(run, event)
             case "trial" if isinstance(index := event.data.get("index"), int):
                 self._trials(run, [self.site.job_directory(run.job).trials / f"{index:05d}.json"])
         if event.kind in TOLD:
@@ -133,6 +137,12 @@ class _Ingestion:
             return run
         return runs.change(self.connection, run, goodput=found.model_dump())
 
+    def _saved(self, run: RunRecord, event: RunEvent) -> RunRecord:
+        """Its work so far would survive a stop."""
+        time = min(event.time, self.site.clock.now())
+        job = jobs.open_job(self.connection, run.job)
+        return runs.change(self.connection, run, saved=max(run.saved or 0.0, worked_at(job, run, time)))
+
     def _started(self, run: RunRecord, event: RunEvent) -> RunRecord:
         if run.state is RunState.RUNNING:
             return run
@@ -143,6 +153,7 @@ class _Ingestion:
             reason = running(workers, run.id)
             first = began if job.started_at is None else job.started_at
             jobs.move(self.connection, job, JobState.RUNNING, reason=reason, time=began, run=run.id, started_at=first)
+        run = charge(self.connection, self.site, run)  # what it held before was no work
         return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began, world_size=workers)
 
     def _trials(self, run: RunRecord, files: Iterable[Path]) -> None:

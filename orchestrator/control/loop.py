@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.backends.protocol import AllocationState, Backend, Capacity, Observation
 from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, StoreError
+from orchestrator.control.accounts import Accounts, charge
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.ingest import ingest
 from orchestrator.control.outage import Outage
@@ -59,6 +60,7 @@ class Controller:
         self._resizes = Resizes(self._site)
         self._troubles = Troubles(self._site)
         self._queue = Queue(self._site, self._starts, self._troubles)
+        self._accounts = Accounts(self._site)
         self._outage = Outage(self._site)
         self._woken = threading.Event()
 
@@ -79,14 +81,14 @@ class Controller:
             self._outage.over()
             for run in active:
                 self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)))
+            self._accounts.keep()
             due = self._queue.serve(capacity)
         except BackendUnavailable as error:
             self._absences.unknown()
             self._outage.begin(error)
             return self._site.profile.watch.poll
-        if self._active():
-            return self._site.profile.watch.poll
-        return IDLE if due is None else min(IDLE, max(due, 0.01))
+        longest = self._site.profile.watch.poll if self._active() else IDLE
+        return longest if due is None else min(longest, max(due, 0.01))
 
     def wake(self) -> None:
         """There is something to do: `run` makes its next pass at once."""
@@ -182,7 +184,7 @@ class Controller:
             self._stops.overstay(run)
             return
         with self._site.commit("released") as connection:
-            runs.change(connection, run, released=True)
+            runs.change(connection, charge(connection, self._site, run), released=True)
         self._stops.forget(run.allocation)
         self._wishes.forget(run.id)
         self._absences.present(run.allocation)

@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 from sqlalchemy import Connection
 
 from orchestrator.base.text import counted, one_line
+from orchestrator.control.accounts import charge
+from orchestrator.control.places import between, trimmed
+from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.store import events, jobs, runs
 from orchestrator.store.records import JobRecord, RunRecord
@@ -52,21 +55,29 @@ class Resized:
         cause = one_line(str(data.get("cause") or ""), 100)
         return cls(world_size, view, cause, time, 0 if leader is None else leader)
 
-    def apply(self, connection: Connection, run: RunRecord) -> RunRecord:
+    def apply(self, connection: Connection, site: Site, run: RunRecord) -> RunRecord:
         """Take it into the store, and move the job where a resize is done."""
         if self.view <= run.view:
             return run
         job = jobs.get(connection, run.job)
         ours = job.token == run.token
+        if self.world_size == run.wanted:
+            run = self._settle(connection, charge(connection, site, run), job)
         if run.resizing_from is not None and self.world_size == run.wanted:
             if ours and job.state is JobState.RESIZING:
                 self._done(connection, job, run)
-            slots = self.world_size * job.slots_per_worker
-            settled: dict[str, Any] = {"slots": slots, "resizing_from": None, "resizing_since": None}
+            settled: dict[str, Any] = {"resizing_from": None, "resizing_since": None, "resized_at": site.clock.now()}
             return runs.change(connection, run, world_size=self.world_size, view=self.view, **settled)
         if ours and job.state in {JobState.RUNNING, JobState.RESIZING}:
             jobs.set_columns(connection, job, reason=self._now_on(run))
         return runs.change(connection, run, world_size=self.world_size, view=self.view)
+
+    def _settle(self, connection: Connection, run: RunRecord, job: JobRecord) -> RunRecord:
+        """It has what it should have: what else was kept for it is free."""
+        placement = between(run.smaller, run.placement, run.wanted)
+        slots = run.wanted * job.slots_per_worker
+        kept: dict[str, Any] = {"placement": trimmed(placement, run.wanted), "smaller": None, "freed_for": None}
+        return runs.change(connection, run, slots=slots, **kept)
 
     def _done(self, connection: Connection, job: JobRecord, run: RunRecord) -> None:
         reason = f"{running(self.world_size, run.id)}, resized from {run.resizing_from}"

@@ -9,10 +9,11 @@ from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.reasons import engine_silent
 from orchestrator.lifecycle.states import TERMINAL, JobState
-from orchestrator.store import events, jobs
+from orchestrator.store import jobs
 
 _LOG = logging.getLogger(__name__)
 
+_UNKNOWN = "unknown since "
 _ACTIVE = frozenset(JobState) - TERMINAL - {JobState.HELD, JobState.QUEUED}
 
 
@@ -35,14 +36,12 @@ class Outage:
             jobs.set_reason_of_all(connection, _ACTIVE | {JobState.QUEUED}, reason)
 
     def over(self) -> None:
-        """A call was answered; each active job gets back the reason of its last move; the queue's are made anew."""
+        """A call was answered; each job gets back the reason of its last move."""
         if self._since is None and self._checked:
             return
         with self._site.store.read() as connection:
-            silent = [job for job in jobs.in_states(connection, _ACTIVE) if job.reason.startswith("unknown since ")]
+            silent = jobs.any_reason_begins(connection, _UNKNOWN)
         if silent:
             with self._site.commit("outage over") as connection:
-                for job in silent:
-                    told = events.newest_message(connection, job.id, "state")
-                    jobs.set_reasons(connection, {job.id: told or ""}, job.state)
+                jobs.restore_reasons(connection, _UNKNOWN)
         self._since, self._checked = None, True

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
+
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
+from orchestrator.control.facts import Facts, dependencies_of
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import dependencies_of, take_snapshot
+from orchestrator.control.snapshot import Foreign, snapshot_of
 from orchestrator.control.starts import Starts
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.troubles import Troubles
+from orchestrator.control.yielding import Yielding
 from orchestrator.lifecycle.reasons import backing_off
 from orchestrator.lifecycle.states import JobState
-from orchestrator.scheduling.interim.decide import Policy, decide, next_time
-from orchestrator.scheduling.interim.decisions import Decisions, Start
+from orchestrator.scheduling.cluster import Placement
+from orchestrator.scheduling.decisions import Decisions, Resize, Start
+from orchestrator.scheduling.fold import decide
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import jobs, runs
-from orchestrator.store.jobs import QueuedJob, Stale
+from orchestrator.store.jobs import OpenJob, Stale
 from orchestrator.store.records import JobRecord
+
+_LOG = logging.getLogger(__name__)
 
 _DEAD = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 class Queue:
-    """Everything between two runs of a job."""
+    """Everything between two runs of a job, and what the policy asks of runs."""
 
     def __init__(self, site: Site, starts: Starts, troubles: Troubles) -> None:
         self._site = site
         self._starts = starts
         self._troubles = troubles
-        self._policy = Policy(site.profile.policy, site.profile.limits.max_workers)
+        self._yielding = Yielding(site)
         self._elapsed = Elapsed(site.clock)
+        self._foreign = Foreign(site.clock)
         self._served: tuple[int, Capacity] | None = None
         self._due: float | None = None
 
@@ -36,34 +46,85 @@ class Queue:
         """One pass over the queue.
 
         Returns:
-            Seconds until a wait ends by itself; None where none does.
+            Seconds until something is to be decided although nothing happens; None where nothing is.
         """
         self._settle()
         now = self._site.clock.monotonic()
         version = self._site.store.version  # read before the queue, so that nothing submitted meanwhile is missed
         if self._served == (version, capacity) and (self._due is None or now < self._due):
             return None if self._due is None else self._due - now
-        queue, decisions = self._decide(capacity)
-        until = next_time(decisions)
-        self._due = None if until is None else now + max(0.0, until - self._site.clock.now())
-        self._tell(queue, decisions)
-        for start in decisions.starts:
-            if not self._begin(start):
-                break
-        self._served = None if decisions.starts else (version, capacity)
+        snapshot = self._look(capacity)
+        decisions = decide(snapshot, self._site.profile.policy)
+        self._due = None if decisions.wake is None else now + max(0.0, decisions.wake - self._site.clock.now())
+        done = self._carry_out(decisions, _Free(capacity, snapshot)) and not self._foreign.doubts
+        self._served = (version, capacity) if done and not decisions else None
+        if done and (decisions.preempts or decisions.resizes):
+            return 0.0  # the next pass tells the runs
+        if not done:
+            return self._site.profile.watch.poll
         return None if self._due is None else self._due - now
 
-    def _begin(self, start: Start) -> bool:
-        """Start one job; its trouble is not the others'."""
+    def _look(self, capacity: Capacity) -> Snapshot:
+        """The snapshot; what waits for a job that did not succeed leaves the queue."""
+        with self._site.store.read() as connection:
+            facts = Facts.read(connection)
+        for job in facts.waiting:
+            dead = {o: s for o in dependencies_of(job) if (s := facts.dependencies.get(o)) in _DEAD and s is not None}
+            if dead and job.state == str(JobState.QUEUED):
+                self._fail_dependant(job, dead)
+        self._elapsed.forget({job.id for job in facts.waiting if job.not_before is not None})
+        foreign = self._foreign.look(facts, capacity)
+        now = self._site.clock.now()
+        return snapshot_of(facts, capacity, self._site.profile, now=now, foreign=foreign, back_off=self._back_off)
+
+    def _back_off(self, job: OpenJob) -> float | None:
+        """Measured so that a clock jump neither shortens nor lengthens it."""
+        if job.not_before is None:
+            return None
+        now, remaining = self._site.clock.now(), -self._elapsed.since(job.id, job.not_before)
+        if remaining <= 0:
+            return None
+        jumped = abs(job.not_before - (now + remaining)) > 1
+        return now + remaining if jumped else max(job.not_before, now + 1e-3)
+
+    def _carry_out(self, decisions: Decisions, free: _Free) -> bool:
+        """Whether all of it could be done."""
+        if not self._yielding.ask(decisions):
+            return False
+        settled = True
+        for start in decisions.starts:
+            if not free.take(start.job, start.placement):
+                settled = False
+            elif not self._begin(start, free.slots):
+                return False
+        for resize in decisions.resizes:
+            if resize.for_job is None:
+                settled = self._grow(resize, free) and settled
+        return settled
+
+    def _begin(self, start: Start, node_slots: Mapping[str, int]) -> bool:
+        return self._guarded(start.job, lambda: self._starts.begin(start, node_slots), in_trouble=True)
+
+    def _grow(self, resize: Resize, free: _Free) -> bool:
+        def ask() -> bool:
+            return free.take(resize.job, resize.placement) and self._yielding.grow(resize, free.slots)
+
+        return self._guarded(resize.job, ask, in_trouble=False)
+
+    def _guarded(self, job: str, ask: Callable[[], bool], *, in_trouble: bool) -> bool:
+        """One job's trouble is not the others'."""
         try:
-            answered = self._starts.begin(start)
-            self._troubles.over(start.job)
+            done = ask()
+            self._troubles.over(job)
         except (BackendUnavailable, Fenced, StoreError):
             raise
+        except Stale as error:
+            _LOG.info("decided anew: %s", error.message)
+            return False
         except Exception as error:
-            self._troubles.met(start.job, error)
-            return True
-        return answered
+            self._troubles.met(job, error)
+            return in_trouble
+        return done
 
     def _settle(self) -> None:
         """RECOVERING and CANCELLING end when the slots are free again."""
@@ -79,35 +140,16 @@ class Queue:
         try:
             with self._site.commit("settle") as connection:
                 if job.state is JobState.CANCELLING:
-                    jobs.move(
-                        connection,
-                        job,
-                        JobState.CANCELLED,
-                        reason="cancelled; its slots are free",
-                        time=now,
-                        finished_at=now,
-                    )
+                    reason = "cancelled; its slots are free"
+                    jobs.move(connection, job, JobState.CANCELLED, reason=reason, time=now, finished_at=now)
                 else:
-                    reason = backing_off(job.not_before or now, sum(job.failures.values())).text
+                    failed = sum(job.failures.values())
+                    reason = job.reason if job.not_before is None else backing_off(job.not_before, failed).text
                     jobs.move(connection, job, JobState.QUEUED, reason=reason, time=now)
         except Stale:
             return  # somebody cancelled it in between
 
-    def _decide(self, capacity: Capacity) -> tuple[list[QueuedJob], Decisions]:
-        with self._site.store.read() as connection:
-            queue = jobs.queue(connection)
-            active = runs.unreleased(connection)
-            states = jobs.states(connection, {other for job in queue for other in dependencies_of(job)})
-        alive = []
-        for job in queue:
-            if dead := {o: states[o] for o in dependencies_of(job) if states.get(o) in _DEAD}:
-                self._fail_dependant(job, dead)
-            else:
-                alive.append(job)
-        snapshot = take_snapshot(alive, active, capacity, states, self._elapsed, self._site.clock.now())
-        return alive, decide(snapshot, self._policy)
-
-    def _fail_dependant(self, queued: QueuedJob, dead: dict[str, JobState]) -> None:
+    def _fail_dependant(self, queued: OpenJob, dead: Mapping[str, JobState]) -> None:
         now = self._site.clock.now()
         with self._site.commit("dependency") as connection:
             job = jobs.get(connection, queued.id)
@@ -116,10 +158,27 @@ class Queue:
                 reason = f"a job that it depends on did not succeed: {what}"
                 jobs.move(connection, job, JobState.FAILED, reason=reason, time=now, finished_at=now)
 
-    def _tell(self, queue: list[QueuedJob], decisions: Decisions) -> None:
-        """Reasons are written where they have changed; for most of a long queue they do not."""
-        known = {job.id: job.reason for job in queue}
-        changed = {w.job: w.reason.text for w in decisions.waits if known[w.job] != w.reason.text}
-        if changed:
-            with self._site.commit("reasons") as connection:
-                jobs.set_reasons(connection, changed, JobState.QUEUED)
+
+class _Free:
+    """What the engine itself calls free: for a moment it lags behind what runs say of themselves.
+
+    Attributes:
+        slots: that each node has for us.
+    """
+
+    def __init__(self, capacity: Capacity, snapshot: Snapshot) -> None:
+        self.slots = {node.name: node.slots for node in snapshot.nodes}
+        self._free = {node.name: node.free for node in capacity.nodes}
+        self._held = {running.job.id: dict(running.placement) for running in snapshot.running}
+        known = [*snapshot.pending, *(running.job for running in snapshot.running)]
+        self._each = {job.id: job.demand.slots for job in known}
+
+    def take(self, job: str, placement: Placement) -> bool:
+        """Whether what a job takes beside what it holds is free; it is not any more."""
+        held, each = self._held.get(job, {}), self._each[job]
+        wanted = {node: (workers - held.get(node, 0)) * each for node, workers in placement}
+        if any(slots > self._free.get(node, 0) for node, slots in wanted.items() if slots > 0):
+            return False
+        for node, slots in wanted.items():
+            self._free[node] -= slots
+        return True

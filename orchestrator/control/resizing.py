@@ -9,7 +9,10 @@ from sqlalchemy import Connection
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, UsageError
 from orchestrator.base.text import counted
+from orchestrator.control.accounts import charge
 from orchestrator.control.membership import running
+from orchestrator.control.places import between, trimmed
+from orchestrator.control.room import Room
 from orchestrator.control.site import Site
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.wishes import running_run
@@ -18,14 +21,14 @@ from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.launch import is_elastic, kind_of
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.store import jobs, runs
-from orchestrator.store.records import JobRecord, RunRecord
+from orchestrator.store.records import JobRecord, Placed, RunRecord
 
 _UNCHANGED = "nothing was changed"
 
 
 @dataclass(frozen=True)
 class Resize:
-    """Of a running job to another number of workers."""
+    """Of a running job to another number of workers, by a person: the policy leaves it alone from then on."""
 
     site: Site
     connection: Connection
@@ -43,6 +46,7 @@ class Resize:
         run = running_run(self.connection, self.job, "be resized")
         self._refuse_for_ever(workload)
         if run.wanted == self.workers:
+            runs.change(self.connection, run, pinned=True)
             return
         if self.job.state is JobState.RESIZING:
             under_way = f"from {run.resizing_from} to {counted(run.wanted, 'worker')}"
@@ -50,8 +54,7 @@ class Resize:
                 f"job {self.job.id} is being resized {under_way} already",
                 hint="wait until that is done; `orchestrator status` tells",
             )
-        self._refuse_without_room(run, capacity)
-        self._write_down(run)
+        self._write_down(run, self._placement(run, capacity))
 
     def _elastic(self) -> RegNetWorkload:
         workload = self.site.workload_of(self.job)
@@ -85,41 +88,92 @@ class Resize:
             allowed = counted(most, "worker")
             raise UsageError(f"cluster {self.site.profile.name} allows {allowed} a job", hint=_UNCHANGED)
 
-    def _refuse_without_room(self, run: RunRecord, capacity: Capacity) -> None:
-        more = self.workers * self.job.slots_per_worker - run.slots
-        if more <= 0:
-            return
-        active = runs.unreleased(self.connection)
-        free = max(0, min(capacity.free, capacity.slots - sum(other.slots for other in active)))
-        largest = min(capacity.largest_gang - run.slots, free)
-        if more > largest:
-            holders = [Holder(other.job, other.slots, other.created_at) for other in active if other.job != run.job]
-            why = too_few_slots(more, free, capacity.slots, capacity.slot_kind, holders).text
-            room, others = (run.slots + largest) // self.job.slots_per_worker, self.workers - run.wanted
-            raise Conflict(
-                f"job {self.job.id} cannot grow from {run.wanted} to {counted(self.workers, 'worker')}: "
-                f"for {others} more it {why}",
-                hint=f"there is room for {room} now" if room > run.wanted else _UNCHANGED,
-            )
+    def _placement(self, run: RunRecord, capacity: Capacity) -> Placed:
+        """Where its workers will lie."""
+        before = sum(workers for _, workers in run.placement)
+        if self.workers <= before:
+            return trimmed(run.placement, self.workers)
+        room = Room.now(self.connection, self.site, capacity)
+        wider = room.widened(run.placement, self.job, self.workers)
+        found = sum(workers for _, workers in wider)
+        if found < self.workers:
+            self._refuse_without_room(run, capacity, room, found)
+        return wider
 
-    def _write_down(self, run: RunRecord) -> None:
-        now = self.site.clock.now()
-        slots = self.workers * self.job.slots_per_worker
+    def _refuse_without_room(self, run: RunRecord, capacity: Capacity, room: Room, possible: int) -> None:
+        more = self.workers * self.job.slots_per_worker - run.slots
+        active = runs.unreleased(self.connection)
+        holders = [Holder(other.job, other.slots, other.created_at) for other in active if other.job != run.job]
+        why = too_few_slots(more, room.free, capacity.slots, capacity.slot_kind, holders).text
+        others = self.workers - run.wanted
+        raise Conflict(
+            f"job {self.job.id} cannot grow from {run.wanted} to {counted(self.workers, 'worker')}: "
+            f"for {others} more it {why}",
+            hint=f"there is room for {possible} now" if possible > run.wanted else _UNCHANGED,
+        )
+
+    def _write_down(self, run: RunRecord, placement: Placed) -> None:
         if run.world_size == self.workers:  # a lost worker that is not to be replaced
-            runs.change(self.connection, run, wanted=self.workers, slots=slots)
+            run = charge(self.connection, self.site, run)
+            slots = self.workers * self.job.slots_per_worker
+            runs.change(self.connection, run, wanted=self.workers, slots=slots, placement=placement, pinned=True)
             jobs.set_columns(self.connection, self.job, reason=running(self.workers, run.id))
             return
-        runs.change(
-            self.connection,
-            run,
-            wanted=self.workers,
-            resizing_from=run.wanted,
-            resizing_since=now,
-            slots=max(run.slots, slots),
-        )
         reason = f"asked to resize from {run.wanted} to {counted(self.workers, 'worker')}"
-        told = {"workers": self.workers}
-        jobs.move(self.connection, self.job, JobState.RESIZING, reason=reason, time=now, run=run.id, data=told)
+        write_down(self.site, self.connection, self.job, run, placement, reason=reason, pinned=True)
+
+
+def write_down(
+    site: Site,
+    connection: Connection,
+    job: JobRecord,
+    run: RunRecord,
+    placement: Placed,
+    *,
+    reason: str,
+    freed_for: str | None = None,
+    pinned: bool = False,
+) -> None:
+    """A resize that begins: until it is done the larger one of the two placements is kept for the run.
+
+    Args:
+        site: where.
+        connection: of a transaction.
+        job: whose run.
+        run: which runs.
+        placement: what it will have.
+        reason: for people.
+        freed_for: the job that it gives slots up for.
+        pinned: a person chose the width.
+    """
+    now = site.clock.now()
+    run = charge(connection, site, run)
+    placement, workers = tuple((node, count) for node, count in placement), sum(count for _, count in placement)
+    grows = workers > sum(count for _, count in run.placement)
+    runs.change(
+        connection,
+        run,
+        wanted=workers,
+        resizing_from=run.wanted,
+        resizing_since=now,
+        resized_at=now,
+        slots=max(run.slots, workers * job.slots_per_worker),
+        placement=placement if grows else run.placement,
+        smaller=run.placement if grows else placement,
+        freed_for=freed_for,
+        pinned=pinned,
+    )
+    told = {"workers": workers} | ({} if freed_for is None else {"for": freed_for})
+    jobs.move(connection, job, JobState.RESIZING, reason=reason, time=now, run=run.id, data=told)
+
+
+def unpin(connection: Connection, job: JobRecord) -> None:
+    """The policy chooses the width of its run again.
+
+    Raises:
+        Conflict: it does not run.
+    """
+    runs.change(connection, running_run(connection, job, "be resized"), pinned=False)
 
 
 class Resizes:
@@ -140,14 +194,21 @@ class Resizes:
         with self._site.commit("resize called off") as connection:
             job = jobs.get(connection, run.job)
             before = run.resizing_from
+            run = charge(connection, self._site, run)
+            workers = max(before, run.world_size)
             runs.change(
                 connection,
                 run,
                 wanted=before,
                 resizing_from=None,
                 resizing_since=None,
-                slots=max(before, run.world_size) * job.slots_per_worker,
+                resized_at=self._site.clock.now(),
+                slots=workers * job.slots_per_worker,
+                placement=between(run.smaller, run.placement, workers),
+                smaller=None,
+                freed_for=None,
             )
+            self._forget_claim(connection, run.freed_for)
             if job.state is JobState.RESIZING and job.token == run.token:
                 reason = (
                     f"wanted on {counted(before, 'worker')} again: {run.wanted} did not come about within "
@@ -156,3 +217,11 @@ class Resizes:
                 now = self._site.clock.now()
                 jobs.move(connection, job, JobState.RUNNING, reason=reason, time=now, run=run.id)
         self._elapsed.drop(key)
+
+    def _forget_claim(self, connection: Connection, name: str | None) -> None:
+        """Nothing is freed for that job after all: it is decided anew."""
+        if name is None:
+            return
+        job = jobs.get(connection, name)
+        if job.claim is not None:
+            jobs.set_columns(connection, job, claim=None)

@@ -13,8 +13,8 @@ from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.paths import state_dir
-from orchestrator.control import files, operators
-from orchestrator.control.resizing import Resize
+from orchestrator.control import evicting, files, operators
+from orchestrator.control.resizing import Resize, unpin
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
 from orchestrator.control.views import Views
@@ -126,6 +126,7 @@ class JobService:
             if record.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise Conflict(f"job {job} {record.state.clause}", hint="only a failed or cancelled job can be retried")
             fresh: dict[str, Any] = {"failures": {}, "not_before": None, "finished_at": None}
+            fresh["waits_since"] = self._site.clock.now()
             self._move(connection, record, JobState.QUEUED, "queued again: somebody asked for a retry", **fresh)
         return self.get(job)
 
@@ -166,6 +167,10 @@ class JobService:
         """
         operators.mark_node(self._site, node, "drained", note=note, by=by)
 
+    def evict(self, node: str, by: str = "somebody") -> None:
+        """Preempt what runs on a node: it checkpoints, and goes on elsewhere; nothing there: nothing changes."""
+        evicting.evict(self._site, node, by)
+
     def resume(self, node: str, by: str = "somebody") -> None:
         """Start on a drained node again.
 
@@ -174,8 +179,10 @@ class JobService:
         """
         operators.mark_node(self._site, node, "up", note="", by=by)
 
-    def resize(self, job: str, workers: int) -> JobView:
+    def resize(self, job: str, workers: int | None) -> JobView:
         """Give a running job another number of workers; the controller tells the run, and it goes on without a stop.
+
+        The policy leaves its width alone from then on; without a number it chooses again.
 
         Raises:
             NotFound: there is no such job.
@@ -185,7 +192,11 @@ class JobService:
         """
         capacity = self._site.backend.capacity()
         with self._site.commit("resize") as connection:
-            Resize(self._site, connection, jobs.get(connection, job), workers).begin(capacity)
+            record = jobs.get(connection, job)
+            if workers is None:
+                unpin(connection, record)
+            else:
+                Resize(self._site, connection, record, workers).begin(capacity)
         return self.get(job)
 
     def checkpoint(self, job: str, key: str | None = None) -> JobView:

@@ -2,77 +2,173 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from orchestrator.backends.protocol import Capacity
-from orchestrator.control.timers import Elapsed
+from orchestrator.backends.protocol import Capacity, NodeFacts
+from orchestrator.base.clock import Clock
+from orchestrator.control.demands import running_job, waiting_job
+from orchestrator.control.facts import Facts
+from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
-from orchestrator.scheduling.interim.snapshot import Cluster, PendingJob, RunningJob, Snapshot
-from orchestrator.store.jobs import QueuedJob
-from orchestrator.store.records import RunRecord
+from orchestrator.scheduling.cluster import Node, Window
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.teams import Team, Usage
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.store.jobs import OpenJob
+
+BackOff = Callable[[OpenJob], float | None]
+"""When a job may start again, in seconds since the epoch; None where it may at once."""
+
+FOREIGN_AFTER = 10.0
+"""Seconds after which slots that the engine has given to nobody of ours are believed to be others'."""
 
 
-def take_snapshot(
-    queue: Sequence[QueuedJob],
-    active: Sequence[RunRecord],
+def current_snapshot(site: Site) -> Snapshot:
+    """The queue and the cluster as they are now; any thread may ask.
+
+    Raises:
+        BackendUnavailable: the engine does not say what it has.
+    """
+    capacity = site.backend.capacity()
+    with site.store.read() as connection:
+        facts = Facts.read(connection)
+    return snapshot_of(facts, capacity, site.profile, now=site.clock.now(), foreign=foreign_now(facts, capacity))
+
+
+def snapshot_of(
+    facts: Facts,
     capacity: Capacity,
-    dependencies: Mapping[str, JobState],
-    elapsed: Elapsed,
+    profile: ClusterProfile,
+    *,
     now: float,
+    foreign: Mapping[str, int],
+    back_off: BackOff = lambda job: job.not_before,
 ) -> Snapshot:
     """What `decide` sees.
 
     Args:
-        queue: queued jobs.
-        active: runs that hold slots.
-        capacity: the engine's.
-        dependencies: the state of every job that a queued one depends on.
-        elapsed: measures back-off, so that a clock jump neither shortens nor lengthens it.
-        now: wall-clock seconds since the epoch.
+        facts: of the store.
+        capacity: of the engine.
+        profile: the cluster.
+        now: seconds since the epoch.
+        foreign: slots of each node that others than this server hold.
+        back_off: when a job may start again.
     """
-    held = sum(run.slots for run in active)
-    # The smaller of two views: the engine does not yet count a run that begins, the store knows no one else's.
-    free = max(0, min(capacity.free, capacity.slots - held))
-    holding = {run.job for run in active}
-    waiting = {job.id for job in queue if job.not_before is not None}
-    elapsed.forget(waiting)
+    names = [node.name for node in capacity.nodes]
     return Snapshot(
         now=now,
-        cluster=Cluster(capacity.slots, free, capacity.largest_gang, capacity.slot_kind),
-        pending=tuple(_pending(job, dependencies, holding, elapsed, now) for job in queue),
-        running=tuple(RunningJob(run.job, run.slots, run.created_at) for run in active),
+        nodes=_nodes(facts, capacity, profile, foreign),
+        pending=_pending(facts, profile, back_off),
+        running=tuple(running_job(facts.jobs[run.job], run, nodes=names, now=now) for run in facts.active),
+        teams=tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams),
+        usage=tuple(Usage(used.team, used.slot_seconds, used.at) for used in facts.usage),
+        max_workers=profile.limits.max_workers,
+        slot_kind=capacity.slot_kind,
     )
 
 
-def dependencies_of(job: QueuedJob) -> tuple[str, ...]:
-    """The jobs that it depends on."""
-    return () if job.depends_on == "[]" else tuple(json.loads(job.depends_on))
+def foreign_now(facts: Facts, capacity: Capacity) -> dict[str, int]:
+    """Slots of each node that are not free although no run of ours holds them, at this instant."""
+    held = held_by(facts)
+    missing = {node.name: node.slots - node.free - held.get(node.name, 0) for node in capacity.nodes}
+    return {name: slots for name, slots in missing.items() if slots > 0}
 
 
-def _pending(
-    job: QueuedJob, states: Mapping[str, JobState], holding: set[str], elapsed: Elapsed, now: float
-) -> PendingJob:
-    unmet = (other for other in dependencies_of(job) if states.get(other) is not JobState.SUCCEEDED)
-    return PendingJob(
-        job=job.id,
-        sequence=job.sequence,
-        priority=job.priority,
-        workers_min=job.workers_min,
-        workers_max=job.workers_max,
-        slots_per_worker=job.slots_per_worker,
-        not_before=_not_before(job, elapsed, now),
-        failures=sum(json.loads(job.failures).values()) if job.not_before is not None else 0,
-        waits_for=tuple(unmet),
-        releasing=job.id in holding,
+def held_by(facts: Facts) -> dict[str, int]:
+    """Slots of each node that are kept for runs."""
+    held: dict[str, int] = {}
+    for run in facts.active:
+        each = facts.jobs[run.job].slots_per_worker
+        for node, workers in run.placement:
+            held[node] = held.get(node, 0) + workers * each
+    return held
+
+
+@dataclass(frozen=True)
+class _Missing:
+    slots: int
+    since: float
+
+
+class Foreign:
+    """Slots that others hold on our nodes: other servers of the user, say.
+
+    For a moment the engine's free slots also lag behind what runs say of themselves, while their processes end. So
+    what a new controller finds at first is believed, later on only what has been so for a while.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._believed: dict[str, int] | None = None
+        self._doubted: dict[str, _Missing] = {}
+
+    def look(self, facts: Facts, capacity: Capacity) -> dict[str, int]:
+        """What is to be believed of each node now."""
+        seen, now = foreign_now(facts, capacity), self._clock.monotonic()
+        if self._believed is None:
+            self._believed = seen
+            return seen
+        believed: dict[str, int] = {}
+        doubted: dict[str, _Missing] = {}
+        for name, slots in seen.items():
+            before = self._believed.get(name, 0)
+            if slots > before:
+                last = self._doubted.get(name, _Missing(slots, now))
+                doubted[name] = _Missing(min(last.slots, slots), last.since)
+                if now - last.since >= FOREIGN_AFTER:
+                    before = doubted.pop(name).slots
+            believed[name] = min(slots, before)
+        self._believed, self._doubted = believed, doubted
+        return believed
+
+    @property
+    def doubts(self) -> bool:
+        """Whether something is missing that may be back at any moment."""
+        return bool(self._doubted)
+
+
+def _nodes(facts: Facts, capacity: Capacity, profile: ClusterProfile, foreign: Mapping[str, int]) -> tuple[Node, ...]:
+    windows: dict[str, list[Window]] = {}
+    for entry in profile.maintenance:
+        for name in entry.nodes:
+            windows.setdefault(name, []).append(Window(entry.start, entry.end, entry.why))
+    return tuple(
+        _node(node, facts, max(0, node.slots - foreign.get(node.name, 0)), windows.get(node.name, []))
+        for node in capacity.nodes
     )
 
 
-def _not_before(job: QueuedJob, elapsed: Elapsed, now: float) -> float | None:
-    if job.not_before is None:
-        return None
-    remaining = -elapsed.since(job.id, job.not_before)
-    if remaining <= 0:
-        return None
-    jumped = abs(job.not_before - (now + remaining)) > 1
-    return now + remaining if jumped else max(job.not_before, now + 1e-3)
+def _node(node: NodeFacts, facts: Facts, slots: int, windows: list[Window]) -> Node:
+    mark = facts.marks.get(node.name)
+    drained = mark is not None and mark.state == "drained"
+    note = node.note
+    if node.up and mark is not None and drained:
+        note = f"drained by {mark.by}" + (f": {mark.note}" if mark.note else "")
+    return Node(
+        name=node.name,
+        slots=slots,
+        gpu_type=node.gpu_type,
+        cpus=node.cpus,
+        memory=node.memory,
+        rack=node.rack,
+        state="down" if not node.up else "drained" if drained else "up",
+        note=note,
+        windows=tuple(sorted(windows, key=lambda window: window.start)),
+    )
+
+
+def _pending(facts: Facts, profile: ClusterProfile, back_off: BackOff) -> tuple[Job, ...]:
+    holding = {run.job for run in facts.active}
+    limit = profile.limits.max_time
+    return tuple(
+        waiting_job(
+            job,
+            facts.dependencies,
+            limit=limit,
+            not_before=back_off(job),
+            releasing=job.id in holding and job.state == str(JobState.QUEUED),
+        )
+        for job in facts.waiting
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.backends.protocol import LaunchRequest
@@ -12,6 +13,7 @@ from orchestrator.base.text import one_line
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.site import Site
 from orchestrator.control.stops import first_wish
+from orchestrator.control.yielding import refuse_overbooking
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.planning.launch import launch_for
@@ -19,7 +21,7 @@ from orchestrator.rundir.control import write_control
 from orchestrator.rundir.fence import raise_fence, read_fence
 from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.scheduling.interim.decisions import Start
+from orchestrator.scheduling.decisions import Start
 from orchestrator.store import jobs, runs
 from orchestrator.store.faults import free_bytes
 from orchestrator.store.records import JobRecord, RunRecord
@@ -33,14 +35,21 @@ class Starts:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def begin(self, start: Start) -> bool:
+    def begin(self, start: Start, node_slots: Mapping[str, int]) -> bool:
         """Write a run down and ask the engine for it.
+
+        Args:
+            start: the decision.
+            node_slots: that each node has for us.
 
         Returns:
             False where the engine did not answer: nothing more should be asked of it in this pass.
+
+        Raises:
+            Stale: somebody has given the slots away since the snapshot; nothing was changed.
         """
         try:
-            run = self._write_down(start)
+            run = self._write_down(start, node_slots)
         except SpecError as error:
             self._give_up(start.job, error)
             return True
@@ -77,7 +86,7 @@ class Starts:
             if job.state is JobState.STARTING:
                 jobs.set_columns(connection, job, reason=starting(run))
 
-    def _write_down(self, start: Start) -> RunRecord | None:
+    def _write_down(self, start: Start, node_slots: Mapping[str, int]) -> RunRecord | None:
         now = self._site.clock.now()
         with self._site.commit("start") as connection:
             job = jobs.get(connection, start.job)
@@ -95,11 +104,14 @@ class Starts:
                 state=RunState.CREATED,
                 world_size=start.workers,
                 wanted=start.workers,
-                slots=start.slots,
+                slots=start.workers * job.slots_per_worker,
+                placement=tuple((node, workers) for node, workers in start.placement),
+                worked=job.worked,
                 time_limit=self._time_limit(job),
                 created_at=now,
             )
             runs.insert(connection, run)
+            refuse_overbooking(connection, node_slots)
             changes: dict[str, Any] = {"token": token, "runs": number, "not_before": None, "progress": None}
             jobs.move(connection, job, JobState.STARTING, reason=starting(run), time=now, run=run.id, **changes)
         return run
@@ -132,7 +144,8 @@ class Starts:
         return launch
 
     def _launch(self, run: RunRecord, launch: Launch) -> None:
-        request = LaunchRequest(run.allocation, self._site.run_directory(run), launch, run.time_limit)
+        directory = self._site.run_directory(run)
+        request = LaunchRequest(run.allocation, directory, launch, run.time_limit, run.placement)
         with self._site.engine("launch") as backend:
             backend.launch(request)
 

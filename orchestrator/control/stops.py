@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from orchestrator.backends.protocol import AllocationState, Observation
+from orchestrator.control.accounts import charge
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.failures import FailureClass
@@ -86,7 +87,7 @@ class Stops:
             # What the next look would find, too.
             ended = runs.get(connection, run.id)
             assert ended is not None
-            runs.change(connection, ended, released=True)
+            runs.change(connection, charge(connection, self._site, ended), released=True)
         self.forget(run.allocation)
 
 

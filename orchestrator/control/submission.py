@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, StoreError, UsageError
+from orchestrator.control.demands import needs_of
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.check import slots_per_worker
-from orchestrator.planning.launch import kind_of
+from orchestrator.planning.launch import is_elastic, kind_of
 from orchestrator.spec.messages import SubmitRequest
 from orchestrator.spec.workload import Workload
 from orchestrator.store import jobs
@@ -46,7 +47,7 @@ class Submission:
         capacity = self._site.backend.capacity()
         warnings = self._check(workload, capacity, Path(request.workdir))
         self._refuse_full_disk()
-        job = self._record(request, owner, workload, content, slots_per_worker(workload, capacity))
+        job = self._record(request, owner, workload, content, capacity)
         with self._site.commit("submit") as connection:
             if (known := _known(connection, request, owner, content)) is not None:
                 return known, False, warnings
@@ -74,8 +75,10 @@ class Submission:
             raise UsageError("\n".join(error.message for error in errors), hint="; ".join(hints))
         return warnings
 
-    def _record(self, request: SubmitRequest, owner: str, workload: Workload, content: str, slots: int) -> JobRecord:
-        workers = workload.workers
+    def _record(
+        self, request: SubmitRequest, owner: str, workload: Workload, content: str, capacity: Capacity
+    ) -> JobRecord:
+        workers, now = workload.workers, self._site.clock.now()
         return JobRecord(
             id=self._site.ids.new("j"),
             name=workload.name,
@@ -92,8 +95,12 @@ class Submission:
             content=content,
             workers_min=workers.min,
             workers_max=workers.max,
-            slots_per_worker=slots,
-            created_at=self._site.clock.now(),
+            slots_per_worker=slots_per_worker(workload, capacity),
+            elastic=is_elastic(workload),
+            needs=needs_of(workload, capacity.slot_kind),
+            time_limit=workload.time_limit,
+            created_at=now,
+            waits_since=now,
             revision=request.code.revision,
             dirty=request.code.dirty,
             client_key=request.client_key,

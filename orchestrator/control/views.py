@@ -11,11 +11,9 @@ from sqlalchemy import Connection
 
 from orchestrator.base.text import span
 from orchestrator.control.site import Site
-from orchestrator.lifecycle.reasons import position
-from orchestrator.lifecycle.states import JobState
 from orchestrator.spec.messages import Goodput, JobView, Progress, RunView
 from orchestrator.spec.tracking import default_tracking_uri
-from orchestrator.store import jobs, runs
+from orchestrator.store import runs
 from orchestrator.store.records import JobRecord, RunRecord
 
 
@@ -28,9 +26,7 @@ class Views:
     def of(self, connection: Connection, records: Sequence[JobRecord]) -> list[JobView]:
         """Views of these jobs, with their runs."""
         launched = runs.of_jobs(connection, [job.id for job in records if job.runs])
-        waiting = any(job.state is JobState.QUEUED for job in records)
-        places = jobs.positions(connection) if waiting else {}
-        return [self._job(job, launched.get(job.id, []), places) for job in records]
+        return [self._job(job, launched.get(job.id, [])) for job in records]
 
     def tracking(self, job: JobRecord) -> dict[str, Any]:
         """Where a job's metrics go."""
@@ -39,7 +35,7 @@ class Views:
             return {"enabled": False}
         return {"enabled": True, "uri": default_tracking_uri(), "experiment": section.experiment, "run": job.id}
 
-    def _job(self, job: JobRecord, launched: Sequence[RunRecord], places: Mapping[str, int]) -> JobView:
+    def _job(self, job: JobRecord, launched: Sequence[RunRecord]) -> JobView:
         low, high = job.workers_min, job.workers_max
         return JobView(
             id=job.id,
@@ -50,7 +46,7 @@ class Views:
             priority=job.priority,
             state=str(job.state),
             terminal=job.state.terminal,
-            reason=_reason(job, places),
+            reason=job.reason,
             profile=job.profile,
             workers=span(low, high),
             created_at=job.created_at,
@@ -59,6 +55,8 @@ class Views:
             failures=dict(job.failures),
             progress=_progress(job.progress, stands_still=bool(launched) and launched[-1].world_size < low),
             goodput=_sum([found for run in launched if (found := _goodput(run)) is not None]),
+            pinned=bool(launched) and launched[-1].pinned and not launched[-1].released,
+            preemptions=job.preemptions,
             runs=[self._run(run) for run in launched],
             directory=str(self._site.job_directory(job.id).path),
         )
@@ -79,12 +77,6 @@ class Views:
             message=run.message,
             directory=str(self._site.run_directory(run).path),
         )
-
-
-def _reason(job: JobRecord, places: Mapping[str, int]) -> str:
-    """A queued job's place changes all the time, so that it is told here and not stored."""
-    place = places.get(job.id) if job.state is JobState.QUEUED else None
-    return job.reason if place is None else f"{job.reason}; {position(place, len(places))}"
 
 
 def _progress(data: Mapping[str, Any] | None, *, stands_still: bool) -> Progress | None:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from orchestrator.base.errors import Conflict, NotFound
 from orchestrator.lifecycle.states import JobState, check_move
-from orchestrator.store import events
+from orchestrator.store import events, tables
 from orchestrator.store.records import JobRecord, to_columns
 from orchestrator.store.tables import jobs
 
@@ -22,19 +22,33 @@ class Stale(Conflict):
 
 
 @dataclass(frozen=True)
-class QueuedJob:
-    """The few columns of a queued job that a decision needs; ten thousand of them are read at once."""
+class OpenJob:
+    """The columns of a job that a decision needs, JSON unread; ten thousand of them are read at once."""
 
     id: str
     sequence: int
+    state: str
+    created_at: float
+    team: str
+    owner: str
     priority: int
     workers_min: int
     workers_max: int
     slots_per_worker: int
+    elastic: bool
+    needs: str
+    time_limit: float | None
+    estimate: str | None
+    exponent: float
+    worked: float
+    attained: float
+    preemptions: int
+    waits_since: float
+    claim: str | None
     not_before: float | None
     failures: str
     depends_on: str
-    reason: str
+    progress: str | None
 
 
 def insert(connection: Connection, job: JobRecord) -> JobRecord:
@@ -73,6 +87,11 @@ def move(
         Stale: the job has changed since the caller looked.
     """
     check_move(job.id, job.state, new)
+    if new is not JobState.QUEUED and job.claim is not None:
+        changes = {
+            "claim": None,
+            **changes,
+        }  # what was being freed for a waiting job is free for all once it waits no more
     moved = replace(job, state=new, reason=reason, **changes)
     _update(connection, job, {"state": new, "reason": reason, **changes})
     told = {"from": str(job.state), "to": str(new), **(data or {})}
@@ -101,6 +120,21 @@ def set_reasons(connection: Connection, reasons: Mapping[str, str], state: JobSt
 def set_reason_of_all(connection: Connection, states: Collection[JobState], reason: str) -> None:
     """Give all jobs in these states one reason."""
     connection.execute(update(jobs).where(_in(states)).values(reason=reason))
+
+
+def any_reason_begins(connection: Connection, prefix: str) -> bool:
+    """Whether some job's reason begins so."""
+    query = select(jobs.c.id).where(jobs.c.reason.startswith(prefix, autoescape=True)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def restore_reasons(connection: Connection, prefix: str) -> None:
+    """Jobs whose reason begins so get back that of their last move."""
+    history = tables.events
+    told = select(history.c.message).where(history.c.job == jobs.c.id, history.c.kind == "state")
+    newest = told.order_by(history.c.id.desc()).limit(1).scalar_subquery()
+    chosen = update(jobs).where(jobs.c.reason.startswith(prefix, autoescape=True))
+    connection.execute(chosen.values(reason=func.coalesce(newest, "queued")))
 
 
 def get(connection: Connection, job: str) -> JobRecord:
@@ -163,18 +197,23 @@ def in_states(connection: Connection, states: Collection[JobState]) -> list[JobR
     return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def queue(connection: Connection) -> list[QueuedJob]:
-    """All queued jobs, in no order, with the columns that a decision needs."""
-    columns = [jobs.c[name] for name in QueuedJob.__dataclass_fields__]
-    rows = connection.execute(select(*columns).where(jobs.c.state == str(JobState.QUEUED)))
-    return [QueuedJob(*row) for row in rows]
+def open_jobs(connection: Connection, states: Collection[JobState]) -> list[OpenJob]:
+    """All jobs in these states and all that hold slots, in no order, with the columns that a decision needs."""
+    columns = [jobs.c[name] for name in OpenJob.__dataclass_fields__]
+    holding = select(tables.runs.c.job).where(tables.runs.c.released.is_(False))
+    rows = connection.execute(select(*columns).where(or_(_in(states), jobs.c.id.in_(holding))))
+    return [OpenJob(*row) for row in rows]
 
 
-def positions(connection: Connection) -> dict[str, int]:
-    """The place of every queued job, the first is 1, in the order of the queue."""
-    order = select(jobs.c.id).where(jobs.c.state == str(JobState.QUEUED))
-    rows = connection.execute(order.order_by(jobs.c.priority.desc(), jobs.c.sequence))
-    return {row.id: place for place, row in enumerate(rows, 1)}
+def open_job(connection: Connection, job: str) -> OpenJob:
+    """One job with those columns; it must exist."""
+    columns = [jobs.c[name] for name in OpenJob.__dataclass_fields__]
+    return OpenJob(*connection.execute(select(*columns).where(jobs.c.id == job)).one())
+
+
+def add_attained(connection: Connection, job: str, slot_seconds: float) -> None:
+    """Count what its run has used."""
+    connection.execute(update(jobs).where(jobs.c.id == job).values(attained=jobs.c.attained + slot_seconds))
 
 
 def with_prefix(connection: Connection, prefix: str, limit: int) -> list[str]:

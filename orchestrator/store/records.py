@@ -11,7 +11,6 @@ from sqlalchemy import RowMapping
 
 from orchestrator.lifecycle.states import JobState, RunState
 
-
 Placed = tuple[tuple[str, int], ...]
 """Where the workers of a job lie: (node, workers)."""
 

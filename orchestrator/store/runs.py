@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from orchestrator.base.errors import Conflict
-from orchestrator.store.records import RunRecord, to_columns
+from orchestrator.store.records import RunRecord, placed, to_columns
 from orchestrator.store.tables import runs
 
 
@@ -46,6 +46,17 @@ def unreleased(connection: Connection) -> list[RunRecord]:
     """Every run for which the engine may still hold something, oldest first."""
     query = select(runs).where(runs.c.released.is_(False)).order_by(runs.c.created_at, runs.c.id)
     return [RunRecord.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def held(connection: Connection) -> dict[str, int]:
+    """Slots of each node that are kept for runs."""
+    found: dict[str, int] = {}
+    for row in connection.execute(select(runs.c.placement, runs.c.slots).where(runs.c.released.is_(False))):
+        shares = placed(row.placement) or ()
+        workers = sum(count for _, count in shares)
+        for node, count in shares:
+            found[node] = found.get(node, 0) + count * row.slots // workers
+    return found
 
 
 def unreleased_of(connection: Connection, job: str) -> list[RunRecord]:

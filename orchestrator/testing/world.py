@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from orchestrator.base.clock import IdSource
 from orchestrator.control.loop import Controller
 from orchestrator.control.service import JobService
 from orchestrator.control.site import Probe, no_probe
+from orchestrator.control.snapshot import current_snapshot
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.scheduling.explain import explain
 from orchestrator.spec.messages import JobView, SubmitRequest
 from orchestrator.spec.profile import ClusterProfile, Limits, Watch
 from orchestrator.store.database import open_store
@@ -23,33 +26,39 @@ class World:
 
     Args:
         root: everything lies under it; a second world on the same folder goes on where the first one was.
-        slots: of the engine.
+        slots: of the engine's one node, or of each of its nodes by name.
         probe: called before and after every commit and every engine call.
         clock: default: a new one.
         ids: default: sequential ones.
         limits: of the profile.
+        profile: more of the profile: its `policy` (default: strict by priority), `teams`, `maintenance`.
     """
 
     def __init__(
         self,
         root: Path,
         *,
-        slots: int = 2,
+        slots: int | Mapping[str, int] = 2,
         probe: Probe = no_probe,
         clock: SimulatedClock | None = None,
         ids: IdSource | None = None,
         limits: Limits | None = None,
+        profile: Mapping[str, Any] | None = None,
     ) -> None:
         self.root = root
         self.slots = slots
         self.clock = clock or SimulatedClock()
         self.ids = ids or SequentialIds()
-        self.profile = ClusterProfile(
-            name="simulated",
-            backend="local",
-            limits=limits or Limits(),
-            watch=Watch(poll=0.5, lost_after=30.0, cancel_grace=20.0),
-        )
+        names = ["localhost"] if isinstance(slots, int) else list(slots)
+        sections: dict[str, Any] = {
+            "name": "simulated",
+            "backend": "local",
+            "nodes": [{"name": name} for name in names],
+            "policy": {"preset": "fifo", "order": {"by": "priority"}},
+            "limits": limits or Limits(),
+            "watch": Watch(poll=0.5, lost_after=30.0, cancel_grace=20.0),
+        }
+        self.profile = ClusterProfile.model_validate(sections | dict(profile or {}))
         self.backend = SimulatedBackend(root / "engine.json", slots=slots, clock=self.clock)
         self.open(probe)
 
@@ -115,6 +124,10 @@ class World:
     def job(self, job: str) -> JobView:
         """A job as people see it."""
         return self.service.get(job)
+
+    def why(self, job: str) -> str:
+        """Why it waits."""
+        return explain(current_snapshot(self.service.site), self.profile.policy, job).text
 
     def state(self, job: str) -> str:
         """Its state."""

@@ -112,16 +112,24 @@ def test_a_refused_launch_is_final(world: World) -> None:
 
 
 def test_gangs_wait_with_numbers_until_they_fit(world: World) -> None:
-    small = world.submit("start", "wait", "wait", "wait", "succeed")
+    world.submit("start", "wait", "wait", "wait", "succeed")
     world.step(2)
     large = world.submit("start", "succeed", resources={"workers": 2})
     behind = world.submit("start", "succeed")
     world.step()
-    reason = world.job(large).reason
-    assert reason.startswith(f"needs 2 cpu slots; 1 of 2 free; {small} holds 1 since ")
-    assert reason.endswith("position 1 of 2")
-    assert world.job(behind).reason == "waits for its turn; position 2 of 2"
+    assert world.why(large).startswith("needs 2 cpu slots on one node; 1 free")
+    assert world.why(behind).startswith(f"waits behind {large}")
     world.finish()
+
+
+def test_the_stored_reason_of_a_waiting_job_is_what_happened_last_and_costs_no_write(world: World) -> None:
+    world.submit("start", *["wait"] * 20, "succeed", resources={"workers": 2})
+    waiting = [world.submit("start", "succeed") for _ in range(3)]
+    world.step(3)
+    version = world.store.version
+    world.step(3)
+    assert world.store.version == version
+    assert {world.job(job).reason for job in waiting} == {"queued"}
 
 
 def test_priority_goes_first(world: World) -> None:
@@ -328,7 +336,7 @@ def test_a_dependant_waits_for_its_dependency(world: World) -> None:
     first = world.submit("start", "wait", "succeed", name="prepare")
     second = world.submit("start", "succeed", name="train", depends_on=["prepare"])
     world.step()
-    assert world.job(second).reason == f"waits until {first} has succeeded; position 1 of 1"
+    assert world.why(second) == f"waits until {first} has succeeded"
     world.finish()
     assert (world.job(first).finished_at or 0) <= (world.job(second).started_at or 0)
 

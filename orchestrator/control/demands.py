@@ -1,0 +1,179 @@
+"""What jobs and runs are to the scheduler: records of the store as `Job` and `Running`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.control.facts import dependencies_of
+from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.scheduling.cluster import Constraints, Demand, Placement, Share
+from orchestrator.scheduling.jobs import Estimate, Job, Running
+from orchestrator.spec.workload import Workload
+from orchestrator.store.jobs import OpenJob
+from orchestrator.store.records import Placed, RunRecord, placed
+
+_GONE = frozenset(map(str, (JobState.RECOVERING, JobState.CANCELLING, JobState.FAILED, JobState.CANCELLED)))
+
+
+def needs_of(workload: Workload, slot_kind: str) -> dict[str, Any]:
+    """What a worker needs beside its slots, and where it may lie, as the store keeps it: only what is stated."""
+    asked = workload.resources
+    stated = {
+        "cpus": asked.cpus_per_worker if slot_kind == "gpu" else 0,
+        "memory": asked.memory_per_worker,
+        "anywhere": asked.placement == "anywhere",
+        "gpu_types": list(asked.gpu_types),
+        "not_on": list(asked.not_on),
+        "same_rack": asked.same_rack,
+    }
+    return {name: value for name, value in stated.items() if value}
+
+
+def demand_of(job: OpenJob) -> Demand:
+    """What a job needs."""
+    needs: Mapping[str, Any] = {} if job.needs == "{}" else json.loads(job.needs)
+    return Demand(
+        workers_min=job.workers_min,
+        workers_max=job.workers_max,
+        slots=job.slots_per_worker,
+        cpus=needs.get("cpus", 0),
+        memory=needs.get("memory", 0),
+        packed=not needs.get("anywhere", False),
+        constraints=Constraints(
+            tuple(needs.get("gpu_types", ())), frozenset(needs.get("not_on", ())), needs.get("same_rack", False)
+        ),
+    )
+
+
+def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
+    """A job as it stands in the store.
+
+    Args:
+        job: its columns.
+        limit: seconds that a run may have on this cluster, whatever the workload says.
+    """
+    limits = [seconds for seconds in (job.time_limit, limit) if seconds is not None]
+    return Job(
+        id=job.id,
+        sequence=job.sequence,
+        submitted=job.created_at,
+        demand=demand_of(job),
+        team=job.team,
+        owner=job.owner,
+        priority=job.priority,
+        estimate=None if job.estimate is None else Estimate(**json.loads(job.estimate)),
+        limit=min(limits, default=None),
+        exponent=job.exponent,
+        worked=job.worked,
+        attained=job.attained,
+        preemptions=job.preemptions,
+        waits_since=job.waits_since,
+        held=job.state == str(JobState.HELD),
+        failures=0 if job.failures == "{}" else sum(json.loads(job.failures).values()),
+        claim=placement_of(placed(job.claim)),
+    )
+
+
+def waiting_job(
+    job: OpenJob, states: Mapping[str, JobState], *, limit: float | None, not_before: float | None, releasing: bool
+) -> Job:
+    """A job that waits, with what it waits for."""
+    unmet = tuple(other for other in dependencies_of(job) if states.get(other) is not JobState.SUCCEEDED)
+    return replace(job_of(job, limit=limit), not_before=not_before, waits_for=unmet, releasing=releasing)
+
+
+def running_job(job: OpenJob, run: RunRecord, *, nodes: Iterable[str], now: float) -> Running:
+    """A run that holds slots, and its job.
+
+    A job whose width cannot change now (it starts, it is being resized, or no run of it can be resized) has no
+    choice of widths here: its estimate and its work are those at the width that it has.
+    """
+    placement = placement_of(run.placement) or _somewhere(run, job, nodes)
+    worked, counted = progress_of(job, run, now)
+    known = job_of(job)
+    seconds = max(0.0, counted - counted_of(run))
+    record = replace(known, limit=run.time_limit, worked=worked, attained=known.attained + seconds * run.slots)
+    saved = job.worked if run.saved is None else run.saved
+    running = Running(
+        job=record,
+        placement=placement,
+        since=run.created_at,
+        counted=counted,
+        resized=run.created_at if run.resized_at is None else run.resized_at,
+        saved=saved,
+        keeps=_keeps(job, run),
+        pinned=run.pinned,
+    )
+    can_resize = job.elastic and run.state is RunState.RUNNING and run.resizing_from is None
+    return running if can_resize else _as_it_is(running)
+
+
+def counted_of(run: RunRecord) -> float:
+    """Up to when its slot-seconds are counted."""
+    return run.created_at if run.counted is None else run.counted
+
+
+def progress_of(job: OpenJob, run: RunRecord, now: float) -> tuple[float, float]:
+    """Seconds of the job's work at `workers_max` that are done, and the time at which that was so.
+
+    By the run's own word where it knows how much there is to do and somebody has an idea of how long that takes;
+    otherwise what was counted last.
+    """
+    counted = min(counted_of(run), now)
+    told = _told(job.progress)
+    if told is None or job.estimate is None or not counted <= told[1] <= now:
+        return run.worked, counted
+    return told[0] * float(json.loads(job.estimate)["seconds"]), told[1]
+
+
+def worked_at(job: OpenJob, run: RunRecord, now: float) -> float:
+    """The job's work at a time, from its last word on."""
+    worked, counted = progress_of(job, run, now)
+    if run.state is not RunState.RUNNING:
+        return worked
+    workers = min(run.world_size, job.workers_max)
+    return worked + max(0.0, now - counted) * job_of(job).speed(workers)
+
+
+def placement_of(shares: Placed | None) -> Placement | None:
+    """A placement as the scheduler has it."""
+    return None if shares is None else tuple(Share(node, workers) for node, workers in shares)
+
+
+def _told(progress: str | None) -> tuple[float, float] | None:
+    """The fraction that is done and when that was said; foreign, so that nonsense is no word at all."""
+    if progress is None:
+        return None
+    found = json.loads(progress)
+    done, total, time = (found.get(name) for name in ("done", "total", "time"))
+    if not all(isinstance(value, int | float) for value in (done, total, time)) or total <= 0:
+        return None
+    return min(1.0, max(0.0, done / total)), float(time)
+
+
+def _keeps(job: OpenJob, run: RunRecord) -> Placement | None:
+    if run.state.terminal or run.stop_cause is not None or job.state in _GONE:
+        return ()
+    shrinks = run.resizing_from is not None and run.wanted < run.resizing_from
+    return placement_of(run.smaller) if shrinks else None
+
+
+def _somewhere(run: RunRecord, job: OpenJob, nodes: Iterable[str]) -> Placement:
+    """Of a run that was started before placements were written down."""
+    workers = max(1, run.slots // job.slots_per_worker)
+    return tuple(Share(node, workers) for node in list(nodes)[:1])
+
+
+def _as_it_is(running: Running) -> Running:
+    job, workers = running.job, sum(count for _, count in running.placement)
+    if not workers or running.keeps is not None:
+        return running
+    speed = job.speed(min(workers, job.demand.workers_max))
+    estimate = job.estimate and replace(job.estimate, seconds=job.estimate.seconds / speed)
+    demand = replace(job.demand, workers_min=workers, workers_max=workers)
+    saved = None if running.saved is None else running.saved / speed
+    fixed = replace(job, demand=demand, estimate=estimate, worked=job.worked / speed)
+    return replace(running, job=fixed, saved=saved)

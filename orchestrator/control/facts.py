@@ -1,0 +1,67 @@
+"""What the store knows that a decision depends on, read in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from orchestrator.lifecycle.states import JobState
+from orchestrator.store import jobs, nodes, runs, usage
+from orchestrator.store.jobs import OpenJob
+from orchestrator.store.nodes import NodeMark
+from orchestrator.store.records import RunRecord
+from orchestrator.store.usage import TeamUsage
+
+_WAITING = frozenset({JobState.QUEUED, JobState.HELD, JobState.RECOVERING})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Jobs and nodes at one instant.
+
+    Attributes:
+        jobs: that wait or hold slots, by identifier.
+        active: runs that hold slots, oldest first.
+        dependencies: the state of every job that a waiting one depends on.
+        marks: what people said about nodes.
+        usage: of teams.
+    """
+
+    jobs: Mapping[str, OpenJob]
+    active: Sequence[RunRecord]
+    dependencies: Mapping[str, JobState]
+    marks: Mapping[str, NodeMark]
+    usage: Sequence[TeamUsage]
+
+    @classmethod
+    def read(cls, connection: Connection) -> Facts:
+        """Of one connection."""
+        found = jobs.open_jobs(connection, _WAITING)
+        needed = {other for job in found for other in dependencies_of(job)}
+        return cls(
+            jobs={job.id: job for job in found},
+            active=runs.unreleased(connection),
+            dependencies=jobs.states(connection, needed),
+            marks=nodes.all(connection),
+            usage=usage.all(connection),
+        )
+
+    @property
+    def waiting(self) -> Sequence[OpenJob]:
+        """Jobs that wait; one whose last run still holds slots is among them once it is queued."""
+        holding = {run.job for run in self.active}
+        queued = {str(JobState.QUEUED), str(JobState.HELD)}
+        recovering = str(JobState.RECOVERING)
+        return [
+            job
+            for job in self.jobs.values()
+            if job.state in queued or (job.state == recovering and job.id not in holding)
+        ]
+
+
+def dependencies_of(job: OpenJob) -> tuple[str, ...]:
+    """The jobs that it depends on."""
+    return () if job.depends_on == "[]" else tuple(json.loads(job.depends_on))
