@@ -50,12 +50,8 @@ class Service(Protocol):
         """Queue it again."""
         ...
 
-    def resize(self, job: str, workers: int) -> JobView:
-        """Give it another number of workers while it runs, and keep the policy from choosing others."""
-        ...
-
-    def unpin(self, job: str) -> JobView:
-        """Let the policy choose its width again."""
+    def resize(self, job: str, workers: int | None) -> JobView:
+        """Give it another number of workers while it runs, which the policy leaves alone; None: it chooses again."""
         ...
 
     def set_priority(self, job: str, priority: int, by: str) -> JobView:
@@ -126,8 +122,12 @@ class Questions(Protocol):
         """When a workload would start, and whom it would delay."""
         ...
 
+    def whole(self, view: JobView) -> JobView:
+        """The view of one job with why it waits, at length, its place, and when it should start."""
+        ...
+
     def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
-        """The views with the reason and the expected start of those that wait; it may be `max_age` seconds old."""
+        """The views with why those that wait do, in a few words, as it was `max_age` seconds ago or later."""
         ...
 
 

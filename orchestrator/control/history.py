@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from orchestrator.base.text import counted, span
-from orchestrator.control.lines import asked_of
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.jobs import Running
 from orchestrator.spec.answers import Moment, Remedy, WhyView
-from orchestrator.store import briefs, runs
-from orchestrator.store.records import JobRecord, RunRecord
+from orchestrator.store import briefs
+from orchestrator.store.records import JobRecord
 
-_KINDS = frozenset({"state", "resized", "priority", "preempted", "pinned", "unpinned"})
+_KINDS = frozenset({"state", "resized", "stopping", "priority"})
 _NEWEST = 4
 
 
@@ -25,12 +23,10 @@ class Told:
 
     Attributes:
         job: its record.
-        run: its newest run.
         view: the answer as far as the store goes.
     """
 
     job: JobRecord
-    run: RunRecord | None
     view: WhyView
 
     @property
@@ -38,30 +34,24 @@ class Told:
         """Whether it is over."""
         return self.job.state.terminal
 
-    def running(self, running: Running, now: float, end: Moment | None) -> WhyView:
+    def running(self, running: Running, now: float, *, reason: str, end: Moment | None) -> WhyView:
         """Why it has the width that it has."""
-        job = self.job
-        where = ", ".join(f"{node} ({workers})" for node, workers in running.placement)
-        workers = sum(share.workers for share in running.placement)
-        has = f"{counted(workers, 'worker')} of {span(job.workers_min, job.workers_max)}"
-        asked = asked_of(running)
         return self.view.model_copy(
             update={
                 "now": now,
-                "reason": f"{has} on {where}" + (f"; {asked}" if asked else ""),
+                "reason": reason,
                 "since": running.since,
                 "expected_end": end,
-                "workers": workers,
+                "workers": sum(share.workers for share in running.placement),
                 "pinned": running.pinned,
                 "preemptions": running.job.preemptions,
-                "remedies": _unpin(job.id) if running.pinned else [],
+                "remedies": _unpin(self.job.id) if running.pinned else [],
             }
         )
 
 
 def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
     """Look one job up: its newest run, and the newest entries of its history that say where it was moved, and why."""
-    launched = runs.of_jobs(connection, [job.id]).get(job.id, []) if job.runs else []
     found = briefs.newest_events(connection, job.id, _KINDS, _NEWEST)
     details = [f"{utc(event.time)}: {event.message}" for event in reversed(found) if event.message]
     moved = next((event.time for event in found if event.kind == "state"), job.created_at)
@@ -76,7 +66,7 @@ def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
         preemptions=job.preemptions,
         remedies=_to_do(job),
     )
-    return Told(job, launched[-1] if launched else None, view)
+    return Told(job, view)
 
 
 def _to_do(job: JobRecord) -> list[Remedy]:

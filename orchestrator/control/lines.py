@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Job, Running
-from orchestrator.scheduling.state import State
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.answers import JobLine, NodeView, SlotCount, TeamLine, WindowView
 from orchestrator.store.briefs import Brief
@@ -67,8 +66,8 @@ class Lines:
             team=job.team,
             priority=job.priority,
             state=state if brief is None else brief.state,
-            workers_min=job.demand.workers_min,
-            workers_max=job.demand.workers_max,
+            workers_min=job.demand.workers_min if brief is None else brief.workers_min,
+            workers_max=job.demand.workers_max if brief is None else brief.workers_max,
             slots=job.demand.slots,
             since=job.submitted,
             preemptions=job.preemptions,
@@ -84,23 +83,53 @@ def asked_of(running: Running) -> str:
 
 def node_views(outlook: Outlook, marks: Mapping[str, NodeMark]) -> list[NodeView]:
     """The nodes, by name."""
-    state, now = State.of(outlook.snapshot), outlook.now
-    idle, room = state.idle(), state.room(now)
-    on: dict[str, dict[str, int]] = {node.name: {} for node in outlook.snapshot.nodes}
-    used: Counter[str] = Counter()
-    for running in outlook.snapshot.running:
-        for name, workers in running.placement:
-            on.setdefault(name, {})[running.job.id] = workers
-            used[name] += workers * running.job.demand.slots
+    snapshot, tally = outlook.snapshot, _Tally.of(outlook)
     views = []
-    for node in sorted(outlook.snapshot.nodes, key=lambda node: node.name):
-        unused = max(0, idle.free_on(node.name))
-        free = min(unused, max(0, room.free_on(node.name))) if node.state == "up" else 0
-        kept = unused - free if node.state == "up" else 0
-        view = _node(node, marks.get(node.name), outlook.snapshot.slot_kind)
-        counted = {"used": used[node.name], "free": free, "claimed": kept, "jobs": on[node.name]}
-        views.append(view.model_copy(update=counted))
+    for node in sorted(snapshot.nodes, key=lambda node: node.name):
+        used, free, kept = tally.split(node)
+        view = _node(node, marks.get(node.name), snapshot.slot_kind)
+        numbers = {"used": used, "free": free, "claimed": kept, "jobs": tally.jobs.get(node.name, {})}
+        views.append(view.model_copy(update=numbers))
     return views
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Slots of each node.
+
+    Attributes:
+        held: now.
+        later: by those who stay, and by those for whom something is being freed.
+        jobs: workers of each job.
+    """
+
+    held: Counter[str]
+    later: Counter[str]
+    jobs: dict[str, dict[str, int]]
+
+    @classmethod
+    def of(cls, outlook: Outlook) -> _Tally:
+        tally = cls(Counter(), Counter(), {})
+        for running in outlook.snapshot.running:
+            slots = running.job.demand.slots
+            for name, workers in running.placement:
+                tally.jobs.setdefault(name, {})[running.job.id] = workers
+                tally.held[name] += workers * slots
+            for name, workers in running.placement if running.keeps is None else running.keeps:
+                tally.later[name] += workers * slots
+        for job in outlook.snapshot.pending:
+            for name, workers in job.claim or ():
+                tally.later[name] += workers * job.demand.slots
+        return tally
+
+    def split(self, node: Node) -> tuple[int, int, int]:
+        """Used, free for anybody, and unused but kept for who it was freed for."""
+        used = self.held[node.name]
+        unused = max(0, node.slots - used)
+        if node.state != "up":
+            return used, 0, 0
+        free = max(0, node.slots - max(used, self.later[node.name]))
+        return used, free, unused - free
 
 
 def slot_count(nodes: Sequence[NodeView], kind: str) -> SlotCount:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.base.errors import NotFound
+from orchestrator.base.errors import BackendUnavailable, NotFound
 from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.lifecycle.reasons import position
+from orchestrator.planning.estimate import estimate_of
+from orchestrator.planning.history import history_of
 from orchestrator.planning.outlook import Outlook
+from orchestrator.planning.whatif import WhatIf, candidate, notes_of, some_widths
 from orchestrator.scheduling.explain.types import Explanation
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import (
+    EstimateView,
     NodeView,
     QueueView,
     Remedy,
@@ -24,7 +29,9 @@ from orchestrator.spec.answers import (
     WhatIfView,
     WhyView,
 )
+from orchestrator.spec.load import parse_workload
 from orchestrator.spec.messages import JobView
+from orchestrator.spec.workload import Workload
 from orchestrator.store import briefs, jobs, nodes
 
 _BEFORE = 3
@@ -85,14 +92,10 @@ class Questions:
         told = self._told(job)
         if told.terminal:
             return told.view
-        look = self._look()
-        if job in look.outlook.pending:
-            return self._waiting(job, told, look)
-        running = look.outlook.running.get(job)
-        if running is None:
-            return told.view
-        end = None if running.stopping else look.outlook.end_of(running)
-        return told.running(running, look.outlook.now, end)
+        with self._answering() as look:
+            if job in look.outlook.pending:
+                return _waiting(job, told, look)
+            return _running(job, told, look)
 
     def queue(self, *, team: str | None = None, limit: int | None = None) -> QueueView:
         """What runs, and the first ones of what waits, in the policy's order.
@@ -105,7 +108,10 @@ class Questions:
             NotFound: there is no such team.
             BackendUnavailable: the engine does not say what it has.
         """
-        look = self._look()
+        with self._answering() as look:
+            return self._queue(look, team, limit)
+
+    def _queue(self, look: _Look, team: str | None, limit: int | None) -> QueueView:
         outlook, lines = look.outlook, look.lines
         chosen = None if team is None else _under(team, outlook)
         running = [r for r in outlook.snapshot.running if chosen is None or r.job.team in chosen]
@@ -129,54 +135,78 @@ class Questions:
         Raises:
             BackendUnavailable: the engine does not say what it has.
         """
-        look = self._look()
-        return node_views(look.outlook, look.marks)
+        with self._answering() as look:
+            return node_views(look.outlook, look.marks)
 
     def what_if(self, request: WhatIfRequest) -> WhatIfView:
         """When a workload would start, and whom it would delay; nothing is queued.
 
         Raises:
             SpecError: the workload is wrong.
+            UsageError: it can never run here, or asks for no such number of workers.
             BackendUnavailable: the engine does not say what it has.
         """
-        raise NotFound(request.filename)
+        site = self._site
+        workload = parse_workload(request.source.encode(), request.filename, tuple(request.overrides))
+        with self._answering() as look:
+            capacity = site.backend.capacity()
+            estimate = request.estimate or self._estimate(workload)
+            limit = site.profile.limits.max_time
+            job = candidate(workload, capacity, look.outlook, estimate=estimate, limit=limit)
+            names = {brief.id: brief.name for brief in look.briefs.values()}
+            widths = request.workers or some_widths(workload)
+            return WhatIf(look.outlook, job, names).view(site.profile.name, widths, live=True, notes=notes_of(job))
+
+    def whole(self, view: JobView) -> JobView:
+        """The view of one job with why it waits, at length, its place, and when it should start."""
+        if self._seen([view], 0.0) is None:
+            return view
+        with self._answering() as look:
+            filled, outlook = _filled(view, look.outlook), look.outlook
+            if view.id not in outlook.pending or filled is view:
+                return filled
+            start, where = outlook.start_of(view.id), position(outlook.places[view.id], len(outlook.order))
+            reason = f"{outlook.reasons[view.id].text}; {where}"
+        return filled.model_copy(update={"reason": reason, "expected_start": None if start is None else start.at})
 
     def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
-        """The views with the reason and the expected start of those that wait, and the width's owner of those that run.
+        """The views with why those that wait do, in a few words, and who chose the width of those that run.
 
         Args:
             views: of jobs.
             max_age: what was known so many seconds ago will do.
         """
+        look = self._seen(views, max_age)
+        return list(views) if look is None else [_filled(view, look.outlook) for view in views]
+
+    def _seen(self, views: Sequence[JobView], max_age: float) -> _Look | None:
+        """What is known of these jobs; None where nothing is: all are over, or the engine does not answer."""
         if all(view.terminal for view in views):
-            return list(views)
-        look = self._look(max_age)
-        if any(view.state == "queued" and view.id not in look.outlook.pending for view in views):
-            look = self._look()  # one of them came after that
-        return [_filled(view, look.outlook, whole=len(views) == 1) for view in views]
+            return None
+        try:
+            look = self._look(max_age)
+            if any(view.state == "queued" and view.id not in look.outlook.pending for view in views):
+                look = self._look()  # one of them came after that
+        except BackendUnavailable:
+            return None
+        return look
+
+    def _estimate(self, workload: Workload) -> EstimateView | None:
+        """By earlier runs of the same name; what takes a look into datasets is the caller's to say."""
+        with self._site.store.read() as connection:
+            found = estimate_of(workload, None, history_of(connection, name=workload.name))
+        return None if found is None else EstimateView(seconds=found.seconds, error=found.error)
 
     def _told(self, job: str) -> Told:
         with self._site.store.read() as connection:
             return told_of(connection, jobs.get(connection, job), self._site.clock.now())
 
-    def _waiting(self, job: str, told: Told, look: _Look) -> WhyView:
-        outlook = look.outlook
-        found, place = outlook.explained(job), outlook.places[job]
-        before = [look.lines.brief(other) for other in outlook.order[max(0, place - 1 - _BEFORE) : place - 1]]
-        return told.view.model_copy(
-            update={
-                "now": outlook.now,
-                "kind": str(found.kind),
-                "reason": found.text,
-                "since": found.since,
-                "expected_start": outlook.start_of(job),
-                "position": place,
-                "queue": len(outlook.order),
-                "before": before,
-                "preemptions": outlook.pending[job].preemptions,
-                "remedies": _remedies(found),
-            }
-        )
+    @contextmanager
+    def _answering(self) -> Iterator[_Look]:
+        """What is known now; how long the answer takes is remembered."""
+        began = self._site.clock.monotonic()
+        yield self._look()
+        self._cost = self._site.clock.monotonic() - began
 
     def _look(self, max_age: float = 0.0) -> _Look:
         """What is known now; the same as before where nothing has changed, or where looking takes long."""
@@ -188,30 +218,49 @@ class Questions:
                 allowed = max(max_age, min(_LONGEST_AGE, self._cost * _IDLE_SHARE))
                 if age <= allowed or (known.version == version and age <= _LONGEST_AGE):
                     return known
-            self._known = look = self._take(version, now)
-            self._cost = self._site.clock.monotonic() - now
-            return look
+            self._known = self._take(version, now)
+            return self._known
 
     def _take(self, version: int, now: float) -> _Look:
         outlook = Outlook(self._snapshots(self._site), self._site.profile.policy)
         with self._site.store.read() as connection:
-            look = _Look(outlook, briefs.unfinished(connection), nodes.all(connection), version, now)
-        _ = outlook.reasons  # nearly every answer needs them; what they cost is counted here
-        return look
+            return _Look(outlook, briefs.unfinished(connection), nodes.all(connection), version, now)
 
 
-def _filled(view: JobView, outlook: Outlook, *, whole: bool) -> JobView:
+def _waiting(job: str, told: Told, look: _Look) -> WhyView:
+    outlook = look.outlook
+    found, place = outlook.explained(job), outlook.places[job]
+    before = [look.lines.brief(other) for other in outlook.order[max(0, place - 1 - _BEFORE) : place - 1]]
+    return told.view.model_copy(
+        update={
+            "now": outlook.now,
+            "kind": str(found.kind),
+            "reason": found.text,
+            "since": found.since,
+            "expected_start": outlook.sure_start_of(job),
+            "position": place,
+            "queue": len(outlook.order),
+            "before": before,
+            "preemptions": outlook.pending[job].preemptions,
+            "remedies": _remedies(found),
+        }
+    )
+
+
+def _running(job: str, told: Told, look: _Look) -> WhyView:
+    running = look.outlook.running.get(job)
+    if running is None:
+        return told.view
+    end = None if running.stopping else look.outlook.end_of(running)
+    return told.running(running, look.outlook.now, reason=look.outlook.explained_run(job), end=end)
+
+
+def _filled(view: JobView, outlook: Outlook) -> JobView:
     job = outlook.pending.get(view.id)
     if job is not None and view.state in {"queued", "held"}:
-        found, start = outlook.reasons[view.id], outlook.start_of(view.id)
         where = position(outlook.places[view.id], len(outlook.order))
-        return view.model_copy(
-            update={
-                "reason": f"{found.text if whole else found.short}; {where}",
-                "expected_start": None if start is None else start.at,
-                "preemptions": job.preemptions,
-            }
-        )
+        reason = f"{outlook.reasons[view.id].short}; {where}"
+        return view.model_copy(update={"reason": reason, "preemptions": job.preemptions})
     running = outlook.running.get(view.id)
     if running is None or view.terminal:
         return view

@@ -8,16 +8,22 @@ from dataclasses import replace
 from functools import cached_property
 from statistics import NormalDist
 
+from orchestrator.scheduling.decisions import Decisions
+from orchestrator.scheduling.explain import explain, explain_all, explain_running
 from orchestrator.scheduling.explain.types import Explanation
+from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.simulation.forecast import Forecast, forecast
 from orchestrator.spec.answers import Moment
 from orchestrator.spec.policy import Policy
 
-FORECAST_JOBS = 100
+PLAYED = 50
 """So many waiting jobs are played through; when those behind them start is reckoned by the work before them."""
-HORIZON = 30 * 86_400.0
+HORIZON = 7 * 86_400.0
 """Seconds that are played through."""
+MOST_EVENTS = 600
+"""So many events are played through: an answer must not take long."""
 
 _QUICK, _MIDDLE, _SLOW = 0.1, 0.5, 0.9
 _NORMAL = NormalDist()
@@ -53,8 +59,6 @@ class Outlook:
     @cached_property
     def reasons(self) -> Mapping[str, Explanation]:
         """Why each waiting job waits, without remedies, in the policy's order."""
-        from orchestrator.scheduling.explain.why import explain_all
-
         return explain_all(self.snapshot, self.policy)
 
     @cached_property
@@ -67,19 +71,48 @@ class Outlook:
         """The place of each waiting job in that order, from 1."""
         return {job: place for place, job in enumerate(self.order, 1)}
 
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What the policy does now."""
+        return decide(self.snapshot, self.policy)
+
+    @cached_property
+    def likely(self) -> Forecast:
+        """The first jobs of the queue played through, each as quick as half of those that are like it."""
+        return self._played(self.order[:PLAYED], _MIDDLE)
+
+    def plus(self, job: Job) -> Outlook:
+        """The same with one more job that waits."""
+        return Outlook(replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy)
+
     def explained(self, job: str) -> Explanation:
         """Why one job waits, with remedies that were tried."""
-        from orchestrator.scheduling.explain.why import explain
-
         return explain(self.snapshot, self.policy, job)
+
+    def explained_run(self, job: str) -> str:
+        """Why a running job has its width."""
+        return explain_running(self.snapshot, self.policy, job)
 
     def start_of(self, job: str) -> Moment | None:
         """When a waiting job should start; None where nobody knows, or a person holds it."""
         if self.pending[job].held:
             return None
-        if job in self._starts:
-            return self._starts[job]
-        return self._beyond(job) if self.places[job] > FORECAST_JOBS else None
+        if job in self.likely.starts:
+            return Moment(at=self.likely.starts[job])
+        return self._beyond(job)
+
+    def sure_start_of(self, job: str) -> Moment | None:
+        """The same, and how sure it is: as if all jobs were as quick, or as slow, as one in ten."""
+        found = self.start_of(job)
+        if found is None or found.earliest is not None or found.at <= self.now:
+            return found
+        until = self.order[: min(PLAYED, self.places[job])]
+        quick, slow = (self._played(until, share).starts.get(job) for share in (_QUICK, _SLOW))
+        return Moment(
+            at=found.at,
+            earliest=found.at if quick is None else min(quick, found.at),
+            latest=None if slow is None else max(slow, found.at),
+        )
 
     def end_of(self, running: Running) -> Moment | None:
         """When a run should be over; None where nobody has an idea how long it takes."""
@@ -94,27 +127,10 @@ class Outlook:
         )
         return Moment(at=middle, earliest=early, latest=late)
 
-    @cached_property
-    def _starts(self) -> Mapping[str, Moment]:
-        """The first jobs of the queue, played through three times: all jobs quick, as expected, and slow."""
-        first = set(self.order[:FORECAST_JOBS])
-        near = replace(self.snapshot, pending=tuple(job for job in self.snapshot.pending if job.id in first))
-        quick, middle, slow = (
-            forecast(at_quantile(near, q), self.policy, horizon=HORIZON)
-            for q in (
-                _QUICK,
-                _MIDDLE,
-                _SLOW,
-            )
-        )
-        return {
-            job: Moment(
-                at=at,
-                earliest=min(at, quick.starts.get(job, at)),
-                latest=max(at, slow.starts[job]) if job in slow.starts else None,
-            )
-            for job, at in middle.starts.items()
-        }
+    def _played(self, jobs: tuple[str, ...], share: float) -> Forecast:
+        chosen = set(jobs)
+        near = replace(self.snapshot, pending=tuple(job for job in self.snapshot.pending if job.id in chosen))
+        return forecast(at_quantile(near, share), self.policy, horizon=HORIZON, most_events=MOST_EVENTS)
 
     def _beyond(self, job: str) -> Moment | None:
         """By the work before it, as if all slots shared it evenly; its error as of a sum of independent jobs."""

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.text import counted
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Estimate, Job
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.spec.answers import Delay, EstimateView, Option, WhatIfView
+from orchestrator.spec.answers import Delay, EstimateView, Moment, Option, WhatIfView
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.workload import Workload
@@ -49,7 +48,7 @@ class WhatIf:
             notes: more to say.
         """
         demand, estimate = self.job.demand, self.job.estimate
-        as_it_is = self._with(self.job)
+        as_it_is = self.outlook.plus(self.job)
         others = [width for width in dict.fromkeys(widths) if not width == demand.workers_min == demand.workers_max]
         known = estimate and EstimateView(seconds=estimate.seconds, error=estimate.error, exponent=self.job.exponent)
         return WhatIfView(
@@ -60,48 +59,42 @@ class WhatIf:
             position=as_it_is.places.get(NEW),
             waiting=len(self.outlook.order),
             estimate=known,
-            options=[self._option(as_it_is), *(self._option(self._with(of_width(self.job, w))) for w in others)],
+            options=[self._option(as_it_is), *(self._option(self.outlook.plus(of_width(self.job, w))) for w in others)],
             notes=list(notes),
         )
 
-    def _with(self, job: Job) -> Outlook:
-        return self.outlook.plus(job)
-
     def _option(self, after: Outlook) -> Option:
         job, now = after.pending[NEW], after.now
-        start = after.start_of(NEW)
-        reason = after.reasons[NEW]
+        start = after.sure_start_of(NEW)
+        begun = next((decided.workers for decided in after.decisions.starts if decided.job == NEW), None)
+        end = after.likely.ends.get(NEW)
         delays = self._delays(after)
         return Option(
             workers_min=job.demand.workers_min,
             workers_max=job.demand.workers_max,
             slots=job.demand.slots,
             start=start,
-            end=after.end_after_start(NEW),
-            workers=after.first_width(NEW),
+            end=None if end is None or job.estimate is None else Moment(at=end),
+            workers=begun,
             waits=None if start is None else max(0.0, start.at - now),
-            reason="" if start is not None and start.at <= now + 1 else reason.short,
+            reason="" if begun is not None else after.reasons[NEW].short,
             delayed=len(delays),
             delays=delays[:_DELAYS],
         )
 
     def _delays(self, after: Outlook) -> list[Delay]:
-        """Who would start later, or end later who runs already; the longest delay first."""
-        found = []
-        for what, before, then in (
-            ("start", self.outlook.likely.starts, after.likely.starts),
-            ("end", self.outlook.likely.ends, after.likely.ends),
-        ):
-            for job, at in before.items():
-                waits = job in self.outlook.pending
-                seconds = then.get(job, at) - at
-                if (what == "start") == waits and seconds > _WORTH_TELLING:
-                    found.append(self._delay(job, seconds, what))
+        """Who would end later, the longest delay first; as far as is looked ahead."""
+        before = self.outlook.likely
+        found = [
+            self._delay(job, later - before.ends[job])
+            for job, later in after.likely.ends.items()
+            if job in before.ends and later - before.ends[job] > _WORTH_TELLING
+        ]
         return sorted(found, key=lambda delay: (-delay.seconds, delay.job))
 
-    def _delay(self, job: str, seconds: float, what: str) -> Delay:
+    def _delay(self, job: str, seconds: float) -> Delay:
         known = self.outlook.pending.get(job) or self.outlook.running[job].job
-        return Delay(job=job, name=self.names.get(job, ""), team=known.team, seconds=seconds, what=what)
+        return Delay(job=job, name=self.names.get(job, ""), team=known.team, seconds=seconds)
 
 
 def candidate(
@@ -175,15 +168,15 @@ def offline_view(
     policy: Policy = profile.policy
     outlook = Outlook(empty_snapshot(capacity, profile, now), policy)
     job = candidate(workload, capacity, outlook, estimate=estimate, limit=profile.limits.max_time)
-    return WhatIf(outlook, job, {}).view(profile.name, widths or some_widths(workload), live=False)
+    return WhatIf(outlook, job, {}).view(profile.name, widths or some_widths(workload), live=False, notes=notes_of(job))
 
 
-def unknown_note(job: Job) -> str:
-    """What to say where nobody has an idea how long a job takes."""
+def notes_of(job: Job) -> list[str]:
+    """What to say beside the numbers."""
     if job.estimate is not None:
-        return ""
-    limit = "" if job.limit is None else f" within its limit of {counted(round(job.limit / 3600, 1), 'hour')}"
-    return f"nobody has an idea how long it takes{limit}; whom it delays is told as if it never ended"
+        return []
+    as_if = "as if it never ended" if job.limit is None else f"as if it took its limit of {job.limit / 3600:,.1f} h"
+    return [f"nobody has an idea how long it takes: whom it delays is told {as_if}"]
 
 
 def _demand(workload: Workload, capacity: Capacity) -> Demand:

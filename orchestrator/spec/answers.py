@@ -172,13 +172,12 @@ class WhatIfRequest(Message):
 
 
 class Delay(Message):
-    """A job that would start or end later."""
+    """A job that would end later."""
 
     job: str
     name: str = ""
     team: str = ""
     seconds: float
-    what: str = Field(description="start or end")
 
 
 class Option(Message):
@@ -192,7 +191,7 @@ class Option(Message):
     workers: int | None = Field(default=None, description="that it would start with")
     waits: float | None = Field(default=None, description="seconds")
     reason: str = Field(default="", description="why it would not start at once")
-    delayed: int = Field(default=0, description="how many jobs would start or end later")
+    delayed: int = Field(default=0, description="how many jobs would end later")
     delays: list[Delay] = Field(default_factory=list, description="the longest of them")
 
 

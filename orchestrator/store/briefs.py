@@ -20,12 +20,16 @@ class Brief(NamedTuple):
         name: for people.
         owner: who submitted it.
         state: where it stands.
+        workers_min: the fewest workers that it asked for.
+        workers_max: the most.
     """
 
     id: str
     name: str
     owner: str
     state: str
+    workers_min: int
+    workers_max: int
 
 
 def unfinished(connection: Connection) -> dict[str, Brief]:

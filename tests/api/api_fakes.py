@@ -60,7 +60,7 @@ class FakeService:
         self.default_script: list[str] = []
         self.keys: dict[tuple[str, str], str] = {}
         self.requests: list[SubmitRequest] = []
-        self.resized: list[tuple[str, int]] = []
+        self.resized: list[tuple[str, int | None]] = []
         self.asked: list[tuple[str, ...]] = []
         self.gets: int | None = None
         self.answers: list[tuple[str, dict[str, Any]]] = []
@@ -134,17 +134,15 @@ class FakeService:
         self._move(job, "queued")
         return self.jobs[job]
 
-    def resize(self, job: str, workers: int) -> JobView:
+    def resize(self, job: str, workers: int | None) -> JobView:
         if self.jobs[job].state != "running":
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can be resized")
         self.resized.append((job, workers))
+        if workers is None:
+            return self.jobs[job]
         self._move(job, "resizing")
         run = self.jobs[job].runs[-1].model_copy(update={"wanted": self.gets or workers})
         self.jobs[job] = self.jobs[job].model_copy(update={"runs": [run]})
-        return self.jobs[job]
-
-    def unpin(self, job: str) -> JobView:
-        self.asked.append(("unpin", job))
         return self.jobs[job]
 
     def set_priority(self, job: str, priority: int, by: str) -> JobView:
@@ -295,10 +293,13 @@ class FakeQuestions:
     def what_if(self, request: WhatIfRequest) -> WhatIfView:
         self.requests.append(request)
         start = Moment(at=NOW + 600)
-        delays = [Delay(job="j-wait", seconds=300, what="start")]
+        delays = [Delay(job="j-wait", seconds=300)]
         options = [Option(workers_min=1, workers_max=4, slots=1, start=start, delayed=1, delays=delays, reason="busy")]
         options += [Option(workers_min=w, workers_max=w, slots=1, start=start) for w in request.workers]
         return WhatIfView(now=NOW, profile="local", policy="default", live=True, position=2, waiting=5, options=options)
+
+    def whole(self, view: JobView) -> JobView:
+        return self.fill([view])[0]
 
     def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
         return [

@@ -40,8 +40,7 @@ def list_jobs(
 @router.get("/jobs/{job}")
 def get(job: str, caller: Caller, context: Context) -> JobView:
     """One job, by identifier, unique prefix or name."""
-    view = context.service.get(context.service.resolve(job))
-    return context.questions.fill([view])[0]
+    return context.questions.whole(context.service.get(context.service.resolve(job)))
 
 
 @router.get("/jobs/{job}/why")
@@ -96,8 +95,7 @@ def priority(job: str, request: PriorityRequest, caller: Caller, context: Contex
 @router.post("/jobs/{job}/resize")
 def resize(job: str, request: ResizeRequest, caller: Caller, context: Context) -> JobView:
     """Give a running job another number of workers, which the policy then leaves alone; null: hand it back to it."""
-    resolved, workers = _own(job, caller, context), request.workers
-    view = context.service.unpin(resolved) if workers is None else context.service.resize(resolved, workers)
+    view = context.service.resize(_own(job, caller, context), request.workers)
     context.wake()
     return view
 

@@ -38,9 +38,8 @@ async def _follow(context: ApiContext, job: str, after: int) -> AsyncIterator[by
         for entry in history:
             after = entry.id
             yield _message("event", entry.model_dump(mode="json"))
-        # When a waiting job is expected to start changes all the time; that alone is no news.
-        if view.model_copy(update={"expected_start": None}) != shown:
-            shown = view.model_copy(update={"expected_start": None})
+        if view != shown:
+            shown = view
             yield _message("job", view.model_dump(mode="json"))
             quiet = 0.0
         if view.terminal and not history:

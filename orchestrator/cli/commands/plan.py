@@ -1,23 +1,54 @@
-"""`orchestrator plan`: what a workload would do and cost, without a server and without starting anything."""
+"""`orchestrator plan`: what a workload would do and cost, and when it would start; nothing is started."""
 
 from __future__ import annotations
 
 import getpass
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.base.errors import OrchestratorError, UsageError
+from orchestrator.base.text import counted
 from orchestrator.cli.options import WORKLOAD, json_option, set_option
-from orchestrator.cli.output import emit
+from orchestrator.cli.output import emit, note
+
+if TYPE_CHECKING:
+    from orchestrator.backends.protocol import Backend
+    from orchestrator.cli.source import Source
+    from orchestrator.planning.document import PlanDocument, WidthPlan
+    from orchestrator.spec.answers import EstimateView, WhatIfView
+    from orchestrator.spec.profile import ClusterProfile
+    from orchestrator.spec.workload import Workload
+
+_DEFAULT_CLUSTER = "local"
+_TIMEOUT = 15.0
 
 
 @click.command()
 @click.argument("file", type=WORKLOAD)
 @set_option
-@click.option("--cluster", metavar="NAME", default="local", show_default=True, help="A cluster profile.")
+@click.option("--cluster", metavar="NAME", help="A cluster profile.  [default: local]")
+@click.option(
+    "--workers",
+    "widths",
+    metavar="N",
+    multiple=True,
+    type=click.IntRange(1, 1_000_000),
+    help="Also as if it asked for exactly so many workers; may be repeated.",
+)
+@click.option("--offline", is_flag=True, help="Ask no server: as if the cluster were empty.")
 @json_option
-def command(file: str, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
-    """Say what the workload in FILE (`-`: standard input) would sample, compute and launch."""
+def command(
+    file: str, overrides: tuple[str, ...], cluster: str | None, widths: tuple[int, ...], offline: bool, as_json: bool
+) -> None:
+    """Say what the workload in FILE (`-`: standard input) would sample, compute and launch, and when it would start.
+
+    Where a server runs, its queue is asked when the job would start and whom it would delay, for a few numbers of
+    workers; no server is started for that.
+    """
     from orchestrator.backends.local import LocalBackend
     from orchestrator.base.paths import state_dir
     from orchestrator.cli.source import read_source
@@ -27,9 +58,90 @@ def command(file: str, overrides: tuple[str, ...], cluster: str, as_json: bool) 
 
     source = read_source(file)
     workload = parse_workload(source.content, source.filename, overrides)
-    profile = load_profile(cluster)
-    history = local_history(state_dir(), name=workload.name)
-    plan = make_plan(
-        workload, profile, LocalBackend(profile), workdir=Path.cwd(), history=history, owner=getpass.getuser()
+    _check_widths(workload, widths)
+    profile = load_profile(cluster or _DEFAULT_CLUSTER)
+    history, backend = local_history(state_dir(), name=workload.name), LocalBackend(profile)
+    plan = make_plan(workload, profile, backend, workdir=Path.cwd(), history=history, owner=getpass.getuser())
+    estimate = _estimate(plan)
+    asked = None if offline else _ask(source, overrides, widths, estimate, cluster and profile.name)
+    view = asked or _alone(workload, profile, backend, widths, estimate)
+    emit(as_json, {**plan.data(), "queue": view}, lambda: _text(plan, view))
+
+
+def _check_widths(workload: Workload, widths: Sequence[int]) -> None:
+    from orchestrator.planning.launch import is_elastic
+
+    if is_elastic(workload) and widths and max(widths) > (slices := workload.train.virtual_workers):
+        raise UsageError(
+            f"--workers {max(widths)}: the batch is cut into {counted(slices, 'virtual worker')}; "
+            "more workers would have nothing to do",
+            hint=f"--workers {slices} is the most",
+        )
+
+
+def _ask(
+    source: Source,
+    overrides: Sequence[str],
+    widths: Sequence[int],
+    estimate: EstimateView | None,
+    cluster: str | None,
+) -> WhatIfView | None:
+    """The answer of the server that runs; None where none does, or it serves another cluster than was named."""
+    from orchestrator.cli.connect import connect_to_running
+    from orchestrator.spec.answers import WhatIfRequest
+
+    request = WhatIfRequest(
+        source=source.content.decode(),
+        filename=source.filename,
+        overrides=list(overrides),
+        workers=list(widths),
+        estimate=estimate,
     )
-    emit(as_json, plan, plan.render)
+    try:
+        client = connect_to_running(timeout=_TIMEOUT)
+        if client is None:
+            return None
+        if cluster is not None and (served := client.server().profile) != cluster:
+            note(f"note: the server serves cluster {served}, not {cluster}: its queue was not asked")
+            return None
+        return client.what_if(request)
+    except OrchestratorError as error:
+        note(f"note: the queue was not asked: {error.message}")
+        return None
+
+
+def _alone(
+    workload: Workload,
+    profile: ClusterProfile,
+    backend: Backend,
+    widths: Sequence[int],
+    estimate: EstimateView | None,
+) -> WhatIfView:
+    from orchestrator.base.clock import SystemClock
+    from orchestrator.planning.whatif import offline_view
+
+    now = SystemClock().now()
+    return offline_view(workload, backend.capacity(), profile, widths, estimate=estimate, now=now)
+
+
+def _estimate(plan: PlanDocument) -> EstimateView | None:
+    from orchestrator.spec.answers import EstimateView
+
+    known = plan.estimate
+    if known is None or not known.widths:
+        return None
+    return EstimateView(seconds=max(known.seconds, 1e-3), error=known.error, exponent=_exponent(known.widths))
+
+
+def _exponent(widths: Sequence[WidthPlan]) -> float:
+    """Speed of k of n workers is (k / n) ** exponent: between the fewest workers and the most."""
+    few, many = widths[0], widths[-1]
+    if few.workers == many.workers:
+        return 1.0
+    return min(1.0, max(0.0, math.log(few.seconds / many.seconds) / math.log(many.workers / few.workers)))
+
+
+def _text(plan: PlanDocument, view: WhatIfView) -> str:
+    from orchestrator.cli.whytext import what_if_text
+
+    return f"{plan.render()}\n{what_if_text(view)}"
