@@ -60,8 +60,9 @@ _EFFICIENCY = 0.35  # of the peak, which a convolutional network reaches in its 
 _STREAMED = 0.7  # of the bandwidth, which elementwise kernels reach
 _TOUCHES = 8.0  # reads and writes of each activation in a forward pass: convolution, normalisation, ReLU
 _PARAMETER_BYTES = 40.0  # moved for each parameter in a pass: gradients are summed up, and the optimizer's part of it
-_GPU_LAUNCH, _CPU_LAUNCH = 60e-6, 60e-6  # seconds of a layer's kernels, beside their work
-_INPUT_SECONDS, _SAMPLE_SECONDS = 1e-8, 5e-5
+_LAUNCH_SECONDS = 60e-6  # of a layer's kernels, beside their work
+_CPU_INPUT, _GPU_INPUT = 1e-8, 1e-9  # seconds of each number of a sample: beside a GPU, loaders are taken to keep up
+_CPU_SAMPLE, _GPU_SAMPLE = 5e-5, 1e-5
 
 
 def canonical(device: str) -> str:
@@ -95,11 +96,11 @@ def prior_of(device: str, precision: str) -> Prior:
     operations = (peak.half_flops if half else peak.flops) / 2  # a multiply-add is two of them
     stream = peak.bandwidth * _STREAMED
     seconds = (
-        _SAMPLE_SECONDS,
-        _INPUT_SECONDS,
+        _CPU_SAMPLE if is_cpu(device) else _GPU_SAMPLE,
+        _CPU_INPUT if is_cpu(device) else _GPU_INPUT,
         1 / (operations * _EFFICIENCY),
         _TOUCHES * (2 if half else 4) / stream,
-        _CPU_LAUNCH if is_cpu(device) else _GPU_LAUNCH,
+        _LAUNCH_SECONDS,
         _PARAMETER_BYTES / stream,
     )
     return Prior(seconds, scale_error=0.5 if is_known(device) else 1.0)
