@@ -8,14 +8,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Demand, Placement, without, workers_of
+from orchestrator.scheduling.backfill.build import guard
+from orchestrator.scheduling.backfill.earliest import Freed
+from orchestrator.scheduling.backfill.guard import Reservation
+from orchestrator.scheduling.claims import valid_claim
+from orchestrator.scheduling.cluster import Demand, Placement, Share, without, workers_of
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
+from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.givers import Givers
-from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job, Running
-from orchestrator.scheduling.orders.build import ranking
 from orchestrator.scheduling.orders.ranking import Key
-from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.sharing.book import Book
 from orchestrator.spec.policy import Policy
 
@@ -32,35 +34,57 @@ class Draft:
         now: seconds since the epoch.
         room: free for jobs without a claim, after all that was decided so far.
         idle: what nobody holds, less what starts: what claims are redeemed from.
-        later: what nobody will hold or claim once all that was asked for is done: what is claimed comes from here.
+        after: what nobody will hold or claim once all that was asked for is done.
+        later: the same without the nodes on which something is reserved: what is claimed comes from here.
+        claimed: valid claims, by job.
+        begun: what those who start, and who hold a claim, should give free again.
+        reservations: of jobs that wait for room, in the order of the queue.
     """
 
     def __init__(self, state: State, policy: Policy, now: float) -> None:
         self.state = state
         self.policy = policy
         self.now = now
-        self.idle = state.idle()
-        self.later = state.later(now)
-        self.room = self.idle.least(self.later)
-        self.ranking = ranking(policy.order)
+        self.waiting = state.queue(policy.order, now)
+        self.ranking = self.waiting.ranking
         self.starts: list[Start] = []
         self.preempts: dict[str, Preempt] = {}
         self.resizes: dict[str, Resize] = {}
         self.claims: list[Claim] = []
         self.wakes: list[float] = []
+        self.begun: list[Freed] = []
+        self.reservations: list[Reservation] = []
+        self.claimed = _valid_claims(state, now)
+        self.idle = state.idle.copy()
+        self.after = state.staying.copy()
+        for name, claim in self.claimed.items():
+            self._begin(state.pending[name], claim)
+            self.after.take(claim, state.pending[name].demand)
+        apart = state.leaving or self.claimed
+        self.room = self.idle.least(self.after) if apart else self.idle.copy()
+        self.later = self.after
+        self.guard = guard(self)
         self._served = 0
-        self._possible: dict[Demand, bool] = {}
         self._offsets = self.ranking.offsets(state, now)
 
     def rank(self, job: Job) -> Key:
         """Sorts jobs as the policy's order has it."""
         first, *rest = self.ranking.key(job, self.now)
-        return (first + self._offsets.get(self.ranking.group(job), 0.0), *rest)
+        return (first + self.offset(self.ranking.group(job)), *rest)
+
+    def offset(self, group: str) -> float:
+        """Of a group of jobs, to be added to the first of their keys."""
+        return self._offsets.get(group, 0.0)
 
     def rank_running(self, running: Running) -> Key:
         """Sorts running jobs among the waiting ones, as if they waited with what they have had by now."""
         first, *rest = self.ranking.running_key(running, self.now)
-        return (first + self._offsets.get(self.ranking.group(running.job), 0.0), *rest)
+        return (first + self.offset(self.ranking.group(running.job)), *rest)
+
+    @cached_property
+    def _wanted(self) -> int:
+        claiming = (self.state.pending[name].demand for name in self.claimed)
+        return self.waiting.wanted - sum(demand.workers_min * demand.slots for demand in claiming)
 
     @cached_property
     def book(self) -> Book:
@@ -70,12 +94,7 @@ class Draft:
     @property
     def wanted(self) -> int:
         """Slots of the fewest workers of all who wait, could start, and are not served yet."""
-        return self._waiting - self._served
-
-    @cached_property
-    def _waiting(self) -> int:
-        waiting = (job for job in self.state.pending.values() if job.claim is None and hurdle(job, self.now) is None)
-        return sum(job.demand.workers_min * job.demand.slots for job in waiting)
+        return self._wanted - self._served
 
     @cached_property
     def givers(self) -> Givers:
@@ -93,11 +112,7 @@ class Draft:
 
     def possible(self, job: Job) -> bool:
         """Whether its fewest workers fit on the nodes that are up, were all of them empty."""
-        demand = job.demand
-        if demand not in self._possible:
-            empty = Room(replace(node, windows=()) for node in self.state.nodes.values())
-            self._possible[demand] = empty.fit(demand, demand.workers_min, self.now, self.now) is not None
-        return self._possible[demand]
+        return self.widest(job) >= job.demand.workers_min and self.idle.layout.possible(job.demand)
 
     def widest(self, job: Job) -> int:
         """The most workers that it may have."""
@@ -106,7 +121,15 @@ class Draft:
 
     def place(self, job: Job, workers: int) -> Placement | None:
         """Where a gang of so many workers may start now; it hurts no reservation, claim or window of maintenance."""
-        return self.room.fit(job.demand, workers, self.now, self.ends_by(job))
+        room = self.guard.free_until(self.now + expected_seconds(job, workers))
+        return room.fit(job.demand, workers, self.now, self.ends_by(job))
+
+    def place_widest(self, job: Job, fewest: int, most: int) -> Placement | None:
+        """The same for as many workers as fit, within these bounds."""
+        if self.room.fit(job.demand, fewest, self.now, self.now) is None:
+            return None
+        places = (self.place(job, workers) for workers in range(most, fewest - 1, -1))
+        return next((placement for placement in places if placement is not None), None)
 
     def extend(self, running: Running, workers: int) -> Placement | None:
         """What a running job may hold if it grows to so many workers now: all that it holds, and more.
@@ -115,7 +138,13 @@ class Draft:
         """
         limit = running.job.limit
         until = math.inf if limit is None else running.since + limit
-        return self.room.extend(running.job.demand, running.placement, workers, self.now, until)
+        room = self.guard.free_until(expected_end(self._wider(running, workers), self.now))
+        return room.extend(running.job.demand, running.placement, workers, self.now, max(until, self.now))
+
+    def _wider(self, running: Running, workers: int) -> Running:
+        job = replace(running.job, worked=running.worked(self.now))
+        placement = (Share("", workers),)
+        return replace(running, job=job, placement=placement, counted=self.now)
 
     def place_after(self, job: Job, workers: int, freed: Sequence[tuple[Placement, Demand]]) -> Placement | None:
         """What a waiting job could claim if all of `freed` were given up by those who run; changes nothing.
@@ -129,37 +158,69 @@ class Draft:
 
     def start(self, job: Job, placement: Placement) -> None:
         """Start it there; what it takes is no longer free."""
-        self._serve(job, placement)
         self.starts.append(Start(job.id, placement))
-        self.idle.take(placement, job.demand)
-        self.later.take(placement, job.demand)
-        self.room.take(placement, job.demand)
+        self._serve(job, placement)
+        end = self._begin(job, placement)
+        self._take(placement, job.demand, end)
+
+    def redeem(self, job: Job) -> None:
+        """Start it on what was freed for it, once all of that is free; `room` never held it."""
+        claim = self.claimed[job.id]
+        if self.idle.holds(claim, job.demand):
+            self.starts.append(Start(job.id, claim))
+            self.idle.take(claim, job.demand)
 
     def preempt(self, running: Running, for_job: str, why: str) -> None:
         """Ask it to stop; what it holds is free for a claim."""
         self.preempts[running.job.id] = Preempt(running.job.id, for_job, why)
-        kept = running.placement if running.keeps is None else running.keeps
-        self.later.give(kept, running.job.demand)
+        self._give_later(running.placement if running.keeps is None else running.keeps, running.job.demand)
 
     def shrink(self, running: Running, placement: Placement, for_job: str, why: str) -> None:
         """Ask it to give up what is not in `placement`; that is free for a claim."""
         self.resizes[running.job.id] = Resize(running.job.id, placement, for_job, why)
-        self.later.give(without(running.placement, placement), running.job.demand)
+        self._give_later(without(running.placement, placement), running.job.demand)
 
     def claim(self, job: Job, placement: Placement) -> None:
         """This, some of which is still to be freed, belongs to `job`."""
         self.claims.append(Claim(job.id, placement))
         self._serve(job, placement)
-        self.later.take(placement, job.demand)
-        self.room = self.idle.least(self.later)
+        end = self._begin(job, placement)
+        self._give_later(placement, job.demand, -1)
+        self.room.cap(self.after, placement)
+        self.guard.taken((), job.demand, end)
 
     def grow(self, running: Running, placement: Placement, why: str) -> None:
         """Give it all of `placement`, which is what `extend` said."""
         self.resizes[running.job.id] = Resize(running.job.id, placement, None, why)
         more = without(placement, running.placement)
         self.book.add(running.job.team, workers_of(more) * running.job.demand.slots)
-        for room in (self.idle, self.later, self.room):
-            room.take(more, running.job.demand)
+        self._take(more, running.job.demand, expected_end(self._wider(running, workers_of(placement)), self.now))
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Keep it; what others claim does not touch its nodes."""
+        if self.later is self.after:
+            self.later = self.after.copy()
+        self.later.shut(reservation.placement)
+        self.reservations.append(reservation)
+        self.wake(reservation.at)
+
+    def _take(self, placement: Placement, demand: Demand, end: float) -> None:
+        self.idle.take(placement, demand)
+        self.room.take(placement, demand)
+        self._give_later(placement, demand, -1)
+        self.guard.taken(placement, demand, end)
+
+    def _give_later(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
+        self.after.take(placement, demand, -sign)
+        if self.later is not self.after:
+            self.later.take(placement, demand, -sign)
+
+    def _begin(self, job: Job, placement: Placement) -> float:
+        """Remember when a job that starts, or will start soon, should be over."""
+        end = self.now + expected_seconds(job, workers_of(placement))
+        if end < math.inf:
+            self.begun.append(Freed(end, job.sequence, placement, job.demand))
+        return end
 
     def _serve(self, job: Job, placement: Placement) -> None:
         self._served += job.demand.workers_min * job.demand.slots
@@ -183,3 +244,10 @@ class Draft:
             claims=tuple(self.claims),
             wake=min(self.wakes, default=None),
         )
+
+
+def _valid_claims(state: State, now: float) -> dict[str, Placement]:
+    """Of those who could start there, in the order of submission."""
+    claimants = sorted((state.pending[name] for name in state.claimants), key=lambda job: (job.sequence, job.id))
+    found = ((job.id, valid_claim(job, state.nodes, now)) for job in claimants)
+    return {name: claim for name, claim in found if claim is not None}

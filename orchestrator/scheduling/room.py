@@ -2,54 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
+from orchestrator.scheduling.layout import Layout, Part, bits, capacity, usable
+
+__all__ = ["Room", "capacity", "usable"]
+
+_SHUT = 1 << 40
 
 
 class Room:
-    """Free slots, cores and memory of each node; changed by `take` and `give`."""
+    """Free slots, cores and memory of each node; changed by `take` and `give`.
+
+    Nodes that are alike are kept in sets by their number of free slots, so that the fullest one that still has room
+    is found without looking at the others, and a copy is cheap.
+    """
+
+    __slots__ = ("_cpus", "_memory", "_sets", "_slots", "layout")
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self._nodes = {node.name: node for node in sorted(nodes, key=lambda n: n.name)}
-        self._slots = {name: node.slots for name, node in self._nodes.items()}
-        self._cpus = {name: node.cpus for name, node in self._nodes.items()}
-        self._memory = {name: node.memory for name, node in self._nodes.items()}
+        self._begin(Layout(nodes))
+
+    @classmethod
+    def on(cls, layout: Layout) -> Room:
+        """All of it is free."""
+        room = cls.__new__(cls)
+        room._begin(layout)
+        return room
+
+    def _begin(self, layout: Layout) -> None:
+        self.layout = layout
+        self._slots = [node.slots for node in layout.nodes.values()]
+        self._cpus = [node.cpus for node in layout.nodes.values()]
+        self._memory = [node.memory for node in layout.nodes.values()]
+        self._sets = [[0] * (cls.like.slots + 1) for cls in layout.classes]
+        for sets, cls in zip(self._sets, layout.classes, strict=True):
+            sets[-1] = cls.members
 
     def copy(self) -> Room:
         """One that can be changed by itself."""
         other = Room.__new__(Room)
-        other._nodes = self._nodes
-        other._slots, other._cpus, other._memory = dict(self._slots), dict(self._cpus), dict(self._memory)
+        other.layout = self.layout
+        other._slots = self._slots.copy()
+        counts = self.layout.counts
+        other._cpus = self._cpus.copy() if counts else self._cpus
+        other._memory = self._memory.copy() if counts else self._memory
+        other._sets = [sets.copy() for sets in self._sets]
         return other
 
     @property
     def free(self) -> int:
         """Slots that are free, on whatever node that is up."""
-        return sum(max(0, free) for name, free in self._slots.items() if self._nodes[name].state == "up")
+        return sum(
+            free * members.bit_count()
+            for sets, cls in zip(self._sets, self.layout.classes, strict=True)
+            if cls.like.state == "up"
+            for free, members in enumerate(sets)
+            if members
+        )
 
     def free_on(self, node: str) -> int:
         """Slots that are free on one node; negative where more is promised than there is."""
-        return self._slots.get(node, 0)
+        number = self.layout.index.get(node)
+        return 0 if number is None else self._slots[number]
 
     def take(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
         """Mark as used. Nodes that are gone are passed over."""
+        index, counts = self.layout.index, self.layout.counts
         for node, workers in placement:
-            if node in self._nodes:
-                self._slots[node] -= sign * workers * demand.slots
-                self._cpus[node] -= sign * workers * demand.cpus
-                self._memory[node] -= sign * workers * demand.memory
+            number = index.get(node)
+            if number is None:
+                continue
+            workers *= sign
+            self._set(number, self._slots[number] - workers * demand.slots)
+            if counts:
+                self._cpus[number] -= workers * demand.cpus
+                self._memory[number] -= workers * demand.memory
 
     def give(self, placement: Placement, demand: Demand) -> None:
         """Mark as free again."""
         self.take(placement, demand, -1)
 
+    def shut(self, placement: Placement) -> None:
+        """Nothing fits on these nodes any more, whatever is given."""
+        for node, _ in placement:
+            if (number := self.layout.index.get(node)) is not None:
+                self._set(number, self._slots[number] - _SHUT)
+
+    def _set(self, number: int, free: int) -> None:
+        before = self._slots[number]
+        self._slots[number] = free
+        sets = self._sets[self.layout.class_of[number]]
+        top = len(sets) - 1
+        was = 0 if before < 0 else min(before, top)
+        now = 0 if free < 0 else min(free, top)
+        if was != now:
+            bit = 1 << number
+            sets[was] ^= bit
+            sets[now] |= bit
+
+    def cap(self, other: Room, placement: Placement) -> None:
+        """On these nodes no more is free than in `other`."""
+        for node, _ in placement:
+            if (number := self.layout.index.get(node)) is not None:
+                self._cap(other, number)
+
+    def _cap(self, other: Room, number: int) -> None:
+        if other._slots[number] < self._slots[number]:
+            self._set(number, other._slots[number])
+        if self.layout.counts:
+            self._cpus[number] = min(self._cpus[number], other._cpus[number])
+            self._memory[number] = min(self._memory[number], other._memory[number])
+
+    def least(self, other: Room) -> Room:
+        """Of each node what is free in both; they are rooms of one layout."""
+        both = self.copy()
+        for number in range(len(self._slots)):
+            both._cap(other, number)
+        return both
+
     def holds(self, placement: Placement, demand: Demand) -> bool:
         """Whether this very placement is free."""
-        return all(self._fits(node, demand) >= workers for node, workers in placement)
+        index = self.layout.index
+        return all(
+            (number := index.get(node)) is not None and self._fits(number, demand) >= workers
+            for node, workers in placement
+        )
 
     def fit(self, demand: Demand, workers: int, now: float, until: float) -> Placement | None:
         """Where a gang of so many workers fits; None where it does not.
+
+        A packed gang that one node can hold when empty lies on the node with the fewest free slots that are enough.
+        A larger one lies on wholly empty nodes, largest first, and what then remains of it on the node with the
+        fewest free slots that are enough. A scattered gang does the same with the emptiest nodes, wholly empty or
+        not. Ties are broken by name.
 
         Args:
             demand: what it needs.
@@ -57,103 +144,135 @@ class Room:
             now: nothing starts in a window of maintenance,
             until: and nothing runs into one.
         """
-        names = [name for name, node in self._nodes.items() if usable(node, demand, now, until)]
-        if demand.constraints.same_rack:
-            racks: dict[str, list[str]] = {}
-            for name in names:
-                racks.setdefault(self._nodes[name].rack, []).append(name)
-            found = (self._place(racks[rack], demand, workers) for rack in sorted(racks))
-            return next((placement for placement in found if placement), None)
-        return self._place(names, demand, workers)
+        shape = self.layout.shape(demand)
+        for parts, most in zip(shape.parts, shape.most, strict=True):
+            if shape.windows:
+                parts = tuple(part for part in parts if part.open(now, until))
+                most = parts[0].capacity if parts else 0
+            if parts and (found := self._place(parts, most, demand, workers)) is not None:
+                return found
+        return None
+
+    def promises(self, placement: Placement, demand: Demand) -> bool:
+        """Whether what was just freed there may be why its fewest workers fit now: a cheap look before `fit`."""
+        shape = self.layout.shape(demand)
+        needed = demand.workers_min * demand.slots
+        if not demand.packed or len(shape.most) != 1 or demand.workers_min > shape.most[0]:
+            return bool(shape.most)
+        index, slots = self.layout.index, self._slots
+        return any((number := index.get(node)) is not None and slots[number] >= needed for node, _ in placement)
 
     def extend(self, demand: Demand, held: Placement, workers: int, now: float, until: float) -> Placement | None:
         """All of `held`, and as many more as make `workers`; None where they do not fit.
 
-        A packed gang fills the nodes that it has, and gets further ones only where those are wholly its own.
+        A packed gang fills the nodes that it has, and gets further ones only where those are wholly its own and no
+        node could hold it by itself.
         """
-        shares, rest = dict(held), workers - workers_of(held)
+        shares, rest, used = dict(held), workers - workers_of(held), 0
+        nodes, index = self.layout.nodes, self.layout.index
         for name in sorted(shares):
-            node = self._nodes.get(name)
+            node = nodes.get(name)
             if node is None or not usable(node, demand, now, until):
                 return None
-            fits = max(0, min(rest, self._fits(name, demand)))
+            used |= 1 << index[name]
+            fits = max(0, min(rest, self._fits(index[name], demand)))
             shares[name] += fits
             rest -= fits
             if demand.packed and rest and shares[name] < capacity(node, demand):
                 return None
-        if rest:
-            racks = {self._nodes[name].rack for name in shares} if demand.constraints.same_rack else None
-            names = (
-                name
-                for name, node in self._nodes.items()
-                if name not in shares and usable(node, demand, now, until) and (racks is None or node.rack in racks)
-            )
-            more = self._whole(names, demand, rest) if demand.packed else self._scattered(list(names), demand, rest)
-            if more is None:
+        if rest > 0:
+            more = self._beyond(demand, used, rest, now, until)
+            if more is None or (demand.packed and workers <= max(self.layout.shape(demand).most)):
                 return None
             shares.update(more)
         return tuple(sorted(Share(name, count) for name, count in shares.items()))
 
-    def _whole(self, names: Iterable[str], demand: Demand, workers: int) -> Placement | None:
-        return self._fill([name for name in names if self._slots[name] == self._nodes[name].slots], demand, workers)
-
-    def _place(self, names: list[str], demand: Demand, workers: int) -> Placement | None:
-        if not demand.packed:
-            return self._scattered(names, demand, workers)
-        most = max((capacity(self._nodes[name], demand) for name in names), default=0)
-        if workers <= most:
-            fitting = [(self._slots[name], name) for name in names if self._fits(name, demand) >= workers]
-            return (Share(min(fitting)[1], workers),) if fitting else None
-        return self._whole(names, demand, workers)
-
-    def _scattered(self, names: list[str], demand: Demand, workers: int) -> Placement | None:
-        return self._fill(sorted(names, key=lambda name: (-self._fits(name, demand), name)), demand, workers)
-
-    def _fill(self, names: Iterable[str], demand: Demand, workers: int) -> Placement | None:
-        shares: list[Share] = []
-        for name in names:
-            if (fits := min(workers, self._fits(name, demand))) > 0:
-                shares.append(Share(name, fits))
-                workers -= fits
-            if workers == 0:
-                return tuple(sorted(shares))
+    def _beyond(self, demand: Demand, used: int, rest: int, now: float, until: float) -> Placement | None:
+        """Room for the rest of a gang that lies on `used` already."""
+        shape = self.layout.shape(demand)
+        for group in shape.parts:
+            if demand.constraints.same_rack and not any(part.members & used for part in group):
+                continue
+            parts = [part for part in group if part.open(now, until)]
+            if parts and (found := self._fill(parts, parts[0].capacity, demand, rest, used)) is not None:
+                return found
         return None
 
-    def _fits(self, name: str, demand: Demand) -> int:
-        node = self._nodes.get(name)
-        if node is None:
-            return 0
-        most = self._slots[name] // demand.slots
-        if demand.cpus and node.cpus:
-            most = min(most, self._cpus[name] // demand.cpus)
-        if demand.memory and node.memory:
-            most = min(most, self._memory[name] // demand.memory)
+    def _place(self, parts: Sequence[Part], most: int, demand: Demand, workers: int) -> Placement | None:
+        if demand.packed and workers <= most:
+            number = self._one(parts, demand, workers, 0)
+            return None if number < 0 else (Share(self.layout.names[number], workers),)
+        if demand.packed and workers > most + self._in_whole(parts):
+            return None
+        return self._fill(parts, most, demand, workers, 0)
+
+    def _in_whole(self, parts: Sequence[Part]) -> int:
+        """Workers that fit on wholly empty nodes."""
+        sets = self._sets
+        return sum(p.capacity * (sets[p.cls][p.slots] & p.members).bit_count() for p in parts)
+
+    def _one(self, parts: Sequence[Part], demand: Demand, workers: int, used: int) -> int:
+        """The node with the fewest free slots that holds so many workers by itself; -1: none."""
+        for free in range(workers * demand.slots, max(part.slots for part in parts) + 1):
+            found = 0
+            for part in parts:
+                if free <= part.slots and (those := self._sets[part.cls][free] & part.members & ~used):
+                    found |= self._with(those, demand, workers) if part.counted else those
+            if found:
+                return (found & -found).bit_length() - 1
+        return -1
+
+    def _with(self, those: int, demand: Demand, workers: int) -> int:
+        """Which of these have the cores and the memory too."""
+        found = 0
+        for number in bits(those):
+            if self._fits(number, demand) >= workers:
+                found |= 1 << number
+        return found
+
+    def _fill(self, parts: Sequence[Part], most: int, demand: Demand, workers: int, used: int) -> Placement | None:
+        """Nodes in turn, and the last workers where they fit best."""
+        shares: list[Share] = []
+        names = self.layout.names
+        nodes = self._whole(parts, used) if demand.packed else self._emptiest(parts, demand, used)
+        while workers > most or (last := self._one(parts, demand, workers, used)) < 0:
+            if (found := next(nodes, None)) is None:
+                return None
+            number, fits = found
+            shares.append(Share(names[number], min(fits, workers)))
+            used |= 1 << number
+            workers -= fits
+            if workers <= 0:
+                return tuple(sorted(shares))
+        shares.append(Share(names[last], workers))
+        return tuple(sorted(shares))
+
+    def _whole(self, parts: Sequence[Part], used: int) -> Iterator[tuple[int, int]]:
+        """Wholly empty nodes and the workers that each holds, the largest first."""
+        found: dict[int, int] = {}
+        for part in parts:
+            if members := self._sets[part.cls][part.slots] & part.members & ~used:
+                found[part.capacity] = found.get(part.capacity, 0) | members
+        return ((number, fits) for fits in sorted(found, reverse=True) for number in bits(found[fits]))
+
+    def _emptiest(self, parts: Sequence[Part], demand: Demand, used: int) -> Iterator[tuple[int, int]]:
+        """Nodes and the workers that fit on each, the emptiest first."""
+        found = [
+            (-fits, number)
+            for part in parts
+            for free in range(demand.slots, part.slots + 1)
+            for number in bits(self._sets[part.cls][free] & part.members & ~used)
+            if (fits := self._fits(number, demand)) > 0
+        ]
+        for fits, number in sorted(found):
+            yield number, -fits
+
+    def _fits(self, number: int, demand: Demand) -> int:
+        most = self._slots[number] // demand.slots
+        if self.layout.counts and (demand.cpus or demand.memory):
+            node = self.layout.nodes[self.layout.names[number]]
+            if demand.cpus and node.cpus:
+                most = min(most, self._cpus[number] // demand.cpus)
+            if demand.memory and node.memory:
+                most = min(most, self._memory[number] // demand.memory)
         return most
-
-    def least(self, other: Room) -> Room:
-        """Of each node what is free in both."""
-        both = self.copy()
-        for mine, theirs in ((both._slots, other._slots), (both._cpus, other._cpus), (both._memory, other._memory)):
-            for name, free in theirs.items():
-                mine[name] = min(mine[name], free)
-        return both
-
-
-def capacity(node: Node, demand: Demand) -> int:
-    """Workers that an empty node holds."""
-    most = node.slots // demand.slots
-    if demand.cpus and node.cpus:
-        most = min(most, node.cpus // demand.cpus)
-    if demand.memory and node.memory:
-        most = min(most, node.memory // demand.memory)
-    return most
-
-
-def usable(node: Node, demand: Demand, now: float, until: float) -> bool:
-    """Whether workers of this demand may start on a node now and stay `until` then, room aside."""
-    wants = demand.constraints
-    if node.state != "up" or node.name in wants.not_on:
-        return False
-    if wants.gpu_types and node.gpu_type not in wants.gpu_types:
-        return False
-    return not any(window.start < until and now < window.end for window in node.windows)

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.deltas import Delta, Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.draft import Draft
+from orchestrator.scheduling.ends import Ends
 from orchestrator.scheduling.jobs import Job, Running
+from orchestrator.scheduling.layout import Layout
+from orchestrator.scheduling.orders.build import ranking
+from orchestrator.scheduling.queue import Queue
 from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
 from orchestrator.scheduling.walk import walk
-from orchestrator.spec.policy import Policy
+from orchestrator.spec.policy import Order, Policy
 
 
 class State:
     """Everything that a decision may depend on. Changed in place by who owns it alone; `copy` for all others.
 
+    What follows from it (what is free, the queue under the order last asked for, expected ends) is kept as things
+    happen, and never counts as a part of it.
+
     Attributes:
         nodes: by name.
         pending: jobs that wait, by identifier.
         running: jobs that hold slots, by identifier.
+        claimants: waiting jobs that hold a claim, valid or not.
+        leaving: running jobs that were asked to stop or to shrink.
+        idle: what nobody holds at this instant, claimed or not.
+        staying: what those who stay will not hold.
+        ends: running jobs by when they should be over.
     """
 
     def __init__(self) -> None:
@@ -34,6 +45,12 @@ class State:
         self.usage: tuple[Usage, ...] = ()
         self.max_workers: int | None = None
         self.slot_kind = "gpu"
+        self.claimants: set[str] = set()
+        self.leaving: set[str] = set()
+        self.ends = Ends((), 0.0)
+        self._order: Order | None = None
+        self._queue: Queue | None = None
+        self._measure()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> State:
@@ -44,6 +61,10 @@ class State:
         state.running = {running.job.id: running for running in snapshot.running}
         state.teams, state.usage = snapshot.teams, snapshot.usage
         state.max_workers, state.slot_kind = snapshot.max_workers, snapshot.slot_kind
+        state.claimants = {job.id for job in snapshot.pending if job.claim is not None}
+        state.leaving = {running.job.id for running in snapshot.running if running.keeps is not None}
+        state.ends = Ends(snapshot.running, snapshot.now)
+        state._measure()
         return state
 
     def snapshot(self, now: float) -> Snapshot:
@@ -61,81 +82,131 @@ class State:
 
     def copy(self) -> State:
         """One that can be changed by itself."""
-        other = State()
+        other = State.__new__(State)
         other.__dict__.update(self.__dict__)
-        other.nodes, other.pending, other.running = dict(self.nodes), dict(self.pending), dict(self.running)
+        other.nodes, other.pending, other.running = self.nodes.copy(), self.pending.copy(), self.running.copy()
+        other.claimants, other.leaving = self.claimants.copy(), self.leaving.copy()
+        other.idle, other.staying = self.idle.copy(), self.staying.copy()
+        other.ends = self.ends.copy()
+        other._queue = None if self._queue is None else self._queue.copy()
         return other
+
+    def queue(self, order: Order, now: float) -> Queue:
+        """The waiting jobs under an order; that of the last decision is kept."""
+        if self._queue is None or self._order != order or now < self._queue.now:
+            self._order, self._queue = order, Queue(ranking(order), self.pending.values(), now)
+        self._queue.pass_to(now)
+        return self._queue
+
+    def decide(self, policy: Policy, now: float) -> Decisions:
+        """What to do now; changes nothing that counts."""
+        if now < self.ends.now:
+            self.ends = Ends(self.running.values(), now)
+        self.ends.pass_to(now)
+        return walk(Draft(self, policy, now))
+
+    # --- what happens ----------------------------------------------------------------------------------------------
 
     def apply(self, delta: Delta, now: float) -> None:
         """Take in what has happened."""
         match delta:
             case Pends(job):
-                self.running.pop(job.id, None)
-                self.pending[job.id] = job
+                self._stops(job.id)
+                self._waits(job, now)
             case Runs(running):
-                self.pending.pop(running.job.id, None)
-                self.running[running.job.id] = running
+                self._starts_or_goes(running.job.id)
+                self._runs(running, now)
             case Gone(job):
-                self.pending.pop(job, None)
-                self.running.pop(job, None)
+                self._starts_or_goes(job)
+                self._stops(job)
             case NodeIs(node):
-                self.nodes[node.name] = node
+                if self.nodes.get(node.name) != node:
+                    self.nodes[node.name] = node
+                    self._measure()
             case NodeGone(name):
-                self.nodes.pop(name, None)
+                if self.nodes.pop(name, None) is not None:
+                    self._measure()
             case Teams(teams, usage):
                 self.teams, self.usage = teams, usage
-
-    def idle(self) -> Room:
-        """What nobody holds at this instant, claimed or not."""
-        room = Room(self.nodes.values())
-        for running in self.running.values():
-            room.take(running.placement, running.job.demand)
-        return room
-
-    def later(self, now: float) -> Room:
-        """What those who stay will not hold, and no claim wants."""
-        later = Room(self.nodes.values())
-        for running in self.running.values():
-            later.take(running.placement if running.keeps is None else running.keeps, running.job.demand)
-        for job in self.pending.values():
-            if (claim := valid_claim(job, self.nodes, now)) is not None:
-                later.take(claim, job.demand)
-        return later
-
-    def room(self, now: float) -> Room:
-        """What is free for those who hold no claim: neither held now nor claimed for later."""
-        return self.idle().least(self.later(now))
-
-    def decide(self, policy: Policy, now: float) -> Decisions:
-        """What to do now; changes nothing."""
-        return walk(Draft(self, policy, now))
 
     def carry_out(self, decisions: Decisions, now: float) -> None:
         """As if all of it had been asked for; what is true otherwise is told by deltas."""
         for preempt in decisions.preempts:
-            self._preempt(preempt)
+            self._preempt(preempt, now)
         for resize in decisions.resizes:
             self._resize(resize, now)
         for claim in decisions.claims:
-            self._claim(claim)
+            self._claim(claim, now)
         for start in decisions.starts:
             self._start(start, now)
 
-    def _preempt(self, preempt: Preempt) -> None:
-        self.running[preempt.job] = replace(self.running[preempt.job], keeps=())
+    def _preempt(self, preempt: Preempt, now: float) -> None:
+        self._runs(replace(self.running[preempt.job], keeps=()), now)
 
     def _resize(self, resize: Resize, now: float) -> None:
-        running = self.running[resize.job]
+        running, placement = self.running[resize.job], resize.placement
         if resize.for_job is not None:
-            self.running[resize.job] = replace(running, keeps=resize.placement)
+            self._runs(replace(running, keeps=placement), now)
             return
         job = replace(running.job, worked=running.worked(now), attained=running.attained(now))
-        placement = resize.placement
-        self.running[resize.job] = replace(running, job=job, placement=placement, counted=now, resized=now, keeps=None)
+        self._runs(replace(running, job=job, placement=placement, counted=now, resized=now, keeps=None), now)
 
-    def _claim(self, claim: Claim) -> None:
-        self.pending[claim.job] = replace(self.pending[claim.job], claim=claim.placement)
+    def _claim(self, claim: Claim, now: float) -> None:
+        self._waits(replace(self.pending[claim.job], claim=claim.placement), now)
 
     def _start(self, start: Start, now: float) -> None:
-        job = replace(self.pending.pop(start.job), claim=None)
-        self.running[job.id] = Running(job, start.placement, since=now, counted=now, resized=now)
+        job = replace(self.pending[start.job], claim=None)
+        self._starts_or_goes(start.job)
+        self._runs(Running(job, start.placement, since=now, counted=now, resized=now), now)
+
+    # --- what is kept ----------------------------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        """All that is free, from nothing."""
+        self.idle = Room.on(Layout(self.nodes.values()))
+        for running in self.running.values():
+            self.idle.take(running.placement, running.job.demand)
+        self.staying = self.idle.copy()
+        for name in self.leaving:
+            running = self.running[name]
+            self.staying.give(running.placement, running.job.demand)
+            self.staying.take(running.keeps or (), running.job.demand)
+
+    def _waits(self, job: Job, now: float) -> None:
+        self.pending[job.id] = job
+        if job.claim is None:
+            self.claimants.discard(job.id)
+        else:
+            self.claimants.add(job.id)
+        if self._queue is not None:
+            if self._queue.now < now:
+                self._queue.pass_to(now)
+            self._queue.put(job)
+
+    def _starts_or_goes(self, job: str) -> None:
+        """It waits no longer."""
+        if self.pending.pop(job, None) is not None:
+            self.claimants.discard(job)
+            if self._queue is not None:
+                self._queue.drop(job)
+
+    def _runs(self, running: Running, now: float) -> None:
+        self._stops(running.job.id)
+        demand, keeps = running.job.demand, running.keeps
+        self.running[running.job.id] = running
+        self.idle.take(running.placement, demand)
+        self.staying.take(running.placement if keeps is None else keeps, demand)
+        if keeps is not None:
+            self.leaving.add(running.job.id)
+        if self.ends.now < now:
+            self.ends.pass_to(now)
+        self.ends.put(running)
+
+    def _stops(self, job: str) -> None:
+        """It holds nothing any more."""
+        running = self.running.pop(job, None)
+        if running is not None:
+            self.idle.give(running.placement, running.job.demand)
+            self.staying.give(running.placement if running.keeps is None else running.keeps, running.job.demand)
+            self.leaving.discard(job)
+            self.ends.drop(job)

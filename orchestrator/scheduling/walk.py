@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
+import heapq
+import math
+from enum import Enum
+
 from orchestrator.scheduling import growth, making_room, sharing, widths
-from orchestrator.scheduling.claims import valid_claim
-from orchestrator.scheduling.cluster import Placement, workers_of
-from orchestrator.scheduling.decisions import Decisions, Start
+from orchestrator.scheduling.cluster import workers_of
+from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.draft import Draft
-from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.lines import Cursor
+from orchestrator.scheduling.orders.ranking import Key
+
+
+class _Then(Enum):
+    """What follows from how a job was served."""
+
+    NEXT = "those after it are looked at"
+    SHORTER = "of those who need the same only such as take less time may fit"
+    NONE_LIKE_IT = "nobody who needs the same can start now"
+    NOBODY = "nobody can start now"
 
 
 def walk(draft: Draft) -> Decisions:
     """Decide for every waiting job, then for the running ones."""
-    for job in draft.queue():
-        if hurdle(job, draft.now) is not None:
-            draft.wake(job.not_before)
-        elif (claim := valid_claim(job, draft.state.nodes, draft.now)) is not None:
-            _redeem(draft, job, claim)
-        elif not _serve(draft, job) and draft.policy.backfill == "none":
+    for name in draft.claimed:
+        draft.redeem(draft.state.pending[name])
+    cursors = [Cursor(line) for line in draft.waiting.lines.values()]
+    heap: list[tuple[Key, str, Cursor]] = [(_rank(draft, cursor), cursor.entry.id, cursor) for cursor in cursors]
+    heapq.heapify(heap)
+    while heap:
+        cursor = heap[0][2]
+        then = _serve(draft, cursor.entry.job)
+        if then is _Then.NOBODY:
             break
+        within = draft.guard.patience() if then is _Then.SHORTER else math.inf
+        if then is _Then.NONE_LIKE_IT or not cursor.advance(within):
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (_rank(draft, cursor), cursor.entry.id, cursor))
     growth.grow(draft)
+    draft.wake(draft.waiting.next_change())
     return draft.decisions()
 
 
-def _serve(draft: Draft, job: Job) -> bool:
-    """Start it, or have room made for it; False: it waits for slots, and those after it pass only by the rules."""
+def _rank(draft: Draft, cursor: Cursor) -> Key:
+    first, *rest = cursor.entry.key
+    return (first + draft.offset(cursor.line.kind.group), *rest)
+
+
+def _serve(draft: Draft, job: Job) -> _Then:
+    """Start it, or have room made for it, or let it wait."""
+    if job.id in draft.claimed:
+        return _Then.NEXT
     if not sharing.allows(draft, job, job.demand.workers_min * job.demand.slots) or not draft.possible(job):
-        return True
+        return _Then.NONE_LIKE_IT
     placement = widths.choose(draft, job)
     if placement is not None and sharing.allows(draft, job, workers_of(placement) * job.demand.slots):
         draft.start(job, placement)
-        return True
-    return making_room.make_room(draft, job)
+        return _Then.NEXT
+    if making_room.make_room(draft, job):
+        return _Then.NEXT
+    if not draft.guard.block(job):
+        return _Then.NOBODY
+    return _next_like(draft, job)
 
 
-def _redeem(draft: Draft, job: Job, claim: Placement) -> None:
-    """Start on what was freed for it once all of it is free; `room` never held it."""
-    if draft.idle.holds(claim, job.demand):
-        draft.starts.append(Start(job.id, claim))
+def _next_like(draft: Draft, job: Job) -> _Then:
+    """Who can still start of those who need the same as a job that does not fit."""
+    if draft.guard.asks_all():
+        return _Then.NEXT
+    if draft.room.fit(job.demand, job.demand.workers_min, draft.now, draft.now) is None:
+        return _Then.NONE_LIKE_IT
+    return _Then.NEXT if draft.room.layout.shape(job.demand).windows else _Then.SHORTER

@@ -1,0 +1,59 @@
+"""EASY: the first job that waits for room has a reservation, and others pass where they do not delay it.
+
+Lifka, "The ANL/IBM SP scheduling system" (1995), on nodes instead of one pool: there are two views of each node, what
+is free now and what is spare once the reservation holds. On one node the two are the shadow time and the extra slots.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling.backfill.earliest import earliest
+from orchestrator.scheduling.backfill.guard import Reservation
+from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.room import Room
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+
+
+class Easy:
+    """One reservation: that of the first job for which anybody can tell when there will be room."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._at = math.inf
+        self._beside: Room | None = None
+
+    def free_until(self, end: float) -> Room:
+        """Who should be over before the reserved time may use all that is free; others only what is spare then too."""
+        return self._draft.room if self._beside is None or end <= self._at else self._beside
+
+    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+        """Who lasts longer takes of what is spare."""
+        if self._beside is None:
+            return
+        if end > self._at:
+            self._beside.take(placement, demand)
+        else:
+            self._beside.cap(self._draft.room, placement)
+
+    def block(self, job: Job) -> bool:
+        """Reserve for the first one."""
+        draft = self._draft
+        if self._beside is None and (found := earliest(draft, job)) is not None:
+            self._at, placement, spare = found
+            self._beside = draft.room.copy()
+            self._beside.cap(spare, placement)
+            draft.reserve(Reservation(job.id, self._at, placement))
+        return True
+
+    def patience(self) -> float:
+        """What is left until the reserved time."""
+        return math.inf if self._beside is None else self._at - self._draft.now
+
+    def asks_all(self) -> bool:
+        """Only one has a reservation."""
+        return False

@@ -1,0 +1,80 @@
+"""What a rule of backfill has to say, and the rule of those policies that reserve nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.room import Room
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Where and when a waiting job is to start, as far as anybody can tell.
+
+    Attributes:
+        job: identifier.
+        at: seconds since the epoch.
+        placement: of its fewest workers.
+    """
+
+    job: str
+    at: float
+    placement: Placement
+
+
+class Guard(Protocol):
+    """Keeps what is reserved free of others."""
+
+    def free_until(self, end: float) -> Room:
+        """Where a job may start that should be over by then; it hurts no reservation."""
+        ...
+
+    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+        """This was taken of `draft.room`, by a job that should be over then."""
+        ...
+
+    def block(self, job: Job) -> bool:
+        """It waits for room; whether those after it may pass."""
+        ...
+
+    def patience(self) -> float:
+        """Of those who need the same as a job that waits for room, only jobs that take no longer than this may fit."""
+        ...
+
+    def asks_all(self) -> bool:
+        """Whether each job that waits for room gets a reservation, so that none may be left out of the walk."""
+        ...
+
+
+class Open:
+    """Nothing is reserved: others pass, or nobody does."""
+
+    def __init__(self, draft: Draft, *, others_pass: bool) -> None:
+        self._draft = draft
+        self._others_pass = others_pass
+
+    def free_until(self, end: float) -> Room:
+        """Wherever there is room."""
+        return self._draft.room
+
+    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+        """Nothing follows."""
+
+    def block(self, job: Job) -> bool:
+        """As the policy has it."""
+        return self._others_pass
+
+    def patience(self) -> float:
+        """Any."""
+        return math.inf
+
+    def asks_all(self) -> bool:
+        """There are no reservations."""
+        return False

@@ -1,0 +1,178 @@
+"""`Layout`: the nodes of a cluster in order of their names, which of them are alike, and which a demand accepts.
+
+A set of nodes is an integer with a bit for each: unions, intersections and the first of a set cost next to nothing,
+and copies are free.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.scheduling.cluster import Demand, Node, Window
+
+
+def capacity(node: Node, demand: Demand) -> int:
+    """Workers that an empty node holds."""
+    most = node.slots // demand.slots
+    if demand.cpus and node.cpus:
+        most = min(most, node.cpus // demand.cpus)
+    if demand.memory and node.memory:
+        most = min(most, node.memory // demand.memory)
+    return most
+
+
+def usable(node: Node, demand: Demand, now: float, until: float) -> bool:
+    """Whether workers of this demand may start on a node now and stay `until` then, room aside."""
+    wants = demand.constraints
+    if node.state != "up" or node.name in wants.not_on:
+        return False
+    if wants.gpu_types and node.gpu_type not in wants.gpu_types:
+        return False
+    return not any(window.start < until and now < window.end for window in node.windows)
+
+
+def bits(members: int) -> Iterator[int]:
+    """The members of a set, ascending."""
+    while members:
+        lowest = members & -members
+        yield lowest.bit_length() - 1
+        members ^= lowest
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """Nodes that differ in nothing but name and rack.
+
+    Attributes:
+        like: one of them.
+        members: all of them.
+    """
+
+    like: Node
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Nodes of one class that a demand accepts.
+
+    Attributes:
+        cls: number of the class.
+        members: those that are accepted.
+        slots: of each node.
+        capacity: workers that each holds when it is empty.
+        counted: whether cores or memory may be short where slots are not.
+        windows: of maintenance.
+    """
+
+    cls: int
+    members: int
+    slots: int
+    capacity: int
+    counted: bool
+    windows: tuple[Window, ...]
+
+    def open(self, now: float, until: float) -> bool:
+        """Whether workers may start there now and stay until then."""
+        return not any(window.start < until and now < window.end for window in self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The nodes that a demand accepts, at least one of whose workers fits on each.
+
+    Attributes:
+        parts: those with the largest capacity first; by rack where all workers must lie in one rack.
+        most: workers on one node, for each group of parts.
+        windows: whether any has maintenance ahead.
+    """
+
+    parts: tuple[tuple[Part, ...], ...]
+    most: tuple[int, ...]
+    windows: bool
+
+
+class Layout:
+    """Immutable, whatever it remembers; shared by all rooms over the same nodes.
+
+    Attributes:
+        nodes: by name, in order.
+        names: of the nodes, in order.
+        index: of each name.
+        classes: of nodes that are alike.
+        class_of: each node's class.
+        counts: whether any node counts cores or memory.
+        edges: times at which maintenance ends, ascending.
+    """
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        ordered = sorted(nodes, key=lambda node: node.name)
+        self.nodes = {node.name: node for node in ordered}
+        self.names = list(self.nodes)
+        self.index = {name: number for number, name in enumerate(self.names)}
+        found: dict[tuple[object, ...], int] = {}
+        members: list[int] = []
+        likes: list[Node] = []
+        self.class_of: list[int] = []
+        for number, node in enumerate(self.nodes.values()):
+            key = (node.slots, node.gpu_type, node.cpus, node.memory, node.state, node.windows)
+            if (cls := found.setdefault(key, len(found))) == len(members):
+                members.append(0)
+                likes.append(node)
+            members[cls] |= 1 << number
+            self.class_of.append(cls)
+        self.classes = [Class(like, those) for like, those in zip(likes, members, strict=True)]
+        self.counts = any(node.cpus or node.memory for node in likes)
+        self.edges = sorted({w.end for node in likes for w in node.windows if w.end < math.inf})
+        self._shapes: dict[Demand, Shape] = {}
+        self._possible: dict[Demand, bool] = {}
+
+    def shape(self, demand: Demand) -> Shape:
+        """What a demand accepts, windows of maintenance aside."""
+        if (found := self._shapes.get(demand)) is None:
+            found = self._shapes[demand] = self._shape(demand)
+        return found
+
+    def possible(self, demand: Demand) -> bool:
+        """Whether its fewest workers fit on the nodes that are up, were all of them empty and without maintenance."""
+        if (found := self._possible.get(demand)) is None:
+            found = self._possible[demand] = any(
+                sum(part.capacity * part.members.bit_count() for part in parts) >= demand.workers_min
+                for parts in self.shape(demand).parts
+            )
+        return found
+
+    def _shape(self, demand: Demand) -> Shape:
+        never = 0
+        for name in demand.constraints.not_on:
+            if (number := self.index.get(name)) is not None:
+                never |= 1 << number
+        parts = []
+        for number, cls in enumerate(self.classes):
+            node, members = cls.like, cls.members & ~never
+            types = demand.constraints.gpu_types
+            holds = capacity(node, demand)
+            if node.state != "up" or not members or holds < 1 or (types and node.gpu_type not in types):
+                continue
+            counted = bool((demand.cpus and node.cpus) or (demand.memory and node.memory))
+            parts.append(Part(number, members, node.slots, holds, counted, node.windows))
+        parts.sort(key=lambda part: -part.capacity)
+        groups = self._by_rack(parts) if demand.constraints.same_rack else [tuple(parts)] if parts else []
+        return Shape(tuple(groups), tuple(group[0].capacity for group in groups), any(part.windows for part in parts))
+
+    def _by_rack(self, parts: list[Part]) -> list[tuple[Part, ...]]:
+        racks: dict[str, int] = {}
+        for number, node in enumerate(self.nodes.values()):
+            racks[node.rack] = racks.get(node.rack, 0) | 1 << number
+        groups = []
+        for _, members in sorted(racks.items()):
+            inside = [
+                Part(p.cls, p.members & members, p.slots, p.capacity, p.counted, p.windows)
+                for p in parts
+                if p.members & members
+            ]
+            if inside:
+                groups.append(tuple(inside))
+        return groups

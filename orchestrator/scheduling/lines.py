@@ -1,0 +1,140 @@
+"""`Line`: waiting jobs that need the same, in order; and how it is walked without looking at each of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from operator import itemgetter
+from typing import NamedTuple
+
+from orchestrator.scheduling.cluster import Demand
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.orders.ranking import Key
+
+_LONGEST = 256
+_last = itemgetter(-1)
+
+
+class Kind(NamedTuple):
+    """What jobs of a line have in common: none of them fits where one does not, for want of room or of a share."""
+
+    group: str
+    demand: Demand
+    team: str
+    priority: int
+
+
+class Entry(NamedTuple):
+    """A waiting job in its line.
+
+    Attributes:
+        key: by which it is sorted.
+        id: the job's.
+        seconds: that it should run for if it gets its most workers.
+        job: it.
+    """
+
+    key: Key
+    id: str
+    seconds: float
+    job: Job
+
+
+class Line:
+    """Entries in order, in pieces, with the shortest job of each piece."""
+
+    __slots__ = ("_pieces", "_shortest", "kind")
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._pieces: list[list[Entry]] = []
+        self._shortest: list[float] = []
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits in it."""
+        return bool(self._pieces)
+
+    def __len__(self) -> int:
+        """How many wait in it."""
+        return sum(map(len, self._pieces))
+
+    def copy(self) -> Line:
+        """One that can be changed by itself."""
+        other = Line(self.kind)
+        other._pieces = [piece.copy() for piece in self._pieces]
+        other._shortest = self._shortest.copy()
+        return other
+
+    def fill(self, entries: list[Entry]) -> None:
+        """Many at once, into an empty line."""
+        entries.sort()
+        self._pieces = [entries[i : i + _LONGEST // 2] for i in range(0, len(entries), _LONGEST // 2)]
+        self._shortest = [min(entry.seconds for entry in piece) for piece in self._pieces]
+
+    def add(self, entry: Entry) -> None:
+        """In its place."""
+        if not self._pieces:
+            self._pieces, self._shortest = [[entry]], [entry.seconds]
+            return
+        number = min(bisect_left(self._pieces, entry, key=_last), len(self._pieces) - 1)
+        piece = self._pieces[number]
+        insort(piece, entry)
+        self._shortest[number] = min(self._shortest[number], entry.seconds)
+        if len(piece) > _LONGEST:
+            half = len(piece) // 2
+            self._pieces[number : number + 1] = [piece[:half], piece[half:]]
+            self._shortest[number : number + 1] = [0.0, 0.0]
+            self._measure(number)
+            self._measure(number + 1)
+
+    def remove(self, entry: Entry) -> None:
+        """It is there."""
+        number = bisect_left(self._pieces, entry, key=_last)
+        piece = self._pieces[number]
+        del piece[bisect_left(piece, entry)]
+        if not piece:
+            del self._pieces[number], self._shortest[number]
+        elif entry.seconds <= self._shortest[number]:
+            self._measure(number)
+
+    def _measure(self, number: int) -> None:
+        self._shortest[number] = min(entry.seconds for entry in self._pieces[number])
+
+    def next(self, piece: int, place: int, within: float) -> tuple[int, int] | None:
+        """The first entry from there on that should not run for longer than that; None: there is none."""
+        pieces, shortest = self._pieces, self._shortest
+        while piece < len(pieces):
+            if shortest[piece] <= within:
+                entries = pieces[piece]
+                while place < len(entries):
+                    if entries[place].seconds <= within:
+                        return piece, place
+                    place += 1
+            piece, place = piece + 1, 0
+        return None
+
+    def at(self, piece: int, place: int) -> Entry:
+        """One of them."""
+        return self._pieces[piece][place]
+
+
+class Cursor:
+    """A place in a line; it only goes on."""
+
+    __slots__ = ("_piece", "_place", "line")
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._piece = self._place = 0
+
+    @property
+    def entry(self) -> Entry:
+        """The one that it stands at."""
+        return self.line.at(self._piece, self._place)
+
+    def advance(self, within: float) -> bool:
+        """To the next one that should not run for longer than that; False: there is none."""
+        found = self.line.next(self._piece, self._place + 1, within)
+        if found is None:
+            return False
+        self._piece, self._place = found
+        return True

@@ -1,0 +1,119 @@
+"""`Queue`: the waiting jobs under one order, in lines of those that need the same; kept sorted while things happen."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable
+
+from orchestrator.scheduling.expected import expected_seconds
+from orchestrator.scheduling.hurdles import Hurdle, hurdle
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.lines import Entry, Kind, Line
+from orchestrator.scheduling.orders.ranking import Ranking
+
+
+class Queue:
+    """Jobs with a hurdle wait aside, and come in when it ends by itself; jobs whose key changes are sorted anew.
+
+    Attributes:
+        ranking: the order.
+        now: up to when it is right.
+        lines: none is empty.
+    """
+
+    def __init__(self, ranking: Ranking, jobs: Iterable[Job], now: float) -> None:
+        self.ranking = ranking
+        self.now = now
+        self.lines: dict[Kind, Line] = {}
+        self._where: dict[str, Entry] = {}
+        self._aside: dict[str, Job] = {}
+        self._changes: list[tuple[float, str]] = []
+        self._due: dict[str, float] = {}
+        found: dict[Kind, list[Entry]] = {}
+        for job in jobs:
+            if (entry := self._entry(job)) is not None:
+                found.setdefault(self._kind(job), []).append(entry)
+        for kind, entries in found.items():
+            line = self.lines[kind] = Line(kind)
+            self._where |= {entry.id: entry for entry in entries}
+            line.fill(entries)
+        heapq.heapify(self._changes)
+
+    @property
+    def wanted(self) -> int:
+        """Slots of the fewest workers of all who could start."""
+        return sum(len(line) * line.kind.demand.workers_min * line.kind.demand.slots for line in self.lines.values())
+
+    def __contains__(self, job: str) -> bool:
+        """Whether it waits in a line."""
+        return job in self._where
+
+    def copy(self) -> Queue:
+        """One that can be changed by itself."""
+        other = Queue(self.ranking, (), self.now)
+        other.lines = {kind: line.copy() for kind, line in self.lines.items()}
+        other._where, other._aside, other._due, other._changes = (
+            self._where.copy(),
+            self._aside.copy(),
+            self._due.copy(),
+            self._changes.copy(),
+        )
+        return other
+
+    def put(self, job: Job) -> None:
+        """It waits, as described."""
+        self.drop(job.id)
+        if (entry := self._entry(job)) is None:
+            return
+        kind = self._kind(job)
+        line = self.lines.get(kind)
+        if line is None:
+            line = self.lines[kind] = Line(kind)
+        line.add(entry)
+        self._where[job.id] = entry
+
+    def drop(self, job: str) -> None:
+        """It waits no longer."""
+        self._aside.pop(job, None)
+        self._due.pop(job, None)
+        if (entry := self._where.pop(job, None)) is not None:
+            kind = self._kind(entry.job)
+            self.lines[kind].remove(entry)
+            if not self.lines[kind]:
+                del self.lines[kind]
+
+    def pass_to(self, now: float) -> None:
+        """Time passes: back-offs end, keys change."""
+        self.now = now
+        while self._changes and self._changes[0][0] <= now:
+            due, name = heapq.heappop(self._changes)
+            if self._due.get(name) == due:
+                job = self._aside.get(name)
+                self.put(self._where[name].job if job is None else job)
+
+    def next_change(self) -> float:
+        """When the queue next changes by itself; infinite: never."""
+        changes = self._changes
+        while changes and self._due.get(changes[0][1]) != changes[0][0]:
+            heapq.heappop(changes)
+        return changes[0][0] if changes else math.inf
+
+    def _entry(self, job: Job) -> Entry | None:
+        """None where it has a hurdle."""
+        found = hurdle(job, self.now)
+        if found is not None:
+            self._aside[job.id] = job
+            if found is Hurdle.BACKOFF and job.not_before is not None:
+                self._remember(job, job.not_before)
+            return None
+        self._remember(job, self.ranking.until(job, self.now))
+        return Entry(self.ranking.key(job, self.now), job.id, expected_seconds(job, job.demand.workers_max), job)
+
+    def _remember(self, job: Job, due: float) -> None:
+        if self.now < due < math.inf:
+            self._due[job.id] = due
+            heapq.heappush(self._changes, (due, job.id))
+
+    def _kind(self, job: Job) -> Kind:
+        return Kind(self.ranking.group(job), job.demand, job.team, job.priority)
