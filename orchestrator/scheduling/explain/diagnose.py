@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from orchestrator.lifecycle.reasons import Waiting, backing_off, releasing, unmet_dependencies, utc
+import math
+from functools import cached_property
+from typing import NamedTuple
+
+from orchestrator.lifecycle.reasons import Waiting, backing_off, duration, releasing, unmet_dependencies, utc
+from orchestrator.scheduling.backfill.guard import Reservation
 from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.explain.obstacles import Why, obstacle
 from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.standing import remark
@@ -17,15 +23,17 @@ _SHORTAGES = frozenset(
 )
 
 
+_ITS_TURN = Why(Waiting.TURN, "has room, and is looked at again when something changes", "its turn comes")
+
+
 class Diagnosis:
     """Answers for one scene; jobs that ask for the same are answered once."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._on_nodes: dict[tuple[Demand, float | None], Why | None] = {}
-        self._in_teams: dict[tuple[Demand, str], Why | None] = {}
+        self._known: dict[tuple[Demand, str, float | None], Why | None] = {}
         self._remarks: dict[str, str] = {}
-        self._queue = self._behind_head()
 
     def why(self, job: Job) -> Why:
         """Why a job of `scene.waiting` waits."""
@@ -36,19 +44,34 @@ class Diagnosis:
             return self._claimed(claim)
         found = self._of_many(job)
         if found is None:
-            return self._queue or Why(Waiting.TURN, "has room; jobs before it come first", "its turn comes")
-        strict = scene.policy.backfill == "none" and found.kind in _SHORTAGES
-        if strict and self._queue is not None and scene.head is not None and job.id != scene.head.id:
-            return self._queue
-        return found
+            return self._passed_over(job)
+        if found.kind not in _SHORTAGES:
+            return found
+        if scene.policy.backfill == "none" and self._head is not None and job.id != self._head.job:
+            return self._head.why
+        reserved = scene.reservations.get(job.id)
+        return found if reserved is None or reserved.at <= scene.now else _with_reservation(found, reserved)
+
+    def _passed_over(self, job: Job) -> Why:
+        """There is room for it, and others have a better right to it."""
+        before = self._scene.reservations
+        if not before:
+            return _ITS_TURN if self._head is None or self._head.job == job.id else self._head.why
+        first = next(iter(before.values()))
+        more = f" or of {len(before) - 1} others" if len(before) > 1 else ""
+        takes = expected_seconds(job, job.demand.workers_min)
+        lasts = "nobody knows how long it takes" if math.isinf(takes) else f"it should take {duration(takes)}"
+        text = f"has room, but would delay the reservation of {first.job} at {utc(first.at)}{more}: {lasts}"
+        return Why(Waiting.RESERVATION, text, f"would delay {first.job}")
 
     def _of_many(self, job: Job) -> Why | None:
-        by_team = (job.demand, job.team)
-        if by_team not in self._in_teams:
-            self._in_teams[by_team] = self._team(job)
-        if (found := self._in_teams[by_team]) is not None:
-            return found
-        limit = None if self._scene.floor.horizon(job.limit) == 0 else job.limit
+        key = (job.demand, job.team, job.limit if self._scene.floor.windows else None)
+        if key not in self._known:
+            self._known[key] = self._team(job) or self._nodes(job)
+        return self._known[key]
+
+    def _nodes(self, job: Job) -> Why | None:
+        limit = job.limit if self._scene.floor.windows else None
         if (job.demand, limit) not in self._on_nodes:
             self._on_nodes[job.demand, limit] = obstacle(self._scene, job.demand, job.limit)
         found = self._on_nodes[job.demand, limit]
@@ -65,14 +88,16 @@ class Diagnosis:
     def _team(self, job: Job) -> Why | None:
         """Its team, or one above it, has a limit that is too low for it: at all, or now."""
         wanted = job.demand.workers_min * job.demand.slots
-        asked = needs(job.demand, self._scene.whole.count(job.demand, 0.0), self._scene.slot_kind)
         if (team := self._scene.teams.too_small(job.team, wanted)) is not None:
-            text = f"{asked}; team {team.name} may never hold more than {team.limit}"
+            text = f"{self._asks(job.demand)}; team {team.name} may never hold more than {team.limit}"
             return Why(Waiting.TOO_LARGE, text, f"over the limit of team {team.name}")
         if (full := self._scene.teams.full(job.team, wanted)) is not None:
-            text = f"{asked}; team {full.team.name} holds {full.holds} of at most {full.team.limit}"
+            text = f"{self._asks(job.demand)}; team {full.team.name} holds {full.holds} of at most {full.team.limit}"
             return Why(Waiting.LIMIT, text, f"team {full.team.name} is at its limit")
         return None
+
+    def _asks(self, demand: Demand) -> str:
+        return needs(demand, self._scene.whole.count(demand, 0.0), self._scene.slot_kind)
 
     def _claimed(self, claim: Placement) -> Why:
         nodes = {node for node, _ in claim}
@@ -82,20 +107,26 @@ class Diagnosis:
         freed = f": {names(sorted(said))}" if said else ""
         return Why(Waiting.CLAIMED, f"its room on {places(claim)} is being freed{freed}", "its room is being freed")
 
-    def _behind_head(self) -> Why | None:
-        """What keeps back a job that would have room."""
-        scene, head = self._scene, self._scene.head
+    @cached_property
+    def _head(self) -> _Head | None:
+        """The first one that waits for room, and what those wait for whom it holds back."""
+        head = self._scene.head
         if head is None:
             return None
-        if scene.policy.backfill in {"none", "skip"}:
-            found = obstacle(scene, head.demand, head.limit)
-            ask = f", which {found.text}" if found is not None else ""
-            return Why(Waiting.TURN, f"waits behind {head.id}, the first in the queue{ask}", f"behind {head.id}")
-        until = scene.floor.horizon(head.limit)
-        opening = scene.ends.opening(head.demand, until)
-        at = f" at {utc(opening.at)}" if opening is not None else ""
-        text = f"there is room, but it could delay the reservation of {head.id}{at}"
-        return Why(Waiting.RESERVATION, text, f"would delay {head.id}")
+        found = obstacle(self._scene, head.demand, head.limit)
+        which = f", which {found.text}" if found is not None else ""
+        text = f"waits behind {head.id}, the first in the queue{which}"
+        return _Head(head.id, Why(Waiting.TURN, text, f"behind {head.id}"))
+
+
+class _Head(NamedTuple):
+    job: str
+    why: Why
+
+
+def _with_reservation(found: Why, reserved: Reservation) -> Why:
+    text = f"{found.text}; reserved for it from {utc(reserved.at)} on {places(reserved.placement)}"
+    return found._replace(text=text, expected=reserved.at)
 
 
 def _own(job: Job, now: float) -> Why | None:

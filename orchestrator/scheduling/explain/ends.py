@@ -6,16 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from orchestrator.scheduling.cluster import Constraints, Demand, workers_of
+from orchestrator.scheduling.cluster import Constraints, Demand
+from orchestrator.scheduling.expected import expected_end
 from orchestrator.scheduling.explain.floor import Floor
-from orchestrator.scheduling.jobs import Running, remaining
-
-
-def expected_end(running: Running, now: float) -> float:
-    """When it should be over, or must be by its limit; infinite where nobody has an idea."""
-    end = math.inf if running.job.limit is None else running.since + running.job.limit
-    left = remaining(running.job, running.worked(now), workers_of(running.placement))
-    return max(now, end if left is None else min(end, max(now, running.counted) + left))
+from orchestrator.scheduling.jobs import Running
 
 
 class Opening(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from orchestrator.scheduling.claims import valid_claim
@@ -80,13 +81,14 @@ class Floor:
     Attributes:
         nodes: by name.
         free: of each node, without what is claimed.
+        windows: whether any of them has maintenance ahead.
     """
 
     def __init__(self, nodes: Mapping[str, Node], free: Mapping[str, Free], now: float) -> None:
         self.nodes = nodes
         self.free = free
         self._now = now
-        self._windows = any(node.windows for node in nodes.values())
+        self.windows = any(node.windows for node in nodes.values())
         self._racks: dict[tuple[Constraints, float], list[list[str]]] = {}
         self._spots: dict[tuple[Constraints, float], list[list[Spot]]] = {}
         self._counts: dict[tuple[Demand, float], Count] = {}
@@ -111,7 +113,7 @@ class Floor:
 
     def horizon(self, limit: float | None) -> float:
         """Until when a run that starts now may hold its place; 0 where no node has maintenance ahead."""
-        if not self._windows:
+        if not self.windows:
             return 0.0
         return math.inf if limit is None else self._now + limit
 
@@ -158,36 +160,45 @@ class Floor:
 def _count(racks: Sequence[Sequence[Spot]], demand: Demand) -> Count:
     fits = [[(spot.fits(demand), spot) for spot in rack] for rack in racks]
     spots = [pair for rack in fits for pair in rack]
-    workers, at = max(((most, spot.node.name) for most, spot in spots), key=lambda b: b[0], default=(0, ""))
-    largest = max((capacity(spot.node, demand) for _, spot in spots), default=0)
-    free = [sum(max(0, spot.free.slots) * spot.copies for spot in rack) for rack in racks]
+    largest = max((capacity(node, demand) for node in _shapes(spots)), default=0)
+    workers, at = max(spots, key=itemgetter(0), default=(0, None))
+    free = [_free(rack) for rack in racks]
     return Count(
-        nodes=sum(spot.copies for _, spot in spots),
+        nodes=sum([spot.copies for _, spot in spots]),
         free=sum(free),
-        size=max((spot.node.slots for _, spot in spots), default=0),
+        size=max((node.slots for node in _shapes(spots)), default=0),
         largest=largest,
-        fitting=sum(most * spot.copies for most, spot in spots),
-        best=(at, workers),
-        whole=sum(spot.copies for _, spot in spots if spot.empty),
+        fitting=sum([most * spot.copies for most, spot in spots]),
+        best=("" if at is None else at.node.name, workers),
+        whole=sum([spot.copies for _, spot in spots if spot.free[0] == spot.node.slots]),
         together=max(free, default=0),
         enough=any(_enough(rack, demand, largest) for rack in fits),
     )
 
 
+def _shapes(spots: Iterable[tuple[int, Spot]]) -> Iterable[Node]:
+    """One node of each size."""
+    return {(spot.node.slots, spot.node.cpus, spot.node.memory): spot.node for _, spot in spots}.values()
+
+
+def _free(rack: Sequence[Spot]) -> int:
+    return sum([spot.free[0] * spot.copies for spot in rack if spot.free[0] > 0])
+
+
 def _enough(rack: Sequence[tuple[int, Spot]], demand: Demand, largest: int) -> bool:
     workers = demand.workers_min
     if not demand.packed:
-        return sum(fits * spot.copies for fits, spot in rack) >= workers
+        return sum([fits * spot.copies for fits, spot in rack]) >= workers
     if workers <= largest:
-        return any(fits >= workers for fits, _ in rack)
-    for fits, spot in sorted(rack, key=lambda pair: -pair[0]):
+        return max(rack, key=itemgetter(0), default=(0, None))[0] >= workers
+    for fits, spot in sorted(rack, key=itemgetter(0), reverse=True):
         if not spot.empty or fits == 0:
             continue
         used = min(spot.copies, (workers - 1) // fits)
         workers -= used * fits
         if used < spot.copies:
             return True
-    return max((fits for fits, spot in rack if not spot.empty), default=0) >= workers
+    return max([fits for fits, spot in rack if not spot.empty], default=0) >= workers
 
 
 class _Tally:

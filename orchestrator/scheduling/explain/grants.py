@@ -9,7 +9,7 @@ from dataclasses import replace
 from orchestrator.lifecycle.reasons import slots, utc
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.deltas import Delta, Gone, NodeIs, Teams
-from orchestrator.scheduling.explain.ends import expected_end
+from orchestrator.scheduling.expected import expected_end
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import names

@@ -131,7 +131,7 @@ def _shortage(scene: Scene, demand: Demand, until: float, count: Count, opening:
     elif opening is not None and opening.jobs:
         expected = opening.at
         more = f"; {opening.slots} more expected at {utc(opening.at)} from {names(opening.jobs)}"
-    return Why(kind, f"{asked}{text}{_claimed(scene)}{more}", short, expected=expected)
+    return Why(kind, f"{asked}{text}{scene.kept}{more}", short, expected=expected)
 
 
 def _which(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Waiting, str, str]:
@@ -176,12 +176,3 @@ def _constrained(scene: Scene, demand: Demand, count: Count) -> tuple[Waiting, s
 
 def _room(scene: Scene, demand: Demand, until: float) -> bool:
     return scene.floor.count(demand, until).enough
-
-
-def _claimed(scene: Scene) -> str:
-    """Slots that are idle, and kept for jobs whose room is being freed."""
-    owners = [job for job in scene.waiting if job.claim is not None]
-    if not owners:
-        return ""
-    kept = sum(sum(workers for _, workers in job.claim or ()) * job.demand.slots for job in owners)
-    return f"; {kept} are kept for {names([job.id for job in owners])}"

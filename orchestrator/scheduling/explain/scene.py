@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from orchestrator.scheduling.cluster import Demand, Node
-from orchestrator.scheduling.decisions import Start
+from orchestrator.scheduling.cluster import Demand, Node, workers_of
+from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.explain.ends import Ends
 from orchestrator.scheduling.explain.floor import Floor
 from orchestrator.scheduling.explain.standing import Standings
+from orchestrator.scheduling.explain.words import names
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
-from orchestrator.scheduling.orders.build import ranking
-from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
+from orchestrator.scheduling.walk import walk
 from orchestrator.spec.policy import Policy
 
 
@@ -28,7 +27,7 @@ class Scene:
         policy: what it is decided by.
         before: as it is.
         after: as it will be.
-        starts: by job.
+        reservations: by job, in the order of the queue.
         waiting: jobs that go on waiting, first to last.
     """
 
@@ -36,18 +35,12 @@ class Scene:
         self.now = snapshot.now
         self.policy = policy
         self.before = State.of(snapshot)
-        self.decisions = self.before.decide(policy, self.now)
+        draft = Draft(self.before, policy, self.now)
+        self.decisions = walk(draft)
+        self.reservations = {reservation.job: reservation for reservation in draft.reservations}
         self.after = self.before.copy()
         self.after.carry_out(self.decisions, self.now)
-        self.starts: dict[str, Start] = {start.job: start for start in self.decisions.starts}
-        self.waiting: list[Job] = [job for _, job in sorted(self._ranked(), key=lambda pair: pair[0])]
-
-    def _ranked(self) -> Iterator[tuple[Key, Job]]:
-        order = ranking(self.policy.order)
-        offsets = order.offsets(self.before, self.now)
-        for job in self.after.pending.values():
-            first, *rest = order.key(job, self.now)
-            yield (first + offsets.get(order.group(job), 0.0), *rest), job
+        self.waiting: list[Job] = sorted(self.after.pending.values(), key=draft.rank)
 
     @property
     def slot_kind(self) -> str:
@@ -80,6 +73,13 @@ class Scene:
         return Standings(self.after)
 
     @cached_property
+    def kept(self) -> str:
+        """What is idle, or being freed, and kept for jobs that it is freed for: `; 4 are kept for j-1`."""
+        owners = [job for job in self.waiting if job.claim is not None]
+        slots = sum(workers_of(job.claim or ()) * job.demand.slots for job in owners)
+        return f"; {slots} are kept for {names([job.id for job in owners])}" if owners else ""
+
+    @cached_property
     def head(self) -> Job | None:
         """The first one that waits for room: what could run, if there were enough."""
         return next((job for job in self.waiting if self.may_run(job)), None)
@@ -96,6 +96,8 @@ class Scene:
 
     @cached_property
     def _up(self) -> Floor:
+        if not self.floor.windows:
+            return self.empty
         return self.floor.emptied(replace(node, windows=()) for node in self.floor.nodes.values())
 
 

@@ -35,7 +35,9 @@ class Standings:
         for running in state.running.values():
             self._add(running.job.team, running.slots)
         for job in state.pending.values():
-            self._add(job.team, workers_of(job.claim or ()) * job.demand.slots)
+            if job.claim is not None:
+                self._add(job.team, workers_of(job.claim) * job.demand.slots)
+        self._wanting = {job.team for job in state.pending.values()}
 
     def chain(self, name: str) -> list[Team]:
         """A team and those above it, lowest first."""
@@ -62,7 +64,7 @@ class Standings:
 
     @cached_property
     def _below(self) -> dict[str, list[str]]:
-        return self._tree.children(self._holds)
+        return self._tree.children({*self._holds, *self._wanting})
 
     def _share(self, name: str) -> float:
         """By weight, among the teams that have jobs or a record."""
