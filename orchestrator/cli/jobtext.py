@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from orchestrator.base.text import counted, one_line
-from orchestrator.cli.human import ago, clock, duration, figure
+from orchestrator.cli.human import ago, clock, duration, figure, point
 from orchestrator.cli.output import state, table
 from orchestrator.spec.messages import EventView, Goodput, JobView, Progress, RunView
 
 _KINDS_OF_VIEWS = {"lost": "worker_lost", "joined": "worker_joined"}
 """What changed the workers of a run, where that was no resize."""
+_PINNED = "a person chose it; `orchestrator resize JOB --auto` hands it back to the policy"
+_WAITING = frozenset({"queued", "held", "recovering"})
 _ON_WORKERS = frozenset({"running", "resizing"})
 
 
@@ -26,12 +29,15 @@ def job_details(job: JobView, checkpoint: EventView | None = None) -> str:
     lines = [
         f"{job.id}  {one_line(job.name)}  {state(job.state)}",
         *_field("reason", job.reason),
+        *_field("starts", _expected(job)),
         *_field("kind", f"{job.kind}, {counted(job.workers, 'worker')}, on {job.profile}, priority {job.priority}"),
         *_field("owner", f"{job.owner} (team {job.team})"),
         *_field("queued", _moment(job.created_at)),
         *_field("started", _moment(job.started_at)),
         *_field("finished", _moment(job.finished_at)),
         *_field("took", _took(job)),
+        *_field("width", _PINNED if job.pinned and not job.terminal else ""),
+        *_field("preempted", counted(job.preemptions, "time") if job.preemptions else ""),
         *_field("progress", _progress(job)),
         *_field("goodput", goodput_text(job.goodput)),
         *_field("checkpoint", _checkpoint(checkpoint)),
@@ -115,12 +121,22 @@ def _field(name: str, value: str) -> list[str]:
     return [f"  {name:<10} {one_line(value, 500)}"] if value else []
 
 
-def _moment(time: float | None) -> str:
-    return "" if time is None else f"{clock(time)} ({ago(time)})"
+def _moment(moment: float | None) -> str:
+    return "" if moment is None else f"{clock(moment)} ({ago(moment)})"
 
 
 def _checkpoint(event: EventView | None) -> str:
     return "" if event is None else f"{event.message.removeprefix('checkpoint ')}, {_moment(event.time)}"
+
+
+def _expected(job: JobView) -> str:
+    """When a job that waits should start; how sure that is takes longer to find out, and `why` does."""
+    if job.state not in _WAITING or job.expected_start is None:
+        return ""
+    now = time.time()
+    ahead = duration(job.expected_start - now)
+    soon = job.expected_start <= now + 1
+    return "now" if soon else f"about {point(job.expected_start, now)}, in {ahead} (`orchestrator why {job.id}`)"
 
 
 def _took(job: JobView) -> str:
