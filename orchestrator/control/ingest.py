@@ -16,6 +16,7 @@ from orchestrator.base.files import read_json
 from orchestrator.control.accounts import charge
 from orchestrator.control.demands import worked_at
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.measuring import learned, take
 from orchestrator.control.membership import Resized, first_world, lost, running
 from orchestrator.control.sentences import TOLD, sentence
 from orchestrator.control.site import Site
@@ -90,7 +91,9 @@ class _Ingestion:
                 return self._started(run, event)
             case "finished":
                 self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
-                return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
+                ended = end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
+                learned(self.connection, run)
+                return ended
             case "resized" if event.writer.startswith("agent-"):
                 found = Resized.of(event.data, event.time)
                 run = run if found is None else found.apply(self.connection, self.site, run)
@@ -100,6 +103,8 @@ class _Ingestion:
                 run = lost(self.connection, run, event.data.get("number"), self._members(run))
             case "goodput":
                 run = self._goodput(run, event)
+            case "measured":
+                take(self.connection, run, event)
             case "checkpoint":
                 run = self._saved(run, event)
             case "trial" if isinstance(index := event.data.get("index"), int):
@@ -125,7 +130,8 @@ class _Ingestion:
     def _progress(self, run: RunRecord, event: RunEvent) -> None:
         job = jobs.get(self.connection, run.job)
         if job.token == run.token:
-            jobs.set_columns(self.connection, job, progress={**event.data, "time": event.time})
+            time = min(event.time, self.site.clock.now())  # the run's host may have a clock that is ahead
+            jobs.set_columns(self.connection, job, progress={**event.data, "time": time})
 
     def _goodput(self, run: RunRecord, event: RunEvent) -> RunRecord:
         """What its time was spent on: sums that only grow, by whichever worker leads, read in any order."""

@@ -94,7 +94,7 @@ class Resize:
         if self.workers <= before:
             return trimmed(run.placement, self.workers)
         room = Room.now(self.connection, self.site, capacity)
-        wider = room.widened(run.placement, self.job, self.workers)
+        wider = room.widened(run.placement, self.job.id, self.workers)
         found = sum(workers for _, workers in wider)
         if found < self.workers:
             self._refuse_without_room(run, capacity, room, found)

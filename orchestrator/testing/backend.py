@@ -87,6 +87,8 @@ class SimulatedBackend:
         """What it has, all of it free; a test may change it."""
         for name, count in ({"localhost": slots} if isinstance(slots, int) else slots).items():
             self.nodes[name] = NodeFacts(name, count, count)
+        self.foreign: dict[str, int] = {}
+        """Slots of nodes that others hold."""
         self.available = True
         """Set False: every call raises BackendUnavailable."""
         self.answers_to_lose = 0
@@ -155,7 +157,8 @@ class SimulatedBackend:
         """Slots in all, and free, of each node."""
         self._call("capacity")
         free = self._free(self._read())
-        nodes = tuple(replace(node, free=max(0, free[name])) for name, node in self.nodes.items())
+        ours = {name: free[name] - self.foreign.get(name, 0) for name in self.nodes}
+        nodes = tuple(replace(node, free=max(0, ours[name])) for name, node in self.nodes.items())
         total = sum(node.slots for node in nodes)
         return Capacity(total, sum(node.free for node in nodes), total, nodes=nodes)
 

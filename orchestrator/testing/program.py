@@ -4,6 +4,7 @@ wait               nothing
 start              its ranks run
 progress:<n>       n of 10 steps are done
 resize             it has as many workers as its control.json wants
+follow             the same, where its control.json wants another number than before
 workers:<n>        it has n workers: one was lost, or joined
 goodput:<u>/<r>/<i>  so many seconds were useful, redone and idle
 say:<kind>         an event of this kind, without data
@@ -68,6 +69,11 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect
             control = read_control(run)
             assert control is not None, "the controller writes it before a launch"
             return _view(run, writer, control.world_size, "resize")
+        case "follow":
+            control = read_control(run)
+            assert control is not None, "the controller writes it before a launch"
+            same = control.world_size == _workers(run)
+            return Effect() if same else _view(run, writer, control.world_size, "resize")
         case "workers":
             return _view(run, writer, int(argument), "lost")
         case "goodput":
@@ -92,6 +98,12 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect
         case "stubborn":
             return Effect(stubborn=True)
     raise ValueError(f"a simulated run cannot {word!r}")
+
+
+def _workers(run: RunDirectory) -> int:
+    """That it has, by its own word."""
+    told = [event.data["world_size"] for event in read_events(run, {}) if event.kind in {"started", "resized"}]
+    return int(told[-1])
 
 
 def _view(run: RunDirectory, writer: EventWriter, workers: int, cause: str) -> Effect:
