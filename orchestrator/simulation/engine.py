@@ -1,7 +1,8 @@
 """The discrete-event engine: true jobs arrive, run and end, and the scheduler's own state decides.
 
 All events of one instant are taken in before one decision is made. A simulated run obeys at once: what is preempted or
-shrunk has let go at the same instant, and the policy is asked again until it frees nothing more.
+shrunk has let go at the same instant, and the policy is asked again until it decides nothing more. Starts and growths alone
+are no reason to ask again: a decision leaves nothing out that fits.
 """
 
 from __future__ import annotations
@@ -208,6 +209,7 @@ class Engine:
         if now - self._told_usage >= policy.round:
             self._told_usage = now
             world.tell_usage(self._snapshot)
+        freed = False
         for _ in range(ROUNDS):
             decisions = core.decide(policy, now)
             self.decided += 1
@@ -215,7 +217,8 @@ class Engine:
             if not decisions:
                 break
             core.carry_out(decisions, now)
-            if not world.carry_out(decisions):
+            freed |= world.carry_out(decisions)
+            if not freed:
                 break
         else:
             raise _endless(decisions, policy, now)

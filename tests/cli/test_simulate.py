@@ -1,0 +1,173 @@
+"""`orchestrator simulate`."""
+
+import builtins
+import importlib.util
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.simulation.compare import Comparison
+
+pytestmark = pytest.mark.usefixtures("offline")
+
+TRACE = """job_id,submit_s,num_gpus,duration_s,vc,status,est_s
+a,0,8,100,,,200
+b,10,6,50,,,100
+c,20,2,30,,,60
+d,30,1,10,,,10
+"""
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    path = tmp_path / "jobs.csv"
+    path.write_text(TRACE)
+    return path
+
+
+def test_policies_are_compared_side_by_side(cli, trace: Path) -> None:
+    outcome = cli("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo", "--policy", "easy")
+    assert outcome.code == 0
+    head, *rows = outcome.out.split("\n\n")[1].splitlines()
+    assert head.split() == ["FIGURE", "FIFO", "EASY"]
+    table = {" ".join(row.split()[:-2]): row.split()[-2:] for row in rows}
+    assert table["jobs"] == ["4", "4"]
+    assert table["average JCT, s"] == ["115", "115"]
+
+
+def test_json_has_the_figures_of_every_policy(cli, trace: Path) -> None:
+    arguments = ("simulate", "--trace", trace, "--nodes", 1, "--estimates", "users", "--limit", 3, "--json")
+    data = cli(*arguments, "--policy", "fifo", "--policy", "conservative").document["data"]
+    assert data["cluster"] == {"nodes": 1, "slots": 8}
+    assert data["load"]["layout"] == "plain"
+    assert (data["load"]["jobs"], data["load"]["simulated"], data["load"]["estimates"]) == (4, 3, "users")
+    first, second = data["policies"]
+    assert (first["name"], second["name"]) == ("fifo", "conservative")
+    assert first["figures"]["jct"] == {"mean": (100 + 140 + 110) / 3, "median": 110, "p99": 140, "most": 140}
+    assert first["figures"]["events"] == 6
+    assert first["policy"]["backfill"] == "none"
+
+
+def test_without_a_policy_the_default_one_decides(cli, trace: Path) -> None:
+    data = cli("simulate", "--trace", trace, "--nodes", 1, "--json").document["data"]
+    assert [policy["name"] for policy in data["policies"]] == ["default"]
+
+
+def test_the_same_seed_gives_the_same_figures(cli) -> None:
+    arguments = ("simulate", "--synthetic", 60, "--nodes", 4, "--mtbf", "5d", "--elastic", 4, "--json")
+    first, second, other = (cli(*arguments, "--seed", seed).document["data"] for seed in (1, 1, 2))
+    assert first == second != other
+
+
+def test_a_profile_gives_nodes_and_a_file_gives_the_policy(cli, trace: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "lab.yaml"
+    profile.write_text("name: lab\nbackend: local\nnodes: [{name: gpu, count: 2, gpus: 4, cpus: 8}]\npolicy: easy\n")
+    section = tmp_path / "mine.yaml"
+    section.write_text("preset: fifo\nbackfill: skip\n")
+    arguments = ("simulate", "--trace", trace, "--cluster", profile, "--policy", profile, "--policy", section, "--json")
+    data = cli(*arguments).document["data"]
+    assert data["cluster"] == {"nodes": 2, "slots": 8}
+    assert [(p["name"], p["policy"]["backfill"]) for p in data["policies"]] == [("lab", "easy"), ("mine", "skip")]
+
+
+def test_a_cluster_that_must_be_measured_is_refused_with_what_to_type(cli, trace: Path) -> None:
+    outcome = cli("simulate", "--trace", trace, "--cluster", "local")
+    assert outcome.code == 2
+    assert "gpus: auto" in outcome.err
+    assert "--nodes" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--nodes", 1), "which load?"),
+        (("--nodes", 1, "--trace", "x.csv", "--synthetic", 5), "which load?"),
+        (("--synthetic", 5), "which cluster?"),
+        (("--synthetic", 5, "--slots", 5), "which cluster?"),
+        (("--synthetic", 5, "--nodes", 1, "--estimates", "guess"), "--estimates 'guess'"),
+        (("--synthetic", 5, "--nodes", 1, "--mtbf", "0"), "--mtbf must be above zero"),
+        (("--synthetic", 5, "--nodes", 1, "--mtbf", "soon"), "duration"),
+        (("--synthetic", 5, "--nodes", 1, "--plot", "x.gif"), ".png, .svg or .pdf"),
+        (("--synthetic", 5, "--nodes", 1, "--plot", "none/x.png"), "there is no folder"),
+        (("--nodes", 1, "--trace", "none.csv"), "there is no trace"),
+        (("--synthetic", 5, "--nodes", 1, "--policy", "fifo", "--policy", "fifo"), "the same name"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_simulated(cli, arguments: tuple[object, ...], message: str) -> None:
+    outcome = cli("simulate", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.out == ""
+
+
+def test_an_unknown_policy_is_told_with_the_closest_ones(cli) -> None:
+    outcome = cli("simulate", "--synthetic", 5, "--nodes", 1, "--policy", "fif")
+    assert outcome.code == 5
+    assert "did you mean 'fifo'" in outcome.err
+
+
+def test_a_load_that_fits_nowhere_is_refused(cli, trace: Path) -> None:
+    trace.write_text(TRACE.splitlines()[0] + "\na,0,9,1,,,\n")
+    outcome = cli("simulate", "--trace", trace, "--nodes", 1)
+    assert outcome.code == 2
+    assert "no job of the load fits" in outcome.err
+
+
+def test_bad_rows_are_told_with_their_lines_and_passed_over_where_asked(cli, trace: Path) -> None:
+    trace.write_text(TRACE + "e,soon,1,1,,,\n")
+    outcome = cli("simulate", "--trace", trace, "--nodes", 1)
+    assert outcome.code == 2
+    assert f"{trace}:6: submit_s is 'soon'" in outcome.err
+    outcome = cli("simulate", "--trace", trace, "--nodes", 1, "--skip-bad", 1)
+    assert outcome.code == 0
+    assert f"passed over {trace}:6" in outcome.err
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_plot_is_written(cli, trace: Path, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"out.{suffix}"
+    assert cli("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo", "--plot", path).code == 0
+    assert path.read_bytes()[:4] in (b"\x89PNG", b"<?xm", b"%PDF")
+
+
+def test_without_matplotlib_a_plot_is_refused_with_what_to_install(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "matplotlib" else find(name, *a))
+    outcome = cli("simulate", "--synthetic", 5, "--nodes", 1, "--plot", "x.png")
+    assert outcome.code == 2
+    assert "pip install" in outcome.err
+
+
+def test_without_a_plot_matplotlib_is_not_imported(cli, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def guarded(name: str, *more: object, **named: object) -> object:
+        assert not name.startswith("matplotlib")
+        return real(name, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    assert cli("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo").code == 0
+
+
+def test_ctrl_c_ends_it_with_what_was_simulated_until_then(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Comparison.run
+
+    def interrupted(self: Comparison, name: str, policy: object, progress: object = None) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return run(self, name, policy, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Comparison, "run", interrupted)
+    outcome = cli("simulate", "--synthetic", 50, "--nodes", 4, "--policy", "fifo", "--policy", "easy", "--json")
+    (only,) = outcome.document["data"]["policies"]
+    assert (outcome.code, only["name"], only["stopped"]) == (130, "fifo", "stopped")
+    assert "interrupted" in outcome.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_jobs_that_are_left_out_are_counted(cli, trace: Path) -> None:
+    trace.write_text(TRACE + "e,40,9,1,,,\nf,41,0,1,,,\n")
+    outcome = cli("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo")
+    assert "left out: 1 without a GPU; 1 too large for the cluster" in outcome.out

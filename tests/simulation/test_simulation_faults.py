@@ -1,0 +1,88 @@
+"""Nodes that fail, come back, and are drained."""
+
+import random
+
+import pytest
+from simulation_kit import FIFO, cluster, true_job
+
+from orchestrator.base.errors import UsageError
+from orchestrator.scheduling.cluster import Node
+from orchestrator.simulation.engine import Engine, simulate
+from orchestrator.simulation.machines import Machines
+from orchestrator.simulation.truth import Charges, Drain, Faults
+from orchestrator.spec.presets import preset
+
+FREE = Charges(0.0, 0.0)
+
+
+def draws(seed: int, node: str, mtbf: float, mttr: float) -> tuple[float, float, float]:
+    """First failure, repair, and the time to the next failure."""
+    dice = random.Random(f"{seed}/{node}")
+    return dice.expovariate(1 / mtbf), dice.expovariate(1 / mttr), dice.expovariate(1 / mtbf)
+
+
+def test_a_failure_throws_back_to_the_start_of_the_run_and_the_repair_lets_it_start_again() -> None:
+    failed, down, up = draws(3, "n0", 1_000, 100)
+    duration = failed + 1
+    assert up > duration  # the second run is not hit
+    result = simulate(
+        cluster(2), [true_job("a", 0, 2, duration)], FIFO, charges=FREE, faults=Faults(1_000, 100, seed=3)
+    )
+    (a,) = result.outcomes
+    assert a.ended == pytest.approx(failed + down + duration)
+    assert (a.failures, a.lost, a.preemptions) == (1, pytest.approx(2 * failed), 0)
+    assert result.capacity == pytest.approx(2 * (failed + duration))
+    assert result.node_failures == 1
+
+
+def test_a_failure_throws_back_to_the_last_checkpoint() -> None:
+    failed, down, _ = draws(3, "n0", 1_000, 100)
+    charges = Charges(resume=30, checkpoint_every=failed / 2.5)
+    (a,) = simulate(
+        cluster(2), [true_job("a", 0, 2, failed + 1)], FIFO, charges=charges, faults=Faults(1_000, 100, seed=3)
+    ).outcomes
+    assert a.lost == pytest.approx(2 * failed * 0.2)
+    assert a.ended == pytest.approx(failed + down + 30 + failed + 1 - 0.8 * failed)
+
+
+def test_a_node_that_fails_spares_jobs_on_other_nodes() -> None:
+    first, second = sorted(draws(3, node, 1_000, 100)[0] for node in ("n0", "n1"))
+    load = [true_job("a", 0, 2, first + 10), true_job("b", 1, 2, first + 9)]
+    assert first + 10 < second
+    result = simulate(cluster(2, 2), load, FIFO, faults=Faults(1_000, 100, seed=3))
+    assert sorted(o.failures for o in result.outcomes) == [0, 1]
+
+
+def test_failures_are_the_same_whatever_the_policy() -> None:
+    load = [true_job(f"j{i}", 50 * i, 1 + i % 4, 300) for i in range(40)]
+    faults = Faults(2_000, 500, seed=1)
+    seen = []
+    for name in ("fifo", "easy"):
+        engine = Engine(cluster(4, 4), load, preset(name), faults=faults)
+        engine.run(until=1_500)
+        seen.append(engine.world.node_failures)
+    assert seen[0] == seen[1] > 0
+
+
+def test_what_runs_on_a_drained_node_goes_on_and_nothing_new_starts_there() -> None:
+    load = [true_job("a", 0, 1, 100), true_job("b", 20, 1, 10)]
+    result = simulate(cluster(2), load, FIFO, drains=[Drain("n0", 10, 300)])
+    assert [(o.job, o.started, o.ended) for o in result.outcomes] == [("a", 0, 100), ("b", 300, 310)]
+
+
+def test_a_drain_of_an_unknown_node_is_refused() -> None:
+    with pytest.raises(UsageError, match="'n7'"):
+        simulate(cluster(1), [], FIFO, drains=[Drain("n7", 0, 1)])
+
+
+def test_a_node_that_is_drained_twice_takes_work_when_both_are_over() -> None:
+    machines = Machines([Node("n0", 1)], None)
+    states = [machines.drain("n0", step).state for step in (1, 1, -1, -1)]
+    assert states == ["drained", "drained", "drained", "up"]
+
+
+def test_a_drained_node_that_fails_and_is_repaired_is_still_drained() -> None:
+    machines = Machines([Node("n0", 4)], Faults(100, 10))
+    machines.drain("n0", 1)
+    assert (machines.fail("n0")[0].state, machines.capacity) == ("down", 0)
+    assert (machines.repair("n0")[0].state, machines.capacity) == ("drained", 4)

@@ -1,0 +1,138 @@
+"""Loads: what jobs ask for, what the scheduler is told of them, made-up jobs, clusters."""
+
+import math
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.base.errors import UsageError
+from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.jobs import Estimate
+from orchestrator.simulation.clusters import nodes_of, plain_nodes, teams_of
+from orchestrator.simulation.estimates import Estimates, parse_estimates
+from orchestrator.simulation.loads import Shapes, make_load
+from orchestrator.simulation.synthetic import synthetic_jobs
+from orchestrator.simulation.traces.trace import TraceJob
+from orchestrator.spec.profile import ClusterProfile
+
+JOB = TraceJob("a", 5, 6, 1_000, team="video", owner="kim", estimate=3_600)
+NODES = plain_nodes(4, 8)
+
+
+def test_a_job_of_a_trace_becomes_a_gang_of_one_gpu_workers() -> None:
+    (true,) = make_load([JOB], NODES, estimates=Estimates("none")).jobs
+    job = true.job
+    assert (job.demand.workers_min, job.demand.workers_max, job.demand.slots, job.demand.packed) == (6, 6, 1, True)
+    assert (job.submitted, job.waits_since, job.team, job.owner) == (5, 5, "video", "kim")
+    assert (job.estimate, job.limit, true.duration) == (None, None, 1_000)
+
+
+def test_users_words_are_estimate_and_limit() -> None:
+    (true,) = make_load([JOB], NODES, estimates=Estimates("users")).jobs
+    assert (true.job.estimate, true.job.limit) == (Estimate(3_600, 0.0), 3_600)
+
+
+def test_an_elastic_jobs_limit_allows_for_its_narrowest_width() -> None:
+    (true,) = make_load([JOB], NODES, estimates=Estimates("users"), shapes=Shapes(4, 0.8)).jobs
+    assert (true.job.demand.workers_min, true.job.exponent) == (2, 0.8)
+    assert true.job.limit == pytest.approx(3_600 * 3**0.8)
+
+
+def test_perfect_estimates_have_no_error() -> None:
+    assert Estimates("perfect").of(JOB) == Estimate(1_000, 0.0)
+
+
+def test_an_error_is_drawn_once_for_each_job_and_seed() -> None:
+    estimates = parse_estimates("error:0.5", seed=3)
+    assert estimates.of(JOB) == estimates.of(replace(JOB, submitted=99.0))
+    assert estimates.of(JOB) != estimates.of(replace(JOB, id="b"))
+    assert estimates.of(JOB) != Estimates("error", 0.5, seed=4).of(JOB)
+    logs = []
+    for i in range(2_000):
+        told = estimates.of(replace(JOB, id=str(i)))
+        assert told is not None
+        logs.append(math.log(told.seconds / 1_000))
+    assert abs(statistics.mean(logs)) < 0.05
+    assert abs(statistics.stdev(logs) - 0.5) < 0.03
+
+
+@pytest.mark.parametrize("text", ["", "guess", "error", "error:-1", "error:x", "error:nan", "perfect:1"])
+def test_other_estimates_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--estimates"):
+        parse_estimates(text)
+
+
+def test_jobs_that_the_whole_cluster_cannot_hold_are_left_out_and_counted() -> None:
+    load = make_load([JOB, replace(JOB, id="b", gpus=33)], NODES)
+    assert ([true.job.id for true in load.jobs], load.too_large) == (["a"], 1)
+
+
+def test_types_cores_and_memory_count_where_the_nodes_say_theirs() -> None:
+    job = replace(JOB, gpu_types=("t4",), cpus=10, memory=600)
+    assert make_load([job], NODES).jobs[0].job.demand == make_load([JOB], NODES).jobs[0].job.demand
+    told = (Node("n0", 8, "t4", 64, 1_000), Node("n1", 8, "a100", 64, 1_000))
+    (true,) = make_load([job], told).jobs
+    demand = true.job.demand
+    assert (demand.constraints.gpu_types, demand.cpus, demand.memory) == (("t4",), 2, 100)
+    assert make_load([replace(job, gpu_types=("v100",))], told).too_large == 1
+    assert make_load([replace(job, cpus=600)], told).too_large == 1
+
+
+def test_equal_demands_are_one_object() -> None:
+    one, two = make_load([JOB, replace(JOB, id="b")], NODES).jobs
+    assert one.job.demand is two.job.demand
+
+
+def test_made_up_jobs_depend_on_the_seed_alone() -> None:
+    jobs = synthetic_jobs(300, 128, seed=1)
+    assert jobs == synthetic_jobs(300, 128, seed=1)
+    assert jobs != synthetic_jobs(300, 128, seed=2)
+    assert len({job.id for job in jobs}) == 300
+    assert [job.submitted for job in jobs] == sorted(job.submitted for job in jobs)
+
+
+def test_made_up_work_is_the_load_times_the_capacity() -> None:
+    slots = 256
+    jobs = synthetic_jobs(2_000, slots, load=0.5, seed=4)
+    span = jobs[-1].submitted - jobs[0].submitted
+    assert sum(j.gpus * j.duration for j in jobs) / (span * slots) == pytest.approx(0.5, rel=0.05)
+    assert max(j.gpus for j in jobs) <= slots // 2
+    assert {j.ends for j in jobs} == {"completed", "failed", "killed"}
+    assert all(j.estimate is not None and j.estimate >= j.duration for j in jobs)
+
+
+def test_more_jobs_come_in_the_afternoon_than_at_night() -> None:
+    hours = [job.submitted % 86_400 / 3_600 for job in synthetic_jobs(3_000, 256, seed=4)]
+    assert sum(12 <= h < 18 for h in hours) > 2 * sum(0 <= h < 6 for h in hours)
+
+
+PROFILE = {
+    "name": "x",
+    "backend": "local",
+    "nodes": [
+        {"name": "big", "count": 2, "gpus": 8, "cpus": 64, "memory": "1TiB", "gpu_type": "h200", "rack": "r1"},
+        {"name": "cores", "gpus": 0, "cpus": 16},
+    ],
+    "teams": [{"name": "vision"}, {"name": "video", "parent": "vision", "weight": 2.0, "quota": 4, "limit": 8}],
+}
+
+
+def test_a_profile_becomes_nodes_and_teams() -> None:
+    profile = ClusterProfile.model_validate(PROFILE)
+    one, two, cores = nodes_of(profile)
+    assert (one.name, two.name, one.slots, one.gpu_type, one.cpus, one.rack) == ("big-1", "big-2", 8, "h200", 64, "r1")
+    assert one.memory == 2**40
+    assert (cores.slots, cores.cpus) == (16, 0)
+    assert [(t.name, t.parent, t.weight, t.quota, t.limit) for t in teams_of(profile)] == [
+        ("vision", "", 1.0, None, None),
+        ("video", "vision", 2.0, 4, 8),
+    ]
+
+
+@pytest.mark.parametrize("node", [{}, {"gpus": 0}])
+def test_what_is_to_be_measured_is_refused(node: dict[str, int]) -> None:
+    profile = ClusterProfile.model_validate({"name": "x", "backend": "local", "nodes": [node]})
+    with pytest.raises(UsageError, match=r"`(gpus|cpus): auto` for the node 'localhost'") as refusal:
+        nodes_of(profile)
+    assert "--nodes" in refusal.value.hint
