@@ -12,6 +12,7 @@ from orchestrator.base.text import counted
 from orchestrator.blueprint.workload import cost_of, parameters_of, population_of, warmup_steps
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
+from orchestrator.planning.places import no_place
 from orchestrator.spec.data import Weights
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
@@ -95,6 +96,7 @@ def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) 
             f"resources.workers needs at least {wanted} {capacity.slot_kind} slots; "
             f"cluster {profile.name} has {capacity.largest_gang}"
         )
+    yield from no_place(workload, profile.name, capacity, slots_per_worker(workload, capacity))
     limit = profile.limits.max_workers
     if limit is not None and resources.workers.min > limit:
         yield f"resources.workers is at least {resources.workers.min}; cluster {profile.name} allows {limit} a job"

@@ -1,0 +1,57 @@
+"""Where the workers of a workload may lie is checked at submit."""
+
+import pytest
+
+from orchestrator.backends.protocol import Capacity, NodeFacts
+from orchestrator.planning.places import no_place
+from orchestrator.spec.sections import Resources
+from orchestrator.spec.workload import CommandWorkload
+
+NODES = (
+    NodeFacts("a", 8, 8, gpu_type="h200", cpus=64, memory=2**40, rack="r1"),
+    NodeFacts("b", 8, 8, gpu_type="h200", cpus=64, memory=2**40, rack="r2"),
+    NodeFacts("c", 4, 4, gpu_type="a100", cpus=16, memory=2**38, rack="r2"),
+)
+CAPACITY = Capacity(20, 20, 20, "gpu", NODES)
+
+
+def problems(resources: dict[str, object], capacity: Capacity = CAPACITY) -> str:
+    asked = Resources.model_validate({"gpus_per_worker": 1} | resources)
+    workload = CommandWorkload(name="job", command=["true"], resources=asked)
+    return "; ".join(no_place(workload, "lab", capacity, asked.gpus_per_worker))
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"workers": 20},
+        {"workers": 16, "gpu_types": ["h200"]},
+        {"workers": 12, "same_rack": True},
+        {"workers": 12, "not_on": ["b"]},
+        {"workers": "1..100", "memory_per_worker": 2**40},
+        {"workers": 4, "gpu_types": ["a100"], "cpus_per_worker": 4},
+    ],
+)
+def test_what_fits_somewhere_is_taken(resources: dict[str, object]) -> None:
+    assert problems(resources) == ""
+
+
+@pytest.mark.parametrize(
+    ("resources", "rule"),
+    [
+        ({"not_on": ["z"]}, "cluster lab has no node z"),
+        ({"gpu_types": ["v100"]}, "cluster lab has no v100; it has a100, h200"),
+        ({"workers": 5, "gpu_types": ["a100"]}, "(of type a100); cluster lab has room for 4 workers"),
+        ({"workers": 13, "same_rack": True}, "(in one rack); cluster lab has room for 12 workers"),
+        ({"workers": 13, "not_on": ["a"]}, "(not on a); cluster lab has room for 12 workers"),
+        ({"workers": 3, "memory_per_worker": 2**40}, "cluster lab has room for 2 workers"),
+        ({"workers": 3, "cpus_per_worker": 64}, "cluster lab has room for 2 workers"),
+        ({"workers": 1, "gpus_per_worker": 16}, "1 worker with 16 gpu slots, 1 core each; cluster lab has room for 0"),
+    ],
+)
+def test_what_can_never_lie_anywhere_is_refused(resources: dict[str, object], rule: str) -> None:
+    assert rule in problems(resources)
+
+
+def test_a_cluster_that_names_no_node_is_not_judged() -> None:
+    assert problems({"workers": 2, "not_on": ["z"]}, Capacity(2, 2, 2)) == ""
