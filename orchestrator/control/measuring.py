@@ -14,11 +14,10 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.blueprint.features import Features
 from orchestrator.control.site import Site
-from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.devices import device_of
-from orchestrator.planning.estimate import estimate_of, work_of
-from orchestrator.planning.history import history_of
+from orchestrator.planning.estimate import History, estimate_of, work_of
+from orchestrator.planning.history import finished, measured
 from orchestrator.rundir.events import RunEvent
 from orchestrator.scheduling.estimates.codec import (
     estimate_from_json,
@@ -29,15 +28,15 @@ from orchestrator.scheduling.estimates.codec import (
 from orchestrator.scheduling.estimates.devices import canonical, is_cpu
 from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
 from orchestrator.scheduling.estimates.forecast import RunEstimate, Work, forecast
-from orchestrator.scheduling.estimates.measurement import NO_TRIAL
+from orchestrator.scheduling.estimates.measurement import NO_TRIAL, Measurement
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
 from orchestrator.store import jobs, measurements
 from orchestrator.store.measurements import MeasurementRecord
 from orchestrator.store.records import JobRecord, RunRecord
 
-MOST_REFRESHED = 200
-"""Queued jobs whose estimates follow what was learned, the first ones of the queue."""
+MOST_REFRESHED = 50
+"""Queued jobs whose estimates follow what a run has taught."""
 
 _AMOUNTS = ("samples", "seconds", "evaluated", "evaluation_seconds", "epochs", "epoch_seconds")
 _MOST_WORKERS = 1_000_000
@@ -69,30 +68,44 @@ class Forecast:
         return known | {"estimate": estimate_to_json(self.estimate)}
 
 
-def expect(
-    site: Site, workload: Workload, *, owner: str, content: str, workdir: Path, state_dir: Path
-) -> Forecast | None:
-    """What is expected of a workload that is being submitted; None where nobody has an idea.
+class Expectations:
+    """What is expected of workloads that are being submitted.
 
     Args:
         site: its store knows earlier runs.
-        workload: that was checked already.
-        owner: who submits it.
-        content: digest of what is submitted.
-        workdir: where the user stood.
         state_dir: datasets lie under it.
     """
-    facts = _facts(workload, workdir, state_dir)
-    with site.store.read() as connection:
-        history = history_of(connection)
-    device = "" if facts is None else device_of(workload, site.profile)
-    work = None if facts is None else work_of(workload, facts)
-    found = (
-        estimate_of(workload, facts, history, device, owner=owner, content=content)
-        if work is None
-        else forecast(work, history.measurements, device)
-    )
-    return None if found is None else Forecast(found, device, work)
+
+    def __init__(self, site: Site, state_dir: Path) -> None:
+        self._site, self._state_dir = site, state_dir
+        self._known: tuple[tuple[int, float], tuple[Measurement, ...]] = ((0, 0.0), ())
+
+    def of(self, workload: Workload, *, owner: str, content: str, workdir: Path) -> Forecast | None:
+        """None where nobody has an idea.
+
+        Args:
+            workload: that was checked already.
+            owner: who submits it.
+            content: digest of what is submitted.
+            workdir: where the user stood.
+        """
+        facts = _facts(workload, workdir, self._state_dir)
+        work = None if facts is None else work_of(workload, facts)
+        if work is None:
+            with self._site.store.read() as connection:
+                history = History(finished=finished(connection, name=workload.name))
+            found = estimate_of(workload, None, history, owner=owner, content=content)
+            return None if found is None else Forecast(found, "")
+        device = device_of(workload, self._site.profile)
+        return Forecast(forecast(work, self._measured(), device), device, work)
+
+    def _measured(self) -> tuple[Measurement, ...]:
+        """Read again only where there is more: ten thousand jobs may come at once."""
+        with self._site.store.read() as connection:
+            stamp = measurements.stamp(connection)
+            if stamp != self._known[0]:
+                self._known = stamp, measured(connection)
+        return self._known[1]
 
 
 def keep(connection: Connection, job: str, expected: Forecast) -> None:
@@ -146,24 +159,21 @@ def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
     measurements.put(connection, record)
 
 
-def learned(connection: Connection, device: str | None = None) -> None:
-    """A run has ended: jobs that wait and have done nothing yet are estimated anew.
+def learned(connection: Connection, run: RunRecord) -> None:
+    """A run has ended: jobs that wait for the device that it measured are estimated anew, the first ones of the queue.
 
-    Args:
-        connection: of a write transaction.
-        device: whose speed is known better now; None: of all.
+    Those that have done some of their work keep their estimate: that work is counted in it.
     """
-    waiting = [job for job in jobs.in_states(connection, [JobState.QUEUED]) if not job.worked][:MOST_REFRESHED]
-    found = {job.id: measurements.work_of(connection, job.id) for job in waiting}
-    meant = {known[0] for known in found.values() if known is not None and "work" in known[1]}
-    if not meant or (device is not None and canonical(device) not in meant):
-        return
-    history = history_of(connection)
-    for job in waiting:
-        if (known := found[job.id]) is not None and (work := _work(known[1])) is not None:
-            expected = Forecast(forecast(work, history.measurements, known[0]), known[0], work)
-            jobs.set_columns(connection, job, **expected.columns)
-            keep(connection, job.id, expected)
+    for device in measurements.devices(connection, run.id):
+        found = measurements.waiting(connection, device, limit=MOST_REFRESHED)
+        works = {job: work for job, document in found if (work := _work(document)) is not None}
+        if not works:
+            continue
+        history, records = measured(connection), jobs.get_many(connection, works)
+        for job, work in works.items():
+            expected = Forecast(forecast(work, history, device), device, work)
+            jobs.set_columns(connection, records[job], **expected.columns)
+            keep(connection, job, expected)
 
 
 def expected_of(connection: Connection, ids: Iterable[str]) -> Mapping[str, RunEstimate]:

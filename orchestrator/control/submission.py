@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, StoreError, UsageError
 from orchestrator.control.demands import needs_of
+from orchestrator.control.measuring import Expectations, Forecast, keep, memory_default
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.check import slots_per_worker
@@ -32,6 +33,7 @@ class Submission:
     def __init__(self, site: Site, state_directory: Path) -> None:
         self._site = site
         self._state_directory = state_directory
+        self._expectations = Expectations(site, state_directory)
 
     def take(self, request: SubmitRequest, owner: str) -> tuple[JobRecord, bool, list[str]]:
         """The job, whether it is new, and warnings.
@@ -47,11 +49,14 @@ class Submission:
         capacity = self._site.backend.capacity()
         warnings = self._check(workload, capacity, Path(request.workdir))
         self._refuse_full_disk()
-        job = self._record(request, owner, workload, content, capacity)
+        expected = self._expectations.of(workload, owner=owner, content=content, workdir=Path(request.workdir))
+        job = self._record(request, owner, workload, content, capacity, expected)
         with self._site.commit("submit") as connection:
             if (known := _known(connection, request, owner, content)) is not None:
                 return known, False, warnings
             job = jobs.insert(connection, replace(job, depends_on=_dependencies(connection, workload)))
+            if expected is not None:
+                keep(connection, job.id, expected)
         return job, True, warnings
 
     def _check(self, workload: Workload, capacity: Capacity, workdir: Path) -> list[str]:
@@ -76,10 +81,19 @@ class Submission:
         return warnings
 
     def _record(
-        self, request: SubmitRequest, owner: str, workload: Workload, content: str, capacity: Capacity
+        self,
+        request: SubmitRequest,
+        owner: str,
+        workload: Workload,
+        content: str,
+        capacity: Capacity,
+        expected: Forecast | None,
     ) -> JobRecord:
         workers, now = workload.workers, self._site.clock.now()
-        return JobRecord(
+        slots, needs = slots_per_worker(workload, capacity), needs_of(workload, capacity.slot_kind)
+        if "memory" not in needs and (memory := memory_default(expected, capacity, slots)):
+            needs["memory"] = memory
+        job = JobRecord(
             id=self._site.ids.new("j"),
             name=workload.name,
             kind=kind_of(workload),
@@ -95,9 +109,9 @@ class Submission:
             content=content,
             workers_min=workers.min,
             workers_max=workers.max,
-            slots_per_worker=slots_per_worker(workload, capacity),
+            slots_per_worker=slots,
             elastic=is_elastic(workload),
-            needs=needs_of(workload, capacity.slot_kind),
+            needs=needs,
             time_limit=workload.time_limit,
             created_at=now,
             waits_since=now,
@@ -105,6 +119,7 @@ class Submission:
             dirty=request.code.dirty,
             client_key=request.client_key,
         )
+        return job if expected is None else replace(job, **expected.columns)
 
     def _refuse_full_disk(self) -> None:
         free = free_bytes(self._site.runs_root)

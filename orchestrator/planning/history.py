@@ -26,9 +26,18 @@ def history_of(connection: Connection, *, name: str | None = None) -> History:
         connection: for reading.
         name: of the job whose earlier run times are wanted; None: of all.
     """
+    return History(measured(connection), finished(connection, name=name))
+
+
+def measured(connection: Connection) -> tuple[Measurement, ...]:
+    """What runs measured of themselves, newest first."""
     found = (measurement_of(record) for record in measurements.newest(connection))
-    finished = (Finished(**run.__dict__) for run in measurements.finished(connection, name=name))
-    return History(tuple(each for each in found if each is not None), tuple(finished))
+    return tuple(each for each in found if each is not None)
+
+
+def finished(connection: Connection, *, name: str | None = None) -> tuple[Finished, ...]:
+    """Earlier run times, newest first."""
+    return tuple(Finished(**run.__dict__) for run in measurements.finished(connection, name=name))
 
 
 def local_history(state_dir: Path, *, name: str | None = None) -> History:

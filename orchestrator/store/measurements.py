@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, NullPool, create_engine, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.lifecycle.states import RunState
+from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.store.tables import jobs, measurements, runs, works
 
 KEPT = 5000
@@ -100,6 +100,12 @@ def newest(connection: Connection, *, device: str | None = None, limit: int = 50
     return [MeasurementRecord(**dict(row) | {"document": json.loads(row["document"])}) for row in rows]
 
 
+def stamp(connection: Connection) -> tuple[int, float]:
+    """Changes whenever something was measured."""
+    count, last = connection.execute(select(func.count(), func.max(measurements.c.at)).select_from(measurements)).one()
+    return int(count), float(last or 0.0)
+
+
 def finished(connection: Connection, *, name: str | None = None, limit: int = 200) -> list[FinishedRun]:
     """Runs that succeeded, the newest first, of jobs whose only run they are or that keep nothing between runs."""
     taken = runs.c.ended_at - runs.c.started_at
@@ -122,6 +128,20 @@ def work_of(connection: Connection, job: str) -> tuple[str, Mapping[str, Any]] |
     """The device that a job is meant for, and what it has to do; None where nobody knows."""
     row = connection.execute(select(works.c.device, works.c.document).where(works.c.job == job)).first()
     return None if row is None else (row.device, json.loads(row.document))
+
+
+def devices(connection: Connection, run: str) -> list[str]:
+    """On which a run was measured."""
+    query = select(measurements.c.device).where(measurements.c.run == run).distinct()
+    return sorted(connection.scalars(query))
+
+
+def waiting(connection: Connection, device: str, *, limit: int) -> list[tuple[str, Mapping[str, Any]]]:
+    """Queued jobs that have done nothing yet and are meant for a device, with what they have to do, oldest first."""
+    query = select(works.c.job, works.c.document).join(jobs, jobs.c.id == works.c.job)
+    fresh = (jobs.c.state == str(JobState.QUEUED), jobs.c.worked == 0, works.c.device == device)
+    rows = connection.execute(query.where(*fresh).order_by(jobs.c.sequence).limit(limit))
+    return [(row.job, json.loads(row.document)) for row in rows]
 
 
 @contextmanager
