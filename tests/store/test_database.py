@@ -79,7 +79,7 @@ def test_a_transaction_is_whole_or_absent(path: Path) -> None:
     with pytest.raises(KeyError):
         half()
     with store.read() as connection:
-        assert jobs.queue(connection) == []
+        assert jobs.open_jobs(connection, set(JobState)) == []
         assert events.after(connection, "j-1", 0, 10) == []
     store.close()
 
@@ -87,12 +87,12 @@ def test_a_transaction_is_whole_or_absent(path: Path) -> None:
 def test_a_reader_sees_one_moment_while_others_write(path: Path) -> None:
     store = open_store(path, clock=CLOCK)
     with store.read() as connection:
-        assert jobs.queue(connection) == []
+        assert jobs.open_jobs(connection, set(JobState)) == []
         with store.write() as writing:
             jobs.insert(writing, JOB)
-        assert jobs.queue(connection) == []
+        assert jobs.open_jobs(connection, set(JobState)) == []
     with store.read() as connection:
-        assert len(jobs.queue(connection)) == 1
+        assert len(jobs.open_jobs(connection, set(JobState))) == 1
     store.close()
 
 
@@ -110,7 +110,7 @@ def test_many_threads_may_write(path: Path) -> None:
     for thread in threads:
         thread.join()
     with store.read() as connection:
-        assert sorted(job.sequence for job in jobs.queue(connection)) == list(range(1, 41))
+        assert sorted(job.sequence for job in jobs.open_jobs(connection, set(JobState))) == list(range(1, 41))
     store.close()
 
 
@@ -167,7 +167,7 @@ def test_the_writes_of_a_holder_that_was_replaced_are_refused(path: Path) -> Non
     with pytest.raises(Fenced, match="taken over by the new one"), store.write() as connection:
         jobs.insert(connection, JOB)
     with store.read() as connection:
-        assert jobs.queue(connection) == []
+        assert jobs.open_jobs(connection, set(JobState)) == []
     store.close()
 
 
