@@ -39,6 +39,8 @@ def job_details(job: JobView, checkpoint: EventView | None = None) -> str:
         *_field("width", _PINNED if job.pinned and not job.terminal else ""),
         *_field("preempted", counted(job.preemptions, "time") if job.preemptions else ""),
         *_field("progress", _progress(job)),
+        *_field("left", _left(job)),
+        *_field("estimate", _estimate(job)),
         *_field("goodput", goodput_text(job.goodput)),
         *_field("checkpoint", _checkpoint(checkpoint)),
         *_field("failures", ", ".join(f"{kind} {count}" for kind, count in job.failures.items())),
@@ -137,6 +139,22 @@ def _expected(job: JobView) -> str:
     ahead = duration(job.expected_start - now)
     soon = job.expected_start <= now + 1
     return "now" if soon else f"about {point(job.expected_start, now)}, in {ahead} (`orchestrator why {job.id}`)"
+
+
+def _left(job: JobView) -> str:
+    """By its own word and by what was expected of it, together."""
+    if job.left is None:
+        return ""
+    return f"{duration(job.left.seconds)}, 8 of 10 times {duration(job.left.low)} to {duration(job.left.high)}"
+
+
+def _estimate(job: JobView) -> str:
+    """Of the whole job."""
+    if job.expected is None or job.terminal:
+        return ""
+    found = job.expected
+    times = f"8 of 10 times {duration(found.low)} to {duration(found.high)}"
+    return f"{duration(found.seconds)} in all, {times}; {found.source}"
 
 
 def _took(job: JobView) -> str:

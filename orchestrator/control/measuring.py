@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -176,14 +176,10 @@ def learned(connection: Connection, run: RunRecord) -> None:
             keep(connection, job, expected)
 
 
-def expected_of(connection: Connection, ids: Iterable[str]) -> Mapping[str, RunEstimate]:
+def expected_of(connection: Connection, ids: Collection[str]) -> Mapping[str, RunEstimate]:
     """What is expected of some jobs, of those where something is."""
-    found = {}
-    for job in ids:
-        known = measurements.work_of(connection, job)
-        if known is not None and (estimate := _estimate(known[1])) is not None:
-            found[job] = estimate
-    return found
+    known = measurements.works_of(connection, ids)
+    return {job: found for job, document in known.items() if (found := _estimate(document)) is not None}
 
 
 def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: float) -> Eta | None:

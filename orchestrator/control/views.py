@@ -10,11 +10,16 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from orchestrator.base.text import span
+from orchestrator.control.measuring import expected_of, left
 from orchestrator.control.site import Site
-from orchestrator.spec.messages import Goodput, JobView, Progress, RunView
+from orchestrator.lifecycle.states import JobState
+from orchestrator.scheduling.estimates.forecast import RunEstimate
+from orchestrator.spec.messages import Expected, Goodput, JobView, Progress, RunView
 from orchestrator.spec.tracking import default_tracking_uri
 from orchestrator.store import runs
 from orchestrator.store.records import JobRecord, RunRecord
+
+_WORKING = frozenset({JobState.RUNNING, JobState.RESIZING})
 
 
 class Views:
@@ -26,7 +31,9 @@ class Views:
     def of(self, connection: Connection, records: Sequence[JobRecord]) -> list[JobView]:
         """Views of these jobs, with their runs."""
         launched = runs.of_jobs(connection, [job.id for job in records if job.runs])
-        return [self._job(job, launched.get(job.id, [])) for job in records]
+        told = [job.id for job in records if job.state in _WORKING or len(records) == 1]
+        expected = expected_of(connection, told)
+        return [self._job(job, launched.get(job.id, []), expected.get(job.id)) for job in records]
 
     def tracking(self, job: JobRecord) -> dict[str, Any]:
         """Where a job's metrics go."""
@@ -35,7 +42,7 @@ class Views:
             return {"enabled": False}
         return {"enabled": True, "uri": default_tracking_uri(), "experiment": section.experiment, "run": job.id}
 
-    def _job(self, job: JobRecord, launched: Sequence[RunRecord]) -> JobView:
+    def _job(self, job: JobRecord, launched: Sequence[RunRecord], expected: RunEstimate | None) -> JobView:
         low, high = job.workers_min, job.workers_max
         return JobView(
             id=job.id,
@@ -55,11 +62,19 @@ class Views:
             failures=dict(job.failures),
             progress=_progress(job.progress, stands_still=bool(launched) and launched[-1].world_size < low),
             goodput=_sum([found for run in launched if (found := _goodput(run)) is not None]),
+            expected=None if expected is None else _expected(expected),
+            left=self._left(job, launched, expected),
             pinned=bool(launched) and launched[-1].pinned and not launched[-1].released,
             preemptions=job.preemptions,
             runs=[self._run(run) for run in launched],
             directory=str(self._site.job_directory(job.id).path),
         )
+
+    def _left(self, job: JobRecord, launched: Sequence[RunRecord], expected: RunEstimate | None) -> Expected | None:
+        if job.state not in _WORKING or not launched or launched[-1].world_size < job.workers_min:
+            return None
+        found = left(job, launched[-1], expected, self._site.clock.now())
+        return None if found is None else Expected(seconds=found.seconds, low=found.low, high=found.high)
 
     def _run(self, run: RunRecord) -> RunView:
         return RunView(
@@ -91,6 +106,11 @@ def _progress(data: Mapping[str, Any] | None, *, stands_still: bool) -> Progress
         return found.model_copy(update={"samples_per_second": None, "eta_seconds": None}) if stands_still else found
     except ValidationError:
         return None
+
+
+def _expected(estimate: RunEstimate) -> Expected:
+    low, high = estimate.interval
+    return Expected(seconds=estimate.seconds, low=low, high=high, source=estimate.source)
 
 
 def _goodput(run: RunRecord) -> Goodput | None:

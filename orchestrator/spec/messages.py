@@ -78,6 +78,15 @@ class Goodput(Message):
         )
 
 
+class Expected(Message):
+    """How long something takes, in seconds."""
+
+    seconds: float = Field(description="the median")
+    low: float = Field(description="1 of 10 times it takes less")
+    high: float = Field(description="1 of 10 times it takes longer")
+    source: str = Field(default="", description="what it comes from, in words")
+
+
 class RunView(Message):
     """One launch of a job."""
 
@@ -116,6 +125,8 @@ class JobView(Message):
     failures: dict[str, int] = Field(default_factory=dict)
     progress: Progress | None = None
     goodput: Goodput | None = Field(default=None, description="of all its runs together")
+    expected: Expected | None = Field(default=None, description="the whole job, with the most workers that it can use")
+    left: Expected | None = Field(default=None, description="of a job that runs, with the workers that it has")
     expected_start: float | None = Field(default=None, description="of a job that waits, seconds since the epoch")
     pinned: bool = Field(default=False, description="a person chose its width: the policy leaves it alone")
     preemptions: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +124,14 @@ def put_work(connection: Connection, job: str, device: str, document: Mapping[st
     connection.execute(works.insert().values(job=job, device=device, document=json.dumps(document, sort_keys=True)))
 
 
-def work_of(connection: Connection, job: str) -> tuple[str, Mapping[str, Any]] | None:
-    """The device that a job is meant for, and what it has to do; None where nobody knows."""
-    row = connection.execute(select(works.c.device, works.c.document).where(works.c.job == job)).first()
-    return None if row is None else (row.device, json.loads(row.document))
+def works_of(connection: Connection, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """What some jobs have to do and what was expected of them, of those where somebody knows."""
+    found: dict[str, Mapping[str, Any]] = {}
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), 500):
+        query = select(works.c.job, works.c.document).where(works.c.job.in_(ordered[start : start + 500]))
+        found |= {row.job: json.loads(row.document) for row in connection.execute(query)}
+    return found
 
 
 def devices(connection: Connection, run: str) -> list[str]:
