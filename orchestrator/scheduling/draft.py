@@ -119,6 +119,11 @@ class Draft:
         most = job.demand.workers_max
         return most if self.state.max_workers is None else min(most, self.state.max_workers)
 
+    def fewest(self, job: Job) -> int:
+        """The fewest workers that the policy gives it."""
+        elastic, least = self.policy.elastic, job.demand.workers_min
+        return least if elastic is None else min(self.widest(job), elastic.fewest(least, job.demand.workers_max))
+
     def place(self, job: Job, workers: int) -> Placement | None:
         """Where a gang of so many workers may start now; it hurts no reservation, claim or window of maintenance."""
         room = self.guard.free_until(self.now + expected_seconds(job, workers))
@@ -169,6 +174,7 @@ class Draft:
         if self.idle.holds(claim, job.demand):
             self.starts.append(Start(job.id, claim))
             self.idle.take(claim, job.demand)
+            self.room.cap(self.idle, claim)
 
     def preempt(self, running: Running, for_job: str, why: str) -> None:
         """Ask it to stop; what it holds is free for a claim."""
@@ -177,8 +183,10 @@ class Draft:
 
     def shrink(self, running: Running, placement: Placement, for_job: str, why: str) -> None:
         """Ask it to give up what is not in `placement`; that is free for a claim."""
+        before = self.resizes.get(running.job.id)
+        held = running.placement if before is None else before.placement
         self.resizes[running.job.id] = Resize(running.job.id, placement, for_job, why)
-        self._give_later(without(running.placement, placement), running.job.demand)
+        self._give_later(without(held, placement), running.job.demand)
 
     def claim(self, job: Job, placement: Placement) -> None:
         """This, some of which is still to be freed, belongs to `job`."""
@@ -187,7 +195,7 @@ class Draft:
         end = self._begin(job, placement)
         self._give_later(placement, job.demand, -1)
         self.room.cap(self.after, placement)
-        self.guard.taken((), job.demand, end)
+        self.guard.claimed(placement, job.demand, end)
 
     def grow(self, running: Running, placement: Placement, why: str) -> None:
         """Give it all of `placement`, which is what `extend` said."""

@@ -117,9 +117,12 @@ class Room:
 
     def least(self, other: Room) -> Room:
         """Of each node what is free in both; they are rooms of one layout."""
-        both = self.copy()
-        for number in range(len(self._slots)):
-            both._cap(other, number)
+        both = Room.__new__(Room)
+        both.layout = self.layout
+        both._slots = list(map(min, self._slots, other._slots))
+        both._cpus = list(map(min, self._cpus, other._cpus)) if self.layout.counts else self._cpus
+        both._memory = list(map(min, self._memory, other._memory)) if self.layout.counts else self._memory
+        both._sets = [_least_sets(*pair) for pair in zip(self._sets, other._sets, strict=True)]
         return both
 
     def holds(self, placement: Placement, demand: Demand) -> bool:
@@ -276,3 +279,16 @@ class Room:
             if demand.memory and node.memory:
                 most = min(most, self._memory[number] // demand.memory)
         return most
+
+
+def _least_sets(one: list[int], other: list[int]) -> list[int]:
+    """Sets of nodes by what is free in both: those with at least so many in both, less those with more."""
+    here = there = above = 0
+    found = [0] * len(one)
+    for free in range(len(one) - 1, -1, -1):
+        here |= one[free]
+        there |= other[free]
+        both = here & there
+        found[free] = both & ~above
+        above = both
+    return found

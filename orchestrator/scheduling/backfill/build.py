@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.scheduling.backfill.conservative import Conservative
 from orchestrator.scheduling.backfill.easy import Easy
 from orchestrator.scheduling.backfill.guard import Guard, Open
 
@@ -18,5 +19,7 @@ def guard(draft: Draft) -> Guard:
             return Open(draft, others_pass=False)
         case "skip":
             return Open(draft, others_pass=True)
-        case "easy" | "conservative":
+        case "easy":
             return Easy(draft)
+        case "conservative":
+            return Conservative(draft, draft.policy.depth)

@@ -40,6 +40,11 @@ class Easy:
         else:
             self._beside.cap(self._draft.room, placement)
 
+    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+        """Claims do not touch what is reserved."""
+        if self._beside is not None:
+            self._beside.cap(self._draft.room, placement)
+
     def block(self, job: Job) -> bool:
         """Reserve for the first one."""
         draft = self._draft

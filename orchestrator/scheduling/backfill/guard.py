@@ -40,6 +40,10 @@ class Guard(Protocol):
         """This was taken of `draft.room`, by a job that should be over then."""
         ...
 
+    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+        """This is claimed by a job that should be over then; `draft.room` no longer holds it."""
+        ...
+
     def block(self, job: Job) -> bool:
         """It waits for room; whether those after it may pass."""
         ...
@@ -65,6 +69,9 @@ class Open:
         return self._draft.room
 
     def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+        """Nothing follows."""
+
+    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
         """Nothing follows."""
 
     def block(self, job: Job) -> bool:

@@ -1,0 +1,118 @@
+"""Conservative backfill: every job that waits for room has a reservation, and others pass where they delay nobody.
+
+Mu'alem and Feitelson (IEEE TPDS 12(6), 2001), on nodes instead of one pool. It costs more the more jobs wait: each
+reservation looks at the room after each expected end.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling.backfill.earliest import coming
+from orchestrator.scheduling.backfill.guard import Reservation
+from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.expected import expected_seconds
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.room import Room
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+
+
+class Conservative:
+    """A profile: what is free from each time on, as far as anybody can tell, after all that is reserved."""
+
+    def __init__(self, draft: Draft, depth: int) -> None:
+        self._draft = draft
+        self._depth = depth
+        self._times: list[float] = []
+        self._rooms: list[Room] = []
+        self._least: list[Room] = []
+
+    def free_until(self, end: float) -> Room:
+        """What is free now and stays free until then."""
+        until, least = bisect_left(self._times, end), self._least
+        if until == 0:
+            return self._draft.room
+        while len(least) < until:
+            before = least[-1] if least else self._draft.room
+            least.append(before.least(self._rooms[len(least)]))
+        return least[until - 1]
+
+    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+        """It is not free until then."""
+        if self._times:
+            self._hold(placement, demand, self._draft.now, end)
+
+    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+        """The same."""
+        self.taken(placement, demand, end)
+
+    def block(self, job: Job) -> bool:
+        """Reserve for it, if not for too many already."""
+        draft = self._draft
+        if not self.asks_all():
+            return True
+        if not self._times:
+            self._begin()
+        seconds = expected_seconds(job, job.demand.workers_min)
+        if (found := self._earliest(job, seconds)) is not None:
+            at, placement = found
+            self._hold(placement, job.demand, at, at + seconds)
+            draft.reserve(Reservation(job.id, at, placement))
+        return True
+
+    def patience(self) -> float:
+        """Any."""
+        return math.inf
+
+    def asks_all(self) -> bool:
+        """As long as there are not too many."""
+        return len(self._draft.reservations) < self._depth
+
+    def _begin(self) -> None:
+        room, now = self._draft.after.copy(), self._draft.now
+        self._times, self._rooms = [now], [room]
+        for at, batch in groupby(coming(self._draft), key=attrgetter("at")):
+            room = room.copy()
+            for freed in batch:
+                room.give(freed.placement, freed.demand)
+            if at > now:
+                self._times.append(at)
+                self._rooms.append(room)
+            else:
+                self._rooms[0] = room
+        for edge in room.layout.edges:
+            if edge > now:
+                self._split(edge)
+
+    def _earliest(self, job: Job, seconds: float) -> tuple[float, Placement] | None:
+        demand, limit = job.demand, math.inf if job.limit is None else job.limit
+        for first, at in enumerate(self._times):
+            room = self._rooms[first]
+            if room.fit(demand, demand.workers_min, at, at + limit) is None:
+                continue
+            for later in range(first + 1, bisect_left(self._times, at + seconds)):
+                room = room.least(self._rooms[later])
+            placement = room.fit(demand, demand.workers_min, at, at + limit)
+            if placement is not None:
+                return at, placement
+        return None
+
+    def _hold(self, placement: Placement, demand: Demand, start: float, end: float) -> None:
+        self._least.clear()
+        first, last = self._split(start), len(self._times) if end == math.inf else self._split(end)
+        for number in range(first, last):
+            self._rooms[number].take(placement, demand)
+
+    def _split(self, at: float) -> int:
+        """The number of the room from then on."""
+        number = bisect_left(self._times, at)
+        if number == len(self._times) or self._times[number] != at:
+            self._times.insert(number, at)
+            self._rooms.insert(number, self._rooms[number - 1].copy())
+        return number
