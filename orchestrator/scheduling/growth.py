@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def grow(draft: Draft) -> None:
-    """Give what is idle to elastic jobs, a worker at a time to whom it makes faster by most for a slot.
+    """Give what is idle to elastic jobs: a worker at a time to whom it makes faster by most for a slot, or in order.
 
-    The speed-up of k of n workers is (k / n) ** exponent. A job grows only where that pays: where the time that it
-    is expected to need yet, and the time that the resize takes, is less by `pays_within` times the price, and no
-    sooner than `round` (and `between`) after its width last changed.
+    The speed of k of n workers is (k / n) ** exponent. A job grows only where that pays: where, the time of the resize
+    aside, it is expected to be over sooner by `pays_within` times that time; and no sooner than `round` (and
+    `between`) after its width last changed.
     """
     elastic = draft.policy.elastic
-    if elastic is None or not elastic.grow or draft.room.free <= 0:
+    if elastic is None or elastic.grow == "never" or draft.room.free <= 0:
         return
     candidates = {run.job.id: run for run in _candidates(draft, elastic)}
     for name, workers in _targets(draft, candidates).items():
@@ -44,8 +44,11 @@ def _candidates(draft: Draft, elastic: Elastic) -> list[Running]:
 
 
 def _targets(draft: Draft, candidates: dict[str, Running]) -> dict[str, int]:
-    """How wide each would be if all that is idle were one pool: what it gains by one more worker decides."""
+    """Whom to widen, first to last, and how far if all that is idle were one pool."""
     free = draft.room.free
+    if draft.policy.elastic is not None and draft.policy.elastic.grow == "order":
+        ranks = {name: draft.rank_running(run) for name, run in candidates.items()}
+        return {name: draft.widest(candidates[name].job) for name in sorted(ranks, key=lambda name: ranks[name])}
     heap = [(-_gain(run, run.workers), name, run.workers) for name, run in candidates.items()]
     heapq.heapify(heap)
     targets: dict[str, int] = {}

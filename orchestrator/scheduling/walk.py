@@ -58,6 +58,8 @@ def _serve(draft: Draft, job: Job) -> _Then:
     if not sharing.allows(draft, job, job.demand.workers_min * job.demand.slots) or not draft.possible(job):
         return _Then.NONE_LIKE_IT
     placement = widths.choose(draft, job)
+    if placement is not None and making_room.make_wide_room(draft, job, workers_of(placement)):
+        return _Then.NEXT
     if placement is not None and sharing.allows(draft, job, workers_of(placement) * job.demand.slots):
         draft.start(job, placement)
         return _Then.NEXT

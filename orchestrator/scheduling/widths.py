@@ -16,7 +16,7 @@ def choose(draft: Draft, job: Job) -> Placement | None:
 
     Under a policy that starts narrow it takes no more than leaves the fewest workers of all others that wait.
     """
-    fewest, slots = job.demand.workers_min, job.demand.slots
+    fewest, slots = draft.fewest(job), job.demand.slots
     most = draft.widest(job)
     if most > fewest:
         most = min(most, int(min(draft.book.headroom(job.team), draft.room.free)) // slots)

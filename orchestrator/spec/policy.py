@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -69,12 +70,26 @@ class Elastic(Document):
         default="always",
         description="running jobs give slots up to let others in; earlier: only those that are earlier in the order",
     )
-    grow: bool = Field(default=True, description="running jobs take what is idle")
+    grow: Literal["never", "fastest", "order"] = Field(
+        default="fastest",
+        description="running jobs take what is idle; fastest: whom a slot makes faster by most; order: the first ones",
+    )
+    floor: float = Field(
+        default=0.0, ge=0, le=1, description="no job gets fewer than this part of its most workers, rounded up"
+    )
+    room_for: Literal["fewest", "most"] = Field(
+        default="fewest",
+        description="what room is made for: the fewest workers; most: all of them, and the fewest only where that fails",
+    )
     price: Duration = Field(default=30.0, description="seconds without progress that a resize is reckoned to cost")
     between: Duration = Field(default=60.0, description="least time between two resizes of one run")
     pays_within: float = Field(
         default=1.0, gt=0, description="a growth must save at least this many times its price of the remaining time"
     )
+
+    def fewest(self, least: int, most: int) -> int:
+        """Workers below which this policy does not go by itself, of a job that has so many at least and at most."""
+        return max(least, math.ceil(self.floor * most - 1e-9))
 
 
 class Policy(Document):

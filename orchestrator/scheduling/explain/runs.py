@@ -50,7 +50,7 @@ def _width(running: Running, policy: Policy) -> str:
         return f"{asked}: the most it asked for"
     if policy.elastic is None:
         return f"{asked}: that was free when it started, and this policy resizes nobody"
-    if not policy.elastic.grow:
+    if policy.elastic.grow == "never":
         return f"{asked}: this policy grows nobody"
     return f"{asked}: more is given where slots are idle and what it saves is worth the pause"
 
@@ -59,7 +59,7 @@ def _shrinking(running: Running, policy: Policy, now: float) -> str:
     elastic, demand = policy.elastic, running.job.demand
     if running.keeps is not None or demand.workers_min == demand.workers_max:
         return ""
-    if elastic is None or not elastic.shrink:
+    if elastic is None or elastic.shrink == "never":
         return "is not shrunk: this policy shrinks nobody"
     if running.pinned:
         return "is not shrunk: its width is pinned"

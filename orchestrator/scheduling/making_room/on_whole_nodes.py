@@ -8,34 +8,45 @@ from typing import TYPE_CHECKING
 from orchestrator.scheduling.cluster import Placement, Share, workers_of
 from orchestrator.scheduling.givers import Giver
 from orchestrator.scheduling.making_room.plans import Ask, Plan, Price
-from orchestrator.scheduling.making_room.rules import Claimant, may_shrink, may_stop
+from orchestrator.scheduling.making_room.rules import Claimant, may_spare, may_stop
 from orchestrator.scheduling.room import capacity
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
 
 
-def cheapest(draft: Draft, claimant: Claimant, workers: int, nodes: Iterable[str], price: Price) -> Plan | None:
+def cheapest(draft: Draft, claimant: Claimant, nodes: Iterable[str], price: Price) -> Plan | None:
     """A plan that clears nodes, those that are cheapest to clear first, until the gang fits.
 
     Args:
         draft: what is decided so far.
         claimant: for whom.
-        workers: its width.
         nodes: usable ones, all in one rack where the job wants that.
         price: what it costs to ask.
     """
     clearing = _Clearing(draft, claimant, price)
+    demand, workers = claimant.job.demand, claimant.workers
     ordered = sorted((cost, name) for name in nodes if (cost := clearing.cost(name)) is not None)
     shares: list[Share] = []
     for _, name in ordered:
+        most = capacity(draft.state.nodes[name], demand)
+        if 0 < workers < most and (last := _shared(draft, claimant, workers, shares)) is not None:
+            shares.append(last)
+            workers = 0
         if workers <= 0:
             break
-        fits = min(workers, capacity(draft.state.nodes[name], claimant.job.demand))
-        if fits > 0 and clearing.clear(name):
-            shares.append(Share(name, fits))
-            workers -= fits
-    return Plan(tuple(sorted(shares)), clearing.asks(), 0) if workers <= 0 and shares else None
+        if most > 0 and clearing.clear(name):
+            shares.append(Share(name, min(workers, most)))
+            workers -= shares[-1].workers
+    return Plan(tuple(sorted(shares)), clearing.asks()) if workers <= 0 and shares else None
+
+
+def _shared(draft: Draft, claimant: Claimant, workers: int, taken: list[Share]) -> Share | None:
+    """Where the last workers of a gang may lie beside others without anybody being asked."""
+    place = draft.place_after(claimant.job, workers, [])
+    if place is None or len(place) != 1 or any(share.node == place[0].node for share in taken):
+        return None
+    return place[0]
 
 
 class _Clearing:
@@ -53,14 +64,14 @@ class _Clearing:
         if free >= total:
             return 0.0
         givers = draft.givers.on(node)
-        if free + sum(_here(giver, node) * giver.slots for giver in givers) < total:
+        if free + sum(giver.on(node) * giver.slots for giver in givers) < total:
             return None
         cost = 0.0
         for giver in givers:
             if self._can_shrink(giver, node):
-                cost += self._price.of_shrink(giver, (Share(node, _here(giver, node)),)).cost / giver.running.slots
+                cost += self._price.of_shrink(giver, (Share(node, giver.on(node)),)).cost
             elif may_stop(draft, self._claimant, giver):
-                cost += self._price.of_stop(giver).cost / len(giver.running.placement)
+                cost += self._price.of_stop(giver).cost / len(giver.placement)
             else:
                 return None
         return cost
@@ -81,7 +92,7 @@ class _Clearing:
                 return False
         for giver in shrinks:
             _, gives = self._shrunk.get(giver.running.job.id, (giver, ()))
-            self._shrunk[giver.running.job.id] = (giver, (*gives, Share(node, _here(giver, node))))
+            self._shrunk[giver.running.job.id] = (giver, (*gives, Share(node, giver.on(node))))
         for giver in stops:
             self._stopped[giver.running.job.id] = giver
             self._shrunk.pop(giver.running.job.id, None)
@@ -95,11 +106,7 @@ class _Clearing:
 
     def _can_shrink(self, giver: Giver, node: str) -> bool:
         """Whether a gang on several nodes can do without what it has there, beside what it gave up already."""
-        if len(giver.running.placement) == 1 or not may_shrink(self._draft, self._claimant, giver):
+        if len(giver.placement) == 1:
             return False
         _, gives = self._shrunk.get(giver.running.job.id, (giver, ()))
-        return workers_of(gives) + _here(giver, node) <= giver.spare
-
-
-def _here(giver: Giver, node: str) -> int:
-    return next((share.workers for share in giver.running.placement if share.node == node), 0)
+        return workers_of(gives) + giver.on(node) <= may_spare(self._draft, self._claimant, giver)

@@ -16,7 +16,7 @@ class Ask:
         giver: who.
         keeps: what it holds afterwards; nothing: it stops.
         gives: what it gives up.
-        cost: slot-seconds that are lost by it.
+        cost: of a stop the slot-seconds that are lost, of a shrink the part of the job's full speed.
     """
 
     giver: Giver
@@ -30,9 +30,19 @@ class Ask:
         return not self.keeps
 
     @property
-    def order(self) -> tuple[bool, float, tuple[float, ...]]:
-        """Sorts from the dearest to the cheapest: stops first, then by cost, then the first in the order."""
+    def slots(self) -> int:
+        """That it gives up."""
+        return workers_of(self.gives) * self.giver.slots
+
+    @property
+    def dear_first(self) -> tuple[object, ...]:
+        """Sorts from the dearest to the cheapest: stops first, then by cost; of two, the first in the order."""
         return (not self.stops, -self.cost, self.giver.rank)
+
+    @property
+    def cheap_first(self) -> tuple[object, ...]:
+        """Sorts shrinks before stops, then by what is lost for a slot; of two, the last in the order first."""
+        return (self.stops, self.cost / self.slots, tuple(-part for part in self.giver.rank))
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,12 @@ class Plan:
     spoiled: int = 0
 
     @property
-    def cost(self) -> tuple[float, float, int, int, Placement]:
-        """Sorts plans: what is lost by stops, then by shrinks, how many are asked; ties are broken by room and name."""
+    def cost(self) -> tuple[object, ...]:
+        """Sorts plans: what is lost by stops; how many are asked; what is lost by shrinks; room; who is last."""
         stops = sum(ask.cost for ask in self.asks if ask.stops)
         shrinks = sum(ask.cost for ask in self.asks if not ask.stops)
-        return (stops, shrinks, len(self.asks), self.spoiled, self.placement)
+        ranks = tuple(sorted(tuple(-part for part in ask.giver.rank) for ask in self.asks))
+        return (stops, len(self.asks), shrinks, self.spoiled, ranks, self.placement)
 
 
 @dataclass
@@ -65,12 +76,10 @@ class Price:
     Attributes:
         now: seconds since the epoch.
         stop: seconds without progress that a stop and its restart take.
-        resize: that a resize takes.
     """
 
     now: float
     stop: float
-    resize: float
     _lost: dict[str, float] = field(default_factory=dict)
 
     def of_stop(self, giver: Giver) -> Ask:
@@ -82,13 +91,11 @@ class Price:
         if run.job.id not in self._lost:
             done = 0.0 if run.saved is None else max(0.0, run.worked(self.now) - run.saved)
             self._lost[run.job.id] = (done / run.job.speed(run.workers) + self.stop) * run.slots
-        return Ask(giver, (), run.placement, self._lost[run.job.id])
+        return Ask(giver, (), giver.placement, self._lost[run.job.id])
 
     def of_shrink(self, giver: Giver, gives: Placement) -> Ask:
-        """It loses the time of a resize, and the more the larger a part of its speed the slots were."""
-        run = giver.running
+        """What counts is the part of its full speed that it loses."""
+        job, held = giver.running.job, workers_of(giver.placement)
         less = dict(gives)
-        keeps = tuple(Share(n, w - less.get(n, 0)) for n, w in run.placement if w > less.get(n, 0))
-        before, after = run.job.speed(run.workers), run.job.speed(workers_of(keeps))
-        freed = workers_of(gives) * giver.slots
-        return Ask(giver, keeps, gives, self.resize * (1 + (before - after) / before * run.slots / freed) * run.slots)
+        keeps = tuple(Share(n, w - less.get(n, 0)) for n, w in giver.placement if w > less.get(n, 0))
+        return Ask(giver, keeps, gives, job.speed(held) - job.speed(workers_of(keeps)))

@@ -19,25 +19,27 @@ class Claimant:
 
     Attributes:
         job: it.
+        workers: that it wants room for.
         rank: its place in the order.
         owners: teams above it whose quota covers it.
         stops: whether running jobs may be stopped for it at all.
     """
 
     job: Job
+    workers: int
     rank: Key
     owners: tuple[str, ...]
     stops: bool
 
     @classmethod
-    def of(cls, draft: Draft, job: Job) -> Claimant:
-        """Look it up."""
+    def of(cls, draft: Draft, job: Job, workers: int, *, stops: bool) -> Claimant:
+        """Look it up; `stops`: whether it is worth stopping anybody."""
         rules = draft.policy.preemption
         owners: tuple[str, ...] = ()
         if rules is not None and draft.book.tree.quotas:
-            owners = draft.book.entitled(job.team, job.demand.workers_min * job.demand.slots)
-        stops = rules is not None and (bool(owners) or rules.for_whom != "quota") and not _has_returned(draft, job)
-        return cls(job, draft.rank(job), owners, stops)
+            owners = draft.book.entitled(job.team, workers * job.demand.slots)
+        may = rules is not None and (bool(owners) or rules.for_whom != "quota") and not _has_returned(draft, job)
+        return cls(job, workers, draft.rank(job), owners, stops and may)
 
 
 def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
@@ -45,7 +47,7 @@ def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
     rules, job, run = draft.policy.preemption, claimant.job, giver.running
     if rules is None or not (claimant.stops and giver.stops) or (run.pinned and run.job.priority >= job.priority):
         return False
-    if not draft.book.may_give(run.job.team, run.slots, job.team):
+    if run.slots > draft.book.spare(run.job.team, job.team):
         return False
     if draft.book.lends(claimant.owners, run.job.team):
         return True
@@ -56,14 +58,12 @@ def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
     return rules.for_whom == "earlier" and _by_margin(claimant.rank, giver.rank, rules.margin)
 
 
-def may_shrink(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
-    """Whether an elastic job may be asked for some of its workers for this one."""
+def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:
+    """Workers that an elastic job may be asked for."""
     rules, run = draft.policy.elastic, giver.running
-    if rules is None or not giver.spare:
-        return False
-    if not draft.book.may_give(run.job.team, giver.spare * giver.slots, claimant.job.team):
-        return False
-    return rules.shrink == "always" or claimant.rank < giver.rank
+    if rules is None or not giver.spare or not (rules.shrink == "always" or claimant.rank < giver.rank):
+        return 0
+    return int(min(giver.spare, draft.book.spare(run.job.team, claimant.job.team) // giver.slots))
 
 
 def _by_margin(newcomer: Key, victim: Key, margin: float) -> bool:

@@ -33,9 +33,10 @@ class Book:
                 self.stay[name] = self.stay.get(name, 0) + slots
 
     def give_up(self, team: str, slots: int) -> None:
-        """The team will hold so many less, once those who were asked have done it."""
-        for name in self.tree.path(team):
-            self.stay[name] = self.stay.get(name, 0) - slots
+        """The team will hold so many less, once those who were asked have done it; negative: it will not."""
+        if self.tree.quotas:
+            for name in self.tree.path(team):
+                self.stay[name] = self.stay.get(name, 0) - slots
 
     def allows(self, team: str, slots: int) -> bool:
         """Whether so many more break no limit, of the team or of one above it."""
@@ -60,14 +61,12 @@ class Book:
         """Whether one of these owners of quotas may ask what a team holds back: it is not under that owner."""
         return any(owner not in self.tree.path(team) for owner in owners)
 
-    def may_give(self, team: str, slots: int, for_team: str) -> bool:
-        """Whether no quota is broken by giving up so many for somebody outside of the team that the quota is of."""
+    def spare(self, team: str, for_team: str) -> float:
+        """Slots that a team can do without for a job of another one: no quota that the other is outside of breaks."""
         if not self.tree.quotas:
-            return True
-        return all(
-            (quota := self._quota(name)) is None or self.stay.get(name, 0) - slots >= quota
-            for name in self._apart(team, for_team)
-        )
+            return math.inf
+        quotas = ((name, self._quota(name)) for name in self._apart(team, for_team))
+        return min((self.stay.get(name, 0) - quota for name, quota in quotas if quota is not None), default=math.inf)
 
     def _apart(self, team: str, other: str) -> tuple[str, ...]:
         """The team and those above it that are not above the other one as well."""

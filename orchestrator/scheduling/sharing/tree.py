@@ -28,7 +28,7 @@ class Tree:
             names = [team]
             while (parent := self._parent(names[-1])) != ROOT and parent not in names:
                 names.append(parent)
-            self._paths[team] = tuple(names)
+            self._paths[team] = tuple(names) if parent == ROOT else (team,)
         return self._paths[team]
 
     def children(self, used: Iterable[str]) -> dict[str, list[str]]:
