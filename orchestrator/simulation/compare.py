@@ -30,6 +30,7 @@ class Setting:
         teams: of the cluster.
         charges: what decisions cost.
         faults: of nodes.
+        max_workers: no run gets more; None: no limit.
     """
 
     nodes: tuple[Node, ...]
@@ -37,6 +38,7 @@ class Setting:
     teams: tuple[Team, ...] = ()
     charges: Charges = field(default_factory=Charges)
     faults: Faults | None = None
+    max_workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Comparison:
         series, fragmentation = Series(span / _POINTS), Fragmentation(span / _SAMPLES)
         now = jobs[0].job.submitted if jobs else 0.0
         self._engine = Engine(
-            Snapshot(now, setting.nodes, teams=setting.teams),
+            Snapshot(now, setting.nodes, teams=setting.teams, max_workers=setting.max_workers),
             jobs,
             policy,
             charges=setting.charges,
@@ -102,4 +104,6 @@ class Comparison:
         )
         self._engine.stop = self.stopped
         result = self._engine.run(progress=progress)
+        if progress is not None:
+            progress(len(result.outcomes), len(jobs))
         return Trial(name, policy, result, figures(result, fragmentation=fragmentation.share), series)

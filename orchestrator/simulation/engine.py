@@ -1,8 +1,8 @@
 """The discrete-event engine: true jobs arrive, run and end, and the scheduler's own state decides.
 
 All events of one instant are taken in before one decision is made. A simulated run obeys at once: what is preempted or
-shrunk has let go at the same instant, and the policy is asked again until it decides nothing more. Starts and growths alone
-are no reason to ask again: a decision leaves nothing out that fits.
+shrunk has let go at the same instant, and the policy is asked again until it decides nothing more. Starts and growths
+alone are no reason to ask again: a decision leaves nothing out that fits.
 """
 
 from __future__ import annotations

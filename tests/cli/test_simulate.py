@@ -63,12 +63,15 @@ def test_the_same_seed_gives_the_same_figures(cli) -> None:
 
 def test_a_profile_gives_nodes_and_a_file_gives_the_policy(cli, trace: Path, tmp_path: Path) -> None:
     profile = tmp_path / "lab.yaml"
-    profile.write_text("name: lab\nbackend: local\nnodes: [{name: gpu, count: 2, gpus: 4, cpus: 8}]\npolicy: easy\n")
+    profile.write_text(
+        "name: lab\nbackend: local\nnodes: [{name: gpu, count: 2, gpus: 4, cpus: 8}]\npolicy: easy\nlimits: {max_workers: 6}\n"
+    )
     section = tmp_path / "mine.yaml"
     section.write_text("preset: fifo\nbackfill: skip\n")
     arguments = ("simulate", "--trace", trace, "--cluster", profile, "--policy", profile, "--policy", section, "--json")
     data = cli(*arguments).document["data"]
     assert data["cluster"] == {"nodes": 2, "slots": 8}
+    assert data["policies"][0]["figures"]["unfinished"] == 1  # eight GPUs are more than a run may have
     assert [(p["name"], p["policy"]["backfill"]) for p in data["policies"]] == [("lab", "easy"), ("mine", "skip")]
 
 
@@ -85,7 +88,7 @@ def test_a_cluster_that_must_be_measured_is_refused_with_what_to_type(cli, trace
         (("--nodes", 1), "which load?"),
         (("--nodes", 1, "--trace", "x.csv", "--synthetic", 5), "which load?"),
         (("--synthetic", 5), "which cluster?"),
-        (("--synthetic", 5, "--slots", 5), "which cluster?"),
+        (("--synthetic", 5, "--slots", 5), "--slots goes with --nodes"),
         (("--synthetic", 5, "--nodes", 1, "--estimates", "guess"), "--estimates 'guess'"),
         (("--synthetic", 5, "--nodes", 1, "--mtbf", "0"), "--mtbf must be above zero"),
         (("--synthetic", 5, "--nodes", 1, "--mtbf", "soon"), "duration"),

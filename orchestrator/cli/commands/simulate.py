@@ -6,6 +6,7 @@ import importlib.util
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.cluster import Node
     from orchestrator.scheduling.teams import Team
     from orchestrator.simulation.compare import Comparison, Setting, Trial
-    from orchestrator.simulation.loads import Load
+    from orchestrator.simulation.estimates import Estimates
+    from orchestrator.simulation.loads import Shapes
     from orchestrator.simulation.traces.trace import TraceJob
+    from orchestrator.simulation.truth import Charges, Faults
     from orchestrator.spec.policy import Policy
 
 
@@ -97,33 +100,58 @@ def command(
 
         orchestrator simulate --trace jobs.csv --nodes 64 --policy fifo --policy easy --policy default
     """
-    from orchestrator.simulation.compare import Comparison, Setting
+    from orchestrator.simulation.compare import Comparison
     from orchestrator.simulation.estimates import parse_estimates
-    from orchestrator.simulation.loads import Shapes, make_load
+    from orchestrator.simulation.loads import Shapes
     from orchestrator.simulation.truth import Charges, Faults
 
     chosen = _policies(policies or ("default",))
-    draw = _checked_plot(plot)
-    machines, teams = _cluster(cluster, nodes, slots)
-    jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines), seed)
+    _check_plot(plot)
     told = parse_estimates(estimates, seed)
-    made = make_load(jobs[:limit], machines, estimates=told, shapes=Shapes(elastic, exponent))
-    setting = Setting(
-        machines,
-        _checked_load(made),
-        teams,
-        Charges(resume_cost, resize_cost, checkpoint_every),
-        Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed) if mtbf is not None else None,
-    )
+    faults = Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed) if mtbf is not None else None
+    machines = _cluster(cluster, nodes, slots)
+    jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines.nodes), seed)
+    charges = Charges(resume_cost, resize_cost, checkpoint_every)
+    setting = machines.setting(jobs[:limit], told, Shapes(elastic, exponent), charges, faults)
     comparison = Comparison(setting)
     trials = list(_trials(comparison, chosen))
-    if plot is not None and draw:
+    if plot is not None:
         _draw(trials, plot)
-    about |= {"simulated": len(made.jobs), "too_large": made.too_large, "estimates": str(told)}
+    about |= {"simulated": len(setting.load.jobs), "too_large": setting.load.too_large, "estimates": str(told)}
     emit(as_json, _document(setting, trials, about), lambda: _text(setting, trials, about))
     if comparison.stopped:
         note("interrupted: the figures are of what was simulated until then")
     return INTERRUPTED if comparison.stopped else 0
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """What is simulated."""
+
+    nodes: tuple[Node, ...]
+    teams: tuple[Team, ...] = ()
+    max_workers: int | None = None
+
+    def setting(
+        self,
+        jobs: tuple[TraceJob, ...],
+        estimates: Estimates,
+        shapes: Shapes,
+        charges: Charges,
+        faults: Faults | None,
+    ) -> Setting:
+        """What all policies have in common.
+
+        Raises:
+            UsageError: no job fits.
+        """
+        from orchestrator.simulation.compare import Setting
+        from orchestrator.simulation.loads import make_load
+
+        load = make_load(jobs, self.nodes, estimates=estimates, shapes=shapes)
+        if not load.jobs:
+            raise UsageError("no job of the load fits on this cluster", hint="give it more or larger nodes")
+        return Setting(self.nodes, load, self.teams, charges, faults, self.max_workers)
 
 
 def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
@@ -135,20 +163,20 @@ def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
     return chosen
 
 
-def _cluster(name: str | None, nodes: int | None, slots: int | None) -> tuple[tuple[Node, ...], tuple[Team, ...]]:
+def _cluster(name: str | None, nodes: int | None, slots: int | None) -> _Cluster:
     from orchestrator.simulation.clusters import nodes_of, plain_nodes, teams_of
     from orchestrator.spec.load import load_profile
 
+    if slots is not None and nodes is None:
+        raise UsageError("--slots goes with --nodes", hint="--nodes 64 --slots 8")
     if name is None and nodes is None:
         raise UsageError("which cluster?", hint="--nodes 64 --slots 8, or --cluster NAME for the nodes of a profile")
-    profile = load_profile(name) if name is not None else None
-    teams = teams_of(profile) if profile is not None else ()
-    if nodes is not None:
-        return plain_nodes(nodes, slots or 8), teams
-    if slots is not None:
-        raise UsageError("--slots goes with --nodes")
-    assert profile is not None
-    return nodes_of(profile), teams
+    counted = plain_nodes(nodes, slots or 8) if nodes is not None else None
+    if name is None:
+        assert counted is not None
+        return _Cluster(counted)
+    profile = load_profile(name)
+    return _Cluster(counted or nodes_of(profile), teams_of(profile), profile.limits.max_workers)
 
 
 def _jobs(
@@ -172,29 +200,22 @@ def _jobs(
     return read.jobs, about | {"bad": list(read.bad)}
 
 
-def _checked_load(load: Load) -> Load:
-    if not load.jobs:
-        raise UsageError("no job of the load fits on this cluster", hint="give it more or larger nodes")
-    return load
-
-
 def _positive(seconds: float, name: str) -> float:
     if seconds <= 0:
         raise UsageError(f"{name} must be above zero")
     return seconds
 
 
-def _checked_plot(path: Path | None) -> bool:
+def _check_plot(path: Path | None) -> None:
     """Refuse before the simulation what could not be drawn after it."""
     if path is None:
-        return False
+        return
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib", hint="pip install matplotlib, or leave --plot out")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise UsageError(f"--plot {path}: the file's name must end with .png, .svg or .pdf")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--plot {path}: there is no folder {path.absolute().parent}")
-    return True
 
 
 def _draw(trials: list[Trial], path: Path) -> None:
