@@ -216,7 +216,7 @@ class Questions:
             if known is not None:
                 age = now - known.taken
                 allowed = max(max_age, min(_LONGEST_AGE, self._cost * _IDLE_SHARE))
-                if age <= allowed or (known.version == version and age <= _LONGEST_AGE):
+                if age < allowed or (known.version == version and age <= _LONGEST_AGE):
                     return known
             self._known = self._take(version, now)
             return self._known

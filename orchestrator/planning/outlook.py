@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from statistics import NormalDist
 
+from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.explain import explain, explain_all, explain_running
 from orchestrator.scheduling.explain.types import Explanation
@@ -27,6 +28,8 @@ MOST_EVENTS = 600
 
 _QUICK, _MIDDLE, _SLOW = 0.1, 0.5, 0.9
 _NORMAL = NormalDist()
+_NOT_BY_WORK = frozenset({Waiting.TOO_LARGE, Waiting.HELD, Waiting.DEPENDENCY, Waiting.LIMIT, Waiting.NODES})
+"""What these jobs wait for does not come by itself once the work before them is done."""
 
 
 class Outlook:
@@ -99,6 +102,9 @@ class Outlook:
             return None
         if job in self.likely.starts:
             return Moment(at=self.likely.starts[job])
+        looked_at_all = self.likely.until >= self.now + HORIZON
+        if self.reasons[job].kind in _NOT_BY_WORK or (self.places[job] <= PLAYED and looked_at_all):
+            return None
         return self._beyond(job)
 
     def sure_start_of(self, job: str) -> Moment | None:
