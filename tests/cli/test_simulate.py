@@ -63,9 +63,8 @@ def test_the_same_seed_gives_the_same_figures(cli) -> None:
 
 def test_a_profile_gives_nodes_and_a_file_gives_the_policy(cli, trace: Path, tmp_path: Path) -> None:
     profile = tmp_path / "lab.yaml"
-    profile.write_text(
-        "name: lab\nbackend: local\nnodes: [{name: gpu, count: 2, gpus: 4, cpus: 8}]\npolicy: easy\nlimits: {max_workers: 6}\n"
-    )
+    nodes = "nodes: [{name: gpu, count: 2, gpus: 4, cpus: 8}]"
+    profile.write_text(f"name: lab\nbackend: local\n{nodes}\npolicy: easy\nlimits: {{max_workers: 6}}\n")
     section = tmp_path / "mine.yaml"
     section.write_text("preset: fifo\nbackfill: skip\n")
     arguments = ("simulate", "--trace", trace, "--cluster", profile, "--policy", profile, "--policy", section, "--json")
