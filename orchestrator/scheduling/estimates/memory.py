@@ -17,7 +17,7 @@ from orchestrator.scheduling.estimates.measurement import Measurement, on_device
 from orchestrator.scheduling.estimates.regression import Prior, fit
 
 _MIB = 2**20
-_CPU_PROCESS = 420 * _MIB  # a worker that has imported torch
+_CPU_PROCESS = 700 * _MIB  # a worker that has imported torch and what reads data
 _GPU_WORKSPACE = 64 * _MIB  # of convolutions; the driver's own memory is not counted by torch
 _KEPT = 2.0  # outputs of the convolution and of its normalisation are kept; ReLU is computed in place
 _KEPT_BLOCKS = 0.6  # of activations where only blocks' inputs are kept, and one block at a time is computed again
