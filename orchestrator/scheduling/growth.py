@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling import sharing
 from orchestrator.scheduling.jobs import Running, remaining
+from orchestrator.scheduling.room import capacity
 from orchestrator.spec.policy import Elastic
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _gain(run: Running, workers: int) -> float:
 
 def _grow_one(draft: Draft, elastic: Elastic, run: Running, most: int) -> None:
     """To the widest that fits, where it pays."""
-    for workers in range(most, run.workers, -1):
+    for workers in range(min(most, _reach(draft, run)), run.workers, -1):
         if not pays(run, workers, elastic, draft.now):
             draft.wake(draft.now + draft.policy.round)
             return
@@ -81,6 +82,16 @@ def _grow_one(draft: Draft, elastic: Elastic, run: Running, most: int) -> None:
         if placement is not None:
             draft.grow(run, placement, f"{workers - run.workers} more idle; {_faster(run, workers)} as fast")
             return
+
+
+def _reach(draft: Draft, run: Running) -> int:
+    """No gang can grow further than this: a packed one has its nodes to itself before it gets others."""
+    demand, nodes = run.job.demand, draft.state.nodes
+    if not demand.packed:
+        return run.workers + draft.room.free // demand.slots
+    free = sum(max(0, draft.room.free_on(share.node)) // demand.slots for share in run.placement)
+    own = sum(capacity(nodes[share.node], demand) for share in run.placement if share.node in nodes)
+    return run.workers + (draft.room.free // demand.slots if run.workers + free >= own else free)
 
 
 def pays(run: Running, workers: int, elastic: Elastic, now: float) -> bool:
