@@ -30,6 +30,7 @@ class Life:
         "lost",
         "mark",
         "paused",
+        "pinned",
         "placement",
         "resized",
         "resizes",
@@ -60,6 +61,7 @@ class Life:
         self.slots = 0
         self.speed = 0.0
         self.ticket = 0
+        self.pinned = False
 
     @property
     def came_back(self) -> bool:
@@ -83,6 +85,7 @@ class Life:
         self.worked, self.attained = running.worked(now), running.attained(now)
         self.counted, self.resized, self.mark = max(running.counted, now), running.resized, now
         self.saved = self.worked if running.saved is None else running.saved
+        self.pinned = running.pinned
 
     def resize(self, now: float, placement: Placement, charge: float) -> None:
         """It goes on with another width, without progress for `charge` seconds."""
@@ -119,7 +122,7 @@ class Life:
 
     def leave(self, now: float, *, preempted: bool) -> Job:
         """The run is over before the work is: the job as it waits from now on."""
-        self.placement, self.slots, self.speed = (), 0, 0.0
+        self.placement, self.slots, self.speed, self.pinned = (), 0, 0.0, False
         if not preempted:
             self.failures += 1
         self.job = replace(
@@ -147,7 +150,8 @@ class Life:
         """As the scheduler is told; where a preemption loses nothing, checkpoints are nothing to it."""
         ahead = max(0.0, self.counted - now)
         job = replace(self.job, worked=self.worked, attained=self.attained + ahead * self.slots, claim=None)
-        return Running(job, self.placement, self.since, now + ahead, self.resized, self.saved if checkpoints else None)
+        saved = self.saved if checkpoints else None
+        return Running(job, self.placement, self.since, now + ahead, self.resized, saved, pinned=self.pinned)
 
     def outcome(self, now: float, area: float, ends: Ending) -> Outcome:
         """What became of it; `area` is the integral over time of the number of jobs in the system."""

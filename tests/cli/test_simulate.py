@@ -6,9 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import click
 import pytest
 
+from orchestrator.cli.commands import simulate
 from orchestrator.simulation.compare import Comparison
+from orchestrator.simulation.traces.read import LAYOUTS
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -167,6 +170,12 @@ def test_ctrl_c_ends_it_with_what_was_simulated_until_then(cli, monkeypatch: pyt
     assert (outcome.code, only["name"], only["stopped"]) == (130, "fifo", "stopped")
     assert "interrupted" in outcome.err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_every_layout_that_is_read_can_be_asked_for() -> None:
+    (option,) = (p for p in simulate.command.params if p.name == "layout")
+    assert isinstance(option.type, click.Choice)
+    assert tuple(option.type.choices) == LAYOUTS
 
 
 def test_jobs_that_are_left_out_are_counted(cli, trace: Path) -> None:

@@ -124,3 +124,11 @@ def test_progress_counts() -> None:
 def test_a_snapshot_that_nobody_waits_in_is_left_alone(name: str) -> None:
     there = queue(running("a", 2, 100, NOW - 50))
     assert forecast(there, preset(name), horizon=1_000).ends == {"a": NOW + 50}
+
+
+def test_a_width_that_a_person_chose_stays() -> None:
+    job = true_job("a", NOW - 100, 4, 0.0, narrowest=1, estimate=400).job
+    pinned = Running(job, on(2), NOW - 100, NOW - 100, NOW - 100, keeps=on(1), pinned=True)
+    found = forecast(queue(pinned), preset("elastic"), horizon=10_000, charges=Charges(0, 0))
+    # 50 s of 400 are done; the rest at a quarter of the speed.
+    assert found.ends == {"a": NOW + 1_400}

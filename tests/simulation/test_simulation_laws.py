@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation_kit import cluster, true_job
 
-from orchestrator.simulation.engine import simulate
+from orchestrator.scheduling.state import State
+from orchestrator.simulation.engine import Engine, simulate
 from orchestrator.simulation.truth import Charges, Faults, TrueJob
+from orchestrator.simulation.world import World
 from orchestrator.spec.presets import PRESETS, preset
 
 JOBS = st.lists(
@@ -42,6 +44,45 @@ def test_every_job_ends_and_all_slot_seconds_are_accounted_for(name: str, drawn,
         assert o.started >= o.submitted
         assert o.jct >= o.duration - 1e-6
         assert o.held >= o.lost + o.charged - 1e-6
+
+
+class Auditor:
+    """Compares, after every decision, what the scheduler believes with what is true."""
+
+    every = 0.0
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.looks = 0
+
+    def look(self, scene: World) -> None:
+        self.looks += 1
+        now, believed = scene.now, self.state.snapshot(scene.now)
+        lives = scene.lives
+        assert {job.id for job in believed.pending} == {name for name, life in lives.items() if not life.placement}
+        assert {r.job.id for r in believed.running} == {name for name, life in lives.items() if life.placement}
+        assert min(scene.free().values()) >= 0
+        for job in believed.pending:
+            assert (job.worked, job.attained) == (lives[job.id].worked, lives[job.id].attained)
+        for running in believed.running:
+            life = lives[running.job.id]
+            life.advance(now)
+            assert running.placement == life.placement
+            assert running.keeps is None
+            assert math.isclose(running.worked(now), life.worked, abs_tol=1e-6)
+            ahead = max(0.0, running.counted - now) * life.slots
+            assert math.isclose(running.attained(now) - ahead, life.attained, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["default", "elastic", "srtf", "las"])
+def test_the_scheduler_believes_what_is_true(name: str) -> None:
+    dice = random.Random(6)
+    drawn = [(dice.randrange(6_000), dice.randint(1, 12), dice.randrange(4_000), 1.5) for _ in range(80)]
+    there = cluster(8, 8)
+    state = State.of(there)
+    auditor = Auditor(state)
+    Engine(there, load_of(drawn), preset(name), faults=Faults(9_000, 600), core=state, observers=[auditor]).run()
+    assert auditor.looks > 80
 
 
 @pytest.mark.parametrize("name", ["easy", "default", "las"])
