@@ -131,8 +131,6 @@ class Draft:
 
     def place_widest(self, job: Job, fewest: int, most: int) -> Placement | None:
         """The same for as many workers as fit, within these bounds."""
-        if self.room.fit(job.demand, fewest, self.now, self.now) is None:
-            return None
         places = (self.place(job, workers) for workers in range(most, fewest - 1, -1))
         return next((placement for placement in places if placement is not None), None)
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from orchestrator.scheduling.cluster import Demand, Node, Window
 
+_LATELY = 4096
+"""So many demands are recognised without comparing them."""
+
 
 def capacity(node: Node, demand: Demand) -> int:
     """Workers that an empty node holds."""
@@ -87,11 +90,13 @@ class Shape:
         parts: those with the largest capacity first; by rack where all workers must lie in one rack.
         most: workers on one node, for each group of parts.
         windows: whether any has maintenance ahead.
+        possible: whether the fewest workers fit, were all of them empty and without maintenance.
     """
 
     parts: tuple[tuple[Part, ...], ...]
     most: tuple[int, ...]
     windows: bool
+    possible: bool
 
 
 class Layout:
@@ -104,6 +109,7 @@ class Layout:
         classes: of nodes that are alike.
         class_of: each node's class.
         counts: whether any node counts cores or memory.
+        bits: the set of each node alone.
         edges: times at which maintenance ends, ascending.
     """
 
@@ -126,23 +132,25 @@ class Layout:
         self.classes = [Class(like, those) for like, those in zip(likes, members, strict=True)]
         self.counts = any(node.cpus or node.memory for node in likes)
         self.edges = sorted({w.end for node in likes for w in node.windows if w.end < math.inf})
+        self.bits = [1 << number for number in range(len(self.names))]
         self._shapes: dict[Demand, Shape] = {}
-        self._possible: dict[Demand, bool] = {}
+        self._lately: dict[int, tuple[Demand, Shape]] = {}
 
     def shape(self, demand: Demand) -> Shape:
         """What a demand accepts, windows of maintenance aside."""
+        lately = self._lately.get(id(demand))
+        if lately is not None and lately[0] is demand:
+            return lately[1]
         if (found := self._shapes.get(demand)) is None:
             found = self._shapes[demand] = self._shape(demand)
+        if len(self._lately) >= _LATELY:
+            self._lately.clear()
+        self._lately[id(demand)] = (demand, found)
         return found
 
     def possible(self, demand: Demand) -> bool:
         """Whether its fewest workers fit on the nodes that are up, were all of them empty and without maintenance."""
-        if (found := self._possible.get(demand)) is None:
-            found = self._possible[demand] = any(
-                sum(part.capacity * part.members.bit_count() for part in parts) >= demand.workers_min
-                for parts in self.shape(demand).parts
-            )
-        return found
+        return self.shape(demand).possible
 
     def _shape(self, demand: Demand) -> Shape:
         never = 0
@@ -153,14 +161,20 @@ class Layout:
         for number, cls in enumerate(self.classes):
             node, members = cls.like, cls.members & ~never
             types = demand.constraints.gpu_types
-            holds = capacity(node, demand)
-            if node.state != "up" or not members or holds < 1 or (types and node.gpu_type not in types):
+            fits = capacity(node, demand)
+            if node.state != "up" or not members or fits < 1 or (types and node.gpu_type not in types):
                 continue
             counted = bool((demand.cpus and node.cpus) or (demand.memory and node.memory))
-            parts.append(Part(number, members, node.slots, holds, counted, node.windows))
+            parts.append(Part(number, members, node.slots, fits, counted, node.windows))
         parts.sort(key=lambda part: -part.capacity)
         groups = self._by_rack(parts) if demand.constraints.same_rack else [tuple(parts)] if parts else []
-        return Shape(tuple(groups), tuple(group[0].capacity for group in groups), any(part.windows for part in parts))
+        holds = (sum(part.capacity * part.members.bit_count() for part in group) for group in groups)
+        return Shape(
+            tuple(groups),
+            tuple(group[0].capacity for group in groups),
+            windows=any(part.windows for part in parts),
+            possible=any(workers >= demand.workers_min for workers in holds),
+        )
 
     def _by_rack(self, parts: list[Part]) -> list[tuple[Part, ...]]:
         racks: dict[str, int] = {}

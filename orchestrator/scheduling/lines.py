@@ -14,15 +14,6 @@ _LONGEST = 256
 _last = itemgetter(-1)
 
 
-class Kind(NamedTuple):
-    """What jobs of a line have in common: none of them fits where one does not, for want of room or of a share."""
-
-    group: str
-    demand: Demand
-    team: str
-    priority: int
-
-
 class Entry(NamedTuple):
     """A waiting job in its line.
 
@@ -40,12 +31,18 @@ class Entry(NamedTuple):
 
 
 class Line:
-    """Entries in order, in pieces, with the shortest job of each piece."""
+    """Entries in order, in pieces, with the shortest job of each piece.
 
-    __slots__ = ("_pieces", "_shortest", "kind")
+    Attributes:
+        group: of the order.
+        demand: of all of them.
+    """
 
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
+    __slots__ = ("_pieces", "_shortest", "demand", "group")
+
+    def __init__(self, group: str, demand: Demand) -> None:
+        self.group = group
+        self.demand = demand
         self._pieces: list[list[Entry]] = []
         self._shortest: list[float] = []
 
@@ -59,7 +56,7 @@ class Line:
 
     def copy(self) -> Line:
         """One that can be changed by itself."""
-        other = Line(self.kind)
+        other = Line(self.group, self.demand)
         other._pieces = [piece.copy() for piece in self._pieces]
         other._shortest = self._shortest.copy()
         return other

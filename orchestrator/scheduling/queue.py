@@ -9,8 +9,12 @@ from collections.abc import Iterable
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.hurdles import Hurdle, hurdle
 from orchestrator.scheduling.jobs import Job
-from orchestrator.scheduling.lines import Entry, Kind, Line
+from orchestrator.scheduling.lines import Entry, Line
 from orchestrator.scheduling.orders.ranking import Ranking
+
+Kind = tuple[str, int, str, int]
+"""Group, demand, team and priority: what the jobs of a line have in common. None of them fits where one does not, for
+want of room or of a share. Equal demands of one `State` are one object, so that its identity stands for it."""
 
 
 class Queue:
@@ -35,7 +39,7 @@ class Queue:
             if (entry := self._entry(job)) is not None:
                 found.setdefault(self._kind(job), []).append(entry)
         for kind, entries in found.items():
-            line = self.lines[kind] = Line(kind)
+            line = self.lines[kind] = Line(kind[0], entries[0].job.demand)
             self._where |= {entry.id: entry for entry in entries}
             line.fill(entries)
         heapq.heapify(self._changes)
@@ -43,7 +47,7 @@ class Queue:
     @property
     def wanted(self) -> int:
         """Slots of the fewest workers of all who could start."""
-        return sum(len(line) * line.kind.demand.workers_min * line.kind.demand.slots for line in self.lines.values())
+        return sum(len(line) * line.demand.workers_min * line.demand.slots for line in self.lines.values())
 
     def __contains__(self, job: str) -> bool:
         """Whether it waits in a line."""
@@ -69,7 +73,7 @@ class Queue:
         kind = self._kind(job)
         line = self.lines.get(kind)
         if line is None:
-            line = self.lines[kind] = Line(kind)
+            line = self.lines[kind] = Line(kind[0], job.demand)
         line.add(entry)
         self._where[job.id] = entry
 
@@ -116,4 +120,4 @@ class Queue:
             heapq.heappush(self._changes, (due, job.id))
 
     def _kind(self, job: Job) -> Kind:
-        return Kind(self.ranking.group(job), job.demand, job.team, job.priority)
+        return (self.ranking.group(job), id(job.demand), job.team, job.priority)

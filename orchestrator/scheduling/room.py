@@ -69,16 +69,16 @@ class Room:
 
     def take(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
         """Mark as used. Nodes that are gone are passed over."""
-        index, counts = self.layout.index, self.layout.counts
+        index = self.layout.index
+        each = sign * demand.slots
         for node, workers in placement:
-            number = index.get(node)
-            if number is None:
-                continue
-            workers *= sign
-            self._set(number, self._slots[number] - workers * demand.slots)
-            if counts:
-                self._cpus[number] -= workers * demand.cpus
-                self._memory[number] -= workers * demand.memory
+            if (number := index.get(node)) is not None:
+                self._set(number, self._slots[number] - workers * each)
+        if self.layout.counts and (demand.cpus or demand.memory):
+            for node, workers in placement:
+                if (number := index.get(node)) is not None:
+                    self._cpus[number] -= sign * workers * demand.cpus
+                    self._memory[number] -= sign * workers * demand.memory
 
     def give(self, placement: Placement, demand: Demand) -> None:
         """Mark as free again."""
@@ -91,14 +91,14 @@ class Room:
                 self._set(number, self._slots[number] - _SHUT)
 
     def _set(self, number: int, free: int) -> None:
-        before = self._slots[number]
+        before, layout = self._slots[number], self.layout
         self._slots[number] = free
-        sets = self._sets[self.layout.class_of[number]]
+        sets = self._sets[layout.class_of[number]]
         top = len(sets) - 1
-        was = 0 if before < 0 else min(before, top)
-        now = 0 if free < 0 else min(free, top)
+        was = before if 0 <= before <= top else (0 if before < 0 else top)
+        now = free if 0 <= free <= top else (0 if free < 0 else top)
         if was != now:
-            bit = 1 << number
+            bit = layout.bits[number]
             sets[was] ^= bit
             sets[now] |= bit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Demand, Node
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.deltas import Delta, Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.draft import Draft
@@ -48,6 +48,7 @@ class State:
         self.claimants: set[str] = set()
         self.leaving: set[str] = set()
         self.ends = Ends((), 0.0)
+        self._demands: dict[Demand, Demand] = {}
         self._order: Order | None = None
         self._queue: Queue | None = None
         self._measure()
@@ -57,13 +58,14 @@ class State:
         """The same, indexed."""
         state = cls()
         state.nodes = {node.name: node for node in snapshot.nodes}
-        state.pending = {job.id: job for job in snapshot.pending}
-        state.running = {running.job.id: running for running in snapshot.running}
+        state.pending = {job.id: state._known(job) for job in snapshot.pending}
+        runs = ((running, state._known(running.job)) for running in snapshot.running)
+        state.running = {job.id: run if run.job is job else replace(run, job=job) for run, job in runs}
         state.teams, state.usage = snapshot.teams, snapshot.usage
         state.max_workers, state.slot_kind = snapshot.max_workers, snapshot.slot_kind
         state.claimants = {job.id for job in snapshot.pending if job.claim is not None}
         state.leaving = {running.job.id for running in snapshot.running if running.keeps is not None}
-        state.ends = Ends(snapshot.running, snapshot.now)
+        state.ends = Ends(state.running.values(), snapshot.now)
         state._measure()
         return state
 
@@ -172,7 +174,13 @@ class State:
             self.staying.give(running.placement, running.job.demand)
             self.staying.take(running.keeps or (), running.job.demand)
 
+    def _known(self, job: Job) -> Job:
+        """The same with a demand that is one object for all who need the same."""
+        demand = self._demands.setdefault(job.demand, job.demand)
+        return job if job.demand is demand else replace(job, demand=demand)
+
     def _waits(self, job: Job, now: float) -> None:
+        job = self._known(job)
         self.pending[job.id] = job
         if job.claim is None:
             self.claimants.discard(job.id)
@@ -192,6 +200,8 @@ class State:
 
     def _runs(self, running: Running, now: float) -> None:
         self._stops(running.job.id)
+        if (job := self._known(running.job)) is not running.job:
+            running = replace(running, job=job)
         demand, keeps = running.job.demand, running.keeps
         self.running[running.job.id] = running
         self.idle.take(running.placement, demand)

@@ -47,33 +47,29 @@ def walk(draft: Draft) -> Decisions:
 
 
 def _rank(draft: Draft, cursor: Cursor) -> Key:
-    first, *rest = cursor.entry.key
-    return (first + draft.offset(cursor.line.kind.group), *rest)
+    key = cursor.entry.key
+    offset = draft.offset(cursor.line.group)
+    return (key[0] + offset, *key[1:]) if offset else key
 
 
 def _serve(draft: Draft, job: Job) -> _Then:
     """Start it, or have room made for it, or let it wait."""
     if job.id in draft.claimed:
         return _Then.NEXT
-    if not sharing.allows(draft, job, job.demand.workers_min * job.demand.slots) or not draft.possible(job):
+    demand = job.demand
+    if not draft.possible(job) or not sharing.allows(draft, job, demand.workers_min * demand.slots):
         return _Then.NONE_LIKE_IT
-    placement = widths.choose(draft, job)
-    if placement is not None and making_room.make_wide_room(draft, job, workers_of(placement)):
-        return _Then.NEXT
-    if placement is not None and sharing.allows(draft, job, workers_of(placement) * job.demand.slots):
+    hopeless = draft.room.fit(demand, demand.workers_min, draft.now, draft.now) is None
+    placement = None if hopeless else widths.choose(draft, job)
+    if placement is not None and sharing.allows(draft, job, workers_of(placement) * demand.slots):
         draft.start(job, placement)
         return _Then.NEXT
     if making_room.make_room(draft, job):
         return _Then.NEXT
     if not draft.guard.block(job):
         return _Then.NOBODY
-    return _next_like(draft, job)
-
-
-def _next_like(draft: Draft, job: Job) -> _Then:
-    """Who can still start of those who need the same as a job that does not fit."""
     if draft.guard.asks_all():
         return _Then.NEXT
-    if draft.room.fit(job.demand, job.demand.workers_min, draft.now, draft.now) is None:
+    if hopeless:
         return _Then.NONE_LIKE_IT
-    return _Then.NEXT if draft.room.layout.shape(job.demand).windows else _Then.SHORTER
+    return _Then.NEXT if draft.room.layout.shape(demand).windows else _Then.SHORTER
