@@ -89,19 +89,23 @@ class RunEstimate:
 
     @property
     def exponent(self) -> float:
-        """Speed of k of n workers is (k / n) ** exponent: between the fewest workers and the most."""
+        """Speed of k of n workers is (k / n) ** exponent, once it has started: between the fewest and the most."""
         low, high = min(self.widths, default=self.workers), max(self.widths, default=self.workers)
         if low == high:
             return 1.0
-        found = math.log(self.widths[low] / self.widths[high]) / math.log(high / low)
-        return min(1.0, max(0.0, found))
+        narrow, wide = self._started(self.widths[low]), self._started(self.widths[high])
+        return min(1.0, max(0.0, math.log(narrow / wide) / math.log(high / low)))
 
     def at(self, workers: int) -> float:
         """Seconds with so many workers: of the nearest width that is not wider, by the exponent from there."""
         if workers in self.widths:
             return self.widths[workers]
         known = max((w for w in self.widths if w < workers), default=min(self.widths, default=self.workers))
-        return float(self.widths.get(known, self.seconds) * (known / workers) ** self.exponent)
+        started = self._started(self.widths.get(known, self.seconds))
+        return float(self.startup + started * (known / workers) ** self.exponent)
+
+    def _started(self, seconds: float) -> float:
+        return max(seconds - self.startup, 1e-3)
 
 
 def forecast(work: Work, measurements: Sequence[Measurement], device: str) -> RunEstimate:
