@@ -21,7 +21,6 @@ class Waiting(StrEnum):
     RESERVATION = "reservation"  # there is room, and to use it would delay a job before it
     CLAIMED = "claimed"  # its room is being freed
     LIMIT = "limit"  # its team holds as much as it ever may
-    QUOTA = "quota"  # what is free is kept for a team that has not had its quota
     TOO_LARGE = "too_large"  # the cluster, with all of its nodes up and empty, could not hold it
     HELD = "held"  # a person keeps it from starting
     DEPENDENCY = "dependency"  # jobs that it depends on have not succeeded yet

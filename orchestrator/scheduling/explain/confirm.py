@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.scheduling.cluster import Placement
-from orchestrator.scheduling.deltas import Pends, Runs
+from orchestrator.scheduling.deltas import Delta, Pends, Runs
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
@@ -30,11 +30,14 @@ def starts(snapshot: Snapshot, policy: Policy, job: str) -> Placement | None:
 
 def settle(state: State, now: float) -> None:
     """Whoever was asked to stop or to shrink has done so."""
-    for running in list(state.running.values()):
-        if running.stopping:
-            state.apply(Pends(_preempted(running, now)), now)
-        elif running.keeps is not None:
-            state.apply(Runs(_shrunk(running, now)), now)
+    for delta in settled(state, now):
+        state.apply(delta, now)
+
+
+def settled(state: State, now: float) -> list[Delta]:
+    """What is true once whoever was asked to stop or to shrink has done so."""
+    asked = [running for running in state.running.values() if running.keeps is not None]
+    return [Pends(_preempted(r, now)) if r.stopping else Runs(_shrunk(r, now)) for r in asked]
 
 
 def _preempted(running: Running, now: float) -> Job:

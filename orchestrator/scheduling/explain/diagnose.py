@@ -73,7 +73,7 @@ class Diagnosis:
     def _nodes(self, job: Job) -> Why | None:
         limit = job.limit if self._scene.floor.windows else None
         if (job.demand, limit) not in self._on_nodes:
-            self._on_nodes[job.demand, limit] = obstacle(self._scene, job.demand, job.limit)
+            self._on_nodes[job.demand, limit] = obstacle(self._scene, self._scene.asked(job.demand), job.limit)
         found = self._on_nodes[job.demand, limit]
         if found is None or found.kind not in _SHORTAGES:
             return found
@@ -87,12 +87,13 @@ class Diagnosis:
 
     def _team(self, job: Job) -> Why | None:
         """Its team, or one above it, has a limit that is too low for it: at all, or now."""
-        wanted = job.demand.workers_min * job.demand.slots
+        demand = self._scene.asked(job.demand)
+        wanted = demand.workers_min * demand.slots
         if (team := self._scene.teams.too_small(job.team, wanted)) is not None:
-            text = f"{self._asks(job.demand)}; team {team.name} may never hold more than {team.limit}"
+            text = f"{self._asks(demand)}; team {team.name} may never hold more than {team.limit}"
             return Why(Waiting.TOO_LARGE, text, f"over the limit of team {team.name}")
         if (full := self._scene.teams.full(job.team, wanted)) is not None:
-            text = f"{self._asks(job.demand)}; team {full.team.name} holds {full.holds} of at most {full.team.limit}"
+            text = f"{self._asks(demand)}; team {full.team.name} holds {full.holds} of at most {full.team.limit}"
             return Why(Waiting.LIMIT, text, f"team {full.team.name} is at its limit")
         return None
 
@@ -113,7 +114,7 @@ class Diagnosis:
         head = self._scene.head
         if head is None:
             return None
-        found = obstacle(self._scene, head.demand, head.limit)
+        found = obstacle(self._scene, self._scene.asked(head.demand), head.limit)
         which = f", which {found.text}" if found is not None else ""
         text = f"waits behind {head.id}, the first in the queue{which}"
         return _Head(head.id, Why(Waiting.TURN, text, f"behind {head.id}"))

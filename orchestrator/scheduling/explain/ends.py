@@ -6,10 +6,15 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from orchestrator.scheduling.cluster import Constraints, Demand
-from orchestrator.scheduling.expected import expected_end
+from orchestrator.scheduling.cluster import Constraints, Demand, Placement, workers_of
+from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.explain.floor import Floor
-from orchestrator.scheduling.jobs import Running
+from orchestrator.scheduling.jobs import Job, Running
+
+
+def claimed_end(owner: Job, now: float) -> float:
+    """When a job that starts as soon as its room is free should be over; infinite where nobody has an idea."""
+    return now + expected_seconds(owner, workers_of(owner.claim or ()))
 
 
 class Opening(NamedTuple):
@@ -41,21 +46,23 @@ class _Rack(NamedTuple):
 
 
 class Ends:
-    """Ends of the jobs that run, by node. Jobs that were asked to stop give their room to who asked for it."""
+    """Ends of the jobs that run, by node; those that were asked to stop give their room to jobs that claim it."""
 
-    def __init__(self, floor: Floor, running: Iterable[Running], now: float) -> None:
+    def __init__(self, floor: Floor, running: Iterable[Running], claiming: Iterable[Job], now: float) -> None:
         self._floor, self._now = floor, now
         self._known: dict[tuple[_Rack, int | None], list[tuple[float, str]]] = {}
         self._on: dict[str, list[_End]] = {name: [] for name in floor.nodes}
         for job in running:
-            if job.stopping:
-                continue
-            at, slots = expected_end(job, now), job.job.demand.slots
-            for node, workers in job.placement if job.keeps is None else job.keeps:
-                if node in self._on:
-                    self._on[node].append(_End(at, job.job.id, workers * slots))
+            self._add(expected_end(job, now), job.job, job.placement if job.keeps is None else job.keeps)
+        for owner in claiming:
+            self._add(claimed_end(owner, now), owner, owner.claim or ())
         for ends in self._on.values():
             ends.sort()
+
+    def _add(self, at: float, job: Job, placement: Placement) -> None:
+        for node, workers in placement:
+            if node in self._on:
+                self._on[node].append(_End(at, job.id, workers * job.demand.slots))
 
     def opening(self, demand: Demand, until: float) -> Opening | None:
         """The earliest room for the fewest workers of a demand, if nobody takes it before; None: nobody knows.

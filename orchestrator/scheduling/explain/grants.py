@@ -10,6 +10,9 @@ from orchestrator.lifecycle.reasons import slots, utc
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.deltas import Delta, Gone, NodeIs, Teams
 from orchestrator.scheduling.expected import expected_end
+from orchestrator.scheduling.explain.confirm import settled
+from orchestrator.scheduling.explain.ends import claimed_end
+from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import names
@@ -19,35 +22,42 @@ from orchestrator.scheduling.teams import Team
 
 def wait(trial: Trial) -> Remedy | None:
     """The earliest time at which it starts by what is known: when jobs end, maintenance ends, runs may be stopped."""
-    now, running = trial.scene.now, trial.scene.after.running.values()
-    ends = sorted((expected_end(r, now), r.job.id) for r in running if not r.stopping)
-    known = [(at, job) for at, job in ends if math.isfinite(at)]
-    times = sorted({at for at, _ in known} | set(_moments(trial)))
+    known = sorted((at, job) for at, job in _ends(trial.scene) if math.isfinite(at) and job != trial.job.id)
+    moments = {at: what for at, what in _moments(trial) if trial.scene.now < at < math.inf}
+    times = sorted({at for at, _ in known} | set(moments))
 
     def until(index: int) -> Remedy:
         at = times[index]
         gone = [job for end, job in known if end <= at]
-        text = f"wait until {utc(at)}"
-        if gone:
-            text += f", when {names(gone)} should be over"
-        return Remedy(Cure.WAIT, text, None, tuple(map(Gone, gone)), at)
+        happens = [f"{names(gone)} should be over"] if gone else []
+        happens += [moments[at]] if moments.get(at) else []
+        when = f", when {' and '.join(happens)}" if happens else ""
+        deltas = (*settled(trial.scene.after, at), *map(Gone, gone))
+        return Remedy(Cure.WAIT, f"wait until {utc(at)}{when}", None, deltas, at)
 
     return trial.least(0, len(times) - 1, until)
 
 
-def _moments(trial: Trial) -> Iterator[float]:
-    """Times after now at which something else changes by itself."""
-    now = trial.scene.now
-    for node in trial.scene.after.nodes.values():
-        yield from (window.end for window in node.windows if now < window.end < math.inf)
-    if trial.policy.preemption is not None:
-        ready = (running.since + trial.policy.preemption.min_run for running in trial.scene.after.running.values())
-        yield from (at for at in ready if at > now)
-    if trial.policy.elastic is not None:
-        ready = (running.resized + trial.policy.elastic.between for running in trial.scene.after.running.values())
-        yield from (at for at in ready if at > now)
-    if trial.scene.decisions.wake is not None:
-        yield trial.scene.decisions.wake
+def _ends(scene: Scene) -> Iterator[tuple[float, str]]:
+    yield from ((expected_end(r, scene.now), r.job.id) for r in scene.after.running.values() if not r.stopping)
+    yield from ((claimed_end(job, scene.now), job.id) for job in scene.waiting if job.claim is not None)
+
+
+def _moments(trial: Trial) -> Iterator[tuple[float, str]]:
+    """Times at which something else changes by itself, and what."""
+    scene, job = trial.scene, trial.job
+    preemption, elastic = trial.policy.preemption, trial.policy.elastic
+    if scene.decisions.wake is not None:
+        yield scene.decisions.wake, ""
+    for running in scene.after.running.values():
+        if elastic is not None:
+            yield running.resized + elastic.between, f"{running.job.id} may be resized again"
+        if preemption is not None:
+            yield running.since + preemption.min_run, f"{running.job.id} has had the time that a run has at least"
+    if preemption is not None and preemption.returned_after is not None:
+        yield job.waits_since + preemption.returned_after, "it may have others stopped again"
+    for node in scene.after.nodes.values():
+        yield from ((window.end, f"the {window.why} of {node.name} is over") for window in node.windows)
 
 
 def resume(trial: Trial) -> Remedy | None:
@@ -77,7 +87,7 @@ _MANY = 8
 def more_nodes(trial: Trial) -> Remedy | None:
     """How many nodes more, like the largest one that it accepts, or as large as one worker needs."""
     shape = _shape(trial)
-    wanted = math.ceil(trial.job.demand.workers_min / max(1, capacity(shape, trial.job.demand)))
+    wanted = math.ceil(trial.asked.workers_min / max(1, capacity(shape, trial.asked)))
     taken = set(trial.scene.after.nodes) | trial.job.demand.constraints.not_on
     fresh = [name for i in range(4 * wanted + 4 + len(taken)) if (name := f"new-{i + 1}") not in taken]
 
@@ -108,21 +118,20 @@ def team(trial: Trial) -> Remedy | None:
     """A higher limit for its team and those above it, or a quota of its own where quotas take slots back."""
     if (higher := limits(trial)) is not None:
         return higher if trial.works(higher) else None
-    asked = trial.job.demand.workers_min * trial.job.demand.slots
-    standings = [trial.scene.teams.of(t.name) for t in trial.scene.teams.chain(trial.job.team)]
+    asked = trial.asked.workers_min * trial.asked.slots
+    own = trial.scene.teams.of(trial.job.team)
     preemption = trial.policy.preemption
-    if preemption is None or preemption.for_whom != "quota":
+    if preemption is None or (own.team.quota is not None and own.team.quota >= own.holds + asked):
         return None
-    short = [s for s in standings if s.team.quota is None or s.team.quota < s.holds + asked]
-    said = [f"team {s.team.name} a quota of {s.holds + asked} (now {s.team.quota or 'none'})" for s in short]
-    raised = _raised(trial, [replace(s.team, quota=s.holds + asked) for s in short])
-    remedy = Remedy(Cure.TEAM, f"give {' and '.join(said)}", None, raised)
-    return remedy if short and trial.works(remedy) else None
+    now = "none" if own.team.quota is None else own.team.quota
+    text = f"give team {own.team.name} a quota of {own.holds + asked} (now {now})"
+    remedy = Remedy(Cure.TEAM, text, None, _raised(trial, [replace(own.team, quota=own.holds + asked)]))
+    return remedy if trial.works(remedy) else None
 
 
 def limits(trial: Trial) -> Remedy | None:
     """Limits high enough for it; None where they are. Not tried."""
-    asked = trial.job.demand.workers_min * trial.job.demand.slots
+    asked = trial.asked.workers_min * trial.asked.slots
     standings = [trial.scene.teams.of(t.name) for t in trial.scene.teams.chain(trial.job.team)]
     low = [s for s in standings if s.team.limit is not None and s.holds + asked > s.team.limit]
     said = [f"the limit of team {s.team.name} to {s.holds + asked} (now {s.team.limit})" for s in low]

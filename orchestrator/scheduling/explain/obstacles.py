@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
+from orchestrator.base.text import counted
 from orchestrator.lifecycle.reasons import Waiting, slots, utc
 from orchestrator.scheduling.cluster import ANYWHERE, Demand, Node
 from orchestrator.scheduling.explain.ends import Opening
@@ -43,7 +44,7 @@ def obstacle(scene: Scene, demand: Demand, limit: float | None) -> Why | None:
     until = scene.floor.horizon(limit)
     count = scene.floor.count(demand, until)
     if scene.after.max_workers is not None and demand.workers_min > scene.after.max_workers:
-        text = f"needs at least {demand.workers_min} workers; no run gets more than {scene.after.max_workers}"
+        text = f"needs {counted(demand.workers_min, 'worker')}; no run gets more than {scene.after.max_workers}"
         return Why(Waiting.TOO_LARGE, text, "too many workers")
     if count.enough:
         return None
@@ -76,7 +77,8 @@ def _too_large(scene: Scene, demand: Demand) -> Why:
 def _beside(demand: Demand) -> str:
     parts = [f"{demand.cpus} cores"] if demand.cpus else []
     parts += [binary(demand.memory)] if demand.memory else []
-    return f" with {' and '.join(parts)} for each worker" if parts else ""
+    each = " for each worker" if demand.workers_min > 1 else ""
+    return f" with {' and '.join(parts)}{each}" if parts else ""
 
 
 def _size(found: list[Node]) -> str:
@@ -155,13 +157,15 @@ def _beside_slots(scene: Scene, demand: Demand, until: float, count: Count) -> t
     """There are slots enough, and too little beside them."""
     kind = Waiting.MEMORY if _room(scene, replace(demand, memory=0), until) else Waiting.CPUS
     one = demand.packed and demand.workers_min <= count.largest
-    fits = f"{count.best[1] if one else count.fitting} of {demand.workers_min} workers"
+    fits = count.best[1] if one else count.fitting
     what = "memory" if kind is Waiting.MEMORY else "cores"
-    return (
-        kind,
-        f"{_beside(demand)}; {count.free} free, with {what} for {fits} beside them",
-        "too little memory" if kind is Waiting.MEMORY else "too few cores",
+    fits_text = (
+        f"{what} for {fits} of {demand.workers_min} workers"
+        if fits
+        else f"too {'little' if what == 'memory' else 'few'} {what} for one worker"
     )
+    text = f"{_beside(demand)}; {count.free} free, with {fits_text} beside them"
+    return kind, text, "too little memory" if kind is Waiting.MEMORY else "too few cores"
 
 
 def _constrained(scene: Scene, demand: Demand, count: Count) -> tuple[Waiting, str, str]:

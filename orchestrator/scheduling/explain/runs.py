@@ -14,6 +14,12 @@ from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.spec.policy import Policy
 
+_WHOM = {
+    "earlier": "jobs before it in the order",
+    "priority": "jobs of higher priority",
+    "quota": "teams within their quota",
+}
+
 
 def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
     """Where it runs, why with so many workers, and whether the policy may take some or all of them away now.
@@ -61,13 +67,15 @@ def _shrinking(running: Running, policy: Policy, now: float) -> str:
         return ""
     if elastic is None or elastic.shrink == "never":
         return "is not shrunk: this policy shrinks nobody"
+    fewest = elastic.fewest(demand.workers_min, demand.workers_max)
     if running.pinned:
         return "is not shrunk: its width is pinned"
-    if running.workers <= demand.workers_min:
+    if running.workers <= fewest:
         return "is not shrunk: it has its fewest workers"
     if now < running.resized + elastic.between:
         return f"is not shrunk before {utc(running.resized + elastic.between)}: it changed at {utc(running.resized)}"
-    return f"may be shrunk to {counted(demand.workers_min, 'worker')} for others"
+    whom = "others" if elastic.shrink == "always" else "jobs before it in the order"
+    return f"may be shrunk to {counted(fewest, 'worker')} for {whom}"
 
 
 def _stopping(state: State, running: Running, policy: Policy, now: float) -> Iterator[str]:
@@ -76,15 +84,15 @@ def _stopping(state: State, running: Running, policy: Policy, now: float) -> Ite
         return
     if rule is None:
         yield "is not stopped for others: this policy preempts nobody"
-    elif 0 < rule.immune_after <= running.job.preemptions or rule.immune_after == 0:
+    elif running.job.preemptions >= rule.immune_after:
         yield f"is not stopped for others: it was preempted {counted(running.job.preemptions, 'time')}"
     elif now < running.since + rule.min_run:
         yield f"is not stopped for others before {utc(running.since + rule.min_run)}: a run has that long at least"
     elif rule.for_whom == "quota" and (kept := _within_quota(state, running)):
         yield f"is not stopped for others: {kept}"
     else:
-        whom = {"earlier": "jobs before it in the order", "priority": "jobs of higher priority"}
-        yield f"may be stopped for {whom.get(rule.for_whom, 'teams within their quota')}"
+        pinned = ", of higher priority: it is pinned" if running.pinned else ""
+        yield f"may be stopped for {_WHOM[rule.for_whom]}{pinned}"
 
 
 def _within_quota(state: State, running: Running) -> str:

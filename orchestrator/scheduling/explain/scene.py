@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
+from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Node, workers_of
 from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.explain.ends import Ends
@@ -65,7 +66,8 @@ class Scene:
     @cached_property
     def ends(self) -> Ends:
         """When running jobs should be over."""
-        return Ends(self.floor, self.after.running.values(), self.now)
+        claiming = [job for job in self.waiting if valid_claim(job, self.after.nodes, self.now) is not None]
+        return Ends(self.floor, self.after.running.values(), claiming, self.now)
 
     @cached_property
     def teams(self) -> Standings:
@@ -79,6 +81,15 @@ class Scene:
         slots = sum(workers_of(job.claim or ()) * job.demand.slots for job in owners)
         return f"; {slots} are kept for {names([job.id for job in owners])}" if owners else ""
 
+    def asked(self, demand: Demand) -> Demand:
+        """What the policy gives it at least: where it has a floor, that may be more than the fewest workers."""
+        elastic = self.policy.elastic
+        if elastic is None or elastic.floor == 0 or demand.workers_min == demand.workers_max:
+            return demand
+        most = demand.workers_max if self.after.max_workers is None else min(demand.workers_max, self.after.max_workers)
+        fewest = elastic.fewest(demand.workers_min, demand.workers_max)
+        return replace(demand, workers_min=max(demand.workers_min, min(most, fewest)))
+
     @cached_property
     def head(self) -> Job | None:
         """The first one that waits for room: what could run, if there were enough."""
@@ -86,9 +97,10 @@ class Scene:
 
     def may_run(self, job: Job) -> bool:
         """Whether nothing but room keeps it: it has no hurdle, the nodes that are up could hold it, its team allows."""
-        if hurdle(job, self.now) is not None or not self._possible(job.demand):
+        demand = self.asked(job.demand)
+        if hurdle(job, self.now) is not None or job.claim is not None or not self._possible(demand):
             return False
-        return self.teams.full(job.team, job.demand.workers_min * job.demand.slots) is None
+        return self.teams.full(job.team, demand.workers_min * demand.slots) is None
 
     def _possible(self, demand: Demand) -> bool:
         most = self.after.max_workers

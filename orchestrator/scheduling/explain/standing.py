@@ -76,8 +76,10 @@ class Standings:
 
 
 def remark(standing: Standing, by_share: bool) -> str:
-    """What about its team keeps a job back: `; team video holds 24, 8 over its quota of 16`; empty where nothing."""
+    """What about its team counts for a job: `; team video holds 24, 8 over its quota of 16`; empty where nothing."""
     team, holds = standing.team, standing.holds
+    if team.quota is not None and holds < team.quota:
+        return f"; team {team.name} holds {holds} of its quota of {team.quota}"
     if team.quota is not None and holds > team.quota:
         return f"; team {team.name} holds {holds}, {holds - team.quota} over its quota of {team.quota}"
     if by_share and holds > standing.share:

@@ -11,8 +11,10 @@ from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
 
-TRIES = 200
-"""Decisions that one question may cost."""
+_TRIES = 60, 200
+"""Tries that one question may cost: the fewest, in a long queue, and the most."""
+_WORK = 200_000
+"""Jobs that one question may look at in all, where that leaves the fewest tries."""
 
 
 class Trial:
@@ -24,6 +26,7 @@ class Trial:
         first: what must be so before all else: the hold on the job is lifted, its dependencies have succeeded.
         scene: how things stand once that is so.
         job: that waits, once that is so.
+        asked: what the policy gives it at least.
     """
 
     def __init__(self, snapshot: Snapshot, policy: Policy, job: str, first: Remedy | None) -> None:
@@ -33,7 +36,9 @@ class Trial:
         self.base = snapshot if first is None else first.apply(snapshot)
         self.scene = Scene(self.base, policy)
         self.job: Job = self.scene.before.pending[job]
-        self._left = TRIES
+        self.asked = self.scene.asked(self.job.demand)
+        jobs = 1 + len(snapshot.pending) + len(snapshot.running)
+        self._left = max(_TRIES[0], min(_TRIES[1], _WORK // jobs))
 
     def joined(self, remedy: Remedy) -> Remedy:
         """A remedy after what must be so before."""

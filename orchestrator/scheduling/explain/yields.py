@@ -18,7 +18,7 @@ _MOST = 12
 def cancel(trial: Trial) -> Remedy | None:
     """Few running jobs whose end makes room: each of them is needed."""
     until = trial.scene.floor.horizon(trial.job.limit)
-    chosen = _of_team(trial) or in_the_way(trial.scene, trial.job.demand, until)
+    chosen = _of_team(trial) or in_the_way(trial.scene, trial.asked, until)
     if not chosen or len(chosen) > _MOST:
         return None
 
@@ -51,7 +51,7 @@ def hold(trial: Trial) -> Remedy | None:
 
 def _of_team(trial: Trial) -> list[str]:
     """Running jobs of a team that is at its limit, largest first, until it would be below."""
-    asked = trial.job.demand.workers_min * trial.job.demand.slots
+    asked = trial.asked.workers_min * trial.asked.slots
     full = trial.scene.teams.full(trial.job.team, asked)
     if full is None or full.team.limit is None:
         return []

@@ -10,7 +10,7 @@ from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
 
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=30, deadline=None)
 
 
 @QUICK
@@ -23,7 +23,7 @@ def test_every_waiting_job_has_a_reason(snapshot: Snapshot, policy: Policy) -> N
     assert all(why.text and why.short for why in found.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(snapshots(), policies())
 def test_a_stated_remedy_starts_the_job(snapshot: Snapshot, policy: Policy) -> None:
     for job in snapshot.pending:

@@ -1,0 +1,226 @@
+"""Reasons and remedies in words and numbers, case by case."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.base.errors import NotFound
+from orchestrator.lifecycle.reasons import Waiting
+from orchestrator.scheduling.cluster import Constraints, Demand, Node, Share, Window
+from orchestrator.scheduling.explain import explain, explain_all, explain_running
+from orchestrator.scheduling.explain.confirm import starts
+from orchestrator.scheduling.explain.types import Cure, Explanation, Remedy
+from orchestrator.scheduling.jobs import Estimate, Job, Running
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.teams import Team
+from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
+
+NOW = 1_795_269_600.0  # 2026-11-21 14:00:00 UTC
+STRICT = Policy(order=Order(by="fifo"), backfill="none")
+SKIP = Policy(order=Order(by="fifo"), backfill="skip")
+BY_PRIORITY = Policy(order=Order(by="priority"), backfill="none")
+
+
+def job(number: int, demand: Demand, **told: object) -> Job:
+    return replace(Job(f"j-{number}", number, NOW - 600, demand, waits_since=NOW - 600), **told)  # type: ignore[arg-type]
+
+
+def gang(workers: int) -> Demand:
+    return Demand(workers, workers)
+
+
+def runs(number: int, node: str, workers: int, seconds: float | None = 1200.0, **told: object) -> Running:
+    estimate = None if seconds is None else Estimate(seconds + 3600, 0.0)
+    its = Job(f"j-{number}", number, NOW - 7200, gang(workers), estimate=estimate)
+    run = Running(its, (Share(node, workers),), NOW - 3600, NOW - 3600, NOW - 3600)
+    return replace(run, **told)  # type: ignore[arg-type]
+
+
+def nodes(count: int, slots: int = 8) -> tuple[Node, ...]:
+    return tuple(Node(f"n-{i}", slots) for i in range(1, count + 1))
+
+
+def cures(found: Explanation) -> dict[Cure, Remedy]:
+    return {remedy.kind: remedy for remedy in found.remedies}
+
+
+def test_too_few_slots_are_told_with_what_is_expected_when_and_from_whom() -> None:
+    snapshot = Snapshot(NOW, nodes(2), (job(101, gang(16)),), (runs(91, "n-1", 4),))
+    found = explain(snapshot, STRICT, "j-101")
+    assert found.text == (
+        "needs 16 gpu slots on nodes of 8; 12 free; 4 more expected at 2026-11-21 14:20:00 UTC from j-91"
+    )
+    assert (found.kind, found.expected, found.since) == (Waiting.SLOTS, NOW + 1200, NOW - 600)
+
+
+def test_where_nobody_has_an_idea_of_run_times_that_is_said() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8)),), (runs(91, "n-1", 4, None),))
+    found = explain(snapshot, STRICT, "j-101")
+    assert found.text == "needs 8 gpu slots on one node; 4 free; nobody knows when more will be"
+    assert found.expected is None
+
+
+def test_a_team_over_its_quota_is_told() -> None:
+    mine = job(101, gang(8), team="video")
+    held = runs(91, "n-1", 8)
+    held = replace(held, job=replace(held.job, team="video"))
+    snapshot = Snapshot(NOW, nodes(1), (mine,), (held,), (Team("video", quota=0),))
+    assert explain(snapshot, STRICT, "j-101").text.endswith("; team video holds 8, 8 over its quota of 0")
+
+
+def test_enough_slots_that_lie_apart_are_fragments() -> None:
+    snapshot = Snapshot(NOW, nodes(2), (job(101, gang(4)),), (runs(91, "n-1", 5), runs(92, "n-2", 5)))
+    found = explain(snapshot, STRICT, "j-101")
+    assert found.kind is Waiting.FRAGMENTED
+    assert found.text.startswith("needs 4 gpu slots on one node; 6 free, at most 3 on one (n-1); ")
+
+
+def test_the_first_in_a_strict_order_holds_the_others_back_by_name() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8)), job(102, gang(1))), (runs(91, "n-1", 4),))
+    found = explain(snapshot, STRICT, "j-102")
+    assert (found.kind, found.short, found.ahead) == (Waiting.TURN, "behind j-101", 1)
+    assert cures(found)[Cure.HOLD].command == "orchestrator hold j-101"
+
+
+def test_held_jobs_hold_nobody_back() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8), held=True), job(102, gang(8))), (runs(91, "n-1", 4),))
+    assert explain(snapshot, STRICT, "j-102").kind is Waiting.SLOTS
+
+
+def test_a_hold_is_released_by_a_command_and_what_else_it_takes_is_said() -> None:
+    free = Snapshot(NOW, nodes(1), (job(101, gang(8), held=True),))
+    assert [r.command for r in explain(free, STRICT, "j-101").remedies] == ["orchestrator release j-101"]
+    full = replace(free, running=(runs(91, "n-1", 4),))
+    wait = cures(explain(full, STRICT, "j-101"))[Cure.WAIT]
+    assert wait.text == "release it, and wait until 2026-11-21 14:20:00 UTC, when j-91 should be over"
+
+
+def test_a_back_off_ends_by_itself() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(1), not_before=NOW + 90, failures=1),))
+    found = explain(snapshot, STRICT, "j-101")
+    assert (found.kind, found.until) == (Waiting.BACKOFF, NOW + 90)
+    assert [(r.kind, r.at) for r in found.remedies] == [(Cure.WAIT, NOW + 90)]
+
+
+def test_dependencies_that_succeed_free_their_slots() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8), waits_for=("j-91",)),), (runs(91, "n-1", 4),))
+    assert [r.text for r in explain(snapshot, STRICT, "j-101").remedies] == ["j-91 succeeds"]
+
+
+def test_the_lowest_priority_that_works_is_told() -> None:
+    waiting = (job(101, gang(8), priority=7), job(102, gang(4)))
+    snapshot = Snapshot(NOW, nodes(1), waiting, (runs(91, "n-1", 4),))
+    raised = cures(explain(snapshot, BY_PRIORITY, "j-102"))[Cure.PRIORITY]
+    assert raised.command == "orchestrator priority j-102 8"
+    lower = Remedy(Cure.PRIORITY, "", deltas=(replace(raised.deltas[0], job=replace(waiting[1], priority=7)),))  # type: ignore[call-arg]
+    assert starts(lower.apply(snapshot), BY_PRIORITY, "j-102") is None
+
+
+def test_priority_is_no_remedy_where_it_does_not_count() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8)), job(102, gang(4))), (runs(91, "n-1", 4),))
+    assert Cure.PRIORITY not in cures(explain(snapshot, STRICT, "j-102"))
+
+
+def test_the_widest_width_that_would_start_is_told() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8)),), (runs(91, "n-1", 5),))
+    assert "--set resources.workers=3)" in cures(explain(snapshot, STRICT, "j-101"))[Cure.NARROWER].text
+
+
+def test_a_constraint_that_keeps_it_out_is_named() -> None:
+    machines = (Node("n-1", 8, "h200"), Node("n-2", 8, "a100"))
+    wants = Demand(8, 8, constraints=Constraints(("h200",)))
+    snapshot = Snapshot(NOW, machines, (job(101, wants),), (runs(91, "n-1", 4),))
+    found = explain(snapshot, STRICT, "j-101")
+    assert found.kind is Waiting.CONSTRAINTS
+    assert "; only 1 node is of type h200, 4 free there, 8 elsewhere; " in found.text
+    assert cures(found)[Cure.ANYWHERE].text == "submit it anew for nodes of any type, not only h200"
+
+
+def test_a_drained_node_is_named_with_its_note_and_resumed() -> None:
+    machines = (Node("n-1", 4), Node("n-2", 8, state="drained", note="ana: cables"))
+    found = explain(Snapshot(NOW, machines, (job(101, gang(8)),)), STRICT, "j-101")
+    assert found.kind is Waiting.NODES
+    assert found.text == "needs 8 gpu slots on one node; 4 can be used now: n-2 is drained (ana: cables)"
+    assert cures(found)[Cure.RESUME].command == "orchestrator cluster resume n-2"
+
+
+def test_maintenance_that_a_run_would_meet_keeps_it_until_it_is_over() -> None:
+    machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200),)),)
+    found = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=5400.0),)), STRICT, "j-101")
+    assert (found.kind, found.expected) == (Waiting.NODES, NOW + 7200)
+    assert "which a run of 1.5 h would meet" in found.text
+
+
+def test_what_no_node_could_hold_needs_larger_nodes() -> None:
+    found = explain(Snapshot(NOW, nodes(2), (job(101, Demand(1, 1, 16)),)), STRICT, "j-101")
+    assert found.kind is Waiting.TOO_LARGE
+    assert found.text == "needs 16 gpu slots on one node; the largest node has 8 slots"
+    assert cures(found)[Cure.NODES].text == "add 1 node of 16 gpu slots"
+
+
+def test_a_team_at_its_limit_waits_for_its_own_jobs() -> None:
+    held = runs(91, "n-1", 4)
+    held = replace(held, job=replace(held.job, team="video"))
+    waiting = (job(101, gang(4), team="video"),)
+    snapshot = Snapshot(NOW, nodes(2), waiting, (held, runs(92, "n-2", 1)), (Team("video", limit=6),))
+    found = explain(snapshot, SKIP, "j-101")
+    assert found.kind is Waiting.LIMIT
+    assert cures(found)[Cure.TEAM].text == "raise the limit of team video to 8 (now 6)"
+    assert cures(found)[Cure.CANCEL].command == "orchestrator cancel j-91"
+
+
+def test_room_that_is_being_freed_is_told_with_who_frees_it() -> None:
+    policy = Policy(order=Order(by="priority"), preemption=Preemption())
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8), priority=1),), (runs(91, "n-1", 8),))
+    found = explain(snapshot, policy, "j-101")
+    assert (found.kind, found.text) == (Waiting.CLAIMED, "its room on n-1 is being freed: j-91 stops")
+    assert [remedy.text for remedy in found.remedies] == ["wait until j-91 has made room"]
+
+
+def test_all_waiting_jobs_are_told_in_the_order_of_the_queue_after_those_that_start() -> None:
+    waiting = (job(103, gang(8)), job(101, gang(4)), job(102, gang(8)))
+    found = explain_all(Snapshot(NOW, nodes(1), waiting), SKIP)
+    assert [(why.job, why.kind, why.ahead) for why in found.values()] == [
+        ("j-101", Waiting.STARTS, 0),
+        ("j-102", Waiting.SLOTS, 0),
+        ("j-103", Waiting.SLOTS, 1),
+    ]
+
+
+def test_who_does_not_wait_has_no_reason_to() -> None:
+    snapshot = Snapshot(NOW, nodes(1), (), (runs(91, "n-1", 4),))
+    with pytest.raises(NotFound, match="j-91 does not wait"):
+        explain(snapshot, SKIP, "j-91")
+    with pytest.raises(NotFound, match="j-101 does not run"):
+        explain_running(snapshot, SKIP, "j-101")
+
+
+def test_a_run_is_told_why_it_keeps_its_width_and_its_place() -> None:
+    policy = Policy(preemption=Preemption(min_run=7200.0), elastic=Elastic())
+    run = runs(91, "n-1", 4)
+    run = replace(run, job=replace(run.job, demand=Demand(2, 8)), resized=NOW - 5)
+    text = explain_running(Snapshot(NOW, nodes(1), (), (run,)), policy, "j-91")
+    assert text.startswith("holds 4 gpu slots on n-1; 4 workers of 2..8: ")
+    assert "is not shrunk before 2026-11-21 14:00:55 UTC" in text
+    assert "is not stopped for others before 2026-11-21 15:00:00 UTC" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pinned": True}, "a person chose 4 workers; is not shrunk: its width is pinned"),
+        ({"keeps": ()}, "was asked to stop"),
+        ({"keeps": (Share("n-1", 2),)}, "was asked to shrink to 2 workers"),
+    ],
+)
+def test_what_was_asked_of_a_run_is_told(change: dict[str, object], said: str) -> None:
+    run = runs(91, "n-1", 4, **change)
+    run = replace(run, job=replace(run.job, demand=Demand(2, 8)))
+    assert said in explain_running(Snapshot(NOW, nodes(1), (), (run,)), Policy(elastic=Elastic()), "j-91")
+
+
+def test_who_was_preempted_often_is_left_alone() -> None:
+    run = runs(91, "n-1", 4)
+    run = replace(run, job=replace(run.job, preemptions=3))
+    text = explain_running(Snapshot(NOW, nodes(1), (), (run,)), Policy(preemption=Preemption()), "j-91")
+    assert text.endswith("is not stopped for others: it was preempted 3 times")
