@@ -116,8 +116,8 @@ class Running:
         return self.job.worked + gained * self.job.speed(workers_of(self.placement))
 
     def attained(self, now: float) -> float:
-        """Slot-seconds that it has held."""
-        return self.job.attained + max(0.0, now - self.counted) * self.slots
+        """Slot-seconds that it has held; those up to `counted` are in the job's record, also where that is ahead."""
+        return max(0.0, self.job.attained + (now - self.counted) * self.slots)
 
     @property
     def slots(self) -> int:

@@ -41,4 +41,4 @@ class Attained(Submission):
         queue = self.queue(attained)
         if queue == len(self.thresholds) or slots == 0:
             return math.inf
-        return max(now, running.counted) + (self.thresholds[queue] - attained) / slots
+        return now + (self.thresholds[queue] - attained) / slots
