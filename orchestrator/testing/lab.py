@@ -1,0 +1,112 @@
+"""`Lab`: a store, a controller and this machine's own engine in one folder: real processes, real time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.backends.local import LocalBackend
+from orchestrator.base.clock import RandomIds, SystemClock
+from orchestrator.control.loop import Controller
+from orchestrator.control.service import JobService
+from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.rundir.membership import View, newest_view
+from orchestrator.spec.messages import JobView, SubmitRequest
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.store.database import open_store
+
+_PATIENCE = 400.0
+
+
+class Lab:
+    """Everything but people.
+
+    Args:
+        root: everything lies under it.
+        cores: slots of this machine that are used.
+        policy: of the profile.
+    """
+
+    def __init__(self, root: Path, *, cores: int, policy: str | Mapping[str, Any] = "default") -> None:
+        sections = {
+            "name": "here",
+            "backend": "local",
+            "nodes": [{"cpus": cores, "gpus": 0}],
+            "policy": policy,
+            "watch": {"poll": 0.05, "cancel_grace": 20},
+        }
+        profile = ClusterProfile.model_validate(sections)
+        backend = LocalBackend(profile, state=root, slots=root / "slots")
+        self._root = root
+        self._store = open_store(root / "store.sqlite", clock=SystemClock())
+        common = (SystemClock(), RandomIds(), root / "runs")
+        self.service = JobService(self._store, profile, backend, *common, state_directory=root)
+        self._controller = Controller(self._store, backend, profile, *common)
+
+    def submit(self, document: Mapping[str, Any]) -> str:
+        """Queue a workload; the job's identifier."""
+        return self.service.submit(SubmitRequest(source=json.dumps(document), workdir=str(self._root)), "me").job.id
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Passes of the controller until something is so.
+
+        Raises:
+            AssertionError: it is not for minutes.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not holds():
+            if time.monotonic() > deadline:
+                raise AssertionError([(job.id, job.state, job.reason) for job in self.service.list()])
+            time.sleep(min(0.05, self._controller.step()))
+
+    def finish(self) -> None:
+        """Until every job is over."""
+        self.until(lambda: self.service.open_jobs() == 0)
+
+    def job(self, job: str) -> JobView:
+        """A job as people see it."""
+        return self.service.get(job)
+
+    def told(self, job: str, kind: str) -> list[str]:
+        """What its history says of one kind."""
+        return [event.message for event in self.service.events(job, limit=10_000) if event.kind == kind]
+
+    def advances(self, job: str, samples: int) -> None:
+        """Wait until it has trained on so many more samples."""
+
+        def seen() -> float:
+            progress = self.job(job).progress
+            return 0 if progress is None else progress.samples
+
+        begin = seen()
+        self.until(lambda: seen() >= begin + samples)
+
+    def run(self, job: str, number: int = 1) -> RunDirectory:
+        """The files of one of its runs."""
+        return JobDirectory.under(self._root / "runs", job).run(f"{job}-r{number}")
+
+    def view(self, job: str) -> View:
+        """Who shares the work of its first run.
+
+        Raises:
+            AssertionError: nobody yet.
+        """
+        found = newest_view(self.run(job))
+        if found is None:
+            raise AssertionError(f"{job} has no view")
+        return found
+
+    def summary(self, job: str) -> dict[str, Any]:
+        """What a job has found."""
+        return self.service.results(job).summary
+
+    def close(self) -> None:
+        """Cancel what still runs, and close the store."""
+        for job in self.service.list():
+            if not job.terminal:
+                self.service.cancel(job.id)
+        self.finish()
+        self._store.close()
