@@ -18,6 +18,7 @@ from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.givers import Givers
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.ranking import Key
+from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.sharing.book import Book
 from orchestrator.spec.policy import Policy
 
@@ -33,11 +34,12 @@ class Draft:
         policy: what it is decided by.
         now: seconds since the epoch.
         room: free for jobs without a claim, after all that was decided so far.
-        idle: what nobody holds, less what starts: what claims are redeemed from.
+        idle: what nobody held when the decision began: what claims are redeemed from.
         after: what nobody will hold or claim once all that was asked for is done.
-        later: the same without the nodes on which something is reserved: what is claimed comes from here.
         claimed: valid claims, by job.
         begun: what those who start, and who hold a claim, should give free again.
+        first_blocked: the rank of the first job that waits for room.
+        starts_before: so many started before it.
         reservations: of jobs that wait for room, in the order of the queue.
     """
 
@@ -54,18 +56,36 @@ class Draft:
         self.wakes: list[float] = []
         self.begun: list[Freed] = []
         self.reservations: list[Reservation] = []
+        self.first_blocked: Key | None = None
+        self.starts_before = 0
         self.claimed = _valid_claims(state, now)
-        self.idle = state.idle.copy()
-        self.after = state.staying.copy()
-        for name, claim in self.claimed.items():
-            self._begin(state.pending[name], claim)
-            self.after.take(claim, state.pending[name].demand)
-        apart = state.leaving or self.claimed
-        self.room = self.idle.least(self.after) if apart else self.idle.copy()
-        self.later = self.after
+        self.idle, self.room = state.idle.copy() if self.claimed else state.idle, state.idle.copy()
+        self.after = self.room
+        self._later: Room | None = None
+        if state.leaving or self.claimed:
+            self._look_ahead()
         self.guard = guard(self)
         self._served = 0
         self._offsets = self.ranking.offsets(state, now)
+
+    def _look_ahead(self) -> None:
+        """What is free once those who were asked to stop have done so, and who holds a claim has it."""
+        self.after = self.state.staying.copy()
+        for name, claim in self.claimed.items():
+            self._begin(self.state.pending[name], claim)
+            self.after.take(claim, self.state.pending[name].demand)
+        self.room = self.idle.least(self.after)
+
+    @property
+    def later(self) -> Room:
+        """`after`, without the nodes on which something is reserved: what is claimed comes from here."""
+        if not self.reservations:
+            return self.after
+        if self._later is None:
+            self._later = self.after.copy()
+            for reservation in self.reservations:
+                self._later.shut(reservation.placement)
+        return self._later
 
     def rank(self, job: Job) -> Key:
         """Sorts jobs as the policy's order has it."""
@@ -112,7 +132,7 @@ class Draft:
 
     def possible(self, job: Job) -> bool:
         """Whether its fewest workers fit on the nodes that are up, were all of them empty."""
-        return self.widest(job) >= job.demand.workers_min and self.idle.layout.possible(job.demand)
+        return self.widest(job) >= job.demand.workers_min and self.room.layout.possible(job.demand)
 
     def widest(self, job: Job) -> int:
         """The most workers that it may have."""
@@ -202,24 +222,40 @@ class Draft:
         self.book.add(running.job.team, workers_of(more) * running.job.demand.slots)
         self._take(more, running.job.demand, expected_end(self._wider(running, workers_of(placement)), self.now))
 
+    def blocked(self, job: Job) -> None:
+        """It waits for room."""
+        if self.first_blocked is None:
+            self.first_blocked = self.rank(job)
+            self.starts_before = len(self.starts)
+
+    def begin_again(self, now: float) -> None:
+        """What was decided is carried out."""
+        self.now = now
+        self.starts.clear()
+        self.begun.clear()
+        self.starts_before = 0
+
     def reserve(self, reservation: Reservation) -> None:
         """Keep it; what others claim does not touch its nodes."""
-        if self.later is self.after:
-            self.later = self.after.copy()
-        self.later.shut(reservation.placement)
+        if self._later is not None:
+            self._later.shut(reservation.placement)
         self.reservations.append(reservation)
         self.wake(reservation.at)
 
     def _take(self, placement: Placement, demand: Demand, end: float) -> None:
-        self.idle.take(placement, demand)
         self.room.take(placement, demand)
-        self._give_later(placement, demand, -1)
+        if self.after is not self.room:
+            self._give_later(placement, demand, -1)
+        elif self._later is not None:
+            self._later.take(placement, demand)
         self.guard.taken(placement, demand, end)
 
     def _give_later(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
+        if self.after is self.room:
+            self.after = self.room.copy()
         self.after.take(placement, demand, -sign)
-        if self.later is not self.after:
-            self.later.take(placement, demand, -sign)
+        if self._later is not None:
+            self._later.take(placement, demand, -sign)
 
     def _begin(self, job: Job, placement: Placement) -> float:
         """Remember when a job that starts, or will start soon, should be over."""
@@ -230,7 +266,8 @@ class Draft:
 
     def _serve(self, job: Job, placement: Placement) -> None:
         self._served += job.demand.workers_min * job.demand.slots
-        self.book.add(job.team, workers_of(placement) * job.demand.slots)
+        if self.state.teams:
+            self.book.add(job.team, workers_of(placement) * job.demand.slots)
 
     def wake(self, at: float | None) -> None:
         """Something changes by itself at this time."""
@@ -243,12 +280,13 @@ class Draft:
 
     def decisions(self) -> Decisions:
         """All of it."""
+        self.wake(self.waiting.next_change())
         return Decisions(
             starts=tuple(self.starts),
             preempts=tuple(self.preempts.values()),
             resizes=tuple(self.resizes.values()),
             claims=tuple(self.claims),
-            wake=min(self.wakes, default=None),
+            wake=min((at for at in self.wakes if at > self.now), default=None),
         )
 
 

@@ -72,6 +72,10 @@ class Ends:
             self._of[end.job] = self._end(self._running[end.job])
             insort(self._order, self._of[end.job])
 
+    def first(self) -> float:
+        """When the first one should be over."""
+        return self._order[0].at if self._order else math.inf
+
     def known(self) -> Iterator[End]:
         """Those of which anybody has an idea, earliest first."""
         for end in self._order:

@@ -91,12 +91,14 @@ class Shape:
         most: workers on one node, for each group of parts.
         windows: whether any has maintenance ahead.
         possible: whether the fewest workers fit, were all of them empty and without maintenance.
+        simple: the only part, where the demand is packed and nothing but slots counts.
     """
 
     parts: tuple[tuple[Part, ...], ...]
     most: tuple[int, ...]
     windows: bool
     possible: bool
+    simple: Part | None
 
 
 class Layout:
@@ -169,11 +171,13 @@ class Layout:
         parts.sort(key=lambda part: -part.capacity)
         groups = self._by_rack(parts) if demand.constraints.same_rack else [tuple(parts)] if parts else []
         holds = (sum(part.capacity * part.members.bit_count() for part in group) for group in groups)
+        simple = demand.packed and len(parts) == len(groups) == 1 and not (parts[0].counted or parts[0].windows)
         return Shape(
             tuple(groups),
             tuple(group[0].capacity for group in groups),
             windows=any(part.windows for part in parts),
             possible=any(workers >= demand.workers_min for workers in holds),
+            simple=parts[0] if simple else None,
         )
 
     def _by_rack(self, parts: list[Part]) -> list[tuple[Part, ...]]:

@@ -115,18 +115,19 @@ class Line:
 
 
 class Cursor:
-    """A place in a line; it only goes on."""
+    """A place in a line; it only goes on.
 
-    __slots__ = ("_piece", "_place", "line")
+    Attributes:
+        line: it is not empty.
+        entry: the one that it stands at.
+    """
+
+    __slots__ = ("_piece", "_place", "entry", "line")
 
     def __init__(self, line: Line) -> None:
         self.line = line
         self._piece = self._place = 0
-
-    @property
-    def entry(self) -> Entry:
-        """The one that it stands at."""
-        return self.line.at(self._piece, self._place)
+        self.entry = line.at(0, 0)
 
     def advance(self, within: float) -> bool:
         """To the next one that should not run for longer than that; False: there is none."""
@@ -134,4 +135,5 @@ class Cursor:
         if found is None:
             return False
         self._piece, self._place = found
+        self.entry = self.line.at(*found)
         return True

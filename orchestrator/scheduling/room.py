@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
 from orchestrator.scheduling.layout import Layout, Part, bits, capacity, usable
@@ -102,6 +102,16 @@ class Room:
             sets[was] ^= bit
             sets[now] |= bit
 
+    def become(self, free: Mapping[str, int]) -> None:
+        """So many slots are free on these nodes; cores and memory stay as they are."""
+        for node, slots in free.items():
+            if (number := self.layout.index.get(node)) is not None:
+                self._set(number, slots)
+
+    def count(self, part: Part, slots: int) -> int:
+        """Nodes of a part on which so many slots are free at least."""
+        return sum((those & part.members).bit_count() for those in self._sets[part.cls][slots:])
+
     def cap(self, other: Room, placement: Placement) -> None:
         """On these nodes no more is free than in `other`."""
         for node, _ in placement:
@@ -148,6 +158,8 @@ class Room:
             until: and nothing runs into one.
         """
         shape = self.layout.shape(demand)
+        if shape.simple is not None:
+            return self._fit_simple(shape.simple, demand, workers)
         for parts, most in zip(shape.parts, shape.most, strict=True):
             if shape.windows:
                 parts = tuple(part for part in parts if part.open(now, until))
@@ -155,15 +167,6 @@ class Room:
             if parts and (found := self._place(parts, most, demand, workers)) is not None:
                 return found
         return None
-
-    def promises(self, placement: Placement, demand: Demand) -> bool:
-        """Whether what was just freed there may be why its fewest workers fit now: a cheap look before `fit`."""
-        shape = self.layout.shape(demand)
-        needed = demand.workers_min * demand.slots
-        if not demand.packed or len(shape.most) != 1 or demand.workers_min > shape.most[0]:
-            return bool(shape.most)
-        index, slots = self.layout.index, self._slots
-        return any((number := index.get(node)) is not None and slots[number] >= needed for node, _ in placement)
 
     def extend(self, demand: Demand, held: Placement, workers: int, now: float, until: float) -> Placement | None:
         """All of `held`, and as many more as make `workers`; None where they do not fit.
@@ -200,6 +203,18 @@ class Room:
             if parts and (found := self._fill(parts, parts[0].capacity, demand, rest, used)) is not None:
                 return found
         return None
+
+    def _fit_simple(self, part: Part, demand: Demand, workers: int) -> Placement | None:
+        """The same for the most common case: nodes that are all alike, a packed gang, slots alone that count."""
+        sets, members = self._sets[part.cls], part.members
+        if workers <= part.capacity:
+            for free in range(workers * demand.slots, part.slots + 1):
+                if found := sets[free] & members:
+                    return (Share(self.layout.names[(found & -found).bit_length() - 1], workers),)
+            return None
+        if workers > part.capacity * (1 + (sets[part.slots] & members).bit_count()):
+            return None
+        return self._fill((part,), part.capacity, demand, workers, 0)
 
     def _place(self, parts: Sequence[Part], most: int, demand: Demand, workers: int) -> Placement | None:
         if demand.packed and workers <= most:

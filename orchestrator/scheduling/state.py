@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from orchestrator.scheduling.cluster import Demand, Node
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
@@ -16,8 +16,27 @@ from orchestrator.scheduling.queue import Queue
 from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
-from orchestrator.scheduling.walk import walk
+from orchestrator.scheduling.walk import resume, settles, walk
 from orchestrator.spec.policy import Order, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last decision, if a walk can go on from it.
+
+    Attributes:
+        draft: as the walk left it.
+        decisions: what came of it.
+        version: of the state for which it holds.
+        carried_out: whether the state is what it decided.
+        until: when something passes that it rests on.
+    """
+
+    draft: Draft
+    decisions: Decisions
+    version: int
+    carried_out: bool = False
+    until: float = 0.0
 
 
 class State:
@@ -51,6 +70,9 @@ class State:
         self._demands: dict[Demand, Demand] = {}
         self._order: Order | None = None
         self._queue: Queue | None = None
+        self._version = 0
+        self._last: _Last | None = None
+        self._news: list[Job] = []
         self._measure()
 
     @classmethod
@@ -90,12 +112,14 @@ class State:
         other.claimants, other.leaving = self.claimants.copy(), self.leaving.copy()
         other.idle, other.staying = self.idle.copy(), self.staying.copy()
         other.ends = self.ends.copy()
+        other._last = None
         other._queue = None if self._queue is None else self._queue.copy()
         return other
 
     def queue(self, order: Order, now: float) -> Queue:
         """The waiting jobs under an order; that of the last decision is kept."""
-        if self._queue is None or self._order != order or now < self._queue.now:
+        same = self._order is order or self._order == order
+        if self._queue is None or not same or now < self._queue.now:
             self._order, self._queue = order, Queue(ranking(order), self.pending.values(), now)
         self._queue.pass_to(now)
         return self._queue
@@ -104,8 +128,38 @@ class State:
         """What to do now; changes nothing that counts."""
         if now < self.ends.now:
             self.ends = Ends(self.running.values(), now)
+        if (decisions := self._resume(policy, now)) is not None:
+            return decisions
         self.ends.pass_to(now)
-        return walk(Draft(self, policy, now))
+        draft = Draft(self, policy, now)
+        decisions = walk(draft)
+        self._remember(draft, decisions)
+        return decisions
+
+    def _resume(self, policy: Policy, now: float) -> Decisions | None:
+        """What is decided if nothing has happened since the last decision was carried out but that jobs came."""
+        last = self._last
+        if last is None or last.version != self._version or not last.carried_out:
+            return None
+        draft = last.draft
+        if draft.policy is not policy or draft.waiting is not self._queue or not draft.now <= now < last.until:
+            return None
+        decisions = resume(draft, self._news, now)
+        if decisions is not None:
+            self._remember(draft, decisions)
+        return decisions
+
+    def _remember(self, draft: Draft, decisions: Decisions) -> None:
+        self._last = _Last(draft, decisions, self._version) if settles(draft, decisions) else None
+        self._news = []
+        if not decisions:
+            self._carried_out(decisions)
+
+    def _carried_out(self, decisions: Decisions) -> None:
+        last = self._last
+        if last is not None and last.decisions is decisions:
+            until = min(self.ends.first(), last.draft.waiting.next_change())
+            self._last = replace(last, version=self._version, carried_out=True, until=until)
 
     # --- what happens ----------------------------------------------------------------------------------------------
 
@@ -129,10 +183,12 @@ class State:
                 if self.nodes.pop(name, None) is not None:
                     self._measure()
             case Teams(teams, usage):
+                self._version += 1
                 self.teams, self.usage = teams, usage
 
     def carry_out(self, decisions: Decisions, now: float) -> None:
         """As if all of it had been asked for; what is true otherwise is told by deltas."""
+        untouched = self._last is not None and self._last.version == self._version and not self._news
         for preempt in decisions.preempts:
             self._preempt(preempt, now)
         for resize in decisions.resizes:
@@ -141,6 +197,8 @@ class State:
             self._claim(claim, now)
         for start in decisions.starts:
             self._start(start, now)
+        if untouched:
+            self._carried_out(decisions)
 
     def _preempt(self, preempt: Preempt, now: float) -> None:
         self._runs(replace(self.running[preempt.job], keeps=()), now)
@@ -157,7 +215,9 @@ class State:
         self._waits(replace(self.pending[claim.job], claim=claim.placement), now)
 
     def _start(self, start: Start, now: float) -> None:
-        job = replace(self.pending[start.job], claim=None)
+        job = self.pending[start.job]
+        if job.claim is not None:
+            job = replace(job, claim=None)
         self._starts_or_goes(start.job)
         self._runs(Running(job, start.placement, since=now, counted=now, resized=now), now)
 
@@ -165,6 +225,7 @@ class State:
 
     def _measure(self) -> None:
         """All that is free, from nothing."""
+        self._version += 1
         self.idle = Room.on(Layout(self.nodes.values()))
         for running in self.running.values():
             self.idle.take(running.placement, running.job.demand)
@@ -181,6 +242,10 @@ class State:
 
     def _waits(self, job: Job, now: float) -> None:
         job = self._known(job)
+        if job.id in self.pending or job.claim is not None:
+            self._version += 1
+        else:
+            self._news.append(job)
         self.pending[job.id] = job
         if job.claim is None:
             self.claimants.discard(job.id)
@@ -194,6 +259,7 @@ class State:
     def _starts_or_goes(self, job: str) -> None:
         """It waits no longer."""
         if self.pending.pop(job, None) is not None:
+            self._version += 1
             self.claimants.discard(job)
             if self._queue is not None:
                 self._queue.drop(job)
@@ -203,6 +269,7 @@ class State:
         if (job := self._known(running.job)) is not running.job:
             running = replace(running, job=job)
         demand, keeps = running.job.demand, running.keeps
+        self._version += 1
         self.running[running.job.id] = running
         self.idle.take(running.placement, demand)
         self.staying.take(running.placement if keeps is None else keeps, demand)
@@ -216,6 +283,7 @@ class State:
         """It holds nothing any more."""
         running = self.running.pop(job, None)
         if running is not None:
+            self._version += 1
             self.idle.give(running.placement, running.job.demand)
             self.staying.give(running.placement if running.keeps is None else running.keeps, running.job.demand)
             self.leaving.discard(job)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 from enum import Enum
+from operator import itemgetter
 
 from orchestrator.scheduling import growth, making_room, sharing, widths
-from orchestrator.scheduling.cluster import workers_of
+from orchestrator.scheduling.cluster import Demand, workers_of
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.jobs import Job
@@ -33,17 +34,59 @@ def walk(draft: Draft) -> Decisions:
     heapq.heapify(heap)
     while heap:
         cursor = heap[0][2]
+        unblocked = draft.first_blocked is None
         then = _serve(draft, cursor.entry.job)
         if then is _Then.NOBODY:
             break
+        if unblocked and draft.first_blocked is not None and _only_room_counts(draft):
+            heap = [item for item in heap if item[2] is cursor or not _hopeless(draft, item[2].line.demand)]
+            heapq.heapify(heap)
         within = draft.guard.patience() if then is _Then.SHORTER else math.inf
         if then is _Then.NONE_LIKE_IT or not cursor.advance(within):
             heapq.heappop(heap)
         else:
             heapq.heapreplace(heap, (_rank(draft, cursor), cursor.entry.id, cursor))
     growth.grow(draft)
-    draft.wake(draft.waiting.next_change())
     return draft.decisions()
+
+
+def settles(draft: Draft, decisions: Decisions) -> bool:
+    """Whether this walk can be resumed for jobs that come later, once it is carried out and if nothing else happens.
+
+    Nobody who waits now can start for as long as nothing is freed and nothing that was expected has passed: there is
+    only less time left before what is reserved. And what is reserved stays where it is, if nobody passed it.
+    """
+    policy, guard = draft.policy, draft.guard
+    if policy.preemption is not None or policy.elastic is not None or policy.order.by == "fair":
+        return False
+    if draft.claimed or draft.state.leaving or draft.room.layout.edges:
+        return False
+    if draft.first_blocked is None:
+        return True
+    return guard.settled() and (not draft.reservations or draft.starts_before == len(decisions.starts))
+
+
+def resume(draft: Draft, news: list[Job], now: float) -> Decisions | None:
+    """What the walk would decide once more after these jobs have come; None: it has to be walked."""
+    draft.begin_again(now)
+    ranked = sorted(((draft.rank(job), job) for job in news if job.id in draft.waiting), key=itemgetter(0))
+    for rank, job in ranked:
+        if draft.first_blocked is not None and not draft.first_blocked < rank:
+            return None
+        if draft.first_blocked is None or draft.policy.backfill != "none":
+            _serve(draft, job)
+    return draft.decisions()
+
+
+def _only_room_counts(draft: Draft) -> bool:
+    """Whether a job without room changes nothing: nobody is asked to make it, and nothing more is reserved."""
+    policy = draft.policy
+    return policy.preemption is None and policy.elastic is None and draft.guard.settled()
+
+
+def _hopeless(draft: Draft, demand: Demand) -> bool:
+    """Whether not even the fewest workers fit, were nothing reserved and no maintenance ahead."""
+    return draft.room.fit(demand, demand.workers_min, draft.now, draft.now) is None
 
 
 def _rank(draft: Draft, cursor: Cursor) -> Key:
@@ -59,13 +102,14 @@ def _serve(draft: Draft, job: Job) -> _Then:
     demand = job.demand
     if not draft.possible(job) or not sharing.allows(draft, job, demand.workers_min * demand.slots):
         return _Then.NONE_LIKE_IT
-    hopeless = draft.room.fit(demand, demand.workers_min, draft.now, draft.now) is None
+    hopeless = _hopeless(draft, demand)
     placement = None if hopeless else widths.choose(draft, job)
     if placement is not None and sharing.allows(draft, job, workers_of(placement) * demand.slots):
         draft.start(job, placement)
         return _Then.NEXT
     if making_room.make_room(draft, job):
         return _Then.NEXT
+    draft.blocked(job)
     if not draft.guard.block(job):
         return _Then.NOBODY
     if draft.guard.asks_all():

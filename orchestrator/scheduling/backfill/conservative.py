@@ -70,6 +70,10 @@ class Conservative:
         """Any."""
         return math.inf
 
+    def settled(self) -> bool:
+        """It would have a reservation too."""
+        return False
+
     def asks_all(self) -> bool:
         """As long as there are not too many."""
         return len(self._draft.reservations) < self._depth

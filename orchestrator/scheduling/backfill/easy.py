@@ -59,6 +59,10 @@ class Easy:
         """What is left until the reserved time."""
         return math.inf if self._beside is None else self._at - self._draft.now
 
+    def settled(self) -> bool:
+        """Once there is a reservation."""
+        return self._beside is not None
+
     def asks_all(self) -> bool:
         """Only one has a reservation."""
         return False

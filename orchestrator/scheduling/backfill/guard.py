@@ -52,6 +52,10 @@ class Guard(Protocol):
         """Of those who need the same as a job that waits for room, only jobs that take no longer than this may fit."""
         ...
 
+    def settled(self) -> bool:
+        """Whether a further job that waits for room changes nothing."""
+        ...
+
     def asks_all(self) -> bool:
         """Whether each job that waits for room gets a reservation, so that none may be left out of the walk."""
         ...
@@ -81,6 +85,10 @@ class Open:
     def patience(self) -> float:
         """Any."""
         return math.inf
+
+    def settled(self) -> bool:
+        """Nothing is reserved for it."""
+        return True
 
     def asks_all(self) -> bool:
         """There are no reservations."""
