@@ -29,13 +29,12 @@ class Lines:
 
     def waiting(self, job: Job) -> JobLine:
         """Of a job that waits."""
-        reason = self.outlook.reasons.get(job.id)
         return self._line(job, "held" if job.held else "queued").model_copy(
             update={
                 "position": self.outlook.places.get(job.id),
                 "since": max(job.submitted, job.waits_since),
                 "expected_start": self.outlook.start_of(job.id),
-                "reason": "" if reason is None else reason.short,
+                "reason": self.outlook.reason(job.id).short,
             }
         )
 

@@ -35,9 +35,12 @@ from orchestrator.spec.workload import Workload
 from orchestrator.store import briefs, jobs, nodes
 
 _BEFORE = 3
-_LONGEST_AGE = 2.0
-_IDLE_SHARE = 4.0
-"""An answer that took long to work out is given again for so many times as long, while the queue changes on."""
+_LONGEST_AGE = 10.0
+"""Seconds for which an answer holds while nothing is written down; engines change by themselves."""
+_IDLE_SHARE = 5.0
+"""An answer that took long to work out is given again for so many times as long, while the queue changes on,"""
+_BEHIND = 2.0
+"""but for no longer than so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class Questions:
             if view.id not in outlook.pending or filled is view:
                 return filled
             start, where = outlook.start_of(view.id), position(outlook.places[view.id], len(outlook.order))
-            reason = f"{outlook.reasons[view.id].text}; {where}"
+            reason = f"{outlook.reason(view.id).text}; {where}"
         return filled.model_copy(update={"reason": reason, "expected_start": None if start is None else start.at})
 
     def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
@@ -215,7 +218,7 @@ class Questions:
             known = self._known
             if known is not None:
                 age = now - known.taken
-                allowed = max(max_age, min(_LONGEST_AGE, self._cost * _IDLE_SHARE))
+                allowed = max(max_age, min(_BEHIND, self._cost * _IDLE_SHARE))
                 if age < allowed or (known.version == version and age <= _LONGEST_AGE):
                     return known
             self._known = self._take(version, now)
@@ -259,7 +262,7 @@ def _filled(view: JobView, outlook: Outlook) -> JobView:
     job = outlook.pending.get(view.id)
     if job is not None and view.state in {"queued", "held"}:
         where = position(outlook.places[view.id], len(outlook.order))
-        reason = f"{outlook.reasons[view.id].short}; {where}"
+        reason = f"{outlook.reason(view.id).short}; {where}"
         return view.model_copy(update={"reason": reason, "preemptions": job.preemptions})
     running = outlook.running.get(view.id)
     if running is None or view.terminal:

@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.scheduling.decisions import Decisions
-from orchestrator.scheduling.explain import explain, explain_all, explain_running
+from orchestrator.scheduling.explain import Reasons, explain, explain_running
 from orchestrator.scheduling.explain.types import Explanation
 from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
@@ -60,14 +60,17 @@ class Outlook:
         return {running.job.id: running for running in self.snapshot.running}
 
     @cached_property
-    def reasons(self) -> Mapping[str, Explanation]:
-        """Why each waiting job waits, without remedies, in the policy's order."""
-        return explain_all(self.snapshot, self.policy)
+    def _reasons(self) -> Reasons:
+        return Reasons(self.snapshot, self.policy)
 
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Jobs that wait, in the policy's order."""
-        return tuple(self.reasons)
+        return self._reasons.order
+
+    def reason(self, job: str) -> Explanation:
+        """Why a waiting job waits, without remedies."""
+        return self._reasons.of(job)
 
     @cached_property
     def places(self) -> Mapping[str, int]:
@@ -103,7 +106,7 @@ class Outlook:
         if job in self.likely.starts:
             return Moment(at=self.likely.starts[job])
         looked_at_all = self.likely.until >= self.now + HORIZON
-        if self.reasons[job].kind in _NOT_BY_WORK or (self.places[job] <= PLAYED and looked_at_all):
+        if self.reason(job).kind in _NOT_BY_WORK or (self.places[job] <= PLAYED and looked_at_all):
             return None
         return self._beyond(job)
 

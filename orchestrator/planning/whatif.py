@@ -77,7 +77,7 @@ class WhatIf:
             end=None if end is None or job.estimate is None else Moment(at=end),
             workers=begun,
             waits=None if start is None else max(0.0, start.at - now),
-            reason="" if begun is not None else after.reasons[NEW].short,
+            reason="" if begun is not None else after.reason(NEW).short,
             delayed=len(delays),
             delays=delays[:_DELAYS],
         )

@@ -251,9 +251,9 @@ def test_ten_thousand_jobs_are_explained_once_and_only_the_first_ones_are_played
     snapshot = Snapshot(1_000.0, (Node("a", 8), Node("b", 8)), jobs)
     played: list[int] = []
     explained: list[int] = []
-    forecast, explain_all = outlook.forecast, outlook.explain_all
+    forecast, reasons = outlook.forecast, outlook.Reasons
     monkeypatch.setattr(outlook, "forecast", lambda s, p, **k: played.append(len(s.pending)) or forecast(s, p, **k))
-    monkeypatch.setattr(outlook, "explain_all", lambda s, p: explained.append(1) or explain_all(s, p))
+    monkeypatch.setattr(outlook, "Reasons", lambda s, p: explained.append(1) or reasons(s, p))
     questions = Questions(world.service.site, snapshots=lambda site: snapshot)
     for _ in range(3):
         view = questions.queue(limit=50)

@@ -17,15 +17,42 @@ from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
 
 
+class Reasons:
+    """Why waiting jobs wait, each worked out when it is asked for; without remedies.
+
+    Attributes:
+        order: of the queue, those that start now first.
+    """
+
+    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+        scene = self._scene = Scene(snapshot, policy)
+        self._diagnosis = Diagnosis(scene)
+        self._starts = {start.job: start for start in scene.decisions.starts}
+        self._waiting = {job.id: (ahead, job) for ahead, job in enumerate(scene.waiting)}
+        self.order: tuple[str, ...] = (*self._starts, *self._waiting)
+
+    def of(self, job: str) -> Explanation:
+        """Why this job waits.
+
+        Raises:
+            NotFound: no such job waits.
+        """
+        if (start := self._starts.get(job)) is not None:
+            return _starting(self._scene.before.pending[job], start)
+        if job not in self._waiting:
+            raise NotFound(f"{job} does not wait", hint="orchestrator queue lists the jobs that do")
+        ahead, waiting = self._waiting[job]
+        kind, text, short, until, expected = self._diagnosis.why(waiting)
+        return Explanation(job, kind, text, short, since(waiting), until, expected, ahead)
+
+
 def explain(snapshot: Snapshot, policy: Policy, job: str) -> Explanation:
     """Why one job waits, and what would start it; each remedy was tried.
 
     Raises:
         NotFound: no such job waits.
     """
-    found = explain_all(snapshot, policy).get(job)
-    if found is None:
-        raise NotFound(f"{job} does not wait", hint="orchestrator queue lists the jobs that do")
+    found = Reasons(snapshot, policy).of(job)
     if found.kind is Waiting.STARTS:
         return found
     told = remedies(snapshot, policy, job)
@@ -35,13 +62,8 @@ def explain(snapshot: Snapshot, policy: Policy, job: str) -> Explanation:
 
 def explain_all(snapshot: Snapshot, policy: Policy) -> dict[str, Explanation]:
     """Why every waiting job waits, in the order of the queue, those that start now first; without remedies."""
-    scene = Scene(snapshot, policy)
-    found = {start.job: _starting(scene.before.pending[start.job], start) for start in scene.decisions.starts}
-    diagnosis = Diagnosis(scene)
-    for ahead, job in enumerate(scene.waiting):
-        kind, text, short, until, expected = diagnosis.why(job)
-        found[job.id] = Explanation(job.id, kind, text, short, since(job), until, expected, ahead)
-    return found
+    reasons = Reasons(snapshot, policy)
+    return {job: reasons.of(job) for job in reasons.order}
 
 
 def since(job: Job) -> float:
