@@ -144,7 +144,9 @@ def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
     if not 1 <= workers <= _MOST_WORKERS or not all(map(_plausible, (*amounts.values(), memory or 0.0))):
         return
     job = jobs.get(connection, run.job)
-    startup = None if run.started_at is None else max(0.0, run.started_at - run.created_at)
+    # A search has started long before its first trial has: Ray comes up in between.
+    known = trial == NO_TRIAL and run.started_at is not None
+    startup = max(0.0, (run.started_at or 0.0) - run.created_at) if known else None
     document = {"features": features.to_json(), **amounts, "memory": memory, "startup": startup}
     record = MeasurementRecord(
         run=run.id,
