@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.control.facts import dependencies_of
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement, Share
 from orchestrator.scheduling.jobs import Estimate, Job, Running
@@ -78,10 +77,9 @@ def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
 
 
 def waiting_job(
-    job: OpenJob, states: Mapping[str, JobState], *, limit: float | None, not_before: float | None, releasing: bool
+    job: OpenJob, unmet: tuple[str, ...], *, limit: float | None, not_before: float | None, releasing: bool
 ) -> Job:
     """A job that waits, with what it waits for."""
-    unmet = tuple(other for other in dependencies_of(job) if states.get(other) is not JobState.SUCCEEDED)
     return replace(job_of(job, limit=limit), not_before=not_before, waits_for=unmet, releasing=releasing)
 
 

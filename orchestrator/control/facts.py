@@ -61,6 +61,11 @@ class Facts:
             if job.state in queued or (job.state == recovering and job.id not in holding)
         ]
 
+    def unmet(self, job: OpenJob) -> tuple[str, ...]:
+        """The jobs that must succeed before this one starts."""
+        needed = dependencies_of(job)
+        return tuple(other for other in needed if self.dependencies.get(other) is not JobState.SUCCEEDED)
+
 
 def dependencies_of(job: OpenJob) -> tuple[str, ...]:
     """The jobs that it depends on."""

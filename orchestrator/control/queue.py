@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
 from orchestrator.control.facts import Facts, dependencies_of
+from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import Foreign, snapshot_of
+from orchestrator.control.snapshot import Foreign, Known, snapshot_of
 from orchestrator.control.starts import Starts
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.troubles import Troubles
@@ -18,7 +19,6 @@ from orchestrator.lifecycle.reasons import backing_off
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.cluster import Placement
 from orchestrator.scheduling.decisions import Decisions, Resize, Start
-from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import jobs, runs
 from orchestrator.store.jobs import OpenJob, Stale
@@ -39,6 +39,8 @@ class Queue:
         self._yielding = Yielding(site)
         self._elapsed = Elapsed(site.clock)
         self._foreign = Foreign(site.clock)
+        self._mirror = Mirror(site.profile.policy)
+        self._known: Known = {}
         self._served: tuple[int, Capacity] | None = None
         self._due: float | None = None
 
@@ -54,7 +56,7 @@ class Queue:
         if self._served == (version, capacity) and (self._due is None or now < self._due):
             return None if self._due is None else self._due - now
         snapshot = self._look(capacity)
-        decisions = decide(snapshot, self._site.profile.policy)
+        decisions = self._mirror.decide(snapshot)
         self._due = None if decisions.wake is None else now + max(0.0, decisions.wake - self._site.clock.now())
         done = self._carry_out(decisions, _Free(capacity, snapshot)) and not self._foreign.doubts
         self._served = (version, capacity) if done and not decisions else None
@@ -75,7 +77,8 @@ class Queue:
         self._elapsed.forget({job.id for job in facts.waiting if job.not_before is not None})
         foreign = self._foreign.look(facts, capacity)
         now = self._site.clock.now()
-        return snapshot_of(facts, capacity, self._site.profile, now=now, foreign=foreign, back_off=self._back_off)
+        profile, back_off, known = self._site.profile, self._back_off, self._known
+        return snapshot_of(facts, capacity, profile, now=now, foreign=foreign, back_off=back_off, known=known)
 
     def _back_off(self, job: OpenJob) -> float | None:
         """Measured so that a clock jump neither shortens nor lengthens it."""

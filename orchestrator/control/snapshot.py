@@ -21,6 +21,9 @@ from orchestrator.store.jobs import OpenJob
 BackOff = Callable[[OpenJob], float | None]
 """When a job may start again, in seconds since the epoch; None where it may at once."""
 
+Known = dict[str, tuple[tuple[object, ...], Job]]
+"""Waiting jobs by identifier, each with what it was made of: of a long queue most are the same in the next snapshot."""
+
 FOREIGN_AFTER = 10.0
 """Seconds after which slots that the engine has given to nobody of ours are believed to be others'."""
 
@@ -45,6 +48,7 @@ def snapshot_of(
     now: float,
     foreign: Mapping[str, int],
     back_off: BackOff = lambda job: job.not_before,
+    known: Known | None = None,
 ) -> Snapshot:
     """What `decide` sees.
 
@@ -55,12 +59,13 @@ def snapshot_of(
         now: seconds since the epoch.
         foreign: slots of each node that others than this server hold.
         back_off: when a job may start again.
+        known: waiting jobs of the last snapshot.
     """
     names = [node.name for node in capacity.nodes]
     return Snapshot(
         now=now,
         nodes=_nodes(facts, capacity, profile, foreign),
-        pending=_pending(facts, profile, back_off),
+        pending=_pending(facts, profile, back_off, known if known is not None else {}),
         running=tuple(running_job(facts.jobs[run.job], run, nodes=names, now=now) for run in facts.active),
         teams=tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams),
         usage=tuple(Usage(used.team, used.slot_seconds, used.at) for used in facts.usage),
@@ -159,16 +164,21 @@ def _node(node: NodeFacts, facts: Facts, slots: int, windows: list[Window]) -> N
     )
 
 
-def _pending(facts: Facts, profile: ClusterProfile, back_off: BackOff) -> tuple[Job, ...]:
+def _pending(facts: Facts, profile: ClusterProfile, back_off: BackOff, known: Known) -> tuple[Job, ...]:
     holding = {run.job for run in facts.active}
     limit = profile.limits.max_time
-    return tuple(
-        waiting_job(
-            job,
-            facts.dependencies,
-            limit=limit,
-            not_before=back_off(job),
-            releasing=job.id in holding and job.state == str(JobState.QUEUED),
-        )
-        for job in facts.waiting
-    )
+    found: Known = {}
+    for row in facts.waiting:
+        not_before = back_off(row)
+        releasing = row.id in holding and row.state == str(JobState.QUEUED)
+        unmet = facts.unmet(row)
+        key = (row, unmet, not_before, releasing)
+        last = known.get(row.id)
+        if last is not None and last[0] == key:
+            found[row.id] = last
+        else:
+            job = waiting_job(row, unmet, limit=limit, not_before=not_before, releasing=releasing)
+            found[row.id] = (key, job)
+    known.clear()
+    known.update(found)
+    return tuple(job for _, job in found.values())

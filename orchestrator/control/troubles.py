@@ -34,7 +34,7 @@ class Troubles:
         with self._site.store.read() as connection:
             if jobs.get(connection, job).reason != told:
                 return
-            reason = events.newest_message(connection, job, "state") or ""
+            reason = events.newest_message(connection, job, "state") or "queued"
         self._write(job, reason)
 
     def _write(self, job: str, reason: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
@@ -21,8 +21,7 @@ class Stale(Conflict):
     """Somebody else moved the job in between; look again."""
 
 
-@dataclass(frozen=True)
-class OpenJob:
+class OpenJob(NamedTuple):
     """The columns of a job that a decision needs, JSON unread; ten thousand of them are read at once."""
 
     id: str
@@ -199,15 +198,15 @@ def in_states(connection: Connection, states: Collection[JobState]) -> list[JobR
 
 def open_jobs(connection: Connection, states: Collection[JobState]) -> list[OpenJob]:
     """All jobs in these states and all that hold slots, in no order, with the columns that a decision needs."""
-    columns = [jobs.c[name] for name in OpenJob.__dataclass_fields__]
+    columns = [jobs.c[name] for name in OpenJob._fields]
     holding = select(tables.runs.c.job).where(tables.runs.c.released.is_(False))
     rows = connection.execute(select(*columns).where(or_(_in(states), jobs.c.id.in_(holding))))
-    return [OpenJob(*row) for row in rows]
+    return [OpenJob._make(row) for row in rows.all()]
 
 
 def open_job(connection: Connection, job: str) -> OpenJob:
     """One job with those columns; it must exist."""
-    columns = [jobs.c[name] for name in OpenJob.__dataclass_fields__]
+    columns = [jobs.c[name] for name in OpenJob._fields]
     return OpenJob(*connection.execute(select(*columns).where(jobs.c.id == job)).one())
 
 

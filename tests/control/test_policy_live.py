@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from orchestrator.base.errors import Conflict
+from orchestrator.control.mirror import Mirror
 from orchestrator.control.snapshot import current_snapshot
+from orchestrator.scheduling import fold
+from orchestrator.scheduling.decisions import Decisions
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import jobs, nodes, runs
 from orchestrator.store.records import Placed
 from orchestrator.testing.world import World
@@ -17,6 +21,19 @@ POLICY: dict[str, Any] = {
     "preemption": {"min_run": 5},
     "elastic": {"between": 1, "price": 0.1},
 }
+
+
+@pytest.fixture(autouse=True)
+def checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every decision of these lives is the one that is made from nothing."""
+    original = Mirror.decide
+
+    def decide(self: Mirror, snapshot: Snapshot) -> Decisions:
+        found = original(self, snapshot)
+        assert found == fold.decide(snapshot, self._policy)
+        return found
+
+    monkeypatch.setattr(Mirror, "decide", decide)
 
 
 def world_of(folder: Path, slots: Any = 4, **profile: Any) -> World:
@@ -361,3 +378,18 @@ def test_progress_tells_how_much_of_an_estimated_job_is_done(world: World) -> No
     assert running.job.worked == 500.0
     assert running.worked(running.counted + 10) == 510.0
     assert running.saved == 0.0
+
+
+def test_a_retry_whose_last_run_still_holds_slots_waits_until_they_are_free(world: World) -> None:
+    job = world.submit("start", "fail", "wait", retry={"application": 0})
+    world.step(2)
+    world.backend.set_state(f"{job}-r1.0", "running")
+    world.step(2)
+    assert world.state(job) == "failed"
+    world.service.retry(job)
+    world.step()
+    assert world.state(job) == "queued"
+    assert world.why(job) == "waits until its last run has freed its slots"
+    world.backend.set_state(f"{job}-r1.0", "ended")
+    world.step(2)
+    assert len(world.job(job).runs) == 2
