@@ -20,10 +20,12 @@ class Shapes:
     Attributes:
         elastic: a job of n GPUs runs with ceil(n / elastic) to n workers; 1: with n only.
         exponent: speed of k of n workers is (k / n) ** exponent.
+        packed: gangs are kept on few nodes; False: their workers lie anywhere, as if all GPUs were one pool.
     """
 
     elastic: int = 1
     exponent: float = 1.0
+    packed: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def make_load(
     estimates: Estimates | None = None,
     shapes: Shapes | None = None,
 ) -> Load:
-    """A load for a cluster. Worker = GPU; a gang that fits on one node lies on one node, a larger one on whole nodes.
+    """A load for a cluster. A worker is a GPU.
 
     What a job says of GPU types, cores and memory counts where the nodes say theirs.
 
@@ -121,6 +123,7 @@ class _Maker:
         if key not in self._demands:
             narrowest = math.ceil(job.gpus / self._shapes.elastic)
             constraints = Constraints(gpu_types=types)
-            demand = Demand(narrowest, job.gpus, cpus=cpus, memory=memory, constraints=constraints)
+            packed = self._shapes.packed
+            demand = Demand(narrowest, job.gpus, cpus=cpus, memory=memory, packed=packed, constraints=constraints)
             self._demands[key] = demand if fits(demand, self._nodes) else None
         return self._demands[key]

@@ -53,6 +53,15 @@ def test_json_has_the_figures_of_every_policy(cli, trace: Path) -> None:
     assert first["policy"]["backfill"] == "none"
 
 
+def test_in_one_pool_gangs_lie_across_nodes(cli, trace: Path) -> None:
+    trace.write_text(TRACE.splitlines()[0] + "\na,0,3,10,,,\nb,0,3,10,,,\nc,0,2,10,,,\n")
+    arguments = ("simulate", "--trace", trace, "--nodes", 2, "--slots", 4, "--policy", "fifo", "--json")
+    ends = [
+        cli(*arguments, *more).document["data"]["policies"][0]["figures"]["makespan"] for more in ((), ["--one-pool"])
+    ]
+    assert ends == [20, 10]
+
+
 def test_without_a_policy_the_default_one_decides(cli, trace: Path) -> None:
     data = cli("simulate", "--trace", trace, "--nodes", 1, "--json").document["data"]
     assert [policy["name"] for policy in data["policies"]] == ["default"]

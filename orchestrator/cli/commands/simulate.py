@@ -63,6 +63,7 @@ _LAYOUTS = ("plain", "philly", "helios", "pai2020", "pai2023")
 @click.option("--estimates", default="error:0.5", show_default=True, help="users, perfect, none, or error:SIGMA.")
 @click.option("--elastic", type=click.IntRange(1, 1000), default=1, help="A job of n GPUs runs on ceil(n / this) .. n.")
 @click.option("--exponent", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Speed of k of n GPUs.")
+@click.option("--one-pool", is_flag=True, help="Workers of a gang lie anywhere, as if there were no nodes.")
 @click.option("--resume-cost", type=_DURATION, default=30.0, help="After a preemption. [default: 30s]")
 @click.option("--resize-cost", type=_DURATION, default=30.0, help="Of each resize. [default: 30s]")
 @click.option("--checkpoint-every", type=_DURATION, help="Work since is lost. [default: preempted jobs save first]")
@@ -85,6 +86,7 @@ def command(
     estimates: str,
     elastic: int,
     exponent: float,
+    one_pool: bool,
     resume_cost: float,
     resize_cost: float,
     checkpoint_every: float | None,
@@ -112,7 +114,7 @@ def command(
     machines = _cluster(cluster, nodes, slots)
     jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines.nodes), seed)
     charges = Charges(resume_cost, resize_cost, checkpoint_every)
-    setting = machines.setting(jobs[:limit], told, Shapes(elastic, exponent), charges, faults)
+    setting = machines.setting(jobs[:limit], told, Shapes(elastic, exponent, not one_pool), charges, faults)
     comparison = Comparison(setting)
     trials = list(_trials(comparison, chosen))
     if plot is not None:
