@@ -28,6 +28,7 @@ _LEAST_EXPONENT = 0.3
 _NEW_MODEL = Spread(0.35, 2.0)
 _SAME_MODEL = Spread(0.12, 2.0)
 _FOLDS = 12
+_NOTHING, _FREE = 1e-9, 20.0
 
 
 def row(features: Features, device: str, *, forwards: float | None = None) -> tuple[float, ...]:
@@ -233,6 +234,8 @@ def _correction(ratios: Sequence[float]) -> tuple[float, float]:
 
 
 def _only(prior: Prior, columns: Sequence[str]) -> Prior:
-    """The prior without the columns that are not named: they are next to nothing."""
-    kept = (c if name in columns else c * 1e-9 for name, c in zip(COLUMNS, prior.coefficients, strict=True))
-    return replace(prior, coefficients=tuple(kept))
+    """The prior where only some columns are known of: these are free, for who knows less is held back by no belief."""
+    if tuple(columns) == COLUMNS:
+        return prior
+    kept = (c if name in columns else c * _NOTHING for name, c in zip(COLUMNS, prior.coefficients, strict=True))
+    return replace(prior, coefficients=tuple(kept), spread=_FREE)
