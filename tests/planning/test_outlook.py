@@ -1,0 +1,160 @@
+"""When jobs should start and end, how sure that is, and what one more job would change."""
+
+import math
+
+import pytest
+
+from orchestrator.backends.protocol import Capacity, NodeFacts
+from orchestrator.planning import outlook as module
+from orchestrator.planning.outlook import PLAYED, Outlook, at_quantile, quantile
+from orchestrator.planning.whatif import NEW, WhatIf, candidate, offline_view, some_widths
+from orchestrator.scheduling.cluster import Demand, Node, Share
+from orchestrator.scheduling.jobs import Estimate, Job, Running
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.answers import EstimateView
+from orchestrator.spec.load import parse_workload
+from orchestrator.spec.presets import PRESETS
+from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.workload import Workload
+
+NOW = 10_000.0
+FIFO = PRESETS["fifo"]
+SURE = 0.0
+
+
+def job(number: int, workers: int = 1, *, seconds: float | None = 600.0, error: float = SURE, **fields: object) -> Job:
+    estimate = None if seconds is None else Estimate(seconds, error)
+    demand = Demand(workers, workers)
+    return Job(f"j-{number}", number, NOW - 100 + number, demand, estimate=estimate, waits_since=NOW - 100, **fields)  # type: ignore[arg-type]
+
+
+def runs(number: int, workers: int, *, node: str = "a", **fields: object) -> Running:
+    found = job(number, workers, **fields)  # type: ignore[arg-type]
+    return Running(found, (Share(node, workers),), since=NOW - 100, counted=NOW - 100, resized=NOW - 100)
+
+
+def queue(*pending: Job, running: tuple[Running, ...] = (), slots: int = 4) -> Outlook:
+    return Outlook(Snapshot(NOW, (Node("a", slots),), pending, running), FIFO)
+
+
+def workload(workers: str = "2") -> Workload:
+    return parse_workload(f"name: mine\ncommand: [x]\nresources: {{workers: {workers}}}\n".encode(), "w.yaml", ())
+
+
+CAPACITY = Capacity(4, 4, 4, "gpu", (NodeFacts("a", 4, 4),))
+
+
+def test_sure_jobs_start_one_after_the_other() -> None:
+    found = queue(job(1, 4), job(2, 4), running=(runs(0, 4),))
+    assert [found.start_of(name).at for name in ("j-1", "j-2")] == [NOW + 500, NOW + 1100]  # type: ignore[union-attr]
+    assert found.sure_start_of("j-2").earliest == NOW + 1100  # type: ignore[union-attr]
+
+
+def test_an_unsure_job_is_bracketed_by_quick_and_slow_ones() -> None:
+    found = queue(job(1, 4), running=(runs(0, 4, error=0.5),)).sure_start_of("j-1")
+    assert found is not None
+    assert found.earliest is not None
+    assert found.latest is not None
+    assert NOW < found.earliest < found.at < found.latest
+    assert found.earliest == pytest.approx(NOW - 100 + quantile(Estimate(600, 0.5), 100, 0.1))
+
+
+def test_a_held_job_and_one_behind_a_job_without_an_end_have_no_expected_start() -> None:
+    assert queue(job(1, 4, held=True)).start_of("j-1") is None
+    assert queue(job(1, 4), running=(runs(0, 4, seconds=None),)).start_of("j-1") is None
+
+
+def test_a_job_that_is_too_large_has_no_expected_start() -> None:
+    assert queue(job(1, 5)).start_of("j-1") is None
+
+
+def test_jobs_far_behind_start_after_the_work_before_them() -> None:
+    jobs = [job(n, 4) for n in range(1, 2 * PLAYED)]
+    found = queue(*jobs, running=(runs(0, 4),))
+    last = found.start_of(jobs[-1].id)
+    assert last is not None
+    assert last.at == pytest.approx(NOW + 500 + 600 * (len(jobs) - 1))
+    assert found.sure_start_of(jobs[-1].id) == last
+
+
+def test_only_the_first_jobs_are_played_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+    forecast = module.forecast
+    monkeypatch.setattr(module, "forecast", lambda s, p, **k: played.append(len(s.pending)) or forecast(s, p, **k))
+    found = queue(*(job(n, 4) for n in range(1, 500)))
+    for name in found.order:
+        found.start_of(name)
+    assert played == [PLAYED]
+
+
+@pytest.mark.parametrize("worked", [0.0, 100.0, 2_000.0, 1e9])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_what_a_job_takes_is_no_less_than_what_it_has_had(worked: float, share: float) -> None:
+    assert quantile(Estimate(600.0, 0.5), worked, share) >= worked
+    assert math.isfinite(quantile(Estimate(600.0, 0.5), worked, share))
+
+
+def test_the_median_job_takes_its_estimate_and_a_sure_one_nothing_else() -> None:
+    assert quantile(Estimate(600.0, 0.5), 0.0, 0.5) == pytest.approx(600.0)
+    assert quantile(Estimate(600.0, 0.0), 0.0, 0.9) == 600.0
+    (certain,) = at_quantile(queue(job(1, error=0.5)).snapshot, 0.9).pending
+    assert certain.estimate == Estimate(pytest.approx(600 * math.exp(0.5 * 1.2816), rel=1e-3), 0.0)
+
+
+def test_a_run_ends_when_its_estimate_says_given_what_it_has_done() -> None:
+    found = queue(running=(runs(0, 4),))
+    end = found.end_of(found.running["j-0"])
+    assert end is not None
+    assert end.at == NOW + 500
+    assert queue().end_of(runs(0, 4, seconds=None)) is None
+
+
+def whatif(found: Outlook, workers: str = "2", seconds: float = 600.0) -> WhatIf:
+    estimate = EstimateView(seconds=seconds, error=SURE)
+    return WhatIf(found, candidate(workload(workers), CAPACITY, found, estimate=estimate), {"j-1": "other"})
+
+
+def test_a_job_more_waits_for_its_turn_and_delays_nobody_before_it() -> None:
+    view = whatif(queue(job(1, 4), running=(runs(0, 4),))).view("p", [], live=True)
+    (option,) = view.options
+    assert (view.position, view.waiting, option.delayed) == (2, 1, 0)
+    assert option.start is not None
+    assert (option.start.at, option.waits) == (NOW + 1100, 1100)
+    assert option.reason
+
+
+def test_a_job_of_higher_priority_names_whom_it_delays_and_by_how_much() -> None:
+    found = Outlook(queue(job(1, 4), job(2, 4), running=(runs(0, 4),)).snapshot, PRESETS["priority"])
+    mine = candidate(
+        workload("4").model_copy(update={"priority": 900}), CAPACITY, found, estimate=EstimateView(seconds=60, error=0)
+    )
+    (option,) = WhatIf(found, mine, {"j-1": "other"}).view("p", [], live=True).options
+    assert [(delay.job, delay.name, delay.seconds) for delay in option.delays] == [
+        ("j-1", "other", 60),
+        ("j-2", "", 60),
+    ]
+
+
+def test_each_width_is_an_option_and_takes_its_own_time() -> None:
+    found = queue(running=(runs(0, 2),))
+    view = whatif(found, "1..4", 600.0).view("p", [1, 4], live=True)
+    assert [(o.workers_min, o.workers_max, o.workers) for o in view.options] == [(1, 4, 2), (1, 1, 1), (4, 4, None)]
+    ends = [o.end.at - o.start.at for o in view.options[1:] if o.end is not None and o.start is not None]
+    assert ends == [2400, 600]
+
+
+def test_the_empty_cluster_starts_what_fits_at_once() -> None:
+    profile = ClusterProfile.model_validate({"name": "p", "backend": "local", "nodes": [{"name": "a"}]})
+    view = offline_view(workload("1..4"), CAPACITY, profile, [], estimate=None, now=NOW)
+    assert not view.live
+    assert [(o.workers_max, o.waits) for o in view.options] == [(4, 0), (1, 0), (2, 0), (4, 0)]
+    assert "nobody has an idea how long it takes" in view.notes[0]
+
+
+@pytest.mark.parametrize(("workers", "widths"), [("4", []), ("1..2", [1, 2]), ("2..16", [2, 8, 16])])
+def test_some_widths_are_the_ends_and_one_between(workers: str, widths: list[int]) -> None:
+    assert some_widths(workload(workers)) == widths
+
+
+def test_the_new_job_has_a_name_that_no_job_has() -> None:
+    assert candidate(workload(), CAPACITY, queue(job(1)), estimate=None).id == NEW
