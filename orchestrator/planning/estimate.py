@@ -86,20 +86,22 @@ def work_of(workload: Workload, facts: DatasetFacts, designs: Sequence[Design] =
         workers_min=workload.workers.min,
         workers_max=workload.workers.max,
         search=is_search(workload),
-        trials=len(found),
+        trials=1 if search is None else search.trials,
         concurrency=None if search is None else search.concurrency,
         budget=1.0 if search is None else trial_budget(search.scheduler, workload.train.epochs),
     )
 
 
 def designs_of(workload: RegNetWorkload, facts: DatasetFacts) -> list[Design]:
-    """The model of a workload, or those that its search samples.
+    """The model of a workload, or the first ones that its search samples.
 
     Raises:
         UsageError: it makes none.
     """
-    if workload.search is not None:
-        population = population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
+    if (search := workload.search) is not None:
+        first = search.model_copy(update={"trials": min(search.trials, MOST_TRIALS)})
+        fewer = workload.model_copy(update={"search": first})
+        population = population_of(fewer, in_channels=facts.channels, num_classes=facts.classes)
         return [(each.design, each.complexity) for each in population.designs]
     design = parameters_of(workload.model).design()
     size, channels, classes = workload.data.image_size, facts.channels, facts.classes

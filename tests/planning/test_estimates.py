@@ -13,6 +13,7 @@ from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.hardware import cpu_name
 from orchestrator.base.paths import bundled
 from orchestrator.blueprint.features import Features
+from orchestrator.planning import estimate
 from orchestrator.planning.dataset import dataset_facts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.document import PlanDocument
@@ -72,6 +73,15 @@ def test_the_work_of_a_search_is_that_of_its_trials(tmp_path: Path) -> None:
     found = work(SWEEP, tmp_path)
     assert (found.trials, len(found.trainings), found.search, found.budget) == (24, 24, True, 1.0)
     assert len({training.features for training in found.trainings}) == 24
+    few = work(SWEEP, tmp_path, "search.trials=10")
+    assert few.trainings == found.trainings[:10]
+
+
+def test_of_a_large_search_the_first_trials_stand_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = work(SWEEP, tmp_path)
+    monkeypatch.setattr(estimate, "MOST_TRIALS", 5)
+    found = work(SWEEP, tmp_path)
+    assert (found.trials, found.trainings) == (24, whole.trainings[:5])
 
 
 @pytest.mark.parametrize(
@@ -143,13 +153,13 @@ def test_of_a_command_without_history_and_limit_nothing_is_said() -> None:
 
 def test_what_will_not_fit_or_end_in_time_is_warned_of() -> None:
     workload = load_workload(TRAINING, ["time_limit=10m", "resources.memory_per_worker=1GiB"])
-    estimate = RunEstimate(3600.0, 0.3, 2, {1: 7000.0, 2: 3600.0}, device="cpu:x", memory=3e9)
+    expected = RunEstimate(3600.0, 0.3, 2, {1: 7000.0, 2: 3600.0}, device="cpu:x", memory=3e9)
     capacity = Capacity(slots=2, free=2, largest_gang=2, nodes=(NodeFacts("n", 2, 2, memory=2**31),))
-    warnings = list(estimate_warnings(workload, estimate, capacity))
+    warnings = list(estimate_warnings(workload, expected, capacity))
     assert any("time_limit is 10 min, and it probably takes 60 min" in warning for warning in warnings)
     assert any("memory_per_worker is 1.0 GiB, and a worker probably holds 2.8 GiB" in warning for warning in warnings)
     assert any("the largest node has 2.0 GiB" in warning for warning in warnings)
-    assert list(estimate_warnings(workload, replace(estimate, seconds=60.0, memory=1e8), capacity)) == []
+    assert list(estimate_warnings(workload, replace(expected, seconds=60.0, memory=1e8), capacity)) == []
 
 
 @pytest.mark.parametrize(
