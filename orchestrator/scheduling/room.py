@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
@@ -102,10 +103,11 @@ class Room:
             sets[was] ^= bit
             sets[now] |= bit
 
-    def become(self, free: Mapping[str, int]) -> None:
-        """So many slots are free on these nodes; cores and memory stay as they are."""
+    def lower(self, free: Mapping[str, int]) -> None:
+        """No more than so many slots are free on these nodes."""
         for node, slots in free.items():
-            if (number := self.layout.index.get(node)) is not None:
+            number = self.layout.index[node]
+            if slots < self._slots[number]:
                 self._set(number, slots)
 
     def count(self, part: Part, slots: int) -> int:
@@ -159,7 +161,7 @@ class Room:
         """
         shape = self.layout.shape(demand)
         if shape.simple is not None:
-            return self._fit_simple(shape.simple, demand, workers)
+            return self._fit_simple(shape.simple, demand, workers, self._sets[shape.simple.cls])
         for parts, most in zip(shape.parts, shape.most, strict=True):
             if shape.windows:
                 parts = tuple(part for part in parts if part.open(now, until))
@@ -204,17 +206,71 @@ class Room:
                 return found
         return None
 
-    def _fit_simple(self, part: Part, demand: Demand, workers: int) -> Placement | None:
-        """The same for the most common case: nodes that are all alike, a packed gang, slots alone that count."""
+    def fit_with(self, demand: Demand, workers: int, free: Mapping[str, int], risen: Sequence[str]) -> Placement | None:
+        """Where a gang fits with so many slots free on these nodes; for demands of a simple shape.
+
+        Args:
+            demand: what it needs.
+            workers: its width.
+            free: of nodes on which more is free than here.
+            risen: those of them on which one node's part of the gang fits now, and did not here.
+        """
+        layout = self.layout
+        part, sets = layout.shape(demand).simple, self._sets
+        assert part is not None
+        own = sets[part.cls]
+        known = (layout.index[node] for node in risen if node in layout.index)
+        numbers = [number for number in known if part.members & layout.bits[number]]
+        if workers <= part.capacity and numbers and not any(own[workers * demand.slots :]):
+            _, best = min((free[layout.names[number]], number) for number in numbers)
+            return (Share(layout.names[best], workers),)
+        changed = own.copy()
+        if workers > part.capacity and workers % part.capacity == 0:
+            for number in numbers:
+                changed[-1] |= layout.bits[number]
+        else:
+            self._change(part, changed, free)
+        return self._fit_simple(part, demand, workers, changed)
+
+    def _change(self, part: Part, sets: list[int], free: Mapping[str, int]) -> None:
+        """Sets of nodes with so many slots free on these."""
+        top = part.slots
+        for node, slots in free.items():
+            if (number := self.layout.index.get(node)) is not None and part.members & (bit := self.layout.bits[number]):
+                sets[max(0, min(self._slots[number], top))] ^= bit
+                sets[max(0, min(slots, top))] |= bit
+
+    def could(self, demand: Demand) -> bool:
+        """Whether its fewest workers fit now, maintenance ahead aside."""
+        part, workers = self.layout.shape(demand).simple, demand.workers_min
+        if part is None:
+            return self.fit(demand, workers, -math.inf, -math.inf) is not None
         sets, members = self._sets[part.cls], part.members
         if workers <= part.capacity:
-            for free in range(workers * demand.slots, part.slots + 1):
-                if found := sets[free] & members:
-                    return (Share(self.layout.names[(found & -found).bit_length() - 1], workers),)
+            return any(those & members for those in sets[workers * demand.slots :])
+        nodes, rest = divmod(workers, part.capacity)
+        whole = (sets[part.slots] & members).bit_count()
+        if whole == nodes and rest:
+            return any(those & members for those in sets[rest * demand.slots : part.slots])
+        return whole >= nodes
+
+    def _fit_simple(self, part: Part, demand: Demand, workers: int, sets: list[int]) -> Placement | None:
+        """The same for the most common case: nodes that are all alike, a packed gang, slots alone that count."""
+        members, names = part.members, self.layout.names
+        nodes, rest = (0, workers) if workers <= part.capacity else divmod(workers, part.capacity)
+        whole = sets[part.slots] & members
+        if whole.bit_count() < nodes:
             return None
-        if workers > part.capacity * (1 + (sets[part.slots] & members).bit_count()):
-            return None
-        return self._fill((part,), part.capacity, demand, workers, 0)
+        shares = []
+        for _ in range(nodes):
+            first = whole & -whole
+            whole ^= first
+            shares.append(Share(names[first.bit_length() - 1], part.capacity))
+        for free in range(rest * demand.slots, part.slots + 1) if rest else ():
+            if found := (whole if free == part.slots else sets[free] & members):
+                share = Share(names[(found & -found).bit_length() - 1], rest)
+                return tuple(sorted([*shares, share])) if nodes else (share,)
+        return None if rest else tuple(shares)
 
     def _place(self, parts: Sequence[Part], most: int, demand: Demand, workers: int) -> Placement | None:
         if demand.packed and workers <= most:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.scheduling.cluster import ONE_WORKER, Demand, Placement
 from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.layout import Part
 from orchestrator.scheduling.room import Room
 
 if TYPE_CHECKING:
@@ -29,6 +31,31 @@ class Freed(NamedTuple):
     sequence: int
     placement: Placement
     demand: Demand
+
+
+_NEVER = Freed(math.inf, -1, (), ONE_WORKER)
+
+
+class Opening(NamedTuple):
+    """When and where a waiting job fits first.
+
+    Attributes:
+        at: seconds since the epoch.
+        placement: of its fewest workers.
+        spare: what is free then beside it, right on the nodes where it lies: a room, or slots by node where slots
+            alone are counted.
+    """
+
+    at: float
+    placement: Placement
+    spare: Room | dict[str, int]
+
+    def narrow(self, room: Room) -> None:
+        """No more is free on those nodes than what is spare then."""
+        if isinstance(self.spare, Room):
+            room.cap(self.spare, self.placement)
+        else:
+            room.lower(self.spare)
 
 
 def coming(draft: Draft) -> Iterable[Freed]:
@@ -52,61 +79,25 @@ def _of_running(draft: Draft) -> Iterator[Freed]:
         yield Freed(at, sequence, placement, run.job.demand)
 
 
-def earliest(draft: Draft, job: Job) -> tuple[float, Placement, Room] | None:
-    """When and where its fewest workers fit first, and what is free then beside it; None: nobody knows when."""
-    if draft.after.layout.shape(job.demand).simple is not None:
-        return _of_alike(draft, job)
+def earliest(draft: Draft, job: Job) -> Opening | None:
+    """When and where its fewest workers fit first, if running jobs end as expected; None: nobody knows when."""
+    part = draft.after.layout.shape(job.demand).simple
+    return _anywhere(draft, job) if part is None else _among_alike(draft, job.demand, part)
+
+
+def _anywhere(draft: Draft, job: Job) -> Opening | None:
     room, demand, at = draft.after.copy(), job.demand, draft.now
     workers, limit = demand.workers_min, math.inf if job.limit is None else job.limit
     windows = room.layout.shape(demand).windows
     edges = [edge for edge in room.layout.edges if edge > at] if windows else []
-    for freed in _and_never(_with_edges(coming(draft), edges)):
+    for freed in chain(_with_edges(coming(draft), edges), (_NEVER,)):
         if freed.at > at:
             if (placement := room.fit(demand, workers, at, at + limit)) is not None:
                 room.take(placement, demand)
-                return at, placement, room
+                return Opening(at, placement, room)
             at = freed.at
         room.give(freed.placement, freed.demand)
     return None
-
-
-def _of_alike(draft: Draft, job: Job) -> tuple[float, Placement, Room] | None:
-    """The same where nodes are alike and only slots count: it tries only once enough is free on enough nodes."""
-    after, demand, at = draft.after, job.demand, draft.now
-    part = after.layout.shape(demand).simple
-    assert part is not None
-    workers = demand.workers_min
-    wanted, enough = (1, workers * demand.slots) if workers <= part.capacity else (workers // part.capacity, part.slots)
-    found = after.count(part, enough)
-    free: dict[str, int] = {}
-    passed: list[Freed] = []
-    for freed in _and_never(coming(draft)):
-        if freed.at > at:
-            if found >= wanted:
-                room = _after_all(after, free, passed)
-                if (placement := room.fit(demand, workers, at, at)) is not None:
-                    room.take(placement, demand)
-                    return at, placement, room
-            at = freed.at
-        passed.append(freed)
-        slots = freed.demand.slots
-        for node, count in freed.placement:
-            before = free[node] if node in free else after.free_on(node)
-            free[node] = now = before + count * slots
-            if before < enough <= now:
-                found += 1
-    return None
-
-
-def _after_all(after: Room, free: dict[str, int], passed: list[Freed]) -> Room:
-    """What is free once all these have passed; `free` says it already where slots alone are counted."""
-    room = after.copy()
-    if room.layout.counts:
-        for freed in passed:
-            room.give(freed.placement, freed.demand)
-    else:
-        room.become(free)
-    return room
 
 
 def _with_edges(freed: Iterable[Freed], edges: list[float]) -> Iterable[Freed]:
@@ -114,6 +105,41 @@ def _with_edges(freed: Iterable[Freed], edges: list[float]) -> Iterable[Freed]:
     return heapq.merge(freed, (Freed(at, -1, (), ONE_WORKER) for at in edges)) if edges else freed
 
 
-def _and_never(freed: Iterable[Freed]) -> Iterator[Freed]:
-    yield from freed
-    yield Freed(math.inf, -1, (), ONE_WORKER)
+def _among_alike(draft: Draft, demand: Demand, part: Part) -> Opening | None:
+    """Where nodes are alike and only slots count, free slots are added up, and room is sought once enough is free."""
+    after, at, workers = draft.after, draft.now, demand.workers_min
+    wanted, enough = (1, workers * demand.slots) if workers <= part.capacity else (workers // part.capacity, part.slots)
+    found = after.count(part, enough)
+    free: dict[str, int] = {}
+    risen: list[str] = []
+    passed: list[Freed] = []
+    for freed in chain(coming(draft), (_NEVER,)):
+        ends, _, placement, theirs = freed
+        if ends > at:
+            if found + len(risen) >= wanted:
+                place = after.fit_with(demand, workers, free, risen)
+                if place is not None:
+                    return Opening(at, place, _spare(after, demand, place, free, passed))
+            at = ends
+        passed.append(freed)
+        slots = theirs.slots
+        for node, count in placement:
+            before = free[node] if node in free else after.free_on(node)
+            free[node] = now = before + count * slots
+            if before < enough <= now:
+                risen.append(node)
+    return None
+
+
+def _spare(
+    after: Room, demand: Demand, place: Placement, free: dict[str, int], passed: list[Freed]
+) -> Room | dict[str, int]:
+    """What is free beside a placement on its nodes, once all these have passed."""
+    if not after.layout.counts:
+        slots = demand.slots
+        return {node: (free[node] if node in free else after.free_on(node)) - count * slots for node, count in place}
+    spare = after.copy()
+    for _, _, theirs, each in passed:
+        spare.give(theirs, each)
+    spare.take(place, demand)
+    return spare

@@ -49,10 +49,10 @@ class Easy:
         """Reserve for the first one."""
         draft = self._draft
         if self._beside is None and (found := earliest(draft, job)) is not None:
-            self._at, placement, spare = found
+            self._at = found.at
             self._beside = draft.room.copy()
-            self._beside.cap(spare, placement)
-            draft.reserve(Reservation(job.id, self._at, placement))
+            found.narrow(self._beside)
+            draft.reserve(Reservation(job.id, found.at, found.placement))
         return True
 
     def patience(self) -> float:
@@ -66,3 +66,14 @@ class Easy:
     def asks_all(self) -> bool:
         """Only one has a reservation."""
         return False
+
+
+class Overdue(Easy):
+    """The same for a job that has waited too long; before that everybody passes."""
+
+    def block(self, job: Job) -> bool:
+        """Reserve for the first one if it is overdue."""
+        patience = self._draft.policy.order.overdue
+        if patience is not None and self._draft.now >= job.waits_since + patience:
+            super().block(job)
+        return True
