@@ -86,7 +86,7 @@ def _only_room_counts(draft: Draft) -> bool:
 
 def _hopeless(draft: Draft, demand: Demand) -> bool:
     """Whether not even the fewest workers fit, were nothing reserved and no maintenance ahead."""
-    return draft.room.fit(demand, demand.workers_min, draft.now, draft.now) is None
+    return not draft.room.could(demand)
 
 
 def _rank(draft: Draft, cursor: Cursor) -> Key:
@@ -104,6 +104,8 @@ def _serve(draft: Draft, job: Job) -> _Then:
         return _Then.NONE_LIKE_IT
     hopeless = _hopeless(draft, demand)
     placement = None if hopeless else widths.choose(draft, job)
+    if placement is not None and making_room.make_wide_room(draft, job, workers_of(placement)):
+        return _Then.NEXT
     if placement is not None and sharing.allows(draft, job, workers_of(placement) * demand.slots):
         draft.start(job, placement)
         return _Then.NEXT
@@ -115,5 +117,5 @@ def _serve(draft: Draft, job: Job) -> _Then:
     if draft.guard.asks_all():
         return _Then.NEXT
     if hopeless:
-        return _Then.NONE_LIKE_IT
+        return _Then.NEXT if making_room.is_barred(draft, job) else _Then.NONE_LIKE_IT
     return _Then.NEXT if draft.room.layout.shape(demand).windows else _Then.SHORTER

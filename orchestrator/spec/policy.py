@@ -99,8 +99,9 @@ class Policy(Document):
     order: Order = Order()
     backfill: Literal["none", "skip", "easy", "conservative"] = Field(
         default="easy",
-        description="none: the first that does not fit holds back all after it; skip: others pass it; easy: others "
-        "pass where they do not delay its reservation; conservative: where they delay nobody's",
+        description="none: the first that does not fit holds back all after it; skip: others pass it, unless it is "
+        "overdue: then as easy; easy: others pass where they do not delay its reservation; conservative: where they "
+        "delay nobody's",
     )
     depth: Annotated[int, Field(ge=1)] = Field(default=1000, description="conservative: so many reservations at most")
     preemption: Preemption | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.backfill.conservative import Conservative
-from orchestrator.scheduling.backfill.easy import Easy
+from orchestrator.scheduling.backfill.easy import Easy, Overdue
 from orchestrator.scheduling.backfill.guard import Guard, Open
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def guard(draft: Draft) -> Guard:
         case "none":
             return Open(draft, others_pass=False)
         case "skip":
-            return Open(draft, others_pass=True)
+            return Open(draft, others_pass=True) if draft.policy.order.overdue is None else Overdue(draft)
         case "easy":
             return Easy(draft)
         case "conservative":
