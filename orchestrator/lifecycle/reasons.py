@@ -69,11 +69,6 @@ def too_few_slots(needed: int, free: int, total: int, kind: str, holders: Sequen
     return Reason(Waiting.SLOTS, text)
 
 
-def not_its_turn() -> Reason:
-    """Jobs before it come first; its position is told where the queue is looked at, for it changes all the time."""
-    return Reason(Waiting.TURN, "waits for its turn")
-
-
 def too_large(needed: int, total: int, kind: str) -> Reason:
     """It was accepted for a larger cluster than there is now."""
     return Reason(Waiting.TOO_LARGE, f"needs {slots(needed, kind)}; one run can have only {total} now")
