@@ -19,7 +19,7 @@ class Order(Document):
     by: OrderName = Field(
         default="priority",
         description="fifo: submission; priority; fair: shares of teams; attained: least service so far (Tiresias); "
-        "shortest: least expected remaining time",
+        "shortest: least expected remaining time; the last two by priority first",
     )
     aging: Duration | None = Field(
         default=None, gt=0, description="waiting so long is worth one point of priority (orders priority and fair)"
@@ -50,7 +50,7 @@ class Preemption(Document):
     min_run: Duration = Field(default=600.0, description="a run is not stopped before it has had so long")
     immune_after: int = Field(default=3, ge=0, description="a job that was preempted so often is not preempted again")
     margin: float = Field(
-        default=0.0, ge=0, le=1, description="shortest, attained: only where the newcomer's is less by this fraction"
+        default=0.0, ge=0, le=1, description="shortest: only where the newcomer needs this fraction less"
     )
     price: Duration = Field(default=30.0, description="seconds without progress that a stop and a restart cost")
     returned_after: Duration | None = Field(
@@ -79,7 +79,7 @@ class Elastic(Document):
     )
     room_for: Literal["fewest", "most"] = Field(
         default="fewest",
-        description="what room is made for: the fewest workers; most: all of them, and the fewest only where that fails",
+        description="what room is made for: the fewest workers; most: all, and the fewest only where that fails",
     )
     price: Duration = Field(default=30.0, description="seconds without progress that a resize is reckoned to cost")
     between: Duration = Field(default=60.0, description="least time between two resizes of one run")

@@ -14,9 +14,18 @@ PRESETS: Mapping[str, Policy] = {
     for policy in (
         Policy(
             name="default",
-            order=Order(by="priority", aging=_HOUR, overdue=7 * _DAY),
-            preemption=Preemption(for_whom="priority"),
-            elastic=Elastic(),
+            order=Order(by="shortest", overdue=3 * _DAY),
+            backfill="skip",
+            preemption=Preemption(for_whom="earlier", min_run=300.0, immune_after=10, margin=0.5),
+            elastic=Elastic(
+                start="widest",
+                shrink="earlier",
+                grow="order",
+                floor=0.5,
+                room_for="most",
+                between=300.0,
+                pays_within=2.0,
+            ),
         ),
         Policy(name="fifo", order=Order(by="fifo"), backfill="none"),
         Policy(

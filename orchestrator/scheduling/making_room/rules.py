@@ -55,7 +55,9 @@ def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
         return False
     if rules.for_whom == "priority":
         return job.priority > run.job.priority
-    return rules.for_whom == "earlier" and _by_margin(claimant.rank, giver.rank, rules.margin)
+    if draft.policy.order.by == "shortest" and not _by_margin(claimant.rank, giver.rank, rules.margin):
+        return False
+    return rules.for_whom == "earlier"
 
 
 def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:
@@ -67,8 +69,8 @@ def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:
 
 
 def _by_margin(newcomer: Key, victim: Key, margin: float) -> bool:
-    """Whether the newcomer's first key is less by this fraction; an overdue newcomer's is."""
-    return not margin or newcomer[0] <= (1 - margin) * victim[0]
+    """Whether the newcomer needs less by this fraction, where it is not of higher priority or overdue."""
+    return newcomer[0] < victim[0] or newcomer[1] <= (1 - margin) * victim[1]
 
 
 def _has_returned(draft: Draft, job: Job) -> bool:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attained(Submission):
-    """Queues by attained slot-seconds, first come first served within each; nobody has to know how long a job takes.
+    """By priority, then queues by attained slot-seconds, first come first served within each.
+
+    Nobody has to know how long a job takes.
 
     A job is in queue number i when it has reached i of the thresholds. A running one sinks as it goes.
     """
@@ -29,11 +31,12 @@ class Attained(Submission):
 
     def key(self, job: Job, now: float) -> Key:
         """Its queue."""
-        return (self.queue(job.attained), job.sequence)
+        return (-job.priority, self.queue(job.attained), job.sequence)
 
     def running_key(self, running: Running, now: float) -> Key:
         """Its queue by now."""
-        return (self.queue(running.attained(now)), running.job.sequence)
+        job = running.job
+        return (-job.priority, self.queue(running.attained(now)), job.sequence)
 
     def sinks(self, running: Running, now: float) -> float:
         """When it reaches the next threshold."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shortest(Submission):
-    """By E[total | total > worked] - worked at the job's full width; who has no estimate goes last.
+    """By priority, then by E[total | total > worked] - worked at the job's full width; no estimate goes last.
 
     With exact estimates this is shortest remaining time. With uncertain ones a job that has outlasted its estimate
     is expected to go on for long, and sinks; that is what keeps an underestimated job from blocking all others.
@@ -24,11 +24,12 @@ class Shortest(Submission):
 
     def key(self, job: Job, now: float) -> Key:
         """What it still needs."""
-        return (_left(job, job.worked), job.sequence)
+        return (-job.priority, _left(job, job.worked), job.sequence)
 
     def running_key(self, running: Running, now: float) -> Key:
         """What it still needs by now."""
-        return (_left(running.job, running.worked(now)), running.job.sequence)
+        job = running.job
+        return (-job.priority, _left(job, running.worked(now)), job.sequence)
 
     def sinks(self, running: Running, now: float) -> float:
         """Little by little, where the estimate is uncertain."""
