@@ -92,6 +92,8 @@ def _looser(demand: Demand) -> Iterator[tuple[str, Demand]]:
         yield f"for {names(sorted(wants.not_on))} too", _on(demand, replace(wants, not_on=frozenset()))
     if wants.same_rack:
         yield "for any racks, not one", _on(demand, replace(wants, same_rack=False))
+    if demand.packed and demand.workers_min > 1:
+        yield "with workers that lie anywhere (--set resources.placement=anywhere)", replace(demand, packed=False)
     if demand.memory:
         yield f"with less memory than {binary(demand.memory)} for each worker", replace(demand, memory=1)
     if demand.cpus > 1:

@@ -73,6 +73,7 @@ def test_enough_slots_that_lie_apart_are_fragments() -> None:
     found = explain(snapshot, STRICT, "j-101")
     assert found.kind is Waiting.FRAGMENTED
     assert found.text.startswith("needs 4 gpu slots on one node; 6 free, at most 3 on one (n-1); ")
+    assert "--set resources.placement=anywhere" in cures(found)[Cure.ANYWHERE].text
 
 
 def test_the_first_in_a_strict_order_holds_the_others_back_by_name() -> None:
