@@ -88,6 +88,7 @@ def _obeyed(run: Running, now: float) -> Pends | Runs:
 __all__ = [
     "HOUR",
     "NOW",
+    "Node",
     "decide",
     "expects",
     "job",
