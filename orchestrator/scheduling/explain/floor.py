@@ -117,10 +117,6 @@ class Floor:
             return 0.0
         return math.inf if limit is None else self._now + limit
 
-    def fits(self, name: str, demand: Demand) -> int:
-        """Workers that fit on one node as it is."""
-        return Spot(self.nodes[name], self.free[name], 1).fits(demand)
-
     def racks(self, wants: Constraints, until: float) -> list[list[str]]:
         """Nodes on which workers may start and stay until then, room aside: those on which a gang may lie together."""
         key = (wants, until)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from orchestrator.scheduling.cluster import Constraints, Demand, Node, Share, Window
-from orchestrator.scheduling.explain.floor import Floor
+from orchestrator.scheduling.cluster import Constraints, Demand, Node, Window
+from orchestrator.scheduling.deltas import Runs
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
@@ -95,17 +95,19 @@ def pending(draw: st.DrawFn) -> Job:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Running jobs lie where there is room for them."""
+    """Running jobs lie where there is room for them, on drained nodes too."""
     found = tuple(replace(node, name=f"n-{i}") for i, node in enumerate(draw(nodes())))
-    state = State.of(Snapshot(NOW, found))
+    state = State.of(Snapshot(NOW, tuple(replace(n, state="up", windows=()) for n in found if n.state != "down")))
     for i, job in enumerate(draw(st.lists(jobs("r"), min_size=1, max_size=6))):
         since = NOW - draw(st.sampled_from([10.0, 1000.0, 100_000.0]))
         _place(state, replace(job, id=f"r-{i}", sequence=i), since, draw(st.sampled_from([False, False, True])))
     waiting = draw(st.lists(pending(), min_size=1, max_size=6))
     teams = (Team("red", "", 2.0, 4, 8), Team("blue", "red", 1.0, None, draw(st.sampled_from([None, 2]))))
-    return replace(
-        state.snapshot(NOW),
+    return Snapshot(
+        now=NOW,
+        nodes=found,
         pending=tuple(replace(job, id=f"j-{i}", sequence=100 + i) for i, job in enumerate(waiting)),
+        running=tuple(state.running.values()),
         teams=draw(st.sampled_from([(), teams])),
         usage=draw(st.sampled_from([(), (Usage("red", 5e5, NOW - 5000),)])),
         max_workers=draw(st.sampled_from([None, None, 8])),
@@ -113,10 +115,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
 
 def _place(state: State, job: Job, since: float, pinned: bool) -> None:
-    floor = Floor.of(state, NOW)
-    for node in floor.nodes.values():
-        fits = min(floor.fits(node.name, job.demand), job.demand.workers_max)
-        if fits >= job.demand.workers_min and node.state != "down":
-            placement = (Share(node.name, fits),)
-            state.running[job.id] = Running(job, placement, since, since, since, pinned=pinned)
+    demand = job.demand
+    for workers in range(demand.workers_max, demand.workers_min - 1, -1):
+        placement = state.idle.fit(demand, workers, NOW, NOW)
+        if placement is not None:
+            state.apply(Runs(Running(job, placement, since, since, since, pinned=pinned)), NOW)
             return
