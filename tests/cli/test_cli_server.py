@@ -213,9 +213,10 @@ def test_an_idle_embedded_server_ends_by_itself(home: Home) -> None:
 
 def test_an_embedded_server_stays_while_a_job_is_not_over(home: Home) -> None:
     command = [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--idle-seconds", "0.5"]
+    job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done"))["job"]["id"]
+    home.run("serve", "--stop")  # only now one that ends so soon: a command may take longer than that to arrive
     server = subprocess.Popen(command, cwd=home.path, env=home.environment, stderr=subprocess.DEVNULL)
     until(lambda: (home.path / "state/server/server.json").exists())
-    job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done"))["job"]["id"]
     with pytest.raises(subprocess.TimeoutExpired):
         server.wait(3)
     (home.path / "go").touch()
