@@ -47,8 +47,8 @@ PEAKS: dict[str, Peak] = {
     "3090": Peak(35.6 * _T, 71 * _T, 936 * _G, 24 * _GIB),
 }
 UNKNOWN_GPU = Peak(60 * _T, 120 * _T, 900 * _G, 24 * _GIB)
-CPU_CORE = Peak(60 * _G, 60 * _G, 8 * _G, 0.0)
-"""One core: AVX2 at 2 GHz or so, and its part of a socket's memory bandwidth."""
+CPU_CORE = Peak(120 * _G, 120 * _G, 12 * _G, 0.0)
+"""One core: AVX2 at 3 GHz or so, with two units, and its part of a socket's memory bandwidth."""
 
 FORWARDS = 3.0
 """A training pass computes as much as three forward passes (see `blueprint.cost`), four where activations are computed
@@ -60,7 +60,7 @@ _EFFICIENCY = 0.35  # of the peak, which a convolutional network reaches in its 
 _STREAMED = 0.7  # of the bandwidth, which elementwise kernels reach
 _TOUCHES = 8.0  # reads and writes of each activation in a forward pass: convolution, normalisation, ReLU
 _PARAMETER_BYTES = 40.0  # moved for each parameter in a pass: gradients are summed up, and the optimizer's part of it
-_LAUNCH_SECONDS = 60e-6  # of a layer's kernels, beside their work
+_CPU_LAUNCH, _GPU_LAUNCH = 100e-6, 60e-6  # seconds of a layer's kernels, beside their work
 _CPU_INPUT, _GPU_INPUT = 1e-8, 1e-9  # seconds of each number of a sample: beside a GPU, loaders are taken to keep up
 _CPU_SAMPLE, _GPU_SAMPLE = 5e-5, 1e-5
 
@@ -100,7 +100,7 @@ def prior_of(device: str, precision: str) -> Prior:
         _CPU_INPUT if is_cpu(device) else _GPU_INPUT,
         1 / (operations * _EFFICIENCY),
         _TOUCHES * (2 if half else 4) / stream,
-        _LAUNCH_SECONDS,
+        _CPU_LAUNCH if is_cpu(device) else _GPU_LAUNCH,
         _PARAMETER_BYTES / stream,
     )
     return Prior(seconds, scale_error=0.5 if is_known(device) else 1.0)

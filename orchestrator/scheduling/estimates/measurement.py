@@ -9,7 +9,7 @@ from orchestrator.blueprint.features import Features
 from orchestrator.scheduling.estimates.devices import canonical
 
 NO_TRIAL = -1
-NEWEST = 200
+NEWEST = 100
 """Measurements of one device that are looked at: software changes, and so does what a device can do with it."""
 
 LEAST_SECONDS = 0.2

@@ -13,7 +13,8 @@ _CLOSE = 1e-12
 _HUBER = 1.345
 """Residuals beyond so many standard deviations count less; 95 % as efficient as least squares on normal errors
 (Huber, "Robust Statistics")."""
-_ROUNDS = 12
+_ROUNDS = 15
+_FARTHEST = 1.0  # of the logarithm, in one step
 _LEAST_SPREAD = 0.02
 
 
@@ -83,7 +84,7 @@ class Prior:
 
     coefficients: tuple[float, ...]
     scale_error: float = 0.7
-    spread: float = 0.7
+    spread: float = 1.5
     noise: float = 0.1
 
 
@@ -106,13 +107,16 @@ def fit(rows: Sequence[Vector], targets: Vector, weights: Vector, prior: Prior) 
     base = [factor * c for c in prior.coefficients]
     scaled = [[x * b / y for x, b in zip(row, base, strict=True)] for row, y in zip(rows, targets, strict=True)]
     stiffness = (prior.noise / prior.spread) ** 2
-    robust = [1.0] * len(targets)
     found = [1.0] * len(base)
     for _ in range(_ROUNDS):
-        found, before = _weighted(scaled, [w * r for w, r in zip(weights, robust, strict=True)], stiffness), found
-        residuals = [_dot(row, found) - 1.0 for row in scaled]
-        robust = huber_weights(residuals)
-        if max(abs(a - b) for a, b in zip(found, before, strict=True)) < 1e-4:
+        ratios = [_dot(row, found) for row in scaled]  # expected / measured
+        logs = [-math.log(ratio) for ratio in ratios]
+        counted = [w * r for w, r in zip(weights, huber_weights(logs), strict=True)]
+        # Gauss and Newton's step on the logarithms: relative to what was measured, noise would pull everything down.
+        steps = [[x / ratio for x in row] for row, ratio in zip(scaled, ratios, strict=True)]
+        aims = [1.0 + max(-_FARTHEST, min(_FARTHEST, value)) for value in logs]
+        found, before = _weighted(steps, aims, counted, stiffness), found
+        if max(abs(a - b) for a, b in zip(found, before, strict=True)) < 1e-3:
             break
     return tuple(f * b for f, b in zip(found, base, strict=True))
 
@@ -138,15 +142,15 @@ def _common_factor(expected: Vector, targets: Vector, weights: Vector, prior: Pr
     return math.exp(_dot(counted, ratios) / total)
 
 
-def _weighted(rows: Sequence[Vector], weights: Vector, stiffness: float) -> list[float]:
-    """Minimises sum w (row . f - 1)^2 + stiffness |f - 1|^2 over f >= 0."""
+def _weighted(rows: Sequence[Vector], aims: Vector, weights: Vector, stiffness: float) -> list[float]:
+    """Minimises sum w (row . f - aim)^2 + stiffness |f - 1|^2 over f >= 0."""
     size = len(rows[0])
     gram = [[stiffness * (i == j) for j in range(size)] for i in range(size)]
     target = [stiffness] * size
-    for row, weight in zip(rows, weights, strict=True):
+    for row, aim, weight in zip(rows, aims, weights, strict=True):
         for i, left in enumerate(row):
             part = weight * left
-            target[i] += part
+            target[i] += part * aim
             for j in range(i + 1):
                 gram[i][j] += part * row[j]
     for i in range(size):

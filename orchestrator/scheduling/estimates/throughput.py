@@ -28,6 +28,7 @@ _LEAST_EXPONENT = 0.3
 _NEW_MODEL = Spread(0.35, 2.0)
 _SAME_MODEL = Spread(0.12, 2.0)
 _FOLDS = 12
+_TURNS, _CLOSE = 10, 0.003
 _NOTHING, _FREE = 1e-9, 20.0
 
 
@@ -155,11 +156,15 @@ def targets(measurements: Sequence[Measurement], exponent: float) -> list[float]
 
 def _fitted(used: Sequence[Measurement], device: str, prior: Prior) -> tuple[float, tuple[float, ...]]:
     """The exponent and the coefficients, each in turn given the other."""
-    exponent, coefficients = EXPONENT, prior.coefficients
-    for _ in range(2):
+    exponent, coefficients = EXPONENT, _coefficients(used, device, prior, EXPONENT)
+    if all(min(m.workers, m.features.virtual_workers) == 1 for m in used):
+        return exponent, coefficients
+    for _ in range(_TURNS):
+        exponent, before = _exponent(used, device, coefficients), exponent
         coefficients = _coefficients(used, device, prior, exponent)
-        exponent = _exponent(used, device, coefficients)
-    return exponent, _coefficients(used, device, prior, exponent)
+        if abs(exponent - before) < _CLOSE:
+            break
+    return exponent, coefficients
 
 
 def _coefficients(used: Sequence[Measurement], device: str, prior: Prior, exponent: float) -> tuple[float, ...]:
