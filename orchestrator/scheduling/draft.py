@@ -38,7 +38,7 @@ class Draft:
         after: what nobody will hold or claim once all that was asked for is done.
         claimed: valid claims, by job.
         begun: what those who start, and who hold a claim, should give free again.
-        first_blocked: the rank of the first job that waits for room.
+        first_blocked: rank of the first job that waits for room; once there is one with a reservation, of that one.
         starts_before: so many started before it.
         reservations: of jobs that wait for room, in the order of the queue.
     """
@@ -47,7 +47,7 @@ class Draft:
         self.state = state
         self.policy = policy
         self.now = now
-        self.waiting = state.queue(policy.order, now)
+        self.waiting = state.queue(policy, now)
         self.ranking = self.waiting.ranking
         self.starts: list[Start] = []
         self.preempts: dict[str, Preempt] = {}
@@ -223,8 +223,8 @@ class Draft:
         self._take(more, running.job.demand, expected_end(self._wider(running, workers_of(placement)), self.now))
 
     def blocked(self, job: Job) -> None:
-        """It waits for room."""
-        if self.first_blocked is None:
+        """It waits for room, and has a reservation if there could be one for it."""
+        if self.first_blocked is None or (self.reservations and self.reservations[-1].job == job.id):
             self.first_blocked = self.rank(job)
             self.starts_before = len(self.starts)
 

@@ -14,7 +14,8 @@ from orchestrator.scheduling.orders.ranking import Ranking
 
 Kind = tuple[str, int, str, int]
 """Group, demand, team and priority: what the jobs of a line have in common. None of them fits where one does not, for
-want of room or of a share. Equal demands of one `State` are one object, so that its identity stands for it."""
+want of room or of a share (which only some policies have). Equal demands of one `State` are one object, so that its
+identity stands for it."""
 
 
 class Queue:
@@ -22,12 +23,14 @@ class Queue:
 
     Attributes:
         ranking: the order.
+        apart: whether jobs of other teams and priorities stand in other lines.
         now: up to when it is right.
         lines: none is empty.
     """
 
-    def __init__(self, ranking: Ranking, jobs: Iterable[Job], now: float) -> None:
+    def __init__(self, ranking: Ranking, jobs: Iterable[Job], now: float, *, apart: bool = True) -> None:
         self.ranking = ranking
+        self.apart = apart
         self.now = now
         self.lines: dict[Kind, Line] = {}
         self._where: dict[str, Entry] = {}
@@ -55,7 +58,7 @@ class Queue:
 
     def copy(self) -> Queue:
         """One that can be changed by itself."""
-        other = Queue(self.ranking, (), self.now)
+        other = Queue(self.ranking, (), self.now, apart=self.apart)
         other.lines = {kind: line.copy() for kind, line in self.lines.items()}
         other._where, other._aside, other._due, other._changes = (
             self._where.copy(),
@@ -120,4 +123,5 @@ class Queue:
             heapq.heappush(self._changes, (due, job.id))
 
     def _kind(self, job: Job) -> Kind:
-        return (self.ranking.group(job), id(job.demand), job.team, job.priority)
+        group = self.ranking.group(job)
+        return (group, id(job.demand), job.team, job.priority) if self.apart else (group, id(job.demand), "", 0)

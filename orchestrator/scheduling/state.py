@@ -116,13 +116,19 @@ class State:
         other._queue = None if self._queue is None else self._queue.copy()
         return other
 
-    def queue(self, order: Order, now: float) -> Queue:
-        """The waiting jobs under an order; that of the last decision is kept."""
+    def queue(self, policy: Policy, now: float) -> Queue:
+        """The waiting jobs under a policy's order; that of the last decision is kept."""
+        order, queue = policy.order, self._queue
+        apart = policy.preemption is not None or policy.elastic is not None or self._limited()
         same = self._order is order or self._order == order
-        if self._queue is None or not same or now < self._queue.now:
-            self._order, self._queue = order, Queue(ranking(order), self.pending.values(), now)
-        self._queue.pass_to(now)
-        return self._queue
+        if queue is None or not same or queue.apart != apart or now < queue.now:
+            self._order, queue = order, Queue(ranking(order), self.pending.values(), now, apart=apart)
+            self._queue = queue
+        queue.pass_to(now)
+        return queue
+
+    def _limited(self) -> bool:
+        return any(team.limit is not None for team in self.teams)
 
     def decide(self, policy: Policy, now: float) -> Decisions:
         """What to do now; changes nothing that counts."""

@@ -32,13 +32,14 @@ def walk(draft: Draft) -> Decisions:
     cursors = [Cursor(line) for line in draft.waiting.lines.values()]
     heap: list[tuple[Key, str, Cursor]] = [(_rank(draft, cursor), cursor.entry.id, cursor) for cursor in cursors]
     heapq.heapify(heap)
+    pruned = False
     while heap:
         cursor = heap[0][2]
-        unblocked = draft.first_blocked is None
         then = _serve(draft, cursor.entry.job)
         if then is _Then.NOBODY:
             break
-        if unblocked and draft.first_blocked is not None and _only_room_counts(draft):
+        if not pruned and draft.first_blocked is not None and _only_room_counts(draft):
+            pruned = True
             heap = [item for item in heap if item[2] is cursor or not _hopeless(draft, item[2].line.demand)]
             heapq.heapify(heap)
         within = draft.guard.patience() if then is _Then.SHORTER else math.inf
@@ -111,8 +112,9 @@ def _serve(draft: Draft, job: Job) -> _Then:
         return _Then.NEXT
     if making_room.make_room(draft, job):
         return _Then.NEXT
+    others_pass = draft.guard.block(job)
     draft.blocked(job)
-    if not draft.guard.block(job):
+    if not others_pass:
         return _Then.NOBODY
     if draft.guard.asks_all():
         return _Then.NEXT

@@ -160,7 +160,7 @@ def _load(random: Random, jobs: int) -> list[TrueJob]:
 @budget(8)
 def test_a_whole_trace_goes_as_under_a_naive_scheduler(backfill: str, seed: int, order: Order) -> None:
     random = Random(seed)
-    nodes = tuple(replace(node(random, f"n{i}"), windows=()) for i in range(3)) + (Node("z", 8, "a", rack="r1"),)
+    nodes = (*tuple(replace(node(random, f"n{i}"), windows=()) for i in range(3)), Node("z", 8, "a", rack="r1"))
     found, load = replace(snapshot(random), nodes=nodes, pending=(), running=(), now=0.0), _load(random, 40)
     policy = Policy(order=order, backfill=backfill)
     ours = simulate(found, load, policy).outcomes
