@@ -11,7 +11,7 @@ from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
 
-_TRIES = 60, 200
+_TRIES = 40, 200
 """Tries that one question may cost: the fewest, in a long queue, and the most."""
 _WORK = 200_000
 """Jobs that one question may look at in all, where that leaves the fewest tries."""
