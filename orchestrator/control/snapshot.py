@@ -17,6 +17,7 @@ from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.jobs import OpenJob
+from orchestrator.store.records import RunRecord
 
 BackOff = Callable[[OpenJob], float | None]
 """When a job may start again, in seconds since the epoch; None where it may at once."""
@@ -101,7 +102,8 @@ class Foreign:
     """Slots that others hold on our nodes: other servers of the user, say.
 
     For a moment the engine's free slots also lag behind what runs say of themselves, while their processes end. So
-    what a new controller finds at first is believed, later on only what has been so for a while.
+    what a new controller finds at first is believed where no run is letting go, later on only what has been so for a
+    while.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -113,8 +115,7 @@ class Foreign:
         """What is to be believed of each node now."""
         seen, now = foreign_now(facts, capacity), self._clock.monotonic()
         if self._believed is None:
-            self._believed = seen
-            return seen
+            self._believed = {} if any(map(_lets_go, facts.active)) else seen
         believed: dict[str, int] = {}
         doubted: dict[str, _Missing] = {}
         for name, slots in seen.items():
@@ -132,6 +133,10 @@ class Foreign:
     def doubts(self) -> bool:
         """Whether something is missing that may be back at any moment."""
         return bool(self._doubted)
+
+
+def _lets_go(run: RunRecord) -> bool:
+    return run.state.terminal or run.stop_cause is not None or run.resizing_from is not None
 
 
 def _nodes(facts: Facts, capacity: Capacity, profile: ClusterProfile, foreign: Mapping[str, int]) -> tuple[Node, ...]:

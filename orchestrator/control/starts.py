@@ -111,7 +111,7 @@ class Starts:
                 created_at=now,
             )
             runs.insert(connection, run)
-            refuse_overbooking(connection, node_slots)
+            refuse_overbooking(connection, start.placement, node_slots)
             changes: dict[str, Any] = {"token": token, "runs": number, "not_before": None, "progress": None}
             jobs.move(connection, job, JobState.STARTING, reason=starting(run), time=now, run=run.id, **changes)
         return run

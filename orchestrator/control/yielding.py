@@ -11,6 +11,7 @@ from orchestrator.base.text import counted
 from orchestrator.control.resizing import write_down
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.scheduling.cluster import Placement
 from orchestrator.scheduling.decisions import Decisions, Preempt, Resize
 from orchestrator.store import events, jobs, runs
 from orchestrator.store.jobs import Stale
@@ -62,7 +63,7 @@ class Yielding:
         try:
             with self._site.commit("grow") as connection:
                 self._resize(connection, resize)
-                refuse_overbooking(connection, node_slots)
+                refuse_overbooking(connection, resize.placement, node_slots)
         except Stale as error:
             _LOG.info("decided anew: %s", error.message)
             return False
@@ -86,22 +87,24 @@ class Yielding:
         reason = f"{asked}{purpose}: {resize.why}"
         write_down(self._site, connection, job, run, resize.placement, reason=reason, freed_for=resize.for_job)
 
-    def _claim(self, connection: Connection, name: str, placement: tuple[tuple[str, int], ...]) -> None:
+    def _claim(self, connection: Connection, name: str, placement: Placement) -> None:
         job = jobs.get(connection, name)
         if job.state is not JobState.QUEUED:
             raise Stale(f"job {name} {job.state.clause}", hint="look at it again")
         jobs.set_columns(connection, job, claim=tuple(map(tuple, placement)))
 
 
-def refuse_overbooking(connection: Connection, node_slots: Mapping[str, int]) -> None:
+def refuse_overbooking(connection: Connection, placement: Placement, node_slots: Mapping[str, int]) -> None:
     """Called in the transaction that gives slots away: somebody may have given them away since the snapshot.
 
     Raises:
-        Stale: more is kept for runs than the nodes have.
+        Stale: more is kept for runs than one of these nodes has.
     """
-    for node, held in runs.held(connection).items():
-        if node in node_slots and held > node_slots[node]:
-            raise Stale(f"node {node} has {node_slots[node]} slots, not {held}", hint="look at it again")
+    held = runs.held(connection)
+    for node, _ in placement:
+        if held.get(node, 0) > node_slots.get(node, 0):
+            has = node_slots.get(node, 0)
+            raise Stale(f"node {node} has {has} slots, not {held[node]}", hint="look at it again")
 
 
 def _holder(connection: Connection, name: str) -> tuple[JobRecord, RunRecord]:

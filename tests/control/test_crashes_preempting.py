@@ -13,10 +13,10 @@ from orchestrator.store import jobs
 from orchestrator.testing.world import World
 
 POLICY = {
-    "preset": "default",
+    "preset": "priority",
     "round": 0.1,
     "preemption": {"min_run": 0},
-    "elastic": {"between": 0, "grow": False},
+    "elastic": {"between": 0, "grow": "never"},
 }
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.errors import Conflict
 from orchestrator.control.mirror import Mirror
+from orchestrator.control.queue import Queue
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.scheduling import fold
 from orchestrator.scheduling.decisions import Decisions
@@ -16,7 +18,7 @@ from orchestrator.store.records import Placed
 from orchestrator.testing.world import World
 
 POLICY: dict[str, Any] = {
-    "preset": "default",
+    "preset": "priority",
     "round": 1,
     "preemption": {"min_run": 5},
     "elastic": {"between": 1, "price": 0.1},
@@ -351,6 +353,41 @@ def test_slots_that_lag_behind_cost_nobody_a_run(world: World) -> None:
     world.backend.foreign = {}
     world.step(2)
     assert world.state(other) in {"starting", "running"}
+
+
+def test_a_node_that_has_lost_slots_keeps_nobody_from_the_others(tmp_path: Path) -> None:
+    world = world_of(tmp_path, {"a": 2, "b": 2})
+    first = command(world, 2)
+    world.step(3)
+    world.backend.nodes["a"] = NodeFacts("a", 1, 1)
+    second, third = command(world, 1), command(world, 2)
+    world.step(3)
+    assert [world.state(job) for job in (first, second, third)] == ["running", "running", "queued"]
+    assert world.backend.allocations()[f"{second}-r1.0"].placement == (("b", 1),)
+
+
+def test_a_start_is_called_off_where_a_person_took_the_room_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = training(world, "1..4")
+    world.step(20)
+    world.service.resize(wide, 2)
+    world.step(4)
+    original = Queue._look
+
+    def meanwhile(self: Queue, capacity: Capacity) -> Snapshot:
+        found = original(self, capacity)
+        world.service.resize(wide, 4)
+        return found
+
+    other = command(world, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Queue, "_look", meanwhile)
+        world.controller.step()
+    assert world.state(other) == "queued"
+    world.step(4)
+    spare(world)
+    assert widths(world, wide) == (4, 4)
 
 
 def test_what_runs_have_used_is_counted_once(world: World) -> None:

@@ -11,10 +11,10 @@ from orchestrator.testing.lab import Lab
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 POLICY = {
-    "preset": "default",
+    "preset": "priority",
     "round": 0.2,
     "preemption": {"min_run": 0},
-    "elastic": {"between": 0, "grow": False},
+    "elastic": {"between": 0, "grow": "never"},
 }
 TRAINING = {
     "recipe": "regnet",
