@@ -26,7 +26,7 @@ from orchestrator.scheduling.estimates.errors import QUANTILE_10
 from orchestrator.scheduling.estimates.measurement import Measurement, same_model
 from orchestrator.spec.load import load_card
 
-# depth, w0, wa, wm, group width, image size, samples of a slice: what is thin and wide, deep and shallow, small and large
+# depth, w0, wa, wm, group width, image size, samples of a slice: from thin to wide, shallow to deep, small to large
 SHAPES = [
     (4, 16, 16.0, 2.0, 8, 8, 16),
     (6, 24, 24.0, 2.4, 8, 8, 64),
