@@ -1,0 +1,43 @@
+"""The named policies."""
+
+import pytest
+from policy_kit import NOW, decide, expects, job, resized, runs, settle, snapshot, started, stopped
+
+from orchestrator.scheduling.jobs import Job
+from orchestrator.spec.presets import PRESETS, preset
+
+NAMES = {"default", "fifo", "priority", "easy", "conservative", "sjf", "srtf", "las", "fair", "elastic"}
+
+
+def fresh(number: int, fewest: int, most: int, seconds: float, **more: int) -> Job:
+    return job(number, fewest, most, estimate=expects(seconds), submitted=NOW - 2000, waits_since=NOW - 2000, **more)
+
+
+def test_there_are_these() -> None:
+    assert set(PRESETS) == NAMES
+    assert all(policy.name == name for name, policy in PRESETS.items())
+    with pytest.raises(ValueError, match="there is no policy 'fif'; one of default, fifo"):
+        preset("fif")
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_one_fills_an_empty_cluster(name: str) -> None:
+    waiting = [job(n, 4, estimate=expects(100.0 * n)) for n in (1, 2, 3)]
+    assert started(decide(snapshot(*waiting), preset(name))) == {"j-1": 4, "j-2": 4}
+
+
+def test_by_default_a_job_that_needs_half_as_much_has_others_shrink_and_else_stop() -> None:
+    long = runs(fresh(1, 4, 8, 10_000), NOW - 1000, a=8)
+    found = snapshot(fresh(9, 2, 4, 1000), long)
+    assert resized(decide(found, preset("default"))) == {"j-1": 6}
+    found = snapshot(fresh(9, 8, 8, 1000), long)
+    assert stopped(decide(found, preset("default"))) == ["j-1"]
+    after, _ = settle(found, preset("default"))
+    assert [(run.job.id, run.workers) for run in after.running] == [("j-9", 8)]
+
+
+def test_by_default_priority_comes_before_length() -> None:
+    waiting = [fresh(1, 8, 8, 10), fresh(2, 8, 8, 1000, priority=1)]
+    assert started(decide(snapshot(*waiting), preset("default"))) == {"j-2": 8}
+    running = runs(fresh(1, 8, 8, 10), NOW - 1000, a=8)
+    assert stopped(decide(snapshot(waiting[1], running), preset("default"))) == ["j-1"]
