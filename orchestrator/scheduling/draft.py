@@ -280,13 +280,13 @@ class Draft:
 
     def decisions(self) -> Decisions:
         """All of it."""
-        self.wake(self.waiting.next_change())
+        wakes = [at for at in (*self.wakes, self.waiting.next_change()) if self.now < at < math.inf]
         return Decisions(
             starts=tuple(self.starts),
             preempts=tuple(self.preempts.values()),
             resizes=tuple(self.resizes.values()),
             claims=tuple(self.claims),
-            wake=min((at for at in self.wakes if at > self.now), default=None),
+            wake=min(wakes, default=None),
         )
 
 
