@@ -20,6 +20,7 @@ from orchestrator.simulation.life import Life
 from orchestrator.simulation.machines import Machines, check_drains
 from orchestrator.simulation.observers import Observer
 from orchestrator.simulation.outcomes import Result
+from orchestrator.simulation.stalls import NEVER_START, Stalls
 from orchestrator.simulation.timers import Event, Kind, Timers
 from orchestrator.simulation.truth import Charges, Drain, Faults, TrueJob
 from orchestrator.simulation.usage import Accounts
@@ -28,8 +29,6 @@ from orchestrator.spec.policy import Policy
 
 ROUNDS = 1_000
 """So many decisions in a row at one instant are taken for a loop without an end."""
-FRUITLESS = 2_000
-"""So many decisions in a row, with nothing running and nobody to come, show that the rest of the queue never starts."""
 _PROGRESS = 512
 """Events between two words of progress."""
 
@@ -113,22 +112,23 @@ class Engine:
         Raises:
             EndlessDecision: the policy never comes to an end at some instant.
         """
-        told = fruitless = 0
+        told, stalls = 0, Stalls()
         if self.world.lives and not self.decided:
             self._decide()
-        while (at := self._next()) < math.inf and fruitless <= FRUITLESS:
+        while (at := self._next()) < math.inf:
             stopped = self._stopped(at, until, most_events)
             if stopped:
                 if at > until:
                     self.world.pass_to(max(until, self.world.now))
                 return self._result(stopped)
             if self._take_in(at):
-                fruitless = 0 if self.world.busy or self._arrived < len(self._coming) else fruitless + 1
                 self._decide()
+                if self._arrived == len(self._coming) and (reason := stalls.reason(self.world)):
+                    return self._result(reason)
             if progress is not None and self.events - told >= _PROGRESS:
                 told = self.events
                 progress(len(self.world.outcomes), len(self._coming))
-        return self._result("" if not self.world.lives else "the rest of the queue can never start")
+        return self._result(NEVER_START if self.world.lives else "")
 
     # --- the clock -------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ class Life:
     """One job in the system. All times are seconds, all work is seconds at `workers_max`.
 
     It is changed in place: a simulation has hundreds of thousands of them, and makes a million changes.
+    `ends` is how its work ends, `ending` how its run does when nothing happens before.
     """
 
     __slots__ = (
@@ -24,6 +25,7 @@ class Life:
         "attained",
         "charged",
         "counted",
+        "ending",
         "ends",
         "failures",
         "job",
@@ -51,6 +53,7 @@ class Life:
         self.job = job
         self.total = truth.duration
         self.ends: Ending = truth.ends
+        self.ending: Ending = truth.ends
         self.arrival_area = area
         self.worked = self.saved = job.worked
         self.attained = job.attained
@@ -153,9 +156,9 @@ class Life:
         saved = self.saved if checkpoints else None
         return Running(job, self.placement, self.since, now + ahead, self.resized, saved, pinned=self.pinned)
 
-    def outcome(self, now: float, area: float, ends: Ending) -> Outcome:
+    def outcome(self, now: float, area: float) -> Outcome:
         """What became of it; `area` is the integral over time of the number of jobs in the system."""
-        job = self.job
+        job, ends = self.job, self.ending
         stay = now - job.submitted
         return Outcome(
             job.id,
@@ -163,7 +166,7 @@ class Life:
             job.submitted,
             self.started,
             now,
-            self.total,
+            min(self.total, self.worked) if ends == "killed" else self.total,
             job.demand.workers_max * job.demand.slots,
             ends,
             max(1.0, (area - self.arrival_area) / stay) if stay > 0 else 1.0,

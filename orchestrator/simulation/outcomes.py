@@ -18,7 +18,7 @@ class Outcome:
         submitted: seconds.
         started: when its first run began.
         ended: when it left.
-        duration: seconds of work with `workers_max` workers.
+        duration: seconds of work with `workers_max` workers; of a job that was killed, those that it did.
         slots: that it uses with `workers_max` workers.
         ends: how.
         contenders: jobs in the system, averaged over its stay, itself included.

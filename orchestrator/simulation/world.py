@@ -33,6 +33,8 @@ class World:
         used_area: slot-seconds held.
         capacity_area: slot-seconds of nodes that were not down.
         node_failures: so far.
+        thrown_out: runs that a failing node ended, so far.
+        progress: how often work was done for good: jobs that ended, checkpoints, and preemptions that lose nothing.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class World:
         self.now = 0.0
         self.lives: dict[str, Life] = {}
         self.outcomes: list[Outcome] = []
-        self.busy = self.used = self.node_failures = 0
+        self.busy = self.used = self.node_failures = self.thrown_out = self.progress = 0
         self.area = self.used_area = self.capacity_area = 0.0
 
     @property
@@ -112,21 +114,22 @@ class World:
 
     def end(self, life: Life) -> None:
         """A run ends, and its job with it."""
-        ends = life.end(self.now)[1]
         life.advance(self.now)
         self._let_go(life)
         job = life.job.id
         del self.lives[job]
-        self.outcomes.append(life.outcome(self.now, self.area, ends))
+        self.outcomes.append(life.outcome(self.now, self.area))
+        self.progress += 1
         life.placement = ()
         self._core.apply(Gone(job), self.now)
-        if ends == "completed":
+        if life.ending == "completed":
             for freed in self._needs.succeeded(job):
                 self._core.apply(Pends(freed), self.now)
 
     def checkpoint(self, life: Life) -> None:
         """A running job saves."""
         life.save(self.now)
+        self.progress += 1
         self._tell(life)
         self._next_checkpoint(life)
 
@@ -139,6 +142,7 @@ class World:
             if any(share.node == name for share in life.placement):
                 life.advance(self.now)
                 life.lose()
+                self.thrown_out += 1
                 self._send_back(life, preempted=False)
         node, repaired = self.machines.fail(name)
         self._timers.at(self.now + repaired, Kind.REPAIR, name)
@@ -190,6 +194,8 @@ class World:
         life.advance(self.now)
         if self._charges.checkpoint_every is not None:
             life.lose()
+        else:
+            self.progress += 1
         self._send_back(life, preempted=True)
 
     def _resize(self, resize: Resize) -> bool:
@@ -231,7 +237,8 @@ class World:
         self.used += life.slots
         if self._accounts is not None:
             self._accounts.change(life.job.team, life.slots, self.now)
-        life.ticket = self._timers.at(life.end(self.now)[0], Kind.END, life)
+        at, life.ending = life.end(self.now)
+        life.ticket = self._timers.at(at, Kind.END, life)
 
     def _let_go(self, life: Life) -> None:
         self.busy -= 1

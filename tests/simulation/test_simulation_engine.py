@@ -120,6 +120,26 @@ def test_a_run_ends_at_its_time_limit_whatever_is_left_of_its_work() -> None:
     assert (outcome.ended, outcome.ends) == (60, "killed")
 
 
+def test_a_job_that_is_done_before_its_limit_completes_and_who_waits_for_it_starts() -> None:
+    load = [true_job("a", 0, 1, 100, limit=150), true_job("b", 1, 1, 10, waits_for=("a",), limit=10)]
+    found = {o.job: o for o in simulate(cluster(1), load, FIFO).outcomes}
+    assert [(o.started, o.ended, o.ends) for o in found.values()] == [(0, 100, "completed"), (100, 110, "completed")]
+
+
+def test_a_job_that_takes_just_its_limit_completes_however_its_seconds_are_rounded() -> None:
+    load = [true_job(f"j{i}", 0.1 + i / 3, 1, 0.7 + i / 7, limit=0.7 + i / 7) for i in range(50)]
+    assert {o.ends for o in simulate(cluster(2), load, FIFO).outcomes} == {"completed"}
+
+
+def test_a_job_that_was_killed_lost_only_what_it_waited() -> None:
+    load = [true_job("a", 0, 1, 100, limit=60), true_job("b", 0, 1, 100, limit=50)]
+    found = {o.job: o for o in simulate(cluster(1), load, FIFO).outcomes}
+    assert {name: (o.ends, o.duration, o.time_lost) for name, o in found.items()} == {
+        "a": ("killed", 60, 0),
+        "b": ("killed", 50, 60),
+    }
+
+
 def test_pauses_do_not_count_towards_the_time_limit() -> None:
     core = Script(4, {40.0: resize("a", 2, for_job="b")})
     found = scripted(core, [true_job("a", 0, 4, 100, limit=150)], Charges(resize=30))

@@ -1,15 +1,18 @@
 """Nodes that fail, come back, and are drained."""
 
+import math
 import random
+from dataclasses import replace
 
 import pytest
 from simulation_kit import FIFO, cluster, true_job
 
 from orchestrator.base.errors import UsageError
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Constraints, Node
+from orchestrator.simulation import stalls
 from orchestrator.simulation.engine import Engine, simulate
 from orchestrator.simulation.machines import Machines
-from orchestrator.simulation.truth import Charges, Drain, Faults
+from orchestrator.simulation.truth import Charges, Drain, Faults, TrueJob
 from orchestrator.spec.presets import preset
 
 FREE = Charges(0.0, 0.0)
@@ -86,3 +89,38 @@ def test_a_drained_node_that_fails_and_is_repaired_is_still_drained() -> None:
     machines.drain("n0", 1)
     assert (machines.fail("n0")[0].state, machines.capacity) == ("down", 0)
     assert (machines.repair("n0")[0].state, machines.capacity) == ("drained", 4)
+
+
+def test_a_job_that_is_done_by_way_of_its_checkpoints_goes_on_through_hundreds_of_failures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stalls, "MOST", 50)
+    charges = Charges(resume=0, checkpoint_every=100)
+    result = simulate(cluster(1), [true_job("a", 0, 1, 20_000)], FIFO, charges=charges, faults=Faults(60, 1, seed=2))
+    assert (len(result.outcomes), result.stopped) == (1, "")
+    assert result.outcomes[0].failures > 300
+
+
+def test_a_job_that_no_run_is_long_enough_for_ends_the_simulation_with_that_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stalls, "MOST", 50)
+    result = simulate(cluster(1, 1), [true_job("a", 0, 1, 1e6)], FIFO, faults=Faults(100, 10))
+    assert (result.unfinished, result.stopped) == (("a",), "the jobs that are left cannot finish between failures")
+
+
+def test_a_job_that_outlasts_the_failures_under_others_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(machines: Machines, name: str, *, failing: bool) -> float:
+        return math.inf if name == "n1" else 10.0 if failing else 1.0
+
+    monkeypatch.setattr(Machines, "_draw", draw)
+    monkeypatch.setattr(stalls, "MOST", 50)
+    load = [only_on("n0", true_job("a", 0, 1, 50)), only_on("n1", true_job("b", 0, 1, 2_000))]
+    result = simulate(cluster(1, 1), load, FIFO, faults=Faults(10, 1))
+    assert ([o.job for o in result.outcomes], result.unfinished) == (["b"], ("a",))
+
+
+def only_on(node: str, true: TrueJob) -> TrueJob:
+    """It accepts one of n0 and n1."""
+    constraints = Constraints(not_on=frozenset({"n0", "n1"} - {node}))
+    return replace(true, job=replace(true.job, demand=replace(true.job.demand, constraints=constraints)))
