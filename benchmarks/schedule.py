@@ -110,9 +110,10 @@ def waiting(random: Random, number: int) -> Job:
         constraints=Constraints(gpu_types=random.choice([(), (), ("h200",)])),
     )
     limit = true * random.uniform(2, 10) if random.random() < 0.8 else None
+    since = NOW - random.random() * 86_400
     return Job(
-        f"j-{number}", number, NOW - random.random() * 86_400, demand, team=random.choice("abc"),
-        priority=random.choice([0, 0, 0, 1]), estimate=Estimate(true, 0.5), limit=limit, exponent=0.8,
+        f"j-{number}", number, since, demand, team=random.choice("abc"), priority=random.choice([0, 0, 0, 1]),
+        estimate=Estimate(true, 0.5), limit=limit, exponent=0.8, waits_since=since,
     )  # fmt: skip
 
 

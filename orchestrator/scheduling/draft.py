@@ -15,7 +15,6 @@ from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Placement, Share, without, workers_of
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.expected import expected_end, expected_seconds
-from orchestrator.scheduling.givers import Givers
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.room import Room
@@ -23,6 +22,7 @@ from orchestrator.scheduling.sharing.book import Book
 from orchestrator.spec.policy import Policy
 
 if TYPE_CHECKING:
+    from orchestrator.scheduling.making_room.prospects import Prospects
     from orchestrator.scheduling.state import State
 
 
@@ -41,6 +41,7 @@ class Draft:
         first_blocked: rank of the first job that waits for room; once there is one with a reservation, of that one.
         starts_before: so many started before it.
         reservations: of jobs that wait for room, in the order of the queue.
+        prospects: of those who want room to be made; None: nobody did so far.
     """
 
     def __init__(self, state: State, policy: Policy, now: float) -> None:
@@ -56,6 +57,7 @@ class Draft:
         self.wakes: list[float] = []
         self.begun: list[Freed] = []
         self.reservations: list[Reservation] = []
+        self.prospects: Prospects | None = None
         self.first_blocked: Key | None = None
         self.starts_before = 0
         self.claimed = _valid_claims(state, now)
@@ -89,17 +91,21 @@ class Draft:
 
     def rank(self, job: Job) -> Key:
         """Sorts jobs as the policy's order has it."""
-        first, *rest = self.ranking.key(job, self.now)
-        return (first + self.offset(self.ranking.group(job)), *rest)
+        key = self.ranking.key(job, self.now)
+        return (key[0] + self.offset_of(job), *key[1:]) if self._offsets else key
 
     def offset(self, group: str) -> float:
         """Of a group of jobs, to be added to the first of their keys."""
         return self._offsets.get(group, 0.0)
 
+    def offset_of(self, job: Job) -> float:
+        """Of its group."""
+        return self._offsets.get(self.ranking.group(job), 0.0) if self._offsets else 0.0
+
     def rank_running(self, running: Running) -> Key:
         """Sorts running jobs among the waiting ones, as if they waited with what they have had by now."""
-        first, *rest = self.ranking.running_key(running, self.now)
-        return (first + self.offset(self.ranking.group(running.job)), *rest)
+        key = self.ranking.running_key(running, self.now)
+        return (key[0] + self.offset_of(running.job), *key[1:]) if self._offsets else key
 
     @cached_property
     def _wanted(self) -> int:
@@ -115,12 +121,6 @@ class Draft:
     def wanted(self) -> int:
         """Slots of the fewest workers of all who wait, could start, and are not served yet."""
         return self._wanted - self._served
-
-    @cached_property
-    def givers(self) -> Givers:
-        """Running jobs that could give something up; first asked for before anything was asked of them."""
-        running = self.state.running.values()
-        return Givers(running, self.policy, self.rank_running, self.ranking.sinks, self.now)
 
     def queue(self) -> list[Job]:
         """Waiting jobs, first to last."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.hurdles import Hurdle, hurdle
 from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.latest import Latest
 from orchestrator.scheduling.lines import Entry, Line
 from orchestrator.scheduling.orders.ranking import Ranking
 
@@ -26,6 +27,7 @@ class Queue:
         apart: whether jobs of other teams and priorities stand in other lines.
         now: up to when it is right.
         lines: none is empty.
+        latest: bounds on the ranks of running jobs in the same order.
     """
 
     def __init__(self, ranking: Ranking, jobs: Iterable[Job], now: float, *, apart: bool = True) -> None:
@@ -33,6 +35,7 @@ class Queue:
         self.apart = apart
         self.now = now
         self.lines: dict[Kind, Line] = {}
+        self.latest = Latest(ranking)
         self._where: dict[str, Entry] = {}
         self._aside: dict[str, Job] = {}
         self._changes: list[tuple[float, str]] = []
@@ -60,6 +63,7 @@ class Queue:
         """One that can be changed by itself."""
         other = Queue(self.ranking, (), self.now, apart=self.apart)
         other.lines = {kind: line.copy() for kind, line in self.lines.items()}
+        other.latest = self.latest.copy()
         other._where, other._aside, other._due, other._changes = (
             self._where.copy(),
             self._aside.copy(),

@@ -240,6 +240,29 @@ class Room:
                 sets[max(0, min(self._slots[number], top))] ^= bit
                 sets[max(0, min(slots, top))] |= bit
 
+    def might(self, demand: Demand, workers: int) -> bool:
+        """Whether a packed gang fits as far as its slots go, racks and maintenance ahead aside."""
+        whole = last = 0
+        for group in self.layout.shape(demand).parts:
+            for part in group:
+                sets, members = self._sets[part.cls], part.members
+                if workers <= part.capacity and any(those & members for those in sets[workers * demand.slots :]):
+                    return True
+                whole += part.capacity * (sets[part.slots] & members).bit_count()
+                last = max(last, part.capacity if part.counted else (part.slots - 1) // demand.slots)
+        return whole + last >= workers
+
+    def roomy(self, demand: Demand, slots: int | None, now: float, until: float) -> list[str]:
+        """Nodes on which workers may start now and stay until then, with so many slots free; None: with all of them."""
+        names = self.layout.names
+        parts = [part for group in self.layout.shape(demand).parts for part in group if part.open(now, until)]
+        return [
+            names[number]
+            for part in parts
+            for those in self._sets[part.cls][part.slots if slots is None else slots :]
+            for number in bits(those & part.members)
+        ]
+
     def could(self, demand: Demand) -> bool:
         """Whether its fewest workers fit now, maintenance ahead aside."""
         part, workers = self.layout.shape(demand).simple, demand.workers_min

@@ -294,3 +294,5 @@ class State:
             self.staying.give(running.placement if running.keeps is None else running.keeps, running.job.demand)
             self.leaving.discard(job)
             self.ends.drop(job)
+            if self._queue is not None:
+                self._queue.latest.forget(job)

@@ -15,6 +15,11 @@ from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.lines import Cursor
 from orchestrator.scheduling.orders.ranking import Key
 
+ROOMS = 64
+"""In one decision room is made for so many jobs at most; nobody after them is served then but in the next one."""
+_SOON = 1.0
+"""Seconds until that, if nothing happens before."""
+
 
 class _Then(Enum):
     """What follows from how a job was served."""
@@ -33,7 +38,7 @@ def walk(draft: Draft) -> Decisions:
     heap: list[tuple[Key, str, Cursor]] = [(_rank(draft, cursor), cursor.entry.id, cursor) for cursor in cursors]
     heapq.heapify(heap)
     pruned = False
-    while heap:
+    while heap and len(draft.claims) < ROOMS:
         cursor = heap[0][2]
         then = _serve(draft, cursor.entry.job)
         if then is _Then.NOBODY:
@@ -47,7 +52,10 @@ def walk(draft: Draft) -> Decisions:
             heapq.heappop(heap)
         else:
             heapq.heapreplace(heap, (_rank(draft, cursor), cursor.entry.id, cursor))
-    growth.grow(draft)
+    if len(draft.claims) < ROOMS:
+        growth.grow(draft)
+    else:
+        draft.wake(draft.now + _SOON)
     return draft.decisions()
 
 

@@ -9,6 +9,8 @@ from orchestrator.blueprint.features import Features
 from orchestrator.scheduling.estimates.devices import canonical
 
 NO_TRIAL = -1
+AMOUNTS = ("samples", "seconds", "evaluated", "evaluation_seconds", "epochs", "epoch_seconds")
+"""Fields of a measurement that are amounts, as runs tell them."""
 NEWEST = 100
 """Measurements of one device that are looked at: software changes, and so does what a device can do with it."""
 

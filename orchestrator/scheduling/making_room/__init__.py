@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.making_room import anywhere, on_one_node, on_whole_nodes
-from orchestrator.scheduling.making_room.plans import Plan, Price
+from orchestrator.scheduling.making_room.plans import Plan
+from orchestrator.scheduling.making_room.prospects import Prospects
 from orchestrator.scheduling.making_room.rules import Claimant
-from orchestrator.scheduling.room import usable
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
     from orchestrator.scheduling.jobs import Job
+    from orchestrator.scheduling.room import Room
 
 
 def make_room(draft: Draft, job: Job) -> bool:
@@ -51,74 +52,59 @@ def _asks_anybody(draft: Draft) -> bool:
 
 def _claim(draft: Draft, claimant: Claimant) -> bool:
     """Find the cheapest plan and carry it out."""
-    job = claimant.job
-    slots = claimant.workers * job.demand.slots
-    if not draft.book.allows(job.team, slots):
+    job, demand = claimant.job, claimant.job.demand
+    if not draft.book.allows(job.team, claimant.workers * demand.slots):
         return False
+    if draft.prospects is None:
+        draft.prospects = Prospects(draft, claimant)
     team = job.team if draft.book.tree.quotas else ""
-    kind = (job.demand, claimant.workers, job.priority, job.limit, claimant.owners, claimant.stops, team)
-    if (failed := draft.givers.failed.get(kind)) is not None and failed <= claimant.rank:
+    limit = job.limit if draft.room.layout.shape(demand).windows else None
+    kind = (demand, claimant.workers, job.priority, limit, claimant.owners, claimant.stops, team)
+    failed = draft.prospects.failed
+    if (first := failed.get(kind)) is not None and first <= claimant.rank:
         return False
-    plan = _cheapest(draft, claimant)
+    plan = _cheapest(draft, claimant, draft.prospects)
     if plan is None:
-        draft.givers.failed.setdefault(kind, claimant.rank)
-        draft.wake(draft.givers.wake)
+        failed.setdefault(kind, claimant.rank)
+        draft.wake(draft.prospects.givers.wake)
         return False
-    _carry_out(draft, claimant, plan)
+    _carry_out(draft, claimant, draft.prospects, plan)
     return True
 
 
-def _cheapest(draft: Draft, claimant: Claimant) -> Plan | None:
-    demand, job = claimant.job.demand, claimant.job
-    workers, until = claimant.workers, draft.ends_by(job)
-    if (draft.resizes or draft.preempts) and (freed := draft.place_after(job, workers, [])) is not None:
-        return Plan(freed)
-    most = _at_most(draft, claimant)
-    if sum(most.values()) + draft.room.free < workers * demand.slots:
+def _cheapest(draft: Draft, claimant: Claimant, prospects: Prospects) -> Plan | None:
+    demand, job, workers = claimant.job.demand, claimant.job, claimant.workers
+    room = prospects.room(claimant)
+    if demand.packed and not room.might(demand, workers):
         return None
-    price = Price(draft.now, draft.policy.preemption.price if draft.policy.preemption else 0.0)
-    nodes = draft.state.nodes
+    if draft.resizes or draft.preempts:
+        freed = draft.later.fit(demand, workers, draft.now, draft.ends_by(job))
+        if freed is not None:
+            return Plan(freed)
     if not demand.packed:
-        useful = [name for name in most if usable(nodes[name], demand, draft.now, until)]
-        return anywhere.cheapest(draft, claimant, useful, price)
+        return anywhere.cheapest(draft, claimant, prospects, room)
     if workers <= max(draft.idle.layout.shape(demand).most, default=0):
-        useful_slots = {name: most[name] for name in most if usable(nodes[name], demand, draft.now, until)}
-        return on_one_node.cheapest(draft, claimant, useful_slots, price)
-    return _on_racks(draft, claimant, most, price)
+        return on_one_node.cheapest(draft, claimant, prospects, room)
+    return _on_racks(draft, claimant, prospects, room)
 
 
-def _on_racks(draft: Draft, claimant: Claimant, most: dict[str, int], price: Price) -> Plan | None:
-    demand, until = claimant.job.demand, draft.ends_by(claimant.job)
+def _on_racks(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room) -> Plan | None:
+    demand, nodes = claimant.job.demand, draft.state.nodes
     racks: dict[str, list[str]] = {}
-    for node in draft.state.nodes.values():
-        could_be = draft.later.free_on(node.name) + most.get(node.name, 0) >= node.slots
-        if could_be and usable(node, demand, draft.now, until):
-            racks.setdefault(node.rack if demand.constraints.same_rack else "", []).append(node.name)
-    plans = (on_whole_nodes.cheapest(draft, claimant, names, price) for names in racks.values())
+    for name in room.roomy(demand, None, draft.now, draft.ends_by(claimant.job)):
+        racks.setdefault(nodes[name].rack if demand.constraints.same_rack else "", []).append(name)
+    plans = (on_whole_nodes.cheapest(draft, claimant, prospects, names) for names in racks.values())
     return min((plan for plan in plans if plan is not None), key=lambda plan: plan.cost, default=None)
 
 
-def _at_most(draft: Draft, claimant: Claimant) -> dict[str, int]:
-    """Slots that could be given up on each node, were all rules but the order's forgotten: what prunes the search."""
-    most = {node: slots for node, slots in draft.givers.shrinkable.items() if slots > 0}
-    if claimant.stops:
-        for giver in draft.givers.last_first:
-            if not claimant.owners and giver.rank <= claimant.rank:
-                break
-            for node, workers in giver.placement:
-                most[node] = most.get(node, 0) + workers * giver.slots
-    return most
-
-
-def _carry_out(draft: Draft, claimant: Claimant, plan: Plan) -> None:
+def _carry_out(draft: Draft, claimant: Claimant, prospects: Prospects, plan: Plan) -> None:
     job = claimant.job
     for ask in plan.asks:
         run = ask.giver.running
         draft.book.give_up(run.job.team, ask.slots)
         if ask.stops:
             draft.preempt(run, job.id, f"room for {job.id}, which goes first")
-            draft.givers.stopped(ask.giver)
         else:
             draft.shrink(run, ask.keeps, job.id, f"room for {job.id}")
-            draft.givers.shrunk(ask.giver, ask.keeps)
+    prospects.ask(plan, job.demand)
     draft.claim(job, plan.placement)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Placement
 from orchestrator.scheduling.making_room.enough import enough
 from orchestrator.scheduling.making_room.on_one_node import all_it_can
-from orchestrator.scheduling.making_room.plans import Ask, Plan, Price
+from orchestrator.scheduling.making_room.plans import Ask, Plan
 from orchestrator.scheduling.making_room.rules import Claimant, may_stop
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
+    from orchestrator.scheduling.making_room.prospects import Prospects
+    from orchestrator.scheduling.room import Room
 
 
-def cheapest(draft: Draft, claimant: Claimant, nodes: Iterable[str], price: Price) -> Plan | None:
+def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room) -> Plan | None:
     """A plan of the fewest, cheapest asks by what they lose for a slot: by shrinks alone, or else by stops too.
 
     Args:
         draft: what is decided so far.
         claimant: for whom.
-        nodes: usable ones.
-        price: what it costs to ask.
+        prospects: who may be asked.
+        room: what could be free at most.
     """
+    demand, price = claimant.job.demand, prospects.price
+    nodes = room.roomy(demand, demand.slots, draft.now, draft.ends_by(claimant.job))
+    free = sum(max(0, draft.later.free_on(node)) for node in nodes)
+    missing = claimant.workers * demand.slots - free
     shrinks: dict[str, Ask] = {}
     stops: dict[str, Ask] = {}
-    for giver in [giver for node in sorted(nodes) for giver in draft.givers.on(node)]:
+    for giver in [giver for node in sorted(nodes) for giver in prospects.givers.on(node)]:
         name = giver.running.job.id
         if name not in shrinks and (ask := all_it_can(draft, claimant, giver, giver.placement[0].node, price)):
             shrinks[name] = ask
@@ -35,7 +40,9 @@ def cheapest(draft: Draft, claimant: Claimant, nodes: Iterable[str], price: Pric
     rest = {name: ask for name, ask in shrinks.items() if name not in stops}
     for asks in (shrinks.values(), (*stops.values(), *rest.values())):
         ordered = sorted(asks, key=lambda ask: ask.cheap_first)
-        chosen = enough(draft, claimant, ordered, lambda: _place(draft, claimant) is not None)
+        if sum(ask.slots for ask in ordered) < missing:
+            continue
+        chosen = enough(draft, claimant, ordered, lambda: _place(draft, claimant) is not None, missing)
         if chosen is not None:
             freed = [(ask.gives, ask.giver.running.job.demand) for ask in chosen]
             place = draft.place_after(claimant.job, claimant.workers, freed)
@@ -44,4 +51,4 @@ def cheapest(draft: Draft, claimant: Claimant, nodes: Iterable[str], price: Pric
 
 
 def _place(draft: Draft, claimant: Claimant) -> Placement | None:
-    return draft.place_after(claimant.job, claimant.workers, [])
+    return draft.later.fit(claimant.job.demand, claimant.workers, draft.now, draft.ends_by(claimant.job))

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
 
 
-def enough(draft: Draft, claimant: Claimant, asks: Iterable[Ask], fits: Callable[[], bool]) -> list[Ask] | None:
+def enough(
+    draft: Draft, claimant: Claimant, asks: Iterable[Ask], fits: Callable[[], bool], missing: int = 0
+) -> list[Ask] | None:
     """Those to be asked; None where all of them are not enough. The draft is as it was afterwards.
 
     Args:
@@ -20,15 +22,17 @@ def enough(draft: Draft, claimant: Claimant, asks: Iterable[Ask], fits: Callable
         claimant: for whom.
         asks: in the order in which they are tried; a stop of one who shrinks already is tried instead of that.
         fits: whether the claimant fits on `draft.later`, on which the asks are tried.
+        missing: before so many slots are given up it does not.
     """
     given: list[Ask] = []
-    found = fits()
+    found = missing <= 0 and fits()
     for ask in asks:
         if found:
             break
         if ask.slots <= draft.book.spare(ask.giver.running.job.team, claimant.job.team):
             _try(draft, ask, given)
-            found = fits()
+            missing -= ask.slots
+            found = missing <= 0 and fits()
     for ask in sorted(given, key=lambda a: a.dear_first) if found else ():
         _undo(draft, ask, given)
         if not fits():

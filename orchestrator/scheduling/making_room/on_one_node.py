@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Share, workers_of
@@ -13,30 +13,41 @@ from orchestrator.scheduling.making_room.rules import Claimant, may_spare, may_s
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
+    from orchestrator.scheduling.making_room.prospects import Prospects
+    from orchestrator.scheduling.room import Room
 
 
-def cheapest(draft: Draft, claimant: Claimant, nodes: Mapping[str, int], price: Price) -> Plan | None:
-    """The cheapest plan on one of these nodes.
+_NODES = 128
+"""So many nodes are compared at most, the most promising ones first."""
+
+
+def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room) -> Plan | None:
+    """The cheapest plan on one node, of the first `_NODES` by the least that a plan there may cost.
 
     Args:
         draft: what is decided so far.
         claimant: for whom.
-        nodes: usable ones, and the slots that those who run there could give up at most.
-        price: what it costs to ask.
+        prospects: who may be asked.
+        room: what could be free at most.
     """
-    need = claimant.workers * claimant.job.demand.slots
-    found = [
-        plan
-        for name, slots in nodes.items()
-        if draft.later.free_on(name) + slots >= need
-        and (plan := _plan(draft, claimant, Share(name, claimant.workers), price)) is not None
-    ]
-    return min(found, key=lambda plan: plan.cost, default=None)
+    demand, best = claimant.job.demand, None
+    need = claimant.workers * demand.slots
+    names = room.roomy(demand, need, draft.now, draft.ends_by(claimant.job))
+    heap = [(prospects.bound(name, need), name) for name in names]
+    heapq.heapify(heap)
+    tried = 0
+    while heap and (best is None or (tried < _NODES and heap[0][0] <= best.cost)):
+        _, name = heapq.heappop(heap)
+        plan = _plan(draft, claimant, prospects, Share(name, claimant.workers))
+        tried += 1
+        if plan is not None and (best is None or plan.cost < best.cost):
+            best = plan
+    return best
 
 
-def _plan(draft: Draft, claimant: Claimant, share: Share, price: Price) -> Plan | None:
+def _plan(draft: Draft, claimant: Claimant, prospects: Prospects, share: Share) -> Plan | None:
     """By shrinks alone, or else by stops, or else by both."""
-    givers, demand = draft.givers.on(share.node), claimant.job.demand
+    givers, price, demand = prospects.givers.on(share.node), prospects.price, claimant.job.demand
     shrinks = [ask for giver in givers if (ask := all_it_can(draft, claimant, giver, share.node, price)) is not None]
     stops = [price.of_stop(giver) for giver in givers if may_stop(draft, claimant, giver)]
     names = {ask.giver.running.job.id for ask in stops}

@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Placement, Share, workers_of
 from orchestrator.scheduling.givers import Giver
-from orchestrator.scheduling.making_room.plans import Ask, Plan, Price
+from orchestrator.scheduling.making_room.plans import Ask, Plan
 from orchestrator.scheduling.making_room.rules import Claimant, may_spare, may_stop
 from orchestrator.scheduling.room import capacity
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
+    from orchestrator.scheduling.making_room.prospects import Prospects
 
 
-def cheapest(draft: Draft, claimant: Claimant, nodes: Iterable[str], price: Price) -> Plan | None:
+def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, nodes: Iterable[str]) -> Plan | None:
     """A plan that clears nodes, those that are cheapest to clear first, until the gang fits.
 
     Args:
         draft: what is decided so far.
         claimant: for whom.
-        nodes: usable ones, all in one rack where the job wants that.
-        price: what it costs to ask.
+        prospects: who may be asked.
+        nodes: usable ones that could be cleared, all in one rack where the job wants that.
     """
-    clearing = _Clearing(draft, claimant, price)
+    clearing = _Clearing(draft, claimant, prospects)
     demand, workers = claimant.job.demand, claimant.workers
     ordered = sorted((cost, name) for name in nodes if (cost := clearing.cost(name)) is not None)
     shares: list[Share] = []
@@ -43,7 +44,7 @@ def cheapest(draft: Draft, claimant: Claimant, nodes: Iterable[str], price: Pric
 
 def _shared(draft: Draft, claimant: Claimant, workers: int, taken: list[Share]) -> Share | None:
     """Where the last workers of a gang may lie beside others without anybody being asked."""
-    place = draft.place_after(claimant.job, workers, [])
+    place = draft.later.fit(claimant.job.demand, workers, draft.now, draft.ends_by(claimant.job))
     if place is None or len(place) != 1 or any(share.node == place[0].node for share in taken):
         return None
     return place[0]
@@ -52,8 +53,9 @@ def _shared(draft: Draft, claimant: Claimant, workers: int, taken: list[Share]) 
 class _Clearing:
     """Nodes cleared so far."""
 
-    def __init__(self, draft: Draft, claimant: Claimant, price: Price) -> None:
-        self._draft, self._claimant, self._price = draft, claimant, price
+    def __init__(self, draft: Draft, claimant: Claimant, prospects: Prospects) -> None:
+        self._draft, self._claimant = draft, claimant
+        self._givers, self._price = prospects.givers, prospects.price
         self._stopped: dict[str, Giver] = {}
         self._shrunk: dict[str, tuple[Giver, Placement]] = {}
 
@@ -63,7 +65,7 @@ class _Clearing:
         free, total = draft.later.free_on(node), draft.state.nodes[node].slots
         if free >= total:
             return 0.0
-        givers = draft.givers.on(node)
+        givers = self._givers.on(node)
         if free + sum(giver.on(node) * giver.slots for giver in givers) < total:
             return None
         cost = 0.0
@@ -81,7 +83,7 @@ class _Clearing:
         if self._draft.later.free_on(node) >= self._draft.state.nodes[node].slots:
             return True
         stops, shrinks = [], []
-        for giver in self._draft.givers.on(node):
+        for giver in self._givers.on(node):
             if giver.running.job.id in self._stopped:
                 continue
             if self._can_shrink(giver, node):

@@ -51,13 +51,22 @@ def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
         return False
     if draft.book.lends(claimant.owners, run.job.team):
         return True
-    if not claimant.rank < giver.rank:
+    if not goes_before(draft, claimant.rank, giver.rank):
         return False
-    if rules.for_whom == "priority":
-        return job.priority > run.job.priority
-    if draft.policy.order.by == "shortest" and not _by_margin(claimant.rank, giver.rank, rules.margin):
+    return job.priority > run.job.priority if rules.for_whom == "priority" else rules.for_whom == "earlier"
+
+
+def goes_before(draft: Draft, newcomer: Key, victim: Key) -> bool:
+    """Whether the order allows that a running job of one rank is stopped for a newcomer of another.
+
+    If so, it does for all who rank behind the victim; if not, for nobody who ranks behind the newcomer.
+    """
+    rules = draft.policy.preemption
+    if rules is None or not newcomer < victim:
         return False
-    return rules.for_whom == "earlier"
+    if rules.for_whom == "priority" or draft.policy.order.by != "shortest":
+        return True
+    return _by_margin(newcomer, victim, rules.margin)
 
 
 def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:

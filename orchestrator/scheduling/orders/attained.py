@@ -38,6 +38,10 @@ class Attained(Submission):
         job = running.job
         return (-job.priority, self.queue(running.attained(now)), job.sequence)
 
+    def latest_key(self, running: Running, now: float, until: float) -> Key:
+        """Its queue by then."""
+        return self.running_key(running, until)
+
     def sinks(self, running: Running, now: float) -> float:
         """When it reaches the next threshold."""
         attained, slots = running.attained(now), running.slots

@@ -39,6 +39,11 @@ class Overdue:
         late = running.since >= self._due(running.job)
         return _first(running.job) if late else self.inner.running_key(running, now)
 
+    def latest_key(self, running: Running, now: float, until: float) -> Key:
+        """Its age, or that of the order."""
+        late = running.since >= self._due(running.job)
+        return _first(running.job) if late else self.inner.latest_key(running, now, until)
+
     def sinks(self, running: Running, now: float) -> float:
         """Never, if it was overdue when it started."""
         return math.inf if running.since >= self._due(running.job) else self.inner.sinks(running, now)

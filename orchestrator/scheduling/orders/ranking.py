@@ -35,6 +35,10 @@ class Ranking(Protocol):
         """Of a running job, with what it has worked and attained by now."""
         ...
 
+    def latest_key(self, running: Running, now: float, until: float) -> Key:
+        """No `running_key` from now until then sorts later: who is not behind by this is not at all."""
+        ...
+
     def sinks(self, running: Running, now: float) -> float:
         """When a running job falls behind by having run: only then may others pass it; infinite where it never does.
 

@@ -13,6 +13,9 @@ from orchestrator.scheduling.orders.simple import Submission
 if TYPE_CHECKING:
     from orchestrator.scheduling.jobs import Job, Running
 
+_ROUGHLY = 1.01
+"""What is expected far beyond every estimate is reckoned to within a hundredth."""
+
 
 @dataclass(frozen=True)
 class Shortest(Submission):
@@ -30,6 +33,14 @@ class Shortest(Submission):
         """What it still needs by now."""
         job = running.job
         return (-job.priority, _left(job, running.worked(now)), job.sequence)
+
+    def latest_key(self, running: Running, now: float, until: float) -> Key:
+        """The total that is expected only grows: what is expected then, less what it has worked by now."""
+        job = running.job
+        if job.estimate is None:
+            return (-job.priority, math.inf, job.sequence)
+        total = _ROUGHLY * total_expected(job.estimate, running.worked(until))
+        return (-job.priority, max(0.0, total - running.worked(now)), job.sequence)
 
     def sinks(self, running: Running, now: float) -> float:
         """Little by little, where the estimate is uncertain."""

@@ -34,6 +34,10 @@ class Submission:
         """The same as while it waited."""
         return self.key(running.job, now)
 
+    def latest_key(self, running: Running, now: float, until: float) -> Key:
+        """The same at any time."""
+        return self.running_key(running, now)
+
     def sinks(self, running: Running, now: float) -> float:
         """Never."""
         return math.inf
