@@ -102,7 +102,9 @@ def _option(option: Option, now: float) -> tuple[str, ...]:
 def _delays(option: Option) -> str:
     if not option.delayed:
         return "nobody"
-    named = [f"{d.job} by {duration(d.seconds)}" for d in option.delays[:_DELAYS_SHOWN]]
+    named = [
+        f"{d.job} by {'more than ' if d.at_least else ''}{duration(d.seconds)}" for d in option.delays[:_DELAYS_SHOWN]
+    ]
     more = option.delayed - len(named)
     return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
 

@@ -38,11 +38,17 @@ class Outlook:
     Attributes:
         snapshot: the queue and the cluster.
         policy: how it is served.
+
+    Args:
+        snapshot: the queue and the cluster.
+        policy: how it is served.
+        before: of the queue without jobs that were added; None: none were.
     """
 
-    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+    def __init__(self, snapshot: Snapshot, policy: Policy, before: Outlook | None = None) -> None:
         self.snapshot = snapshot
         self.policy = policy
+        self._before = before
 
     @property
     def now(self) -> float:
@@ -83,13 +89,23 @@ class Outlook:
         return decide(self.snapshot, self.policy)
 
     @cached_property
+    def near(self) -> tuple[str, ...]:
+        """Jobs that wait and are played through, in the policy's order: those of the queue before, and who is new."""
+        if self._before is None:
+            return self.order[:PLAYED]
+        known, chosen = self._before.pending, set(self._before.near)
+        return tuple(
+            job for job in self.order if job in chosen or (job not in known and self.places[job] <= len(chosen) + 1)
+        )
+
+    @cached_property
     def likely(self) -> Forecast:
         """The first jobs of the queue played through, each as quick as half of those that are like it."""
-        return self._played(self.order[:PLAYED], _MIDDLE)
+        return self._played(self.near, _MIDDLE)
 
     def plus(self, job: Job) -> Outlook:
-        """The same with one more job that waits."""
-        return Outlook(replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy)
+        """The same with one more job that waits; the same jobs are played through, and this one if it is among them."""
+        return Outlook(replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy, self)
 
     def explained(self, job: str) -> Explanation:
         """Why one job waits, with remedies that were tried."""
@@ -106,7 +122,7 @@ class Outlook:
         if job in self.likely.starts:
             return Moment(at=self.likely.starts[job])
         looked_at_all = self.likely.until >= self.now + HORIZON
-        if self.reason(job).kind in _NOT_BY_WORK or (self.places[job] <= PLAYED and looked_at_all):
+        if self.reason(job).kind in _NOT_BY_WORK or (job in self.near and looked_at_all):
             return None
         return self._beyond(job)
 
@@ -115,7 +131,7 @@ class Outlook:
         found = self.start_of(job)
         if found is None or found.earliest is not None or found.at <= self.now:
             return found
-        until = self.order[: min(PLAYED, self.places[job])]
+        until = tuple(other for other in self.near if self.places[other] <= self.places[job])
         quick, slow = (self._played(until, share).starts.get(job) for share in (_QUICK, _SLOW))
         return Moment(
             at=found.at,

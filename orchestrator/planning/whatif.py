@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backends.protocol import Capacity
+from orchestrator.base.text import counted
 from orchestrator.planning.check import slots_per_worker
-from orchestrator.planning.outlook import Outlook
+from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Estimate, Job
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.simulation.forecast import Postponed, who_is_delayed
 from orchestrator.spec.answers import Delay, EstimateView, Moment, Option, WhatIfView
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.profile import ClusterProfile
@@ -60,8 +62,14 @@ class WhatIf:
             waiting=len(self.outlook.order),
             estimate=known,
             options=[self._option(as_it_is), *(self._option(self.outlook.plus(of_width(self.job, w))) for w in others)],
-            notes=list(notes),
+            notes=[*notes, *self._not_looked_at()],
         )
+
+    def _not_looked_at(self) -> list[str]:
+        behind = len(self.outlook.order) - PLAYED
+        if behind <= 0:
+            return []
+        return [f"delays are told of the first {PLAYED} jobs that wait; {counted(behind, 'job')} behind them not"]
 
     def _option(self, after: Outlook) -> Option:
         job, now = after.pending[NEW], after.now
@@ -84,17 +92,14 @@ class WhatIf:
 
     def _delays(self, after: Outlook) -> list[Delay]:
         """Who would end later, the longest delay first; as far as is looked ahead."""
-        before = self.outlook.likely
-        found = [
-            self._delay(job, later - before.ends[job])
-            for job, later in after.likely.ends.items()
-            if job in before.ends and later - before.ends[job] > _WORTH_TELLING
-        ]
-        return sorted(found, key=lambda delay: (-delay.seconds, delay.job))
+        found = who_is_delayed(self.outlook.likely, after.likely, least=_WORTH_TELLING)
+        return [self._delay(postponed) for postponed in found]
 
-    def _delay(self, job: str, seconds: float) -> Delay:
+    def _delay(self, postponed: Postponed) -> Delay:
+        job = postponed.job
         known = self.outlook.pending.get(job) or self.outlook.running[job].job
-        return Delay(job=job, name=self.names.get(job, ""), team=known.team, seconds=seconds)
+        name = self.names.get(job, "")
+        return Delay(job=job, name=name, team=known.team, seconds=postponed.seconds, at_least=postponed.beyond)
 
 
 def candidate(

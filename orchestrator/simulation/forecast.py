@@ -34,23 +34,25 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
-    """A job that ends later.
+class Postponed:
+    """A job that ends later, or, where nobody knows how long it takes, starts later.
 
     Attributes:
         job: identifier.
-        before: when it was expected to end, seconds since the epoch.
-        after: when it is now; None: later than was looked ahead.
+        before: when it was expected to, seconds since the epoch.
+        after: when it is now; where `beyond`, when the view ends.
+        beyond: it is later than was looked ahead.
     """
 
     job: str
     before: float
-    after: float | None
+    after: float
+    beyond: bool = False
 
     @property
     def seconds(self) -> float:
-        """How much later; infinite where nobody knows."""
-        return math.inf if self.after is None else self.after - self.before
+        """How much later; where it is beyond the view, at least so many."""
+        return self.after - self.before
 
 
 def forecast(
@@ -89,10 +91,25 @@ def forecast(
     return Forecast(snapshot.now, starts, ends, min(until, result.ended) if cut_short else until)
 
 
-def who_is_delayed(before: Forecast, after: Forecast) -> tuple[Delay, ...]:
-    """Jobs that end later in the second forecast than in the first, the longest delays first."""
-    later = [Delay(job, end, after.ends.get(job)) for job, end in before.ends.items()]
-    return tuple(sorted((d for d in later if d.seconds >= _DELAY), key=lambda d: (-d.seconds, d.before, d.job)))
+def who_is_delayed(before: Forecast, after: Forecast, *, least: float = _DELAY) -> tuple[Postponed, ...]:
+    """Jobs that the second forecast has end later than the first, the longest delays first.
+
+    A job that has no end in the first one is judged by its start.
+
+    Args:
+        before: of a queue.
+        after: of the same jobs, and others.
+        least: seconds; shorter delays are none.
+    """
+    ends = (_postponed(job, at, after.ends.get(job), after.until) for job, at in before.ends.items())
+    endless = {job: at for job, at in before.starts.items() if job not in before.ends}
+    starts = (_postponed(job, at, after.starts.get(job), after.until) for job, at in endless.items())
+    found = [delay for delay in (*ends, *starts) if delay.seconds >= least]
+    return tuple(sorted(found, key=lambda d: (-d.seconds, d.before, d.job)))
+
+
+def _postponed(job: str, before: float, after: float | None, until: float) -> Postponed:
+    return Postponed(job, before, until, beyond=True) if after is None else Postponed(job, before, after)
 
 
 def _work(snapshot: Snapshot) -> dict[str, float]:

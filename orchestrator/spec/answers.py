@@ -172,12 +172,13 @@ class WhatIfRequest(Message):
 
 
 class Delay(Message):
-    """A job that would end later."""
+    """A job that would end later, or, where nobody knows how long it takes, start later."""
 
     job: str
     name: str = ""
     team: str = ""
     seconds: float
+    at_least: bool = Field(default=False, description="it would be later than was looked ahead")
 
 
 class Option(Message):

@@ -135,6 +135,42 @@ def test_a_job_of_higher_priority_names_whom_it_delays_and_by_how_much() -> None
     ]
 
 
+def urgent(found: Outlook, seconds: float) -> WhatIf:
+    mine = workload("4").model_copy(update={"priority": 900})
+    estimate = EstimateView(seconds=seconds, error=0)
+    return WhatIf(found, candidate(mine, CAPACITY, found, estimate=estimate), {})
+
+
+def test_a_job_that_nobody_knows_the_end_of_is_delayed_by_its_start() -> None:
+    found = Outlook(queue(job(1, 4, seconds=None), running=(runs(0, 4),)).snapshot, PRESETS["priority"])
+    (option,) = urgent(found, 3_600.0).view("p", [], live=True).options
+    assert (option.delayed, option.delays[0].job, option.delays[0].seconds) == (1, "j-1", 3_600)
+
+
+def test_a_job_that_is_pushed_beyond_what_is_looked_at_is_delayed_at_least_so_long() -> None:
+    found = Outlook(queue(job(1, 4), running=(runs(0, 4),)).snapshot, PRESETS["priority"])
+    (option,) = urgent(found, 8 * 86_400.0).view("p", [], live=True).options
+    assert [(d.job, d.seconds, d.at_least) for d in option.delays] == [("j-1", module.HORIZON - 1_100, True)]
+
+
+def test_the_last_job_that_is_played_through_is_so_with_one_job_more_too() -> None:
+    found = Outlook(queue(*(job(n, 4) for n in range(PLAYED + 20))).snapshot, PRESETS["priority"])
+    whatif = urgent(found, 3_600.0)
+    (option,) = whatif.view("p", [], live=True).options
+    assert option.delayed == PLAYED
+    assert found.plus(whatif.job).near == (NEW, *found.near)
+    assert "20 jobs behind them not" in whatif.view("p", [], live=True).notes[-1]
+
+
+def test_a_job_far_behind_is_not_played_through_as_if_nobody_were_before_it() -> None:
+    found = queue(*(job(n, 4) for n in range(PLAYED + 20)))
+    after = found.plus(whatif(found).job)
+    assert after.near == found.near
+    start = after.start_of(NEW)
+    assert start is not None
+    assert start.at == NOW + 600 * (PLAYED + 20)
+
+
 def test_each_width_is_an_option_and_takes_its_own_time() -> None:
     found = queue(running=(runs(0, 2),))
     view = whatif(found, "1..4", 600.0).view("p", [1, 4], live=True)

@@ -1,6 +1,5 @@
 """Forecasts of a live queue."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -78,10 +77,23 @@ def test_an_extra_job_delays_others_and_they_are_named() -> None:
     delayed = who_is_delayed(before, after)
     assert [(d.job, d.seconds) for d in delayed] == [("b", 500), ("c", 500)]
     short = forecast(there, policy, horizon=300, extra=extra)
-    assert {d.job: d.seconds for d in who_is_delayed(forecast(there, policy, horizon=300), short)} == {
-        "b": math.inf,
-        "c": math.inf,
-    }
+    beyond = who_is_delayed(forecast(there, policy, horizon=300), short)
+    assert [(d.job, d.seconds, d.beyond) for d in beyond] == [("b", 150, True), ("c", 90, True)]
+
+
+def test_a_job_that_nobody_knows_the_end_of_is_delayed_when_it_starts_later() -> None:
+    there, policy = queue(running("a", 4, 100, NOW), waiting("b", 4, None)), preset("priority")
+    extra = waiting("x", 4, 500, priority=5, submitted=NOW)
+    before, after = (forecast(there, policy, horizon=1_000, extra=more) for more in (None, extra))
+    assert [(d.job, d.before, d.after, d.seconds) for d in who_is_delayed(before, after)] == [
+        ("b", NOW + 100, NOW + 600, 500)
+    ]
+
+
+def test_where_the_second_view_is_shorter_nobody_is_said_to_be_delayed_for_it() -> None:
+    jobs = [waiting(f"j{i:02}", 4, 10) for i in range(50)]
+    before, after = (forecast(queue(*jobs), FIFO, horizon=10_000, most_events=most) for most in (500, 5))
+    assert who_is_delayed(before, after) == ()
 
 
 def test_a_held_job_does_not_start() -> None:
