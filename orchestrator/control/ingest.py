@@ -16,7 +16,7 @@ from orchestrator.base.files import read_json
 from orchestrator.control.accounts import charge
 from orchestrator.control.demands import worked_at
 from orchestrator.control.endings import Ending, end_run
-from orchestrator.control.measuring import learned, take
+from orchestrator.control.measuring import take
 from orchestrator.control.membership import Resized, first_world, lost, running
 from orchestrator.control.sentences import TOLD, sentence
 from orchestrator.control.site import Site
@@ -91,9 +91,7 @@ class _Ingestion:
                 return self._started(run, event)
             case "finished":
                 self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
-                ended = end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
-                learned(self.connection, run)
-                return ended
+                return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
             case "resized" if event.writer.startswith("agent-"):
                 found = Resized.of(event.data, event.time)
                 run = run if found is None else found.apply(self.connection, self.site, run)

@@ -13,6 +13,7 @@ from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, Store
 from orchestrator.control.accounts import Accounts, charge
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.ingest import ingest
+from orchestrator.control.learning import Learning
 from orchestrator.control.outage import Outage
 from orchestrator.control.queue import Queue
 from orchestrator.control.resizing import Resizes
@@ -62,6 +63,7 @@ class Controller:
         self._queue = Queue(self._site, self._starts, self._troubles)
         self._accounts = Accounts(self._site)
         self._outage = Outage(self._site)
+        self._learning = Learning(self._site)
         self._woken = threading.Event()
 
     def step(self) -> float:
@@ -83,6 +85,7 @@ class Controller:
                 self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)))
             self._accounts.keep()
             due = self._queue.serve(capacity)
+            self._learning.follow()  # after the starts, which shall not wait for it
         except BackendUnavailable as error:
             self._absences.unknown()
             self._outage.begin(error)
@@ -117,7 +120,9 @@ class Controller:
 
     def _ingest(self, run: RunRecord) -> RunRecord:
         try:
-            return ingest(self._site, run)
+            found = ingest(self._site, run)
+            self._learning.seen(run, found)
+            return found
         except (Fenced, StoreError):
             raise
         except Exception as error:  # what a run writes is foreign

@@ -28,22 +28,18 @@ from orchestrator.scheduling.estimates.codec import (
 from orchestrator.scheduling.estimates.devices import canonical, is_cpu
 from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
 from orchestrator.scheduling.estimates.forecast import RunEstimate, Work, forecast
-from orchestrator.scheduling.estimates.measurement import NO_TRIAL, Measurement
+from orchestrator.scheduling.estimates.measurement import AMOUNTS, NO_TRIAL, Measurement
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
 from orchestrator.store import jobs, measurements
 from orchestrator.store.measurements import MeasurementRecord
 from orchestrator.store.records import JobRecord, RunRecord
 
-MOST_REFRESHED = 50
-"""Queued jobs whose estimates follow what a run has taught."""
-
-_AMOUNTS = ("samples", "seconds", "evaluated", "evaluation_seconds", "epochs", "epoch_seconds")
 _MOST_WORKERS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Expected:
     """What is expected of a job when it is submitted.
 
     Attributes:
@@ -78,9 +74,9 @@ class Expectations:
 
     def __init__(self, site: Site, state_dir: Path) -> None:
         self._site, self._state_dir = site, state_dir
-        self._known: tuple[tuple[int, float], tuple[Measurement, ...]] = ((0, 0.0), ())
+        self._known: dict[str, tuple[tuple[int, float, float], tuple[Measurement, ...]]] = {}
 
-    def of(self, workload: Workload, *, owner: str, content: str, workdir: Path) -> Forecast | None:
+    def of(self, workload: Workload, *, owner: str, content: str, workdir: Path) -> Expected | None:
         """None where nobody has an idea.
 
         Args:
@@ -95,25 +91,27 @@ class Expectations:
             with self._site.store.read() as connection:
                 history = History(finished=finished(connection, name=workload.name))
             found = estimate_of(workload, None, history, owner=owner, content=content)
-            return None if found is None else Forecast(found, "")
+            return None if found is None else Expected(found, "")
         device = device_of(workload, self._site.profile)
-        return Forecast(forecast(work, self._measured(), device), device, work)
+        return Expected(forecast(work, self._measured(device), device), device, work)
 
-    def _measured(self) -> tuple[Measurement, ...]:
+    def _measured(self, device: str) -> tuple[Measurement, ...]:
         """Read again only where there is more: ten thousand jobs may come at once."""
+        name = canonical(device)
         with self._site.store.read() as connection:
-            stamp = measurements.stamp(connection)
-            if stamp != self._known[0]:
-                self._known = stamp, measured(connection)
-        return self._known[1]
+            stamp = measurements.stamp(connection, name)
+            known = self._known.get(name)
+            if known is None or known[0] != stamp:
+                known = self._known[name] = stamp, measured(connection, name)
+        return known[1]
 
 
-def keep(connection: Connection, job: str, expected: Forecast) -> None:
+def keep(connection: Connection, job: str, expected: Expected) -> None:
     """Write down what is expected of a job, in the transaction that adds it."""
     measurements.put_work(connection, job, canonical(expected.device), expected.document())
 
 
-def memory_default(expected: Forecast | None, capacity: Capacity, slots: int) -> int:
+def memory_default(expected: Expected | None, capacity: Capacity, slots: int) -> int:
     """Bytes of a node's memory that each worker is reckoned to need, where its workload does not say; 0: not counted.
 
     Never more than the share of a node that goes with its slots: no estimate keeps a job from starting.
@@ -137,7 +135,7 @@ def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
         features = Features.from_json(data["features"])
         workers, trial = int(data["workers"]), int(data.get("trial", NO_TRIAL))
         device = str(data["device"])[:200]
-        amounts = {name: float(data.get(name, 0.0)) for name in _AMOUNTS}
+        amounts = {name: float(data.get(name, 0.0)) for name in AMOUNTS}
         memory = None if data.get("memory") is None else float(data["memory"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return
@@ -159,23 +157,6 @@ def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
         document=document,
     )
     measurements.put(connection, record)
-
-
-def learned(connection: Connection, run: RunRecord) -> None:
-    """A run has ended: jobs that wait for the device that it measured are estimated anew, the first ones of the queue.
-
-    Those that have done some of their work keep their estimate: that work is counted in it.
-    """
-    for device in measurements.devices(connection, run.id):
-        found = measurements.waiting(connection, device, limit=MOST_REFRESHED)
-        works = {job: work for job, document in found if (work := _work(document)) is not None}
-        if not works:
-            continue
-        history, records = measured(connection), jobs.get_many(connection, works)
-        for job, work in works.items():
-            expected = Forecast(forecast(work, history, device), device, work)
-            jobs.set_columns(connection, records[job], **expected.columns)
-            keep(connection, job, expected)
 
 
 def expected_of(connection: Connection, ids: Collection[str]) -> Mapping[str, RunEstimate]:
@@ -222,7 +203,8 @@ def _plausible(value: float) -> bool:
     return 0.0 <= value < 1e18
 
 
-def _work(document: Mapping[str, Any]) -> Work | None:
+def work_of_document(document: Mapping[str, Any]) -> Work | None:
+    """What a job has to do, as the table of works has it; None where it has nothing to read."""
     try:
         return work_from_json(document["work"])
     except (AttributeError, KeyError, TypeError, ValueError):  # of another version

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, StoreError, UsageError
 from orchestrator.control.demands import needs_of
-from orchestrator.control.measuring import Expectations, Forecast, keep, memory_default
+from orchestrator.control.measuring import Expectations, Expected, keep, memory_default
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.check import slots_per_worker
@@ -87,7 +87,7 @@ class Submission:
         workload: Workload,
         content: str,
         capacity: Capacity,
-        expected: Forecast | None,
+        expected: Expected | None,
     ) -> JobRecord:
         workers, now = workload.workers, self._site.clock.now()
         slots, needs = slots_per_worker(workload, capacity), needs_of(workload, capacity.slot_kind)

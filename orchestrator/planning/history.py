@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from orchestrator.blueprint.features import Features
 from orchestrator.planning.estimate import NO_HISTORY, History
+from orchestrator.scheduling.estimates.devices import canonical
 from orchestrator.scheduling.estimates.history import Finished
-from orchestrator.scheduling.estimates.measurement import Measurement
+from orchestrator.scheduling.estimates.measurement import AMOUNTS, Measurement
 from orchestrator.store import measurements
 from orchestrator.store.measurements import MeasurementRecord
 
 STORE_FILE = "orchestrator.db"
-_AMOUNTS = ("samples", "seconds", "evaluated", "evaluation_seconds", "epochs", "epoch_seconds")
 
 
 def history_of(connection: Connection, *, name: str | None = None) -> History:
@@ -29,9 +29,15 @@ def history_of(connection: Connection, *, name: str | None = None) -> History:
     return History(measured(connection), finished(connection, name=name))
 
 
-def measured(connection: Connection) -> tuple[Measurement, ...]:
-    """What runs measured of themselves, newest first."""
-    found = (measurement_of(record) for record in measurements.newest(connection))
+def measured(connection: Connection, device: str | None = None) -> tuple[Measurement, ...]:
+    """What runs measured of themselves, newest first.
+
+    Args:
+        connection: for reading.
+        device: on which, by any of its names; None: on every one.
+    """
+    name = None if device is None else canonical(device)
+    found = (measurement_of(record) for record in measurements.newest(connection, device=name))
     return tuple(each for each in found if each is not None)
 
 
@@ -53,7 +59,7 @@ def measurement_of(record: MeasurementRecord) -> Measurement | None:
     """None where the document is of another version."""
     document = record.document
     try:
-        amounts = {each: float(document.get(each, 0.0)) for each in _AMOUNTS}
+        amounts = {each: float(document.get(each, 0.0)) for each in AMOUNTS}
         return Measurement(
             run=record.run,
             kind=record.kind,

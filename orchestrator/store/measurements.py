@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.store.tables import jobs, measurements, runs, works
 
-KEPT = 5000
-"""Measurements that are kept, the newest ones."""
+KEPT = 500
+"""Measurements of each device that are kept, the newest ones: one search shall not wipe what others have taught."""
 
-_SPARE = 500
+_SPARE = 100
 
 
 @dataclass(frozen=True)
@@ -79,31 +79,45 @@ def put(connection: Connection, record: MeasurementRecord) -> None:
     document = json.dumps(dict(record.document), sort_keys=True)
     connection.execute(measurements.insert().values(record.__dict__ | {"document": document}))
     if not replaced:
-        _forget(connection)
+        _forget(connection, record.device)
 
 
-def _forget(connection: Connection) -> None:
-    """Hundreds at a time: most calls only count."""
-    count = connection.execute(select(func.count()).select_from(measurements)).scalar_one()
+def _forget(connection: Connection, device: str) -> None:
+    """A hundred at a time: most calls only count."""
+    of_it = measurements.c.device == device
+    count = connection.execute(select(func.count()).select_from(measurements).where(of_it)).scalar_one()
     if count > KEPT + _SPARE:
-        newest = select(measurements.c.at).order_by(measurements.c.at.desc()).offset(KEPT).limit(1)
-        oldest_kept = connection.execute(newest).scalar_one()
-        connection.execute(delete(measurements).where(measurements.c.at <= oldest_kept))
+        newest = select(measurements.c.at).where(of_it).order_by(measurements.c.at.desc()).offset(KEPT).limit(1)
+        newest_gone = connection.execute(newest).scalar_one()
+        connection.execute(delete(measurements).where(of_it, measurements.c.at <= newest_gone))
 
 
-def newest(connection: Connection, *, device: str | None = None, limit: int = 500) -> list[MeasurementRecord]:
-    """The newest ones, of one device or of all."""
-    query = select(measurements).order_by(measurements.c.at.desc(), measurements.c.run).limit(limit)
+def newest(connection: Connection, *, device: str | None = None, limit: int = KEPT) -> list[MeasurementRecord]:
+    """The newest ones.
+
+    Args:
+        connection: for reading.
+        device: whose, by its canonical name; None: of every device.
+        limit: so many of each device.
+    """
+    newest_first = (measurements.c.at.desc(), measurements.c.run, measurements.c.trial, measurements.c.workers)
+    place = func.row_number().over(partition_by=measurements.c.device, order_by=newest_first).label("place")
+    ranked = select(measurements, place)
     if device is not None:
-        query = query.where(measurements.c.device == device)
-    rows = connection.execute(query).mappings()
+        ranked = ranked.where(measurements.c.device == device)
+    table = ranked.subquery()
+    columns = [table.c[column.name] for column in measurements.columns]
+    chosen = select(*columns).where(table.c.place <= limit).order_by(table.c.at.desc(), table.c.run, table.c.trial)
+    rows = connection.execute(chosen).mappings()
     return [MeasurementRecord(**dict(row) | {"document": json.loads(row["document"])}) for row in rows]
 
 
-def stamp(connection: Connection) -> tuple[int, float]:
-    """Changes whenever something was measured."""
-    count, last = connection.execute(select(func.count(), func.max(measurements.c.at)).select_from(measurements)).one()
-    return int(count), float(last or 0.0)
+def stamp(connection: Connection, device: str) -> tuple[int, float, float]:
+    """Changes whenever something was measured on a device."""
+    at = measurements.c.at  # summed, too: what replaces an older one need not be the newest of all
+    query = select(func.count(), func.max(at), func.sum(at)).where(measurements.c.device == device)
+    count, last, total = connection.execute(query).one()
+    return int(count), float(last or 0.0), float(total or 0.0)
 
 
 def finished(connection: Connection, *, name: str | None = None, limit: int = 200) -> list[FinishedRun]:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.hardware import cpu_name
 from orchestrator.blueprint.features import Features
-from orchestrator.control.measuring import Forecast, left, memory_default
+from orchestrator.control.measuring import Expected, left, memory_default
 from orchestrator.lifecycle.states import RunState
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.layout import JobDirectory
@@ -119,6 +119,7 @@ def test_what_is_no_measurement_is_left_out_and_the_run_goes_on(world: World, wr
 
 def test_jobs_that_wait_are_estimated_anew_when_a_run_has_taught_something(world: World) -> None:
     first = world.train("start", *["wait"] * 10, "succeed", workers="2", train=LONG)
+    world.train("start", *["wait"] * 10, "succeed", workers="2", train=LONG)  # which starts when the first has ended
     second = world.train("start", *["wait"] * 10, "succeed", workers="2", train=LONG)
     before = stored(world, second)
     world.step(4)
@@ -199,6 +200,6 @@ def test_a_worker_is_reckoned_to_need_what_is_expected_and_no_more_than_its_shar
     memory: float | None, device: str, expected: int
 ) -> None:
     capacity = Capacity(slots=4, free=4, largest_gang=4, nodes=(NodeFacts("n", 4, 4, memory=16 * 2**30),))
-    forecast = Forecast(RunEstimate(1.0, 0.1, 1, memory=memory, memory_error=0.0), device)
-    assert memory_default(forecast, capacity, 1) == expected
+    expects = Expected(RunEstimate(1.0, 0.1, 1, memory=memory, memory_error=0.0), device)
+    assert memory_default(expects, capacity, 1) == expected
     assert memory_default(None, capacity, 1) == 0
