@@ -1,61 +1,168 @@
-"""Measurements: what one device teaches does not wipe what is known of another."""
+"""Measurements and works: written once, replaced, forgotten, and looked at beside a server."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine
 
-from orchestrator.blueprint.features import Features
-from orchestrator.planning.history import measured
-from orchestrator.store import measurements
-from orchestrator.store.measurements import KEPT, MeasurementRecord
-from orchestrator.store.tables import measurements as table
+from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.store import jobs, measurements, runs, schema
+from orchestrator.store.database import Store, open_store
+from orchestrator.store.measurements import MeasurementRecord
+from orchestrator.store.records import JobRecord, RunRecord
+from orchestrator.testing.clock import SimulatedClock
 
-DOCUMENT = {"features": Features("regnet", 1e6, 1e5, 1e6, 20, 3072, 16).to_json(), "samples": 10, "seconds": 1.0}
+CLOCK = SimulatedClock()
+JOB = JobRecord(
+    id="j-1",
+    name="job",
+    kind="command",
+    owner="ann",
+    team="default",
+    priority=0,
+    state=JobState.QUEUED,
+    reason="queued",
+    profile="local",
+    workload="{}",
+    workdir="here",
+    content="c",
+    workers_min=1,
+    workers_max=2,
+    slots_per_worker=1,
+    created_at=1.0,
+)
+RUN = RunRecord(
+    id="j-1-r1",
+    job="j-1",
+    number=1,
+    token=1,
+    allocation="j-1-r1.0",
+    backend="local",
+    state=RunState.SUCCEEDED,
+    world_size=2,
+    wanted=2,
+    slots=2,
+    created_at=1.0,
+    started_at=5.0,
+    ended_at=25.0,
+)
+RECORD = MeasurementRecord("j-1-r1", -1, 2, "j-1", "regnet", "h200", 10.0, {"seconds": 1.5, "features": {"a": 1}})
 
 
 @pytest.fixture
-def connection() -> Iterator[Connection]:
-    engine = create_engine("sqlite://")
-    table.metadata.create_all(engine)
-    with engine.begin() as found:
-        yield found
-    engine.dispose()
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.sqlite"
 
 
-def put(connection: Connection, run: str, device: str, at: float, trial: int = -1) -> None:
-    record = MeasurementRecord(run, trial, 1, "j", "regnet", device, at, DOCUMENT)
-    measurements.put(connection, record)
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = open_store(path, clock=CLOCK)
+    with opened.write() as connection:
+        jobs.insert(connection, JOB)
+    yield opened
+    opened.close()
 
 
-def test_a_search_of_a_thousand_trials_leaves_what_is_known_of_another_device(connection: Connection) -> None:
-    for number in range(30):
-        put(connection, f"r{number}", "h200", float(number))
-    for trial in range(2 * KEPT):
-        put(connection, "search", "cpu:x", 100.0 + trial, trial)
-    found = measured(connection)
-    assert sum(m.device == "h200" for m in found) == 30
-    assert sum(m.device == "cpu:x" for m in found) == KEPT
-    assert len(measured(connection, "NVIDIA H200")) == 30
-    assert max(m.at for m in found) == found[0].at == 99.0 + 2 * KEPT
+def test_what_was_measured_is_read_back(store: Store) -> None:
+    with store.write() as connection:
+        measurements.put(connection, RECORD)
+        measurements.put(connection, replace(RECORD, workers=1, device="cpu:x", at=20.0))
+    with store.read() as connection:
+        assert [found.workers for found in measurements.newest(connection)] == [1, 2]
+        assert measurements.newest(connection, device="h200") == [RECORD]
+        assert measurements.devices(connection, "j-1-r1") == ["cpu:x", "h200"]
+        assert measurements.stamp(connection, "h200") == (1, 10.0, 10.0)
 
 
-def test_of_each_device_the_newest_are_kept(connection: Connection) -> None:
-    for number in range(KEPT + 250):
-        put(connection, f"r{number}", "h200", float(number))
-    newest = [record.at for record in measurements.newest(connection, limit=10_000)]
-    assert KEPT <= len(newest) <= KEPT + 100
-    assert newest == [float(KEPT + 249 - place) for place in range(len(newest))]
-    assert [record.at for record in measurements.newest(connection, device="h200", limit=2)] == newest[:2]
+def test_the_newest_word_on_a_world_counts(store: Store) -> None:
+    with store.write() as connection:
+        measurements.put(connection, RECORD)
+        measurements.put(connection, replace(RECORD, at=30.0, document={"seconds": 9.0}))
+        [found] = measurements.newest(connection)
+    assert (found.at, found.document) == (30.0, {"seconds": 9.0})
 
 
-def test_the_stamp_of_a_device_follows_its_own_measurements_alone(connection: Connection) -> None:
-    put(connection, "ahead", "h200", 50.0)
-    put(connection, "r", "h200", 1.0)
-    before = measurements.stamp(connection, "h200")
-    put(connection, "other", "cpu:x", 60.0)
-    assert measurements.stamp(connection, "h200") == before
-    put(connection, "r", "h200", 2.0)  # in place of the older one, and not the newest
-    assert measurements.stamp(connection, "h200") != before
+def test_the_oldest_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "KEPT", 10)
+    monkeypatch.setattr(measurements, "_SPARE", 5)
+    with store.write() as connection:
+        for number in range(40):
+            measurements.put(connection, replace(RECORD, run=f"r{number}", at=float(number)))
+        kept = measurements.newest(connection)
+    assert 10 <= len(kept) <= 15
+    assert kept[0].at == 39.0
+
+
+def test_run_times_of_what_succeeded(store: Store) -> None:
+    failed = replace(RUN, id="j-1-r2", number=2, allocation="b", state=RunState.FAILED)
+    with store.write() as connection:
+        runs.insert(connection, RUN)
+        runs.insert(connection, failed)
+        [found] = measurements.finished(connection)
+        assert measurements.finished(connection, name="other") == []
+    assert (found.name, found.owner, found.content, found.seconds, found.workers) == ("job", "ann", "c", 20.0, 2)
+
+
+def test_of_a_job_that_went_on_from_a_checkpoint_no_single_run_is_the_whole(store: Store) -> None:
+    with store.write() as connection:
+        jobs.insert(connection, replace(JOB, id="j-2", kind="regnet"))
+        runs.insert(connection, replace(RUN, id="j-2-r2", job="j-2", number=2))
+        assert measurements.finished(connection) == []
+
+
+def test_works_are_kept_and_found_for_jobs_that_wait_for_their_device(store: Store) -> None:
+    with store.write() as connection:
+        jobs.insert(connection, replace(JOB, id="j-2"))
+        jobs.insert(connection, replace(JOB, id="j-3"))
+        for job, device in (("j-1", "h200"), ("j-2", "h200"), ("j-3", "a100")):
+            measurements.put_work(connection, job, device, {"work": job})
+        measurements.put_work(connection, "j-1", "h200", {"work": "newer"})
+        jobs.set_columns(connection, jobs.get(connection, "j-2"), worked=5.0)
+        assert measurements.works_of(connection, ["j-1", "j-3", "j-9"]) == {
+            "j-1": {"work": "newer"},
+            "j-3": {"work": "j-3"},
+        }
+        assert measurements.waiting(connection, "h200", limit=10) == [("j-1", {"work": "newer"})]
+
+
+def test_a_store_that_a_server_has_open_can_be_looked_at_and_not_written(store: Store, path: Path) -> None:
+    with store.write() as connection:
+        measurements.put(connection, RECORD)
+    with measurements.looking(path) as connection:
+        assert connection is not None
+        assert measurements.newest(connection) == [RECORD]
+        with pytest.raises(measurements.UNREADABLE):
+            measurements.put(connection, RECORD)
+
+
+def test_where_there_is_no_store_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+    with measurements.looking(tmp_path / "none.db") as connection:
+        assert connection is None
+
+
+def test_a_store_of_before_measured_nothing_and_can_from_now_on(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as fourth:
+        older = tmp_path / "older"
+        shutil.copytree(schema.MIGRATIONS, older)
+        for script in (older / "versions").glob("v*.py"):
+            if script.name[1:5] > "0004":
+                script.unlink()
+        fourth.setattr(schema, "MIGRATIONS", older)
+        schema.prepare(path)
+    with measurements.looking(path) as connection:
+        assert connection is not None
+        with pytest.raises(measurements.UNREADABLE):
+            measurements.newest(connection)
+    opened = open_store(path, clock=CLOCK)
+    with opened.write() as connection:
+        jobs.insert(connection, JOB)
+        assert measurements.newest(connection) == []
+        measurements.put(connection, RECORD)
+        assert measurements.newest(connection) == [RECORD]
+    opened.close()
