@@ -158,7 +158,8 @@ class Questions:
             job = candidate(workload, capacity, look.outlook, estimate=estimate, limit=limit)
             names = {brief.id: brief.name for brief in look.briefs.values()}
             widths = request.workers or some_widths(workload)
-            return WhatIf(look.outlook, job, names).view(site.profile.name, widths, live=True, notes=notes_of(job))
+            whatif = WhatIf(look.outlook, job, names, estimate.widths if estimate else {})
+            return whatif.view(site.profile.name, widths, live=True, notes=notes_of(job))
 
     def whole(self, view: JobView) -> JobView:
         """The view of one job with why it waits, at length, its place, and when it should start."""

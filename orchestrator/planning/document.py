@@ -139,7 +139,9 @@ class EstimatePlan(PlanPart):
     source: str = Field(description="what it comes from")
     device: str = Field(description="whose speed is meant; empty where only earlier run times are known")
     slot_kind: str = Field(description="gpu, or cpu where slots are cores")
+    exponent: float = Field(description="speed of k of n workers is (k / n) ** exponent, once it has started")
     widths: list[WidthPlan]
+    asked: list[WidthPlan] = Field(description="as if it asked for exactly so many workers, perhaps more than it does")
     startup: float = Field(description="seconds until the first step, which are in `seconds`")
     evaluation: float = Field(description="seconds of evaluations, which are in `seconds`")
     memory_per_worker: float | None = Field(description="bytes at the peak: of the GPU, or of the process on a CPU")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.blueprint.complexity import Complexity, complexity
@@ -69,6 +69,25 @@ def estimate_of(
         return forecast(work, history.measurements, device)
     asked = Asked(workload.name, owner, content, workload.workers.max, workload.time_limit)
     return from_history(asked, history.finished)
+
+
+def seconds_of_widths(
+    workload: Workload, facts: DatasetFacts | None, history: History, device: str, widths: Sequence[int]
+) -> dict[int, float]:
+    """How long a workload takes, were it to ask for exactly so many workers; empty where its recipe does not tell.
+
+    Args:
+        workload: the workload.
+        facts: of its dataset; None where it has none, or they are not known.
+        history: of earlier runs.
+        device: on which its workers compute; empty: not known.
+        widths: numbers of workers.
+    """
+    work = work_of(workload, facts) if widths and facts is not None and device else None
+    if work is None:
+        return {}
+    exact = (replace(work, workers_min=width, workers_max=width) for width in sorted(set(widths)))
+    return {each.workers_max: forecast(each, history.measurements, device).seconds for each in exact}
 
 
 def work_of(workload: Workload, facts: DatasetFacts, designs: Sequence[Design] = ()) -> Work | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
@@ -18,14 +18,19 @@ _GIB, _MIB = 2**30, 2**20
 _SHOWN = 6
 
 
-def estimate_plan(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> EstimatePlan:
-    """Of an estimate on a cluster."""
+def estimate_plan(
+    workload: Workload, estimate: RunEstimate, capacity: Capacity, asked: Mapping[int, float]
+) -> EstimatePlan:
+    """Of an estimate on a cluster.
+
+    Args:
+        workload: the workload.
+        estimate: of it.
+        capacity: of the cluster.
+        asked: seconds, were it to ask for exactly so many workers.
+    """
     low, high = estimate.interval
     slots = slots_per_worker(workload, capacity)
-    widths = [
-        WidthPlan(workers=workers, seconds=seconds, slot_hours=seconds * workers * slots / 3600)
-        for workers, seconds in sorted(estimate.widths.items())
-    ]
     return EstimatePlan(
         seconds=estimate.seconds,
         low=low,
@@ -34,13 +39,22 @@ def estimate_plan(workload: Workload, estimate: RunEstimate, capacity: Capacity)
         source=estimate.source,
         device=estimate.device,
         slot_kind=capacity.slot_kind,
-        widths=widths,
+        exponent=estimate.exponent,
+        widths=_widths(estimate.widths, slots),
+        asked=_widths(asked, slots),
         startup=estimate.startup,
         evaluation=estimate.evaluation,
         memory_per_worker=estimate.memory,
         memory_error=estimate.memory_error,
         limit=None if workload.time_limit else limit_of(estimate),
     )
+
+
+def _widths(seconds: Mapping[int, float], slots: int) -> list[WidthPlan]:
+    return [
+        WidthPlan(workers=workers, seconds=each, slot_hours=each * workers * slots / 3600)
+        for workers, each in sorted(seconds.items())
+    ]
 
 
 def estimate_warnings(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> Iterator[str]:

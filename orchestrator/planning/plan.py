@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.backends.protocol import Backend, LaunchRequest
@@ -27,7 +28,7 @@ from orchestrator.planning.document import (
     TrainingPlan,
 )
 from orchestrator.planning.elastic import elastic_plan
-from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of
+from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of, seconds_of_widths
 from orchestrator.planning.estimate_plan import estimate_plan, estimate_warnings
 from orchestrator.planning.launch import is_elastic, kind_of, launch_for
 from orchestrator.planning.optimizer import optimizer_plan
@@ -49,6 +50,7 @@ def make_plan(
     workdir: Path,
     history: History = NO_HISTORY,
     owner: str = "",
+    widths: Sequence[int] = (),
 ) -> PlanDocument:
     """What would be sampled, computed and launched. Starts nothing, writes nothing.
 
@@ -59,6 +61,7 @@ def make_plan(
         workdir: where the user stands.
         history: of earlier runs, which estimates are made from.
         owner: who would submit it.
+        widths: numbers of workers; also how long it would take if it asked for exactly so many is told.
 
     Raises:
         UsageError: what can never run here, in the words of `submit`.
@@ -66,13 +69,15 @@ def make_plan(
     state = state_dir()
     capacity = backend.capacity()
     warnings, facts = check_plan(workload, profile, capacity, workdir=workdir, state_dir=state)
-    expected = estimate_of(workload, facts, history, device_of(workload, profile) if facts else "", owner=owner)
+    device = device_of(workload, profile) if facts else ""
+    expected = estimate_of(workload, facts, history, device, owner=owner)
+    asked = seconds_of_widths(workload, facts, history, device, widths)
     document = PlanDocument(
         name=workload.name,
         kind=kind_of(workload),
         profile=profile.name,
         launch=_launch(workload, profile, backend, workdir, state),
-        estimate=None if expected is None else estimate_plan(workload, expected, capacity),
+        estimate=None if expected is None else estimate_plan(workload, expected, capacity, asked),
         warnings=[*warnings, *(estimate_warnings(workload, expected, capacity) if expected else ())],
     )
     if not isinstance(workload, RegNetWorkload) or facts is None:

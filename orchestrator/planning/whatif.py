@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
@@ -34,11 +34,13 @@ class WhatIf:
         outlook: of the queue without it.
         job: as it would be queued.
         names: what people call the jobs that are there.
+        seconds: that it takes with exactly so many workers, where the recipe tells; else its exponent does.
     """
 
     outlook: Outlook
     job: Job
     names: Mapping[str, str]
+    seconds: Mapping[int, float] = field(default_factory=dict)
 
     def view(self, profile: str, widths: Sequence[int], *, live: bool, notes: Sequence[str] = ()) -> WhatIfView:
         """The answer, for the job as it is and as if it asked for exactly so many workers.
@@ -61,9 +63,12 @@ class WhatIf:
             position=as_it_is.places.get(NEW),
             waiting=len(self.outlook.order),
             estimate=known,
-            options=[self._option(as_it_is), *(self._option(self.outlook.plus(of_width(self.job, w))) for w in others)],
+            options=[self._option(as_it_is), *(self._option(self._with(width)) for width in others)],
             notes=[*notes, *self._not_looked_at()],
         )
+
+    def _with(self, workers: int) -> Outlook:
+        return self.outlook.plus(of_width(self.job, workers, self.seconds))
 
     def _not_looked_at(self) -> list[str]:
         behind = len(self.outlook.order) - PLAYED
@@ -143,12 +148,18 @@ def some_widths(workload: Workload) -> list[int]:
     return sorted({low, between, high}) if low < high else []
 
 
-def of_width(job: Job, workers: int) -> Job:
-    """The same job, were it to ask for exactly so many workers; a wider one takes less time for the same work."""
+def of_width(job: Job, workers: int, known: Mapping[int, float]) -> Job:
+    """The same job, were it to ask for exactly so many workers; a wider one takes less time for the same work.
+
+    Args:
+        job: as it is.
+        workers: that it would ask for.
+        known: seconds with some numbers of workers; of others, the job's own exponent tells.
+    """
     demand = replace(job.demand, workers_min=workers, workers_max=workers)
     if job.estimate is None:
         return replace(job, demand=demand)
-    seconds = job.estimate.seconds / job.speed(workers)
+    seconds = known.get(workers, job.estimate.seconds / job.speed(workers))
     return replace(job, demand=demand, estimate=replace(job.estimate, seconds=seconds))
 
 
@@ -173,7 +184,8 @@ def offline_view(
     policy: Policy = profile.policy
     outlook = Outlook(empty_snapshot(capacity, profile, now), policy)
     job = candidate(workload, capacity, outlook, estimate=estimate, limit=profile.limits.max_time)
-    return WhatIf(outlook, job, {}).view(profile.name, widths or some_widths(workload), live=False, notes=notes_of(job))
+    whatif = WhatIf(outlook, job, {}, estimate.widths if estimate else {})
+    return whatif.view(profile.name, widths or some_widths(workload), live=False, notes=notes_of(job))
 
 
 def notes_of(job: Job) -> list[str]:

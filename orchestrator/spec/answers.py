@@ -157,6 +157,9 @@ class EstimateView(Message):
     seconds: float = Field(gt=0, le=1e10, description="with the most workers")
     error: float = Field(default=0.5, ge=0, le=10, description="standard deviation of its logarithm")
     exponent: float = Field(default=1.0, ge=0, le=1, description="speed of k of n workers is (k / n) ** exponent")
+    widths: dict[int, Annotated[float, Field(gt=0, le=1e10)]] = Field(
+        default_factory=dict, description="seconds, were it to ask for exactly so many workers; others by the exponent"
+    )
 
 
 class WhatIfRequest(Message):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from orchestrator.cli.output import emit, note
 if TYPE_CHECKING:
     from orchestrator.backends.protocol import Backend
     from orchestrator.cli.source import Source
-    from orchestrator.planning.document import PlanDocument, WidthPlan
+    from orchestrator.planning.document import PlanDocument
     from orchestrator.spec.answers import EstimateView, WhatIfView
     from orchestrator.spec.profile import ClusterProfile
     from orchestrator.spec.workload import Workload
@@ -54,6 +53,7 @@ def command(
     from orchestrator.cli.source import read_source
     from orchestrator.planning.history import local_history
     from orchestrator.planning.plan import make_plan
+    from orchestrator.planning.whatif import some_widths
     from orchestrator.spec.load import load_profile, parse_workload
 
     source = read_source(file)
@@ -61,7 +61,10 @@ def command(
     _check_widths(workload, widths)
     profile = load_profile(cluster or _DEFAULT_CLUSTER)
     history, backend = local_history(state_dir(), name=workload.name), LocalBackend(profile)
-    plan = make_plan(workload, profile, backend, workdir=Path.cwd(), history=history, owner=getpass.getuser())
+    asked_for = widths or some_widths(workload)
+    plan = make_plan(
+        workload, profile, backend, workdir=Path.cwd(), history=history, owner=getpass.getuser(), widths=asked_for
+    )
     estimate = _estimate(plan)
     asked = None if offline else _ask(source, overrides, widths, estimate, cluster and profile.name)
     view = asked or _alone(workload, profile, backend, widths, estimate)
@@ -130,15 +133,12 @@ def _estimate(plan: PlanDocument) -> EstimateView | None:
     known = plan.estimate
     if known is None or not known.widths:
         return None
-    return EstimateView(seconds=max(known.seconds, 1e-3), error=known.error, exponent=_exponent(known.widths))
-
-
-def _exponent(widths: Sequence[WidthPlan]) -> float:
-    """Speed of k of n workers is (k / n) ** exponent: between the fewest workers and the most."""
-    few, many = widths[0], widths[-1]
-    if few.workers == many.workers:
-        return 1.0
-    return min(1.0, max(0.0, math.log(few.seconds / many.seconds) / math.log(many.workers / few.workers)))
+    return EstimateView(
+        seconds=max(known.seconds, 1e-3),
+        error=known.error,
+        exponent=known.exponent,
+        widths={width.workers: max(width.seconds, 1e-3) for width in known.asked},
+    )
 
 
 def _text(plan: PlanDocument, view: WhatIfView) -> str:
