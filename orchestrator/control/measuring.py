@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +181,9 @@ def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: floa
         own = None if own is None else float(own)
     except (TypeError, ValueError):
         return None
-    share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
-    if not total and estimate is not None:  # it tells of nothing: what it has run is all that is known
-        since = now if run.started_at is None else run.started_at
-        estimate = replace(estimate, startup=0.0)
-        share = min(1.0, max(0.0, (now - since) / estimate.at(run.world_size)))
-    since = run.created_at if run.started_at is None else run.started_at
+    share = min(1.0, max(0.0, done / total)) if total > 0 else None
+    unknown = now if share is None else run.created_at  # what has not started has done nothing
+    since = unknown if run.started_at is None else run.started_at
     return eta(Watched(share, own, min(at, now), since, max(1, run.world_size)), estimate, now)
 
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from statistics import NormalDist
 
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.explain import Reasons, explain, explain_running
+from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.explain.types import Explanation
 from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
@@ -27,7 +27,6 @@ MOST_EVENTS = 600
 """So many events are played through: an answer must not take long."""
 
 _QUICK, _MIDDLE, _SLOW = 0.1, 0.5, 0.9
-_NORMAL = NormalDist()
 _NOT_BY_WORK = frozenset({Waiting.TOO_LARGE, Waiting.HELD, Waiting.DEPENDENCY, Waiting.LIMIT, Waiting.NODES})
 """What these jobs wait for does not come by itself once the work before them is done."""
 
@@ -181,17 +180,6 @@ class Outlook:
             if not waiting.held:
                 total = _plus(total, waiting, waiting.worked)
         return found
-
-
-def quantile(estimate: Estimate, worked: float, share: float) -> float:
-    """The total work that this share of all jobs stays below, of those that are not over after `worked` seconds."""
-    if estimate.error <= 0 or estimate.seconds <= 0:
-        return max(estimate.seconds, worked)
-    below = 0.0 if worked <= 0 else _NORMAL.cdf(math.log(worked / estimate.seconds) / estimate.error)
-    place = below + share * (1.0 - below)
-    if place >= 1.0 - 1e-12:  # far beyond every expectation
-        return max(worked, total_expected(estimate, worked))
-    return max(worked, estimate.seconds * math.exp(estimate.error * _NORMAL.inv_cdf(place)))
 
 
 def at_quantile(snapshot: Snapshot, share: float) -> Snapshot:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -175,7 +177,25 @@ def test_what_is_left_is_the_run_s_own_word_and_what_was_expected_together(world
 def test_a_run_that_says_nothing_has_left_what_it_has_not_run(world: World) -> None:
     found = left(with_progress(world), RUN, EXPECTED, 260.0)
     assert found is not None
-    assert found.seconds == pytest.approx(750.0)
+    assert found.seconds == pytest.approx(750.0, rel=0.001)
+    assert found.low < 750 < found.high
+
+
+def test_of_a_run_that_tells_of_no_work_the_time_since_its_last_word_counts_once(world: World) -> None:
+    """100 seconds after it said that it has done nothing countable, the 250 that it has run count, and not 350."""
+    found = left(with_progress(world, done=0, total=0, time=160.0), RUN, EXPECTED, 260.0)
+    assert found is not None
+    assert found.seconds == pytest.approx(750.0, rel=0.001)
+
+
+def test_a_run_that_has_outlived_its_estimate_is_not_about_to_end(world: World) -> None:
+    late, later = (left(with_progress(world), RUN, EXPECTED, 10.0 + worked) for worked in (1000.0, 3000.0))
+    assert late is not None
+    assert later is not None
+    total = EXPECTED.seconds * math.exp(EXPECTED.error * NormalDist().inv_cdf(0.75))  # half of the slower half
+    assert late.seconds == pytest.approx(total - 1000, rel=0.001)
+    assert later.seconds > 100
+    assert 0 < later.low < later.seconds < later.high
 
 
 def test_nonsense_says_nothing(world: World) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.planning import outlook as module
-from orchestrator.planning.outlook import PLAYED, Outlook, at_quantile, quantile
+from orchestrator.planning.outlook import PLAYED, Outlook, at_quantile
 from orchestrator.planning.whatif import NEW, WhatIf, candidate, offline_view, some_widths
 from orchestrator.scheduling.cluster import Demand, Node, Share
+from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import EstimateView
