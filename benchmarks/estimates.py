@@ -102,10 +102,11 @@ def figures(found: Sequence[Measurement]) -> list[Figure]:
     peers["the mean of the others"] = left_out(found, _mean)
     errors = {name: rms(values) for name, values in peers.items()}
     stated = [throughput.learn(without(found, one), one.device).rate(one.features).error for one in found]
-    covered = sum(abs(e) <= QUANTILE_10 * s for e, s in zip(ours, stated, strict=True)) / len(found)
+    covered = inside(ours, stated)
     alone = rms(left_out(found, lambda rest, one: _rate([], one, COLUMNS)))
-    holds = left_out(found, lambda rest, one: memory.learn(rest, one.device).bytes(one.features), _bytes)
-    unlearned = left_out(found, lambda rest, one: memory.learn([], one.device).bytes(one.features), _bytes)
+    holds = left_out(found, lambda rest, one: memory.learn(rest, one.device).held(one.features).bytes, _bytes)
+    sure = [memory.learn(without(found, one), one.device).held(one.features).error for one in found]
+    unlearned = left_out(found, lambda rest, one: memory.learn([], one.device).held(one.features).bytes, _bytes)
     fixed = left_out(found, lambda rest, one: math.exp(sum(map(math.log, map(_bytes, rest))) / len(rest)), _bytes)
     spread = max(_seconds(m) for m in found) / min(_seconds(m) for m in found)
     note = f"{len(found)} models; their times differ by a factor of up to {spread:.0f}"
@@ -134,6 +135,13 @@ def figures(found: Sequence[Measurement]) -> list[Figure]:
             goal="below 0.2",
             holds=rms(holds) < 0.2,
         ),
+        Figure(
+            "true peaks inside the stated interval, which is meant to hold 0.8 of them",
+            "share",
+            inside(holds, sure),
+            goal="0.65 to 1",
+            holds=inside(holds, sure) >= 0.65,
+        ),
     ]
 
 
@@ -150,6 +158,11 @@ def left_out(
 def without(found: Sequence[Measurement], one: Measurement) -> list[Measurement]:
     """Those of other models."""
     return [each for each in found if same_model(each.features) != same_model(one.features)]
+
+
+def inside(errors: Sequence[float], stated: Sequence[float]) -> float:
+    """The share of errors that lie between the stated 10th and 90th percentile."""
+    return sum(abs(e) <= QUANTILE_10 * s for e, s in zip(errors, stated, strict=True)) / len(errors)
 
 
 def rms(values: Sequence[float]) -> float:

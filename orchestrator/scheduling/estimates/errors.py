@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 QUANTILE_10 = 1.2815515655446004
@@ -11,8 +11,8 @@ QUANTILE_10 = 1.2815515655446004
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """An error that is believed before it was measured.
+class Believed:
+    """An error that is believed before any was measured.
 
     Attributes:
         error: standard deviation of the logarithm of (true / estimated).
@@ -23,7 +23,7 @@ class Spread:
     worth: float
 
 
-def pooled(logs: Sequence[float], prior: Spread) -> float:
+def pooled(logs: Sequence[float], prior: Believed) -> float:
     """Root mean square of logarithms of (true / estimated), the prior's counted in."""
     total = prior.worth * prior.error**2 + sum(value * value for value in logs)
     return math.sqrt(total / (prior.worth + len(logs)))
@@ -34,6 +34,26 @@ def folds(count: int, most: int) -> Iterator[list[int]]:
     parts = min(count, most)
     for part in range(parts):
         yield list(range(part, count, parts))
+
+
+def within(logs: Sequence[float], groups: Iterable[Sequence[int]]) -> list[float]:
+    """How far each one lies from what the others of its group predict; of groups of one, nothing.
+
+    Args:
+        logs: of (true / estimated).
+        groups: places of those that are alike.
+    """
+    found = []
+    for places in groups:
+        if len(places) > 1:
+            total = sum(logs[i] for i in places)
+            found += [logs[i] - (total - logs[i]) / (len(places) - 1) for i in places]
+    return found
+
+
+def correction(logs: Sequence[float]) -> tuple[float, float]:
+    """How many, and their mean shrunk towards 0: one alone counts for two thirds."""
+    return float(len(logs)), sum(logs) / (len(logs) + 0.5)
 
 
 def interval(seconds: float, error: float) -> tuple[float, float]:

@@ -123,21 +123,21 @@ def forecast(work: Work, measurements: Sequence[Measurement], device: str) -> Ru
     epoch_end = shrunk_median([m.epoch_seconds / m.epochs for m in here if m.epochs], _EPOCH_END)
     times = {w: startup + _seconds(work, speed, epoch_end, w) for w in _widths(work)}
     total = times[work.workers_max]
-    rate = speed.rate(first)
-    holds = memory.learn(here, device)
+    holds = memory.learn(measurements, device)
     # The largest model of a search is what its workers must have room for.
-    needs = max(holds.bytes(t.features, 1 if work.search else work.workers_min) for t in work.trainings)
+    fewest = 1 if work.search else work.workers_min
+    needs = max((holds.held(t.features, fewest) for t in work.trainings), key=lambda held: held.bytes)
     return RunEstimate(
         seconds=total,
-        error=_error(rate.error, startup, total),
+        error=_error(_rate_error(work, speed), startup, total),
         workers=work.workers_max,
         widths=times,
-        source=_source(speed, rate.same, device),
+        source=_source(work, speed, device),
         device=device,
         startup=startup,
         evaluation=_evaluation(work, speed, work.workers_max),
-        memory=needs,
-        memory_error=holds.error,
+        memory=needs.bytes,
+        memory_error=needs.error,
     )
 
 
@@ -176,7 +176,8 @@ def _training(training: Training, speed: Throughput, epoch_end: float, workers: 
 
 
 def _measuring(training: Training, speed: Throughput, workers: int) -> float:
-    return float(training.evaluated * speed.evaluated(training.features) / workers**speed.exponent)
+    alone = training.evaluated * speed.evaluated(training.features)
+    return alone * throughput.evaluated_by(workers, training.evaluated, speed.exponent)
 
 
 def _evaluation(work: Work, speed: Throughput, workers: int) -> float:
@@ -191,18 +192,31 @@ def _startup(work: Work, here: Sequence[Measurement]) -> float:
     return shrunk_median([m.startup for m in here if m.startup and m.kind == work.kind], usual)
 
 
+def _rate_error(work: Work, speed: Throughput) -> float:
+    """Of the steps of all trainings: each by its part of the time, as if all erred to the same side."""
+    rates = [(each.samples * (rate := speed.rate(each.features)).seconds, rate.error) for each in work.trainings]
+    total = sum(seconds for seconds, _ in rates)
+    if not total:
+        return max(error for _, error in rates)
+    return sum(seconds * error for seconds, error in rates) / total
+
+
 def _error(rate: float, startup: float, total: float) -> float:
     """Of a sum of what scales with the rate and of the start-up, which do not depend on each other."""
     computed = (total - startup) / total
     return math.hypot(rate * computed, _STARTUP_ERROR * (1 - computed), _LEAST_ERROR)
 
 
-def _source(speed: Throughput, same: int, device: str) -> str:
+def _source(work: Work, speed: Throughput, device: str) -> str:
+    same = [speed.rate(training.features).same for training in work.trainings]
     where = device.removeprefix("cpu:") if is_cpu(device) else device
     if not speed.measured:
         return f"from the recipe and the data sheet alone: nothing was measured on {where} yet"
-    if same:
-        return f"from {counted(same, 'measurement')} of this very model on {where}"
+    if len(same) == 1 and same[0]:
+        return f"from {counted(same[0], 'measurement')} of this very model on {where}"
+    if any(same):
+        known = f"{sum(map(bool, same))} of its {len(same)} models"
+        return f"from the recipe and {counted(speed.measured, 'measurement')} on {where}, of {known} among others"
     return f"from the recipe and {counted(speed.measured, 'measurement')} of other models on {where}"
 
 

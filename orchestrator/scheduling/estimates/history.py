@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.base.text import counted
-from orchestrator.scheduling.estimates.errors import Spread, pooled
+from orchestrator.scheduling.estimates.errors import Believed, pooled
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 
 RECENT = 5
@@ -98,7 +98,7 @@ def _mean(asked: Asked, found: Sequence[Finished], words: str, prior: float) -> 
     count = len(logs)
     # Each run as the others predict it, which is as far from their mean as from that of all times n / (n - 1).
     left_out = [(value - mean) * count / (count - 1) for value in logs] if count > 1 else []
-    error = pooled(left_out, Spread(prior, _WORTH))
+    error = pooled(left_out, Believed(prior, _WORTH))
     seconds = math.exp(mean)
     if asked.limit is not None:
         seconds = min(seconds, asked.limit)

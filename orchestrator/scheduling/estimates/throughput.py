@@ -7,13 +7,13 @@ are not negative; W workers run ceil(V / W) passes a step each, and lose W ** (1
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from orchestrator.blueprint.features import Features
 from orchestrator.scheduling.estimates.devices import COLUMNS, FORWARDS, is_cpu, prior_of
-from orchestrator.scheduling.estimates.errors import Spread, folds, pooled
+from orchestrator.scheduling.estimates.errors import Believed, correction, folds, pooled, within
 from orchestrator.scheduling.estimates.measurement import Measurement, groups, on_device, same_model
 from orchestrator.scheduling.estimates.regression import Prior, fit
 
@@ -25,8 +25,8 @@ CORES_EXPONENT = 0.85
 
 _LOSS_ERROR = 0.1
 _LEAST_EXPONENT = 0.3
-_NEW_MODEL = Spread(0.35, 2.0)
-_SAME_MODEL = Spread(0.12, 2.0)
+_NEW_MODEL = Believed(0.35, 2.0)
+_SAME_MODEL = Believed(0.12, 2.0)
 _FOLDS = 12
 _TURNS, _CLOSE = 10, 0.003
 _NOTHING, _FREE = 1e-9, 20.0
@@ -57,6 +57,11 @@ def share(features: Features, workers: int, exponent: float) -> float:
     """Seconds that a sample of the batch costs W workers, of those that it costs one: (ceil(V / W) / V) W^(1 - e)."""
     used = max(1, min(workers, features.virtual_workers))
     return float(features.passes(used) / features.virtual_workers * used ** (1.0 - exponent))
+
+
+def evaluated_by(workers: int, samples: float, exponent: float) -> float:
+    """Seconds that an evaluated sample costs W workers, of those that it costs one; who gets no sample does nothing."""
+    return float(max(1.0, min(workers, samples)) ** -exponent)
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ def learn(
         precision: of its steps.
         columns: that may have a part in the time; for comparisons.
     """
-    used = tuple(m for m in on_device(measurements, device) if m.usable and m.features.precision == precision)
+    alike = (m for m in measurements if m.usable and m.features.precision == precision)
+    used = tuple(on_device(alike, device))
     return _learn(used, device, precision, tuple(columns))
 
 
@@ -141,11 +147,11 @@ def _learn(used: tuple[Measurement, ...], device: str, precision: str, columns: 
         device=device,
         coefficients=coefficients,
         exponent=exponent,
-        evaluation=_evaluation(used, device, coefficients),
+        evaluation=_evaluation(used, device, coefficients, exponent),
         new=_error_of_new(used, device, prior, exponent, list(by_model.values())),
         measured=len(used),
-        same={key: _correction([ratios[i] for i in places]) for key, places in by_model.items()},
-        same_error=pooled(_within(ratios, by_model.values()), _SAME_MODEL),
+        same={key: correction([ratios[i] for i in places]) for key, places in by_model.items()},
+        same_error=pooled(within(ratios, by_model.values()), _SAME_MODEL),
     )
 
 
@@ -194,14 +200,15 @@ def _exponent(used: Sequence[Measurement], device: str, coefficients: Sequence[f
     return 1.0 - min(1.0 - _LEAST_EXPONENT, max(0.0, over / under))
 
 
-def _evaluation(used: Sequence[Measurement], device: str, coefficients: Sequence[float]) -> float:
-    """A mean of the logarithms, shrunk towards 0."""
+def _evaluation(used: Sequence[Measurement], device: str, coefficients: Sequence[float], exponent: float) -> float:
+    """A mean of the logarithms, shrunk towards 0; workers share evaluations as `evaluated_by` says."""
     found = [0.0, 0.0]
     for m in used:
         if m.evaluated <= 0 or m.evaluation_seconds <= 0:
             continue
         values = row(m.features, device, forwards=1.0)
-        expected = sum(c * x for c, x in zip(coefficients, values, strict=True)) / min(m.workers, m.evaluated)
+        alone = sum(c * x for c, x in zip(coefficients, values, strict=True))
+        expected = alone * evaluated_by(m.workers, m.evaluated, exponent)
         found.append(math.log(m.evaluation_seconds / m.evaluated / expected))
     return math.exp(sum(found) / len(found))
 
@@ -221,21 +228,6 @@ def _error_of_new(
             ratios = _log_ratios([used[i] for i in models[model]], device, exponent, coefficients)
             found.append(sum(ratios) / len(ratios))
     return pooled(found, _NEW_MODEL)
-
-
-def _within(ratios: Sequence[float], models: Iterable[Sequence[int]]) -> list[float]:
-    """Each measurement as the others of its model predict it."""
-    found = []
-    for places in models:
-        if len(places) > 1:
-            total = sum(ratios[i] for i in places)
-            found += [ratios[i] - (total - ratios[i]) / (len(places) - 1) for i in places]
-    return found
-
-
-def _correction(ratios: Sequence[float]) -> tuple[float, float]:
-    """How often, and the mean shrunk towards 0: one measurement counts for two thirds."""
-    return float(len(ratios)), sum(ratios) / (len(ratios) + 0.5)
 
 
 def _only(prior: Prior, columns: Sequence[str]) -> Prior:

@@ -32,7 +32,8 @@ def test_it_is_the_start_the_steps_the_evaluations_and_the_ends_of_epochs() -> N
     speed, found = learn([], DEVICE), forecast(replace(WORK, workers_max=1), [], DEVICE)
     steps, measured = 100_000 * speed.rate(NET).seconds, 10_000 * speed.evaluated(NET)
     assert found.seconds == pytest.approx(8 + steps + measured + 5 * 0.15)
-    assert (found.startup, found.evaluation) == (8, pytest.approx(measured))
+    assert found.startup == 8
+    assert found.evaluation == pytest.approx(measured)
 
 
 @pytest.mark.parametrize("history", [0, 12])
@@ -88,6 +89,22 @@ def test_it_says_what_it_is_from() -> None:
     assert "nothing was measured" in forecast(WORK, [], DEVICE).source
     assert "6 measurements of other models on planted" in forecast(WORK, history, DEVICE).source
     assert "1 measurement of this very model" in forecast(known, history, DEVICE).source
+
+
+def test_a_search_is_as_sure_as_its_trials_are_and_says_how_many_of_them_are_known() -> None:
+    history = plant(12, noise=0.05)
+    history += [replace(history[0], run=f"again{i}", at=50.0 + i) for i in range(5)]
+    known = replace(TRAINING, features=history[0].features, samples=1e7)
+    new = replace(TRAINING, features=replace(NET, flops=2e8, activations=4e6), samples=1e7)
+    speed = learn(history, DEVICE)
+    sure, unsure = speed.rate(known.features).error, speed.rate(new.features).error
+    mixed = forecast(replace(search(2), trainings=(known, new)), history, DEVICE)
+    seconds = [each.samples * speed.rate(each.features).seconds for each in (known, new)]
+    expected = (seconds[0] * sure + seconds[1] * unsure) / sum(seconds)
+    assert sure < expected < unsure
+    assert mixed.error == pytest.approx(math.hypot(expected, 0.05), rel=0.02)
+    assert forecast(replace(search(2), trainings=(new, known)), history, DEVICE).error == pytest.approx(mixed.error)
+    assert "17 measurements on planted, of 1 of its 2 models among others" in mixed.source
 
 
 def test_start_up_and_ends_of_epochs_are_learned() -> None:

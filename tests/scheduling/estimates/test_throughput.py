@@ -11,13 +11,17 @@ from planted import DEVICE, TRUE, features, plant
 
 from orchestrator.blueprint.features import Features
 from orchestrator.scheduling.estimates.errors import QUANTILE_10
-from orchestrator.scheduling.estimates.throughput import EXPONENT, learn, row, share
+from orchestrator.scheduling.estimates.throughput import EXPONENT, evaluated_by, learn, row, share
 
 RESNET50 = Features("resnet", 4.1e9, 11.1e6, 25.6e6, 54, 150_528, 256, 1, "bf16")
 
 
 def true_seconds(of: Features) -> float:
     return sum(c * x for c, x in zip(TRUE, row(of, DEVICE), strict=True))
+
+
+def forward(of: Features) -> float:
+    return sum(c * x for c, x in zip(TRUE, row(of, DEVICE, forwards=1.0), strict=True))
 
 
 @pytest.mark.parametrize(("device", "low", "high"), [("NVIDIA H100", 1000, 6000), ("NVIDIA A100-SXM4-80GB", 700, 4000)])
@@ -123,3 +127,28 @@ def test_evaluations_are_learned_too() -> None:
     slow = [replace(m, evaluated=1000.0, evaluation_seconds=2000.0 * true_seconds(m.features)) for m in plant(20)]
     of = features(random.Random(99))
     assert learn(slow, DEVICE).evaluated(of) > 1.5 * learn(plant(20), DEVICE).evaluated(of)
+
+
+def test_what_several_workers_evaluated_together_is_what_several_need() -> None:
+    """Planted: working together costs the same at evaluations as at steps, W ** 0.3."""
+    history = [
+        replace(m, evaluated=1e4, evaluation_seconds=1e4 * forward(m.features) * 1.5 / m.workers**0.7)
+        for m in plant(60, exponent=0.7, workers=(4, 8))
+    ]
+    of, model = features(random.Random(99)), learn(history, DEVICE)
+    for workers in (4, 8):
+        found = model.evaluated(of) * evaluated_by(workers, 1e4, model.exponent)
+        assert found == pytest.approx(1.5 * forward(of) / workers**0.7, rel=0.15)
+
+
+def test_who_gets_no_sample_to_evaluate_does_not_help() -> None:
+    assert evaluated_by(8, 4.0, 1.0) == evaluated_by(4, 4.0, 1.0) == 0.25
+    assert evaluated_by(4, 0.0, 1.0) == 1.0
+
+
+def test_runs_at_another_precision_do_not_push_out_what_is_known_of_this_one() -> None:
+    other = [
+        replace(m, run=f"o{i}", features=replace(m.features, precision="bf16"), at=1e6)
+        for i, m in enumerate(plant(100))
+    ]
+    assert learn([*plant(10), *other], DEVICE).measured == 10
