@@ -115,7 +115,7 @@ class Draft:
     @cached_property
     def book(self) -> Book:
         """What teams hold against their limits and quotas."""
-        return Book(self.state)
+        return Book(self.state, self.claimed)
 
     @property
     def wanted(self) -> int:

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from orchestrator.scheduling.cluster import ONE_WORKER, Demand, Placement, workers_of
 
+_LEAST, _MOST = 1e-3, 1e12
+"""Medians, in seconds, are reckoned with within these bounds."""
+_MOST_ERROR = 5.0
+"""Errors are reckoned with up to this: one in six jobs then takes more than 148 times its estimate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -129,14 +134,16 @@ def total_expected(estimate: Estimate, worked: float) -> float:
     """Expected total work of a job of which `worked` seconds are done: E[X | X > worked] of a log-normal X.
 
     With X = seconds * exp(error * Z): E[X | X > t] = E[X] * Phi(error - z) / Phi(-z), z = ln(t / seconds) / error.
+    It is finite for any estimate: medians and errors beyond all reason are cut.
     """
-    sigma = estimate.error
+    sigma = min(_MOST_ERROR, estimate.error)
     if sigma <= 0:
         return max(estimate.seconds, worked)
-    mean = estimate.seconds * math.exp(sigma * sigma / 2)
+    median = min(_MOST, max(_LEAST, estimate.seconds))
+    mean = median * math.exp(sigma * sigma / 2)
     if worked <= 0:
         return mean
-    z = math.log(worked / estimate.seconds) / sigma
+    z = math.log(worked / median) / sigma
     beyond = math.erfc(z / math.sqrt(2))
     if (
         beyond < 1e-12

@@ -94,8 +94,8 @@ def _only_room_counts(draft: Draft) -> bool:
 
 
 def _hopeless(draft: Draft, demand: Demand) -> bool:
-    """Whether not even the fewest workers fit, were nothing reserved and no maintenance ahead."""
-    return not draft.room.could(demand)
+    """Whether the fewest workers do not fit, so that no more do, were nothing reserved and no maintenance ahead."""
+    return not draft.room.could(demand) and widths.smaller_fits(draft, demand)
 
 
 def _rank(draft: Draft, cursor: Cursor) -> Key:

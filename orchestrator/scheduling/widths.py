@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Placement
+from orchestrator.scheduling.cluster import Demand, Placement
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -23,11 +23,25 @@ def choose(draft: Draft, job: Job) -> Placement | None:
         elastic = draft.policy.elastic
         if elastic is not None and elastic.start == "narrow":
             most = min(most, (draft.room.free - (draft.wanted - fewest * slots)) // slots)
-    return _widest(draft, job, fewest, max(fewest, most))
+    most = max(fewest, most)
+    if draft.reservations or not smaller_fits(draft, job.demand):
+        return draft.place_widest(job, fewest, most)  # a larger gang may be over before what is reserved
+    return _by_halves(draft, job, fewest, most)
 
 
-def _widest(draft: Draft, job: Job, fewest: int, most: int) -> Placement | None:
-    """By bisection: where a gang fits, a smaller one does."""
+def smaller_fits(draft: Draft, demand: Demand) -> bool:
+    """Whether a gang fits wherever a larger one does.
+
+    Where nodes differ it may not: 24 workers may fit on three nodes, while 16 belong on a larger one.
+    """
+    shape = draft.room.layout.shape(demand)
+    if shape.simple is not None or demand.workers_min == demand.workers_max:
+        return True
+    parts = [part for group in shape.parts for part in group]
+    return len({part.capacity for part in parts}) <= 1 and not any(part.counted for part in parts)
+
+
+def _by_halves(draft: Draft, job: Job, fewest: int, most: int) -> Placement | None:
     if (best := draft.place(job, most)) is not None or most == fewest:
         return best
     if (best := draft.place(job, fewest)) is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import workers_of
+from orchestrator.scheduling.cluster import Placement, workers_of
 from orchestrator.scheduling.sharing.tree import Tree
 
 if TYPE_CHECKING:
@@ -13,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Book:
-    """Slots that each team and all under it hold, shrinking and stopping jobs in full, and claims.
+    """Slots that each team and all under it hold, shrinking and stopping jobs in full, and valid claims.
 
     A quota is what a team may always have: what it does not use others may borrow, and give back when it asks.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, claimed: Mapping[str, Placement]) -> None:
         self.tree = Tree(state.teams)
         self.held: dict[str, int] = {}
         self.stay: dict[str, int] = {}
         if self.tree.bounded or self.tree.quotas:
-            self._count(state)
+            self._count(state, claimed)
 
     def add(self, team: str, slots: int) -> None:
         """The team holds so many more from now on."""
@@ -77,10 +78,10 @@ class Book:
         record = self.tree.teams.get(team)
         return None if record is None else record.quota
 
-    def _count(self, state: State) -> None:
+    def _count(self, state: State, claimed: Mapping[str, Placement]) -> None:
         for run in state.running.values():
             self.add(run.job.team, run.slots)
             self.give_up(run.job.team, run.slots - run.workers * run.job.demand.slots)
-        for job in state.pending.values():
-            if job.claim is not None:
-                self.add(job.team, workers_of(job.claim) * job.demand.slots)
+        for name, claim in claimed.items():
+            job = state.pending[name]
+            self.add(job.team, workers_of(claim) * job.demand.slots)

@@ -14,17 +14,17 @@ def used(booked: Iterable[Usage], running: Iterable[Running], now: float, half_l
 
     With the rate r = ln 2 / half_life, u booked at t0 counts u exp(-r (now - t0)), and s slots held from t1 on count
     s (1 - exp(-r (now - t1))) / r. A running job adds from where its record and its team's are both silent: a team is
-    booked up to `at`, a job up to `counted`.
+    booked up to `at`, a job up to `counted`. The order of the arguments does not count, not even in the last bit.
     """
     rate = math.log(2) / half_life
-    total: dict[str, float] = {}
+    parts: dict[str, list[float]] = {}
     until: dict[str, float] = {}
     for usage in booked:
-        total[usage.team] = usage.slot_seconds * math.exp(-rate * max(0.0, now - usage.at))
+        parts[usage.team] = [usage.slot_seconds * math.exp(-rate * max(0.0, now - usage.at))]
         until[usage.team] = usage.at
     for run in running:
         team = run.job.team
         held = now - max(until.get(team, -math.inf), min(run.counted, now), run.since)
         if held > 0:
-            total[team] = total.get(team, 0.0) + run.slots * -math.expm1(-rate * held) / rate
-    return total
+            parts.setdefault(team, []).append(run.slots * -math.expm1(-rate * held) / rate)
+    return {team: math.fsum(found) for team, found in parts.items()}
