@@ -33,6 +33,7 @@ from orchestrator.spec.messages import (
 
 if TYPE_CHECKING:  # most commands do without them, and building them takes as long as an answer of the server
     from orchestrator.spec.answers import NodeView, QueueView, WhatIfRequest, WhatIfView, WhyView
+    from orchestrator.spec.profile import ClusterProfile
 
 _PREFIX = "/api/v1"
 _ATTEMPTS = 3
@@ -294,6 +295,12 @@ class Client:
     def server(self) -> ServerInfo:
         """Who answers."""
         return ServerInfo.model_validate_json(self._request("GET", "/server").body)
+
+    def profile(self) -> ClusterProfile:
+        """The cluster that it serves."""
+        from orchestrator.spec.profile import ClusterProfile
+
+        return ClusterProfile.model_validate_json(self._request("GET", "/profile").body)
 
     def shutdown(self) -> ServerInfo:
         """End the server; its jobs go on."""

@@ -32,7 +32,7 @@ class Principal:
         """Whether the caller has this role or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
-    def require(self, role: str) -> None:
+    def require(self, role: str, what: str = "this") -> None:
         """Refuse a caller below `role`.
 
         Raises:
@@ -40,7 +40,7 @@ class Principal:
         """
         if not self.may(role):
             raise NotAllowed(
-                f"this needs the role {role}; {self.user} is {self.role}", hint="ask an admin of the server"
+                f"{what} needs the role {role}; {self.user} is {self.role}", hint="ask an admin of the server"
             )
 
     def require_owner(self, job: str, owner: str) -> None:

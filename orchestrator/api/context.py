@@ -23,13 +23,14 @@ from orchestrator.spec.messages import (
     SubmitReply,
     SubmitRequest,
 )
+from orchestrator.spec.profile import ClusterProfile
 
 
 class Service(Protocol):
     """What the API asks of `orchestrator.control.service.JobService`."""
 
-    def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
-        """Queue a workload; the same client key twice is one job."""
+    def submit(self, request: SubmitRequest, owner: str, *, highest: int | None = None) -> SubmitReply:
+        """Queue a workload of this priority at most; the same client key twice is one job."""
         ...
 
     def get(self, job: str) -> JobView:
@@ -165,6 +166,7 @@ class ApiContext:
     Attributes:
         service: the jobs.
         questions: answers about the queue.
+        profile: the cluster.
         tokens: who may call.
         describe: the server's facts, without the caller's.
         wake: tells the controller that there is something to do.
@@ -176,6 +178,7 @@ class ApiContext:
 
     service: Service
     questions: Questions
+    profile: ClusterProfile
     tokens: TokenBook
     describe: Callable[[], ServerInfo]
     wake: Callable[[], None]

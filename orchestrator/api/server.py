@@ -85,6 +85,7 @@ class _Server:
         context = ApiContext(
             service=engine.service,
             questions=engine.questions,
+            profile=engine.profile,
             tokens=TokenBook(self._grants(), now=time.time),
             describe=self._describe,
             wake=self._wake,

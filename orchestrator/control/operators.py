@@ -7,13 +7,11 @@ import logging
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
+from orchestrator.spec.base import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from orchestrator.store import events, jobs, nodes
 from orchestrator.store.nodes import NodeState
 
 _LOG = logging.getLogger(__name__)
-
-HIGHEST = 1000
-"""Priorities lie between -1000 and 1000, as in a workload."""
 
 
 def set_priority(site: Site, job: str, priority: int, by: str) -> None:
@@ -24,8 +22,8 @@ def set_priority(site: Site, job: str, priority: int, by: str) -> None:
         UsageError: no priority.
         Conflict: it is over.
     """
-    if not -HIGHEST <= priority <= HIGHEST:
-        raise UsageError(f"{priority} is no priority", hint=f"it lies between {-HIGHEST} and {HIGHEST}")
+    if not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        raise UsageError(f"{priority} is no priority", hint=f"it lies between {LOWEST_PRIORITY} and {HIGHEST_PRIORITY}")
     with site.commit("priority") as connection:
         record = jobs.get(connection, job)
         if record.state.terminal:

@@ -67,15 +67,21 @@ class JobService:
         """What it works with; `snapshot.current_snapshot` takes it."""
         return self._site
 
-    def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
+    def submit(self, request: SubmitRequest, owner: str, *, highest: int | None = None) -> SubmitReply:
         """Queue a workload; acknowledged only when it is on the disk.
 
+        Args:
+            request: the workload.
+            owner: who submits it.
+            highest: priority that this person may give; None: any.
+
         Raises:
+            NotAllowed: its priority is higher; nothing was created.
             SpecError, UsageError: the workload is wrong or can never run here; nothing was created.
             Conflict: the client key was used for something else.
             StoreError: the disk is full; nothing was created.
         """
-        job, created, warnings = self._submission.take(request, owner)
+        job, created, warnings = self._submission.take(request, owner, highest)
         return SubmitReply(job=self.get(job.id), created=created, warnings=warnings)
 
     def get(self, job: str) -> JobView:

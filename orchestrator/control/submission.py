@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.errors import Conflict, StoreError, UsageError
+from orchestrator.base.errors import Conflict, NotAllowed, StoreError, UsageError
 from orchestrator.control.demands import needs_of
 from orchestrator.control.measuring import Expectations, Expected, keep, memory_default
 from orchestrator.control.site import Site
@@ -35,17 +35,18 @@ class Submission:
         self._state_directory = state_directory
         self._expectations = Expectations(site, state_directory)
 
-    def take(self, request: SubmitRequest, owner: str) -> tuple[JobRecord, bool, list[str]]:
-        """The job, whether it is new, and warnings.
+    def take(self, request: SubmitRequest, owner: str, highest: int | None = None) -> tuple[JobRecord, bool, list[str]]:
+        """The job, whether it is new, and warnings; of priority `highest` at most.
 
         Raises:
-            SpecError, UsageError, Conflict, StoreError: nothing was created.
+            SpecError, NotAllowed, UsageError, Conflict, StoreError: nothing was created.
         """
         content = _digest(request)
         with self._site.store.read() as connection:
             if (known := _known(connection, request, owner, content)) is not None:
                 return known, False, []
         workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
+        _refuse_priority(workload, highest)
         capacity = self._site.backend.capacity()
         warnings = self._check(workload, capacity, Path(request.workdir))
         self._refuse_full_disk()
@@ -128,6 +129,14 @@ class Submission:
                 f"{self._site.runs_root}: the disk is full: {free:,} bytes are free, at least {RESERVE:,} are needed",
                 hint="nothing was created; free some space and submit again",
             )
+
+
+def _refuse_priority(workload: Workload, highest: int | None) -> None:
+    if highest is not None and workload.priority > highest:
+        raise NotAllowed(
+            f"{workload.name}: priority {workload.priority} needs the role operator; yours may be up to {highest}",
+            hint=f"submit it with --set priority={highest}, and ask an operator to raise it",
+        )
 
 
 def _digest(request: SubmitRequest) -> str:

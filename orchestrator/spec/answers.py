@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from orchestrator.spec.base import Priority
 from orchestrator.spec.messages import Message
-
-LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 
 
 class Moment(Message):
@@ -24,7 +23,7 @@ class Remedy(Message):
 
     text: str = Field(description="in words and numbers")
     command: str = Field(default="", description="what does it; empty where no command does")
-    proved: bool = Field(default=False, description="with it, the policy starts the job at once")
+    proved: bool = Field(default=False, description="with it, the policy starts the job; otherwise by forecast")
 
 
 class JobLine(Message):
@@ -141,7 +140,7 @@ class NodeView(Message):
 class PriorityRequest(Message):
     """Another priority for a job."""
 
-    priority: int = Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+    priority: Priority
 
 
 class DrainRequest(Message):

@@ -48,6 +48,9 @@ def _check_variable(name: str) -> str:
     return name
 
 
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
+
+Priority = Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)]
 Name = Annotated[
     str,
     Field(min_length=1, max_length=63, json_schema_extra={"pattern": f"^{_NAME.pattern}$"}),

@@ -130,6 +130,7 @@ class JobView(Message):
     expected_start: float | None = Field(default=None, description="of a job that waits, seconds since the epoch")
     pinned: bool = Field(default=False, description="a person chose its width: the policy leaves it alone")
     preemptions: int = 0
+    note: str = Field(default="", description="what to know of the change that was asked for")
     runs: list[RunView] = Field(default_factory=list)
     directory: str
 

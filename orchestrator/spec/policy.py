@@ -107,3 +107,18 @@ class Policy(Document):
     preemption: Preemption | None = None
     elastic: Elastic | None = None
     round: Duration = Field(default=60.0, gt=0, description="widths and places of running jobs are looked at so often")
+
+    @property
+    def looks_at_priorities(self) -> bool:
+        """Whether a job's priority changes anything."""
+        if self.preemption is not None and self.preemption.for_whom == "priority":
+            return True
+        return self.order.by != "fifo" and (self.order.by != "fair" or self.order.priority_weight > 0)
+
+    @property
+    def priority_note(self) -> str:
+        """What somebody who changes a priority must know; empty where it does what they expect."""
+        if self.looks_at_priorities:
+            return ""
+        by = "submission" if self.order.by == "fifo" else "the shares of teams"
+        return f"policy {self.name} orders by {by}: priority is not looked at"

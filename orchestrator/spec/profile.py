@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchem
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from orchestrator.spec.base import Document, Line, Name, Text
+from orchestrator.spec.base import Document, Line, Name, Priority, Text
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.units import ByteSize, Duration
@@ -118,6 +118,7 @@ class Limits(Document):
 
     max_workers: Annotated[int, Field(ge=1)] | None = None
     max_time: Annotated[Duration, Field(gt=0)] | None = None
+    priority: Priority = Field(default=0, description="the highest that users may give their jobs; more: operators")
 
 
 class Watch(Document):

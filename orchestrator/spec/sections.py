@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.spec.base import Document, EnvironmentName, Line, Name, Text
+from orchestrator.spec.base import Document, EnvironmentName, Line, Name, Priority, Text
 from orchestrator.spec.units import ByteSize, Duration, WorkerRange
 
 
@@ -58,7 +58,7 @@ class WorkloadBase(Document):
     description: Text = ""
     seed: int = Field(default=0, ge=0, lt=2**63, description="everything random follows from it")
     team: Name = "default"
-    priority: int = Field(default=0, ge=-1000, le=1000)
+    priority: Priority = 0
     depends_on: list[Name] = Field(default_factory=list, max_length=100, description="jobs that must succeed first")
     time_limit: Annotated[Duration, Field(gt=0)] | None = Field(default=None, description="the longest a run may take")
     env: dict[EnvironmentName, Line] = Field(default_factory=dict, max_length=200)

@@ -43,6 +43,7 @@ from orchestrator.spec.messages import (
     SubmitRequest,
     TrialView,
 )
+from orchestrator.spec.profile import ClusterProfile
 
 TERMINAL = {"succeeded", "failed", "cancelled"}
 NOW = 1_000_000.0
@@ -60,13 +61,16 @@ class FakeService:
         self.default_script: list[str] = []
         self.keys: dict[tuple[str, str], str] = {}
         self.requests: list[SubmitRequest] = []
+        self.highest: list[int | None] = []
+        self.profile = ClusterProfile(name="local", backend="local")
         self.resized: list[tuple[str, int | None]] = []
         self.asked: list[tuple[str, ...]] = []
         self.gets: int | None = None
         self.answers: list[tuple[str, dict[str, Any]]] = []
         self.questions = FakeQuestions(self)
 
-    def submit(self, request: SubmitRequest, owner: str) -> SubmitReply:
+    def submit(self, request: SubmitRequest, owner: str, *, highest: int | None = None) -> SubmitReply:
+        self.highest.append(highest)
         self.requests.append(request)
         if "bad:" in request.source:
             raise SpecError(f"{request.filename}:1:1: unknown key `bad`", hint="did you mean `name`?")
@@ -333,6 +337,7 @@ def make_context(service: FakeService, *, loopback_only: bool = True) -> ApiCont
     return ApiContext(
         service=service,
         questions=service.questions,
+        profile=service.profile,
         tokens=TokenBook(grants, now=lambda: NOW),
         describe=lambda: info,
         wake=lambda: None,

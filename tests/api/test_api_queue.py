@@ -5,6 +5,7 @@ from api_fakes import NOW, TOKENS, FakeService, make_app
 from fastapi.testclient import TestClient
 
 from orchestrator.spec.answers import NodeView, QueueView, WhatIfView, WhyView
+from orchestrator.spec.profile import ClusterProfile, Limits
 
 READS = ["/jobs/j-0/why", "/queue", "/nodes"]
 CHANGES = [
@@ -121,6 +122,33 @@ def test_a_priority_out_of_range_is_refused_by_name(http: TestClient, service: F
     assert answer.status_code == 400
     assert "priority" in answer.json()["message"]
     assert service.asked == []
+
+
+@pytest.mark.parametrize(("role", "status"), [("researcher", 403), ("operator", 200)])
+def test_priorities_above_what_the_cluster_allows_users_take_an_operator(
+    service: FakeService, role: str, status: int
+) -> None:
+    service.profile = ClusterProfile(name="lab", backend="local", limits=Limits(priority=10))
+    service.add("j-0", owner="ada")
+    http = TestClient(make_app(service), base_url="http://127.0.0.1/api/v1/")
+    assert http.post("jobs/j-0/priority", json={"priority": 10}, headers=bearer(role)).status_code == 200
+    refused = http.post("jobs/j-0/priority", json={"priority": 11}, headers=bearer(role))
+    assert refused.status_code == status
+    assert "needs the role operator" in refused.json().get("message", "needs the role operator")
+    http.post("jobs", json={"source": "name: x", "workdir": "/"}, headers=bearer(role))
+    assert service.highest == [10 if role == "researcher" else None]
+
+
+@pytest.mark.parametrize(("policy", "note"), [("easy", "policy easy orders by submission"), ("default", "")])
+def test_who_changes_a_priority_is_told_where_the_policy_looks_at_none(
+    service: FakeService, policy: str, note: str
+) -> None:
+    service.profile = ClusterProfile.model_validate({"name": "lab", "backend": "local", "policy": policy})
+    service.add("j-0", owner="ada")
+    http = TestClient(make_app(service), base_url="http://127.0.0.1/api/v1/")
+    found = http.post("jobs/j-0/priority", json={"priority": 5}, headers=bearer("admin")).json()["note"]
+    assert found.startswith(note)
+    assert bool(found) is bool(note)
 
 
 def test_draining_is_for_operators(http: TestClient, service: FakeService) -> None:

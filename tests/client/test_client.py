@@ -16,6 +16,7 @@ from orchestrator.base.errors import (
 )
 from orchestrator.client import Client, HttpTransport, Reply
 from orchestrator.spec.messages import JobView, SubmitRequest
+from orchestrator.spec.profile import ClusterProfile
 
 REQUEST = SubmitRequest(source="name: x", workdir="/", client_key="k")
 
@@ -132,3 +133,15 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 def test_a_closed_port_is_unreachable() -> None:
     with pytest.raises(ServerUnreachable, match="does not answer"):
         HttpTransport("http://127.0.0.1:1", timeout=5.0).request("GET", "/", None, {})
+
+
+def test_the_cluster_that_is_served_comes_back_as_it_was_written(service: FakeService) -> None:
+    document = {
+        "name": "lab",
+        "backend": "local",
+        "policy": {"preset": "fair", "order": {"half_life": "2d"}},
+        "teams": [{"name": "vision", "quota": 4}],
+        "limits": {"max_time": "12h", "priority": 5},
+    }
+    service.profile = ClusterProfile.model_validate(document)
+    assert make_client(service, "viewer").profile() == service.profile

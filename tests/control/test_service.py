@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from orchestrator.base.errors import Conflict, NotFound, SpecError, StoreError, UsageError
+from orchestrator.base.errors import Conflict, NotAllowed, NotFound, SpecError, StoreError, UsageError
 from orchestrator.control import submission
 from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
@@ -313,3 +313,10 @@ def _queries(world: World, jobs: int) -> int:
     world.controller.step()
     sqlalchemy_event.remove(engine, "before_cursor_execute", listener)
     return len(asked)
+
+
+def test_a_priority_above_what_its_submitter_may_give_is_refused_at_submit(world: World) -> None:
+    with pytest.raises(NotAllowed, match="priority 11 needs the role operator; yours may be up to 10"):
+        world.service.submit(world.request("start", "succeed", priority=11), "ann", highest=10)
+    assert world.service.list() == []
+    assert world.service.submit(world.request("start", "succeed", priority=10), "ann", highest=10).created

@@ -18,9 +18,10 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 @router.post("/jobs")
 def submit(request: SubmitRequest, caller: Caller, context: Context) -> SubmitReply:
-    """Queue a workload."""
+    """Queue a workload; a priority above what the cluster allows users takes an operator."""
     caller.require("researcher")
-    reply = context.service.submit(request, caller.user)
+    highest = None if caller.may("operator") else context.profile.limits.priority
+    reply = context.service.submit(request, caller.user, highest=highest)
     context.wake()
     return reply
 
@@ -83,13 +84,14 @@ def release(job: str, caller: Caller, context: Context) -> JobView:
 
 @router.post("/jobs/{job}/priority")
 def priority(job: str, request: PriorityRequest, caller: Caller, context: Context) -> JobView:
-    """Give a job another priority; to raise it above those of others takes an operator."""
+    """Give a job another priority; to raise it above what the cluster allows users takes an operator."""
     resolved = _own(job, caller, context)
-    if request.priority > context.service.get(resolved).priority:
-        caller.require("operator")
+    allowed = context.profile.limits.priority
+    if request.priority > max(allowed, context.service.get(resolved).priority):
+        caller.require("operator", f"a priority above {allowed}")
     view = context.service.set_priority(resolved, request.priority, caller.user)
     context.wake()
-    return view
+    return view.model_copy(update={"note": context.profile.policy.priority_note})
 
 
 @router.post("/jobs/{job}/resize")

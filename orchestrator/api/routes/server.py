@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from orchestrator.api.context import Caller, Context
 from orchestrator.spec.messages import ServerInfo
+from orchestrator.spec.profile import ClusterProfile
 
 router = APIRouter()
 
@@ -14,6 +15,12 @@ router = APIRouter()
 def server(caller: Caller, context: Context) -> ServerInfo:
     """Version, engine and slots, and who the caller is to this server."""
     return context.describe().model_copy(update={"user": caller.user, "role": caller.role})
+
+
+@router.get("/profile")
+def profile(caller: Caller, context: Context) -> ClusterProfile:
+    """The cluster as its operators wrote it."""
+    return context.profile
 
 
 @router.post("/server/shutdown")
