@@ -108,7 +108,7 @@ Placement = tuple[Share, ...]
 
 def workers_of(placement: Placement) -> int:
     """How many workers lie there."""
-    return placement[0][1] if len(placement) == 1 else sum(share.workers for share in placement)
+    return placement[0][1] if len(placement) == 1 else sum([workers for _, workers in placement])
 
 
 def without(placement: Placement, less: Placement) -> Placement:

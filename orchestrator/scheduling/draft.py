@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.backfill.build import guard
-from orchestrator.scheduling.backfill.earliest import Freed
 from orchestrator.scheduling.backfill.guard import Reservation
 from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Placement, Share, without, workers_of
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
+from orchestrator.scheduling.ends import Freed
 from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.ranking import Key
@@ -261,7 +261,7 @@ class Draft:
         """Remember when a job that starts, or will start soon, should be over."""
         end = self.now + expected_seconds(job, workers_of(placement))
         if end < math.inf:
-            self.begun.append(Freed(end, job.sequence, placement, job.demand))
+            self.begun.append(Freed(end, job.sequence, placement, job.demand, job.id))
         return end
 
     def _serve(self, job: Job, placement: Placement) -> None:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
+from orchestrator.scheduling.cluster import Demand, Placement
 from orchestrator.scheduling.expected import expected_end
 from orchestrator.scheduling.jobs import Running
 
+_at = attrgetter("at")
 
-class End(NamedTuple):
-    """A running job should be over.
+
+class Freed(NamedTuple):
+    """Slots that come free by themselves when a job should be over.
 
     Attributes:
         at: seconds since the epoch; infinite where nobody knows.
-        sequence: of the job.
+        sequence: of the job that holds them, so that ties are broken.
+        placement: what it holds; less, where it was asked for that.
+        demand: of its workers.
         job: identifier.
     """
 
     at: float
     sequence: int
+    placement: Placement
+    demand: Demand
     job: str
 
 
@@ -62,7 +70,7 @@ class Ends:
     def pass_to(self, now: float) -> None:
         """Time passes: who has outlived what was expected of it is expected to end later."""
         self.now = now
-        late: list[End] = []
+        late: list[Freed] = []
         for end in self._order:
             if end.at > now:
                 break
@@ -76,12 +84,11 @@ class Ends:
         """When the first one should be over."""
         return self._order[0].at if self._order else math.inf
 
-    def known(self) -> Iterator[End]:
+    def known(self) -> list[Freed]:
         """Those of which anybody has an idea, earliest first."""
-        for end in self._order:
-            if end.at == math.inf:
-                return
-            yield end
+        return self._order[: bisect_left(self._order, math.inf, key=_at)]
 
-    def _end(self, running: Running) -> End:
-        return End(expected_end(running, self.now), running.job.sequence, running.job.id)
+    def _end(self, running: Running) -> Freed:
+        job, keeps = running.job, running.keeps
+        held = running.placement if keeps is None else keeps
+        return Freed(expected_end(running, self.now), job.sequence, held, job.demand, job.id)

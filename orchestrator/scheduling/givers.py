@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.scheduling.cluster import Placement, workers_of
 from orchestrator.scheduling.jobs import Running
 from orchestrator.scheduling.orders.ranking import Key
+from orchestrator.spec.policy import Policy
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -41,6 +42,21 @@ class Giver:
     def on(self, node: str) -> int:
         """Workers that it has there."""
         return next((share.workers for share in self.placement if share.node == node), 0)
+
+
+def goes_before(policy: Policy, newcomer: Key, victim: Key) -> bool:
+    """Whether the order allows that a running job of one rank is stopped for a newcomer of another.
+
+    If so, it does for all who rank behind the victim; if not, for nobody who ranks behind the newcomer.
+    """
+    rules = policy.preemption
+    if rules is None or not newcomer < victim:
+        return False
+    if rules.for_whom == "priority" or policy.order.by != "shortest":
+        return True
+    if newcomer[0] < victim[0] or newcomer[0] == -math.inf:
+        return True  # of higher priority, or overdue: no fraction can be taken of the times that those are ranked by
+    return newcomer[1] < math.inf and newcomer[1] <= (1 - rules.margin) * victim[1]
 
 
 class Givers:
@@ -89,17 +105,25 @@ class Givers:
     def _find(self, draft: Draft, first: Key | None) -> Iterable[Giver]:
         elastic, latest = draft.policy.elastic, draft.waiting.latest
         anyone_shrinks = elastic is not None and elastic.shrink == "always"
+        top = self._top(draft, first)
         for run in draft.state.running.values():
             if run.keeps is not None:
                 continue
-            stops, spare = self._may_stop(draft, run), self._spare(run)
+            stops, spare = self._may_stop(draft, run) and run.job.priority < top, self._spare(run)
             if not stops and not spare:
                 continue
             if first is not None and not (spare and anyone_shrinks):
                 key = latest.key(run, draft.now)
-                if (key[0] + draft.offset_of(run.job), *key[1:]) <= first:
+                key = (key[0] + draft.offset_of(run.job), *key[1:])
+                if not (first < key if spare else goes_before(draft.policy, first, key)):
                     continue
             yield Giver(run, draft.rank_running(run), stops, spare, run.placement)
+
+    def _top(self, draft: Draft, first: Key | None) -> float:
+        """Only runs of lower priority than this may be stopped."""
+        rules = self._policy.preemption
+        by_priority = first is not None and rules is not None and rules.for_whom == "priority"
+        return draft.waiting.top if by_priority else math.inf
 
     def _may_stop(self, draft: Draft, run: Running) -> bool:
         rules = self._policy.preemption
@@ -114,9 +138,10 @@ class Givers:
 
     def _spare(self, run: Running) -> int:
         rules = self._policy.elastic
-        if rules is None or rules.shrink == "never" or run.pinned:
+        least, most = run.job.demand.workers_min, run.job.demand.workers_max
+        if rules is None or least == most or rules.shrink == "never" or run.pinned:
             return 0
-        spare = run.workers - rules.fewest(run.job.demand.workers_min, run.job.demand.workers_max)
+        spare = run.workers - rules.fewest(least, most)
         return spare if spare > 0 and self._past(run.resized + rules.between) else 0
 
     def _past(self, due: float) -> bool:

@@ -35,7 +35,10 @@ def _candidates(draft: Draft, elastic: Elastic) -> list[Running]:
     found = []
     pause = max(elastic.between, draft.policy.round)
     for run in draft.staying():
-        if run.keeps is not None or run.pinned or run.job.id in draft.resizes or run.workers >= draft.widest(run.job):
+        demand = run.job.demand
+        if demand.workers_min == demand.workers_max or run.keeps is not None or run.pinned:
+            continue
+        if run.workers >= draft.widest(run.job) or run.job.id in draft.resizes:
             continue
         if run.resized + pause > draft.now:
             draft.wake(run.resized + pause)
@@ -48,7 +51,7 @@ def _targets(draft: Draft, candidates: dict[str, Running]) -> dict[str, int]:
     """Whom to widen, first to last, and how far if all that is idle were one pool."""
     free = draft.room.free
     if draft.policy.elastic is not None and draft.policy.elastic.grow == "order":
-        ranks = {name: draft.rank_running(run) for name, run in candidates.items()}
+        ranks = {n: draft.rank_running(run) for n, run in candidates.items() if _reach(draft, run) > run.workers}
         return {name: draft.widest(candidates[name].job) for name in sorted(ranks, key=lambda name: ranks[name])}
     heap = [(-_gain(run, run.workers), name, run.workers) for name, run in candidates.items()]
     heapq.heapify(heap)
@@ -89,8 +92,10 @@ def _reach(draft: Draft, run: Running) -> int:
     demand, nodes = run.job.demand, draft.state.nodes
     if not demand.packed:
         return run.workers + draft.room.free // demand.slots
-    free = sum(max(0, draft.room.free_on(share.node)) // demand.slots for share in run.placement)
-    own = sum(capacity(nodes[share.node], demand) for share in run.placement if share.node in nodes)
+    free = own = 0
+    for name, _ in run.placement:
+        free += max(0, draft.room.free_on(name)) // demand.slots
+        own += capacity(nodes[name], demand) if name in nodes else 0
     return run.workers + (draft.room.free // demand.slots if run.workers + free >= own else free)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.hurdles import Hurdle, hurdle
@@ -14,9 +15,21 @@ from orchestrator.scheduling.lines import Entry, Line
 from orchestrator.scheduling.orders.ranking import Ranking
 
 Kind = tuple[str, int, str, int]
-"""Group, demand, team and priority: what the jobs of a line have in common. None of them fits where one does not, for
-want of room or of a share (which only some policies have). Equal demands of one `State` are one object, so that its
+"""Group, demand, and where they count team and priority: what the jobs of a line have in common. None of them fits
+where one before it does not, for want of room or of a share. Equal demands of one `State` are one object, so that its
 identity stands for it."""
+
+
+class Apart(NamedTuple):
+    """Which jobs that need the same stand in different lines.
+
+    Attributes:
+        teams: those of different teams, where teams have quotas or limits.
+        priorities: those of different priorities, where running jobs may be stopped.
+    """
+
+    teams: bool
+    priorities: bool
 
 
 class Queue:
@@ -24,18 +37,19 @@ class Queue:
 
     Attributes:
         ranking: the order.
-        apart: whether jobs of other teams and priorities stand in other lines.
+        apart: which jobs stand in different lines.
         now: up to when it is right.
         lines: none is empty.
         latest: bounds on the ranks of running jobs in the same order.
     """
 
-    def __init__(self, ranking: Ranking, jobs: Iterable[Job], now: float, *, apart: bool = True) -> None:
+    def __init__(self, ranking: Ranking, jobs: Iterable[Job], now: float, *, apart: Apart) -> None:
         self.ranking = ranking
         self.apart = apart
         self.now = now
         self.lines: dict[Kind, Line] = {}
         self.latest = Latest(ranking)
+        self._shared: set[Kind] = set()
         self._where: dict[str, Entry] = {}
         self._aside: dict[str, Job] = {}
         self._changes: list[tuple[float, str]] = []
@@ -51,6 +65,11 @@ class Queue:
         heapq.heapify(self._changes)
 
     @property
+    def top(self) -> float:
+        """The highest priority, where those of different ones stand in different lines."""
+        return max((priority for _, _, _, priority in self.lines), default=-math.inf)
+
+    @property
     def wanted(self) -> int:
         """Slots of the fewest workers of all who could start."""
         return sum(len(line) * line.demand.workers_min * line.demand.slots for line in self.lines.values())
@@ -60,9 +79,11 @@ class Queue:
         return job in self._where
 
     def copy(self) -> Queue:
-        """One that can be changed by itself."""
+        """One that can be changed by itself; a line is copied by whoever changes it first."""
         other = Queue(self.ranking, (), self.now, apart=self.apart)
-        other.lines = {kind: line.copy() for kind, line in self.lines.items()}
+        other.lines = self.lines.copy()
+        self._shared = set(self.lines)
+        other._shared = self._shared.copy()
         other.latest = self.latest.copy()
         other._where, other._aside, other._due, other._changes = (
             self._where.copy(),
@@ -78,10 +99,9 @@ class Queue:
         if (entry := self._entry(job)) is None:
             return
         kind = self._kind(job)
-        line = self.lines.get(kind)
-        if line is None:
-            line = self.lines[kind] = Line(kind[0], job.demand)
-        line.add(entry)
+        if kind not in self.lines:
+            self.lines[kind] = Line(kind[0], job.demand)
+        self._own(kind).add(entry)
         self._where[job.id] = entry
 
     def drop(self, job: str) -> None:
@@ -90,9 +110,17 @@ class Queue:
         self._due.pop(job, None)
         if (entry := self._where.pop(job, None)) is not None:
             kind = self._kind(entry.job)
-            self.lines[kind].remove(entry)
-            if not self.lines[kind]:
+            line = self._own(kind)
+            line.remove(entry)
+            if not line:
                 del self.lines[kind]
+
+    def _own(self, kind: Kind) -> Line:
+        """A line that no copy of this queue shares."""
+        if kind in self._shared:
+            self._shared.remove(kind)
+            self.lines[kind] = self.lines[kind].copy()
+        return self.lines[kind]
 
     def pass_to(self, now: float) -> None:
         """Time passes: back-offs end, keys change."""
@@ -127,5 +155,6 @@ class Queue:
             heapq.heappush(self._changes, (due, job.id))
 
     def _kind(self, job: Job) -> Kind:
-        group = self.ranking.group(job)
-        return (group, id(job.demand), job.team, job.priority) if self.apart else (group, id(job.demand), "", 0)
+        teams, priorities = self.apart
+        team, priority = job.team if teams else "", job.priority if priorities else 0
+        return (self.ranking.group(job), id(job.demand), team, priority)

@@ -12,7 +12,7 @@ from orchestrator.scheduling.ends import Ends
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.layout import Layout
 from orchestrator.scheduling.orders.build import ranking
-from orchestrator.scheduling.queue import Queue
+from orchestrator.scheduling.queue import Apart, Queue
 from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
@@ -119,7 +119,7 @@ class State:
     def queue(self, policy: Policy, now: float) -> Queue:
         """The waiting jobs under a policy's order; that of the last decision is kept."""
         order, queue = policy.order, self._queue
-        apart = policy.preemption is not None or policy.elastic is not None or self._limited()
+        apart = Apart(self._teams_count(), policy.preemption is not None)
         same = self._order is order or self._order == order
         if queue is None or not same or queue.apart != apart or now < queue.now:
             self._order, queue = order, Queue(ranking(order), self.pending.values(), now, apart=apart)
@@ -127,8 +127,8 @@ class State:
         queue.pass_to(now)
         return queue
 
-    def _limited(self) -> bool:
-        return any(team.limit is not None for team in self.teams)
+    def _teams_count(self) -> bool:
+        return any(team.limit is not None or team.quota is not None for team in self.teams)
 
     def decide(self, policy: Policy, now: float) -> Decisions:
         """What to do now; changes nothing that counts."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.scheduling.cluster import ONE_WORKER, Demand, Placement
+from orchestrator.scheduling.ends import Freed
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.layout import Part
 from orchestrator.scheduling.room import Room
@@ -17,23 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
 
 
-class Freed(NamedTuple):
-    """Slots that come free by themselves.
-
-    Attributes:
-        at: seconds since the epoch.
-        sequence: of the job that holds them, so that ties are broken.
-        placement: what it holds.
-        demand: of its workers.
-    """
-
-    at: float
-    sequence: int
-    placement: Placement
-    demand: Demand
-
-
-_NEVER = Freed(math.inf, -1, (), ONE_WORKER)
+_NEVER = Freed(math.inf, -1, (), ONE_WORKER, "")
 
 
 class Opening(NamedTuple):
@@ -63,20 +48,15 @@ def coming(draft: Draft) -> Iterable[Freed]:
 
     Those who were asked to stop or to shrink have given up what they were asked for already.
     """
-    running = _of_running(draft)
+    running = draft.state.ends.known()
+    if draft.preempts or draft.resizes:
+        running = [_asked(draft, freed) for freed in running if freed.job not in draft.preempts]
     return heapq.merge(running, sorted(draft.begun)) if draft.begun else running
 
 
-def _of_running(draft: Draft) -> Iterator[Freed]:
-    running, resizes, preempts = draft.state.running, draft.resizes, draft.preempts
-    for at, sequence, name in draft.state.ends.known():
-        run = running[name]
-        placement = run.placement if run.keeps is None else run.keeps
-        if name in preempts:
-            continue
-        if name in resizes:
-            placement = resizes[name].placement
-        yield Freed(at, sequence, placement, run.job.demand)
+def _asked(draft: Draft, freed: Freed) -> Freed:
+    resize = draft.resizes.get(freed.job)
+    return freed if resize is None else freed._replace(placement=resize.placement)
 
 
 def earliest(draft: Draft, job: Job) -> Opening | None:
@@ -102,7 +82,7 @@ def _anywhere(draft: Draft, job: Job) -> Opening | None:
 
 def _with_edges(freed: Iterable[Freed], edges: list[float]) -> Iterable[Freed]:
     """Ends of maintenance are times at which something may fit too."""
-    return heapq.merge(freed, (Freed(at, -1, (), ONE_WORKER) for at in edges)) if edges else freed
+    return heapq.merge(freed, (Freed(at, -1, (), ONE_WORKER, "") for at in edges)) if edges else freed
 
 
 def _among_alike(draft: Draft, demand: Demand, part: Part) -> Opening | None:
@@ -113,15 +93,17 @@ def _among_alike(draft: Draft, demand: Demand, part: Part) -> Opening | None:
     free: dict[str, int] = {}
     risen: list[str] = []
     passed: list[Freed] = []
+    counts = after.layout.counts
     for freed in chain(coming(draft), (_NEVER,)):
-        ends, _, placement, theirs = freed
+        ends, _, placement, theirs, _ = freed
         if ends > at:
             if found + len(risen) >= wanted:
                 place = after.fit_with(demand, workers, free, risen)
                 if place is not None:
                     return Opening(at, place, _spare(after, demand, place, free, passed))
             at = ends
-        passed.append(freed)
+        if counts:
+            passed.append(freed)
         slots = theirs.slots
         for node, count in placement:
             before = free[node] if node in free else after.free_on(node)
@@ -139,7 +121,7 @@ def _spare(
         slots = demand.slots
         return {node: (free[node] if node in free else after.free_on(node)) - count * slots for node, count in place}
     spare = after.copy()
-    for _, _, theirs, each in passed:
+    for _, _, theirs, each, _ in passed:
         spare.give(theirs, each)
     spare.take(place, demand)
     return spare

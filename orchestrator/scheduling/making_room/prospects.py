@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Demand, Placement, Share
-from orchestrator.scheduling.givers import Giver, Givers
+from orchestrator.scheduling.givers import Giver, Givers, goes_before
 from orchestrator.scheduling.making_room.plans import Plan, Price
-from orchestrator.scheduling.making_room.rules import Claimant, goes_before
+from orchestrator.scheduling.making_room.rules import Claimant
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.room import Room
 
@@ -49,7 +49,7 @@ class Prospects:
     def room(self, claimant: Claimant) -> Room:
         """What could be free for it at most, were all but a few rules forgotten."""
         draft = self._draft
-        while self._stopping and not goes_before(draft, claimant.rank, self._stopping[-1].rank):
+        while self._stopping and not goes_before(draft.policy, claimant.rank, self._stopping[-1].rank):
             giver = self._stopping.pop()
             self._holds_on(self._room, giver, giver.placement)
             self._holds_on(self._room, giver, _spared(giver), -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.givers import Giver
+from orchestrator.scheduling.givers import Giver, goes_before
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.orders.ranking import Key
 
@@ -51,22 +51,9 @@ def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
         return False
     if draft.book.lends(claimant.owners, run.job.team):
         return True
-    if not goes_before(draft, claimant.rank, giver.rank):
+    if not goes_before(draft.policy, claimant.rank, giver.rank):
         return False
     return job.priority > run.job.priority if rules.for_whom == "priority" else rules.for_whom == "earlier"
-
-
-def goes_before(draft: Draft, newcomer: Key, victim: Key) -> bool:
-    """Whether the order allows that a running job of one rank is stopped for a newcomer of another.
-
-    If so, it does for all who rank behind the victim; if not, for nobody who ranks behind the newcomer.
-    """
-    rules = draft.policy.preemption
-    if rules is None or not newcomer < victim:
-        return False
-    if rules.for_whom == "priority" or draft.policy.order.by != "shortest":
-        return True
-    return _by_margin(newcomer, victim, rules.margin)
 
 
 def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:
@@ -75,11 +62,6 @@ def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:
     if rules is None or not giver.spare or not (rules.shrink == "always" or claimant.rank < giver.rank):
         return 0
     return int(min(giver.spare, draft.book.spare(run.job.team, claimant.job.team) // giver.slots))
-
-
-def _by_margin(newcomer: Key, victim: Key, margin: float) -> bool:
-    """Whether the newcomer needs less by this fraction, where it is not of higher priority or overdue."""
-    return newcomer[0] < victim[0] or newcomer[1] <= (1 - margin) * victim[1]
 
 
 def _has_returned(draft: Draft, job: Job) -> bool:

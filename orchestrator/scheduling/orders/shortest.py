@@ -13,8 +13,8 @@ from orchestrator.scheduling.orders.simple import Submission
 if TYPE_CHECKING:
     from orchestrator.scheduling.jobs import Job, Running
 
-_ROUGHLY = 1.01
-"""What is expected far beyond every estimate is reckoned to within a hundredth."""
+_FAR = 6.0
+"""Errors of an estimate; beyond so many of them what is expected is only reckoned roughly."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,10 @@ class Shortest(Submission):
 
     def latest_key(self, running: Running, now: float, until: float) -> Key:
         """The total that is expected only grows: what is expected then, less what it has worked by now."""
-        job = running.job
-        if job.estimate is None:
+        job, estimate, worked = running.job, running.job.estimate, running.worked(until)
+        if estimate is None or worked > estimate.seconds * math.exp(_FAR * min(_FAR, estimate.error)):
             return (-job.priority, math.inf, job.sequence)
-        total = _ROUGHLY * total_expected(job.estimate, running.worked(until))
-        return (-job.priority, max(0.0, total - running.worked(now)), job.sequence)
+        return (-job.priority, max(0.0, total_expected(estimate, worked) - running.worked(now)), job.sequence)
 
     def sinks(self, running: Running, now: float) -> float:
         """Little by little, where the estimate is uncertain."""
