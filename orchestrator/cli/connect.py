@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from orchestrator.api.endpoint import Endpoint, read_endpoint
-from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.client import Client, HttpTransport, Transport
 
 URL_VARIABLE = "ORCHESTRATOR_URL"
@@ -27,13 +27,11 @@ def connect(cluster: str | None = None) -> Client:
     if remote is not None:
         client = Client(*remote)
         if cluster is not None:
-            _check_profile(client.server().profile, cluster)
+            check_profile(client.server().profile, cluster)
         return client
     endpoint = _embedded(cluster)
     if cluster is not None:
-        from orchestrator.spec.load import load_profile
-
-        _check_profile(endpoint.profile, load_profile(cluster).name)
+        check_profile(endpoint.profile, cluster)
     return Client(HttpTransport(endpoint.url), endpoint.token, recover=_recover)
 
 
@@ -109,9 +107,22 @@ def _recover() -> tuple[Transport, str]:
     return HttpTransport(endpoint.url), endpoint.token
 
 
-def _check_profile(running: str, wanted: str) -> None:
-    if running != wanted:
+def check_profile(running: str, wanted: str) -> None:
+    """Refuse another cluster than the one that is served, which may be named as it names itself, or by its file."""
+    if running == wanted:
+        return
+    name = _name_of(wanted)
+    if running != name:
         raise Conflict(
-            f"the server that runs serves the cluster {running}, not {wanted}",
+            f"the server that runs serves the cluster {running}, not {name}",
             hint="`orchestrator serve --stop` ends it (its jobs go on); then try again",
         )
+
+
+def _name_of(cluster: str) -> str:
+    from orchestrator.spec.load import load_profile
+
+    try:
+        return load_profile(cluster).name
+    except NotFound:  # the server's machine may know it
+        return cluster

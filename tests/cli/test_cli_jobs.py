@@ -11,7 +11,7 @@ from api_fakes import TOKENS, FakeService, make_client
 
 from orchestrator.base.errors import Conflict
 from orchestrator.base.paths import bundled
-from orchestrator.cli.connect import check_tracking
+from orchestrator.cli.connect import check_profile, check_tracking
 from orchestrator.spec.messages import TrialView
 from orchestrator.spec.objectstore import other_store, store_fingerprints
 
@@ -302,6 +302,22 @@ def test_what_is_followed_as_json_is_an_envelope_a_line(cli, service: FakeServic
     assert {frozenset(json.loads(line)) for line in outcome.out.splitlines()} == {
         frozenset({"schema", "data", "error"})
     }
+
+
+def test_the_cluster_that_is_served_may_be_named_by_its_file_or_as_it_names_itself(
+    cli, service: FakeService, workload: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("name: local\nbackend: local\n")
+    assert cli("submit", workload, "--cluster", str(path)).code == 0
+    path.write_text("name: lab\nbackend: local\n")
+    refused = cli("submit", workload, "--cluster", str(path))
+    assert refused.code == 6
+    assert "serves the cluster local, not lab" in refused.err
+
+
+def test_a_served_cluster_needs_no_file_here() -> None:
+    check_profile("lab", "lab")
 
 
 def test_a_cluster_that_the_server_does_not_serve_is_a_conflict(cli, service: FakeService, workload: Path) -> None:

@@ -23,6 +23,7 @@ from orchestrator.spec.answers import (
     WhyView,
     WindowView,
 )
+from orchestrator.spec.profile import ClusterProfile, Limits
 
 WORKLOAD = "name: hello\ncommand: [echo, hi]\nresources: {workers: 1..2}\n"
 
@@ -287,6 +288,24 @@ def test_plan_asks_the_queue_of_the_server_that_runs(cli, service: FakeService, 
     assert "j-wait by 5m 00s" in outcome.out
     document = cli("plan", hello, "--json").document["data"]
     assert (document["name"], document["queue"]["live"], document["queue"]["position"]) == ("hello", True, 2)
+
+
+@pytest.fixture
+def lab(service: FakeService) -> None:
+    """The server serves another cluster than the default."""
+    service.profile = ClusterProfile(name="lab", backend="local", limits=Limits(max_workers=1))
+
+
+@pytest.mark.usefixtures("lab", "live")
+def test_plan_is_for_the_cluster_that_is_served(cli, service: FakeService, hello: str) -> None:
+    outcome = cli("plan", hello, "--set", "resources.workers=2")
+    assert outcome.code == 2
+    assert "cluster lab allows 1 a job" in outcome.err
+    assert cli("plan", hello, "--cluster", "lab").code == 0
+    assert len(service.questions.requests) == 1
+    other = cli("plan", hello, "--cluster", "local", "--json")
+    assert "the server serves cluster lab, not local" in other.err
+    assert other.document["data"]["queue"]["live"] is False
 
 
 @pytest.mark.usefixtures("live")

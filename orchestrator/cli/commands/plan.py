@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from orchestrator.cli.output import emit, note
 if TYPE_CHECKING:
     from orchestrator.backends.protocol import Backend
     from orchestrator.cli.source import Source
+    from orchestrator.client import Client
     from orchestrator.planning.document import PlanDocument
     from orchestrator.spec.answers import EstimateView, WhatIfView
     from orchestrator.spec.profile import ClusterProfile
@@ -29,7 +31,7 @@ _TIMEOUT = 15.0
 @click.command()
 @click.argument("file", type=WORKLOAD)
 @set_option
-@click.option("--cluster", metavar="NAME", help="A cluster profile.  [default: local]")
+@click.option("--cluster", metavar="NAME", help="A cluster profile.  [default: what the server serves, else local]")
 @click.option(
     "--workers",
     "widths",
@@ -54,19 +56,20 @@ def command(
     from orchestrator.planning.history import local_history
     from orchestrator.planning.plan import make_plan
     from orchestrator.planning.whatif import some_widths
-    from orchestrator.spec.load import load_profile, parse_workload
+    from orchestrator.spec.load import parse_workload
 
     source = read_source(file)
     workload = parse_workload(source.content, source.filename, overrides)
     _check_widths(workload, widths)
-    profile = load_profile(cluster or _DEFAULT_CLUSTER)
+    server = None if offline else _server()
+    profile = _profile(server, cluster)
     history, backend = local_history(state_dir(), name=workload.name), LocalBackend(profile)
     asked_for = widths or some_widths(workload)
     plan = make_plan(
         workload, profile, backend, workdir=Path.cwd(), history=history, owner=getpass.getuser(), widths=asked_for
     )
     estimate = _estimate(plan)
-    asked = None if offline else _ask(source, overrides, widths, estimate, cluster and profile.name)
+    asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate)
     view = asked or _alone(workload, profile, backend, widths, estimate)
     emit(as_json, {**plan.data(), "queue": view}, lambda: _text(plan, view))
 
@@ -82,16 +85,48 @@ def _check_widths(workload: Workload, widths: Sequence[int]) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Server:
+    """The server that runs, and the cluster that it serves."""
+
+    client: Client
+    profile: ClusterProfile
+
+
+def _server() -> _Server | None:
+    from orchestrator.cli.connect import connect_to_running
+
+    try:
+        client = connect_to_running(timeout=_TIMEOUT)
+        return None if client is None else _Server(client, client.profile())
+    except OrchestratorError as error:
+        note(f"note: the queue was not asked: {error.message}")
+        return None
+
+
+def _profile(server: _Server | None, cluster: str | None) -> ClusterProfile:
+    """The cluster that was named, else the one that is served, else the default."""
+    from orchestrator.spec.load import load_profile
+
+    if server is not None and cluster in (None, server.profile.name):
+        return server.profile
+    return load_profile(cluster or _DEFAULT_CLUSTER)
+
+
 def _ask(
+    server: _Server,
+    profile: ClusterProfile,
     source: Source,
     overrides: Sequence[str],
     widths: Sequence[int],
     estimate: EstimateView | None,
-    cluster: str | None,
 ) -> WhatIfView | None:
-    """The answer of the server that runs; None where none does, or it serves another cluster than was named."""
-    from orchestrator.cli.connect import connect_to_running
+    """The server's answer; None where it serves another cluster than was named."""
     from orchestrator.spec.answers import WhatIfRequest
+
+    if (served := server.profile.name) != profile.name:
+        note(f"note: the server serves cluster {served}, not {profile.name}: its queue was not asked")
+        return None
 
     request = WhatIfRequest(
         source=source.content.decode(),
@@ -101,13 +136,7 @@ def _ask(
         estimate=estimate,
     )
     try:
-        client = connect_to_running(timeout=_TIMEOUT)
-        if client is None:
-            return None
-        if cluster is not None and (served := client.server().profile) != cluster:
-            note(f"note: the server serves cluster {served}, not {cluster}: its queue was not asked")
-            return None
-        return client.what_if(request)
+        return server.client.what_if(request)
     except OrchestratorError as error:
         note(f"note: the queue was not asked: {error.message}")
         return None
