@@ -140,9 +140,21 @@ class Draft:
         return most if self.state.max_workers is None else min(most, self.state.max_workers)
 
     def fewest(self, job: Job) -> int:
-        """The fewest workers that the policy gives it."""
-        elastic, least = self.policy.elastic, job.demand.workers_min
-        return least if elastic is None else min(self.widest(job), elastic.fewest(least, job.demand.workers_max))
+        """The fewest workers that the policy gives it now.
+
+        A floor is a preference: it asks for no more than could ever be had, and for nothing of who is overdue.
+        """
+        elastic, demand = self.policy.elastic, job.demand
+        least, most = demand.workers_min, demand.workers_max
+        if elastic is None or least == most or self.overdue(job):
+            return least
+        could = min(self.widest(job), self.room.layout.shape(demand).holds, self.book.limit(job.team) // demand.slots)
+        return max(least, int(min(could, elastic.fewest(least, most))))
+
+    def overdue(self, job: Job) -> bool:
+        """Whether it has waited so long that it goes before all others."""
+        patience = self.policy.order.overdue
+        return patience is not None and self.now >= job.waits_since + patience
 
     def place(self, job: Job, workers: int) -> Placement | None:
         """Where a gang of so many workers may start now; it hurts no reservation, claim or window of maintenance."""

@@ -90,14 +90,14 @@ class Shape:
         parts: those with the largest capacity first; by rack where all workers must lie in one rack.
         most: workers on one node, for each group of parts.
         windows: whether any has maintenance ahead.
-        possible: whether the fewest workers fit, were all of them empty and without maintenance.
+        holds: the most workers that fit, were all of them empty and without maintenance.
         simple: the only part, where the demand is packed and nothing but slots counts.
     """
 
     parts: tuple[tuple[Part, ...], ...]
     most: tuple[int, ...]
     windows: bool
-    possible: bool
+    holds: int
     simple: Part | None
 
 
@@ -152,7 +152,7 @@ class Layout:
 
     def possible(self, demand: Demand) -> bool:
         """Whether its fewest workers fit on the nodes that are up, were all of them empty and without maintenance."""
-        return self.shape(demand).possible
+        return self.shape(demand).holds >= demand.workers_min
 
     def _shape(self, demand: Demand) -> Shape:
         never = 0
@@ -176,7 +176,7 @@ class Layout:
             tuple(groups),
             tuple(group[0].capacity for group in groups),
             windows=any(part.windows for part in parts),
-            possible=any(workers >= demand.workers_min for workers in holds),
+            holds=max(holds, default=0),
             simple=parts[0] if simple else None,
         )
 

@@ -68,7 +68,7 @@ def settles(draft: Draft, decisions: Decisions) -> bool:
     policy, guard = draft.policy, draft.guard
     if policy.preemption is not None or policy.elastic is not None or policy.order.by == "fair":
         return False
-    if draft.claimed or draft.state.leaving or draft.room.layout.edges:
+    if draft.claimed or draft.state.leaving or draft.room.layout.edges or draft.book.kept:
         return False
     if draft.first_blocked is None:
         return True
@@ -88,9 +88,10 @@ def resume(draft: Draft, news: list[Job], now: float) -> Decisions | None:
 
 
 def _only_room_counts(draft: Draft) -> bool:
-    """Whether a job without room changes nothing: nobody is asked to make it, and nothing more is reserved."""
+    """Whether a job without room changes nothing: nobody is asked to make it, nothing more is reserved or kept."""
     policy = draft.policy
-    return policy.preemption is None and policy.elastic is None and draft.guard.settled()
+    asks_nobody = policy.preemption is None and policy.elastic is None
+    return asks_nobody and draft.guard.settled() and not draft.book.tree.bounded
 
 
 def _hopeless(draft: Draft, demand: Demand) -> bool:
@@ -109,7 +110,11 @@ def _serve(draft: Draft, job: Job) -> _Then:
     if job.id in draft.claimed:
         return _Then.NEXT
     demand = job.demand
-    if not draft.possible(job) or not sharing.allows(draft, job, demand.workers_min * demand.slots):
+    if not draft.possible(job):
+        return _Then.NONE_LIKE_IT
+    if not sharing.allows(draft, job, fewest := draft.fewest(job) * demand.slots):
+        if draft.policy.backfill != "skip" or draft.overdue(job):
+            draft.book.keep(job.team, fewest)
         return _Then.NONE_LIKE_IT
     hopeless = _hopeless(draft, demand)
     placement = None if hopeless else widths.choose(draft, job)

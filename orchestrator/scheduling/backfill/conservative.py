@@ -59,8 +59,9 @@ class Conservative:
             return True
         if not self._times:
             self._begin()
-        seconds = expected_seconds(job, job.demand.workers_min)
-        if (found := self._earliest(job, seconds)) is not None:
+        workers = draft.fewest(job)
+        seconds = expected_seconds(job, workers)
+        if (found := self._earliest(job, workers, seconds)) is not None:
             at, placement = found
             self._hold(placement, job.demand, at, at + seconds)
             draft.reserve(Reservation(job.id, at, placement))
@@ -94,15 +95,15 @@ class Conservative:
             if edge > now:
                 self._split(edge)
 
-    def _earliest(self, job: Job, seconds: float) -> tuple[float, Placement] | None:
+    def _earliest(self, job: Job, workers: int, seconds: float) -> tuple[float, Placement] | None:
         demand, limit = job.demand, math.inf if job.limit is None else job.limit
         for first, at in enumerate(self._times):
             room = self._rooms[first]
-            if room.fit(demand, demand.workers_min, at, at + limit) is None:
+            if room.fit(demand, workers, at, at + limit) is None:
                 continue
             for later in range(first + 1, bisect_left(self._times, at + seconds)):
                 room = room.least(self._rooms[later])
-            placement = room.fit(demand, demand.workers_min, at, at + limit)
+            placement = room.fit(demand, workers, at, at + limit)
             if placement is not None:
                 return at, placement
         return None

@@ -62,12 +62,12 @@ def _asked(draft: Draft, freed: Freed) -> Freed:
 def earliest(draft: Draft, job: Job) -> Opening | None:
     """When and where its fewest workers fit first, if running jobs end as expected; None: nobody knows when."""
     part = draft.after.layout.shape(job.demand).simple
-    return _anywhere(draft, job) if part is None else _among_alike(draft, job.demand, part)
+    return _anywhere(draft, job) if part is None else _among_alike(draft, job.demand, draft.fewest(job), part)
 
 
 def _anywhere(draft: Draft, job: Job) -> Opening | None:
     room, demand, at = draft.after.copy(), job.demand, draft.now
-    workers, limit = demand.workers_min, math.inf if job.limit is None else job.limit
+    workers, limit = draft.fewest(job), math.inf if job.limit is None else job.limit
     windows = room.layout.shape(demand).windows
     edges = [edge for edge in room.layout.edges if edge > at] if windows else []
     for freed in chain(_with_edges(coming(draft), edges), (_NEVER,)):
@@ -85,9 +85,9 @@ def _with_edges(freed: Iterable[Freed], edges: list[float]) -> Iterable[Freed]:
     return heapq.merge(freed, (Freed(at, -1, (), ONE_WORKER, "") for at in edges)) if edges else freed
 
 
-def _among_alike(draft: Draft, demand: Demand, part: Part) -> Opening | None:
+def _among_alike(draft: Draft, demand: Demand, workers: int, part: Part) -> Opening | None:
     """Where nodes are alike and only slots count, free slots are added up, and room is sought once enough is free."""
-    after, at, workers = draft.after, draft.now, demand.workers_min
+    after, at = draft.after, draft.now
     wanted, enough = (1, workers * demand.slots) if workers <= part.capacity else (workers // part.capacity, part.slots)
     found = after.count(part, enough)
     free: dict[str, int] = {}

@@ -73,7 +73,6 @@ class Overdue(Easy):
 
     def block(self, job: Job) -> bool:
         """Reserve for the first one if it is overdue."""
-        patience = self._draft.policy.order.overdue
-        if patience is not None and self._draft.now >= job.waits_since + patience:
+        if self._draft.overdue(job):
             super().block(job)
         return True

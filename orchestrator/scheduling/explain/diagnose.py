@@ -65,16 +65,17 @@ class Diagnosis:
         return Why(Waiting.RESERVATION, text, f"would delay {first.job}")
 
     def _of_many(self, job: Job) -> Why | None:
-        key = (job.demand, job.team, job.limit if self._scene.floor.windows else None)
+        key = (self._scene.asked(job), job.team, job.limit if self._scene.floor.windows else None)
         if key not in self._known:
             self._known[key] = self._team(job) or self._nodes(job)
         return self._known[key]
 
     def _nodes(self, job: Job) -> Why | None:
         limit = job.limit if self._scene.floor.windows else None
-        if (job.demand, limit) not in self._on_nodes:
-            self._on_nodes[job.demand, limit] = obstacle(self._scene, self._scene.asked(job.demand), job.limit)
-        found = self._on_nodes[job.demand, limit]
+        demand = self._scene.asked(job)
+        if (demand, limit) not in self._on_nodes:
+            self._on_nodes[demand, limit] = obstacle(self._scene, demand, job.limit)
+        found = self._on_nodes[demand, limit]
         if found is None or found.kind not in _SHORTAGES:
             return found
         return found._replace(text=found.text + self._remark(job.team))
@@ -87,7 +88,7 @@ class Diagnosis:
 
     def _team(self, job: Job) -> Why | None:
         """Its team, or one above it, has a limit that is too low for it: at all, or now."""
-        demand = self._scene.asked(job.demand)
+        demand = self._scene.asked(job)
         wanted = demand.workers_min * demand.slots
         if (team := self._scene.teams.too_small(job.team, wanted)) is not None:
             text = f"{self._asks(demand)}; team {team.name} may never hold more than {team.limit}"
@@ -114,7 +115,7 @@ class Diagnosis:
         head = self._scene.head
         if head is None:
             return None
-        found = obstacle(self._scene, self._scene.asked(head.demand), head.limit)
+        found = obstacle(self._scene, self._scene.asked(head), head.limit)
         which = f", which {found.text}" if found is not None else ""
         text = f"waits behind {head.id}, the first in the queue{which}"
         return _Head(head.id, Why(Waiting.TURN, text, f"behind {head.id}"))

@@ -36,7 +36,7 @@ class Scene:
         self.now = snapshot.now
         self.policy = policy
         self.before = State.of(snapshot)
-        draft = Draft(self.before, policy, self.now)
+        self._draft = draft = Draft(self.before, policy, self.now)
         self.decisions = walk(draft)
         self.reservations = {reservation.job: reservation for reservation in draft.reservations}
         self.after = self.before.copy()
@@ -81,14 +81,10 @@ class Scene:
         slots = sum(workers_of(job.claim or ()) * job.demand.slots for job in owners)
         return f"; {slots} are kept for {names([job.id for job in owners])}" if owners else ""
 
-    def asked(self, demand: Demand) -> Demand:
+    def asked(self, job: Job) -> Demand:
         """What the policy gives it at least: where it has a floor, that may be more than the fewest workers."""
-        elastic = self.policy.elastic
-        if elastic is None or elastic.floor == 0 or demand.workers_min == demand.workers_max:
-            return demand
-        most = demand.workers_max if self.after.max_workers is None else min(demand.workers_max, self.after.max_workers)
-        fewest = elastic.fewest(demand.workers_min, demand.workers_max)
-        return replace(demand, workers_min=max(demand.workers_min, min(most, fewest)))
+        fewest = self._draft.fewest(job)
+        return job.demand if fewest == job.demand.workers_min else replace(job.demand, workers_min=fewest)
 
     @cached_property
     def head(self) -> Job | None:
@@ -97,7 +93,7 @@ class Scene:
 
     def may_run(self, job: Job) -> bool:
         """Whether nothing but room keeps it: it has no hurdle, the nodes that are up could hold it, its team allows."""
-        demand = self.asked(job.demand)
+        demand = self.asked(job)
         if hurdle(job, self.now) is not None or job.claim is not None or not self._possible(demand):
             return False
         return self.teams.full(job.team, demand.workers_min * demand.slots) is None

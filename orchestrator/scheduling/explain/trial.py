@@ -36,7 +36,7 @@ class Trial:
         self.base = snapshot if first is None else first.apply(snapshot)
         self.scene = Scene(self.base, policy)
         self.job: Job = self.scene.before.pending[job]
-        self.asked = self.scene.asked(self.job.demand)
+        self.asked = self.scene.asked(self.job)
         jobs = 1 + len(snapshot.pending) + len(snapshot.running)
         self._left = max(_TRIES[0], min(_TRIES[1], _WORK // jobs))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Placement, workers_of
@@ -23,6 +23,7 @@ class Book:
         self.tree = Tree(state.teams)
         self.held: dict[str, int] = {}
         self.stay: dict[str, int] = {}
+        self.kept: set[str] = set()
         if self.tree.bounded or self.tree.quotas:
             self._count(state, claimed)
 
@@ -47,8 +48,23 @@ class Book:
         """Slots that the team may still take before it, or one above it, is at its limit."""
         if not self.tree.bounded:
             return math.inf
-        limits = ((name, self.tree.teams[name].limit) for name in self.tree.path(team) if name in self.tree.teams)
-        return min((limit - self.held.get(name, 0) for name, limit in limits if limit is not None), default=math.inf)
+        if self.kept and not self.kept.isdisjoint(self.tree.path(team)):
+            return 0
+        return min((limit - self.held.get(name, 0) for name, limit in self._limits(team)), default=math.inf)
+
+    def limit(self, team: str) -> float:
+        """Slots that a team may ever hold, by its own limit and those above it."""
+        return min((limit for _, limit in self._limits(team)), default=math.inf) if self.tree.bounded else math.inf
+
+    def keep(self, team: str, slots: int) -> None:
+        """What is left of the limits that so many more would break is kept for a job that waits for it."""
+        if slots <= self.limit(team):
+            self.kept.update(name for name, limit in self._limits(team) if self.held.get(name, 0) + slots > limit)
+
+    def _limits(self, team: str) -> Iterator[tuple[str, int]]:
+        for name in self.tree.path(team):
+            if name in self.tree.teams and (limit := self.tree.teams[name].limit) is not None:
+                yield name, limit
 
     def entitled(self, team: str, slots: int) -> tuple[str, ...]:
         """The team, or those above it, that have a quota and stay within it with so many more."""

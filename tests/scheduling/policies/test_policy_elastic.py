@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from policy_kit import HOUR, NOW, decide, expects, job, on, resized, runs, settle, snapshot, started, stopped
+from policy_kit import HOUR, NOW, Node, decide, expects, job, on, resized, runs, settle, snapshot, started, stopped
 
 from orchestrator.scheduling.decisions import Claim, Resize
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
+from orchestrator.spec.presets import preset
 
 
 def elastic(**more) -> Policy:
@@ -161,3 +164,35 @@ def test_shrink_then_grow_come_to_rest() -> None:
     assert len(after.running) == 8
     assert len(made) <= 3
     assert sum(run.slots for run in after.running) == 16
+
+
+FLOORED = Policy(order=Order(by="fifo", overdue=HOUR), backfill="easy", elastic=Elastic(start="widest", floor=0.5))
+
+
+def fresh(number: int, fewest: int, most: int) -> Job:
+    return job(number, fewest, most, submitted=NOW - 60, waits_since=NOW - 60)
+
+
+@pytest.mark.parametrize("name", ["default", "elastic"])
+def test_a_job_gets_the_whole_cluster_where_that_is_less_than_its_floor(name: str) -> None:
+    assert started(decide(snapshot(fresh(1, 1, 32)), preset(name))) == {"j-1": 8}
+
+
+def test_a_floor_asks_for_no_more_than_the_nodes_that_are_up_hold() -> None:
+    nodes = (Node("a", 8), Node("b", 8, state="drained"), Node("c", 8, state="drained"))
+    assert started(decide(Snapshot(NOW, nodes, (fresh(1, 4, 24),)), FLOORED)) == {"j-1": 8}
+
+
+def test_who_is_overdue_starts_with_its_own_fewest_whatever_the_floor_is() -> None:
+    busy = runs(job(1, 5), a=5)
+    assert not started(decide(snapshot(fresh(2, 1, 8), busy), FLOORED))
+    assert started(decide(snapshot(job(2, 1, 8), busy), FLOORED)) == {"j-2": 3}
+
+
+@pytest.mark.parametrize("backfill", ["easy", "conservative"])
+def test_what_is_reserved_is_as_wide_as_what_starts(backfill: str) -> None:
+    """Four of eight slots: not in 100 s, when two are free, but in 200 s: 150 s on the free one hurt nobody."""
+    policy = FLOORED.model_copy(update={"backfill": backfill, "elastic": Elastic(floor=0.5, shrink="never")})
+    busy = [runs(job(n, w, limit=NOW + after), a=w) for n, w, after in ((1, 1, 100.0), (2, 6, 200.0))]
+    passing = job(4, 1, submitted=NOW - 50, waits_since=NOW - 50, limit=150.0)
+    assert started(decide(snapshot(fresh(3, 1, 8), passing, *busy), policy)) == {"j-4": 1}

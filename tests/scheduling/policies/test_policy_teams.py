@@ -4,8 +4,10 @@ from policy_kit import HOUR, NOW, decide, job, resized, runs, settle, snapshot, 
 
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
+from orchestrator.spec.presets import preset
 
 PLAIN = Policy(order=Order(by="fifo"), backfill="easy")
+PASSING = PLAIN.model_copy(update={"backfill": "skip"})
 RECLAIM = PLAIN.model_copy(update={"preemption": Preemption(for_whom="quota", min_run=0.0)})
 
 
@@ -18,7 +20,37 @@ def test_a_team_never_exceeds_its_limit_and_holds_nobody_back() -> None:
 def test_the_limit_of_a_parent_holds_for_all_under_it() -> None:
     teams = (Team("lab", limit=5), Team("x", "lab"), Team("y", "lab"))
     waiting = [job(1, 3, team="x"), job(2, 3, team="y"), job(3, 2, team="y")]
-    assert started(decide(snapshot(*waiting, teams=teams), PLAIN)) == {"j-1": 3, "j-3": 2}
+    assert started(decide(snapshot(*waiting, teams=teams), PASSING)) == {"j-1": 3, "j-3": 2}
+
+
+def test_what_is_left_of_a_limit_is_kept_for_the_first_who_waits_for_it() -> None:
+    """Else a stream of small jobs of its own team could keep it waiting for ever."""
+    teams = (Team("lab", limit=5), Team("x", "lab"), Team("y", "lab"))
+    waiting = [job(1, 3, team="x"), job(2, 3, team="y"), job(3, 2, team="x"), job(4, 5, team="z")]
+    for name in ("fifo", "easy", "conservative"):
+        assert started(decide(snapshot(*waiting, teams=teams), preset(name))) == {"j-1": 3, "j-4": 5}
+    overdue = PASSING.model_copy(update={"order": Order(by="fifo", overdue=60.0)})
+    assert started(decide(snapshot(*waiting, teams=teams), overdue)) == {"j-1": 3, "j-4": 5}
+
+
+def test_nothing_is_kept_for_who_can_never_have_it() -> None:
+    teams = (Team("lab", limit=5),)
+    waiting = [job(1, 6, team="lab"), job(2, 2, team="lab")]
+    assert started(decide(snapshot(*waiting, teams=teams), PLAIN)) == {"j-2": 2}
+
+
+def test_a_job_whose_floor_is_over_its_limit_now_holds_nobody_back() -> None:
+    """Of 1 to 16 workers it gets 8 at least; its team holds 8 of 12."""
+    policy = Policy(order=Order(by="fifo"), backfill="none", elastic=Elastic(floor=0.5, start="widest"))
+    busy = runs(job(1, 8, team="x"), a=8)
+    found = snapshot(job(2, 1, 16, team="x"), job(3, 1, team="y"), busy, nodes="abc", teams=(Team("x", limit=12),))
+    assert started(decide(found, policy)) == {"j-3": 1}
+
+
+def test_a_floor_over_the_limit_is_cut() -> None:
+    policy = Policy(order=Order(by="fifo"), backfill="none", elastic=Elastic(floor=0.5, start="widest"))
+    found = snapshot(job(2, 1, 16, team="x"), nodes="abc", teams=(Team("x", limit=6),))
+    assert started(decide(found, policy)) == {"j-2": 6}
 
 
 def test_a_limit_bounds_the_width() -> None:
