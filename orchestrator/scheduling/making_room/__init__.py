@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.making_room import anywhere, on_one_node, on_whole_nodes
+from orchestrator.scheduling.making_room.enough import leanest, place
 from orchestrator.scheduling.making_room.plans import Plan
 from orchestrator.scheduling.making_room.prospects import Prospects
 from orchestrator.scheduling.making_room.rules import Claimant
@@ -77,15 +78,25 @@ def _cheapest(draft: Draft, claimant: Claimant, prospects: Prospects) -> Plan | 
     room = prospects.room(claimant)
     if demand.packed and not room.might(demand, workers):
         return None
-    if draft.resizes or draft.preempts:
-        freed = draft.later.fit(demand, workers, draft.now, draft.ends_by(job))
-        if freed is not None:
-            return Plan(freed)
+    if draft.after is not draft.room and (freed := place(draft, claimant)) is not None:
+        return Plan(freed)
     if not demand.packed:
         return anywhere.cheapest(draft, claimant, prospects, room)
     if workers <= max(draft.idle.layout.shape(demand).most, default=0):
-        return on_one_node.cheapest(draft, claimant, prospects, room)
+        names = room.roomy(demand, workers * demand.slots, draft.now, draft.ends_by(job))
+        return _lean(draft, claimant, prospects, on_one_node.cheapest(draft, claimant, prospects, names))
     return _on_racks(draft, claimant, prospects, room)
+
+
+def _lean(draft: Draft, claimant: Claimant, prospects: Prospects, plan: Plan | None) -> Plan | None:
+    """Without those who can be left out because others free more nodes than one, and with no needless shrink."""
+    demand = claimant.job.demand
+    if plan is None or not any(
+        len(ask.gives) > 1 or (not ask.stops and demand.cpus + demand.memory) for ask in plan.asks
+    ):
+        return plan
+    found = leanest(draft, claimant, prospects.price, plan.asks)
+    return plan if found is None else Plan(found[0], tuple(found[1]), plan.spoiled)
 
 
 def _on_racks(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room) -> Plan | None:
@@ -93,7 +104,10 @@ def _on_racks(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room
     racks: dict[str, list[str]] = {}
     for name in room.roomy(demand, None, draft.now, draft.ends_by(claimant.job)):
         racks.setdefault(nodes[name].rack if demand.constraints.same_rack else "", []).append(name)
-    plans = (on_whole_nodes.cheapest(draft, claimant, prospects, names) for names in racks.values())
+    plans = (
+        on_whole_nodes.cheapest(draft, claimant, prospects, room, rack if demand.constraints.same_rack else None, names)
+        for rack, names in racks.items()
+    )
     return min((plan for plan in plans if plan is not None), key=lambda plan: plan.cost, default=None)
 
 

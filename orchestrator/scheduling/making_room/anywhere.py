@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Placement
-from orchestrator.scheduling.making_room.enough import enough
+from orchestrator.scheduling.making_room.enough import enough, leanest, place
 from orchestrator.scheduling.making_room.on_one_node import all_it_can
 from orchestrator.scheduling.making_room.plans import Ask, Plan
 from orchestrator.scheduling.making_room.rules import Claimant, may_stop
@@ -42,13 +41,8 @@ def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room)
         ordered = sorted(asks, key=lambda ask: ask.cheap_first)
         if sum(ask.slots for ask in ordered) < missing:
             continue
-        chosen = enough(draft, claimant, ordered, lambda: _place(draft, claimant) is not None, missing)
+        chosen = enough(draft, claimant, ordered, lambda: place(draft, claimant) is not None, missing)
         if chosen is not None:
-            freed = [(ask.gives, ask.giver.running.job.demand) for ask in chosen]
-            place = draft.place_after(claimant.job, claimant.workers, freed)
-            return None if place is None else Plan(place, tuple(chosen))
+            found = leanest(draft, claimant, price, chosen)
+            return None if found is None else Plan(found[0], tuple(found[1]))
     return None
-
-
-def _place(draft: Draft, claimant: Claimant) -> Placement | None:
-    return draft.later.fit(claimant.job.demand, claimant.workers, draft.now, draft.ends_by(claimant.job))

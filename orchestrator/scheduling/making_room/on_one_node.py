@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Share, workers_of
@@ -14,47 +15,49 @@ from orchestrator.scheduling.making_room.rules import Claimant, may_spare, may_s
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
     from orchestrator.scheduling.making_room.prospects import Prospects
-    from orchestrator.scheduling.room import Room
 
 
 _NODES = 128
 """So many nodes are compared at most, the most promising ones first."""
 
 
-def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room) -> Plan | None:
+def cheapest(
+    draft: Draft, claimant: Claimant, prospects: Prospects, names: Iterable[str], asked: Container[str] = ()
+) -> Plan | None:
     """The cheapest plan on one node, of the first `_NODES` by the least that a plan there may cost.
 
     Args:
         draft: what is decided so far.
         claimant: for whom.
         prospects: who may be asked.
-        room: what could be free at most.
+        names: of nodes that could be had.
+        asked: those who are asked for something already.
     """
     demand, best = claimant.job.demand, None
     need = claimant.workers * demand.slots
-    names = room.roomy(demand, need, draft.now, draft.ends_by(claimant.job))
     heap = [(prospects.bound(name, need), name) for name in names]
     heapq.heapify(heap)
     tried = 0
     while heap and (best is None or (tried < _NODES and heap[0][0] <= best.cost)):
         _, name = heapq.heappop(heap)
-        plan = _plan(draft, claimant, prospects, Share(name, claimant.workers))
+        plan = _plan(draft, claimant, prospects, Share(name, claimant.workers), asked)
         tried += 1
         if plan is not None and (best is None or plan.cost < best.cost):
             best = plan
     return best
 
 
-def _plan(draft: Draft, claimant: Claimant, prospects: Prospects, share: Share) -> Plan | None:
+def _plan(draft: Draft, claimant: Claimant, prospects: Prospects, share: Share, asked: Container[str]) -> Plan | None:
     """By shrinks alone, or else by stops, or else by both."""
-    givers, price, demand = prospects.givers.on(share.node), prospects.price, claimant.job.demand
+    price, demand = prospects.price, claimant.job.demand
+    givers = [giver for giver in prospects.givers.on(share.node) if giver.running.job.id not in asked]
     shrinks = [ask for giver in givers if (ask := all_it_can(draft, claimant, giver, share.node, price)) is not None]
     stops = [price.of_stop(giver) for giver in givers if may_stop(draft, claimant, giver)]
     names = {ask.giver.running.job.id for ask in stops}
     both = [*stops, *(ask for ask in shrinks if ask.giver.running.job.id not in names)]
     need = share.workers * demand.slots - draft.later.free_on(share.node)
     for asks in (shrinks, stops, both):
-        if asks and sum(_freed(ask, share.node) for ask in asks) >= need:
+        if (asks or need <= 0) and sum(_freed(ask, share.node) for ask in asks) >= need:
             ordered = sorted(asks, key=lambda ask: ask.cheap_first)
             chosen = enough(draft, claimant, ordered, lambda: draft.later.holds((share,), demand))
             if chosen is not None:

@@ -2,113 +2,166 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Placement, Share, workers_of
+from orchestrator.scheduling.cluster import Share, workers_of
 from orchestrator.scheduling.givers import Giver
+from orchestrator.scheduling.making_room import on_one_node
+from orchestrator.scheduling.making_room.enough import Trial, leanest
 from orchestrator.scheduling.making_room.plans import Ask, Plan
 from orchestrator.scheduling.making_room.rules import Claimant, may_spare, may_stop
-from orchestrator.scheduling.room import capacity
+from orchestrator.scheduling.orders.ranking import Key
+from orchestrator.scheduling.room import Room, capacity
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
     from orchestrator.scheduling.making_room.prospects import Prospects
 
 
-def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, nodes: Iterable[str]) -> Plan | None:
+def cheapest(
+    draft: Draft, claimant: Claimant, prospects: Prospects, room: Room, rack: str | None, nodes: Iterable[str]
+) -> Plan | None:
     """A plan that clears nodes, those that are cheapest to clear first, until the gang fits.
+
+    What is less than a node's part of it goes to one more node, where that costs least, beside others.
 
     Args:
         draft: what is decided so far.
         claimant: for whom.
         prospects: who may be asked.
-        nodes: usable ones that could be cleared, all in one rack where the job wants that.
+        room: what could be free at most.
+        rack: in which all of it has to lie; None: anywhere.
+        nodes: usable ones of that rack that could be cleared.
     """
     clearing = _Clearing(draft, claimant, prospects)
-    demand, workers = claimant.job.demand, claimant.workers
-    ordered = sorted((cost, name) for name in nodes if (cost := clearing.cost(name)) is not None)
-    shares: list[Share] = []
-    for _, name in ordered:
-        most = capacity(draft.state.nodes[name], demand)
-        if 0 < workers < most and (last := _shared(draft, claimant, workers, shares)) is not None:
-            shares.append(last)
-            workers = 0
-        if workers <= 0:
-            break
-        if most > 0 and clearing.clear(name):
-            shares.append(Share(name, min(workers, most)))
-            workers -= shares[-1].workers
-    return Plan(tuple(sorted(shares)), clearing.asks()) if workers <= 0 and shares else None
-
-
-def _shared(draft: Draft, claimant: Claimant, workers: int, taken: list[Share]) -> Share | None:
-    """Where the last workers of a gang may lie beside others without anybody being asked."""
-    place = draft.later.fit(claimant.job.demand, workers, draft.now, draft.ends_by(claimant.job))
-    if place is None or len(place) != 1 or any(share.node == place[0].node for share in taken):
+    shares = clearing.make(room, rack, nodes)
+    asks = list(clearing.trial.asks)
+    clearing.trial.undo()
+    if shares is None:
         return None
-    return place[0]
+    found = leanest(draft, claimant, prospects.price, asks)
+    place, asks = (tuple(sorted(shares)), asks) if found is None else found
+    return Plan(place, _whole(asks, prospects))
+
+
+def _whole(asks: Iterable[Ask], prospects: Prospects) -> tuple[Ask, ...]:
+    """One for each giver, by name."""
+    by_name: dict[str, list[Ask]] = {}
+    for ask in asks:
+        by_name.setdefault(ask.giver.running.job.id, []).append(ask)
+    return tuple(
+        found[0]
+        if len(found) == 1
+        else prospects.price.of_shrink(found[0].giver, tuple(sorted(share for ask in found for share in ask.gives)))
+        for _, found in sorted(by_name.items())
+    )
 
 
 class _Clearing:
-    """Nodes cleared so far."""
+    """Nodes cleared so far, for one claimant.
+
+    Attributes:
+        trial: what was asked for that.
+    """
 
     def __init__(self, draft: Draft, claimant: Claimant, prospects: Prospects) -> None:
-        self._draft, self._claimant = draft, claimant
-        self._givers, self._price = prospects.givers, prospects.price
-        self._stopped: dict[str, Giver] = {}
-        self._shrunk: dict[str, tuple[Giver, Placement]] = {}
+        self.trial = Trial(draft, claimant)
+        self._draft, self._claimant, self._prospects = draft, claimant, prospects
+        self._asked: dict[str, list[Ask]] = {}
 
-    def cost(self, node: str) -> float | None:
-        """Slot-seconds lost by clearing a node alone; None where it cannot be cleared."""
-        draft = self._draft
-        free, total = draft.later.free_on(node), draft.state.nodes[node].slots
-        if free >= total:
-            return 0.0
-        givers = self._givers.on(node)
-        if free + sum(giver.on(node) * giver.slots for giver in givers) < total:
+    def make(self, room: Room, rack: str | None, nodes: Iterable[str]) -> list[Share] | None:
+        """Where the gang lies once all have done what they are asked for; None: nowhere."""
+        heap = [(cost, name) for name in nodes if (cost := self._cost(name)) is not None]
+        heapq.heapify(heap)
+        shares: list[Share] = []
+        rest, left = self._claimant.workers, {name for _, name in heap}
+        largest = max(self._draft.idle.layout.shape(self._claimant.job.demand).most)
+        while rest > 0:
+            if rest <= largest and (last := self._last(room, rack, rest)) is not None:
+                return [*shares, *last]
+            if not heap:
+                return None
+            _, name = heapq.heappop(heap)
+            most = capacity(self._draft.state.nodes[name], self._claimant.job.demand)
+            if name not in left or most <= 0:
+                continue
+            left.remove(name)
+            if (asks := self._asks(name)) is None:
+                continue
+            stopped = self._ask(asks)
+            shares.append(Share(name, min(rest, most)))
+            self.trial.take((shares[-1],))
+            rest -= shares[-1].workers
+            for other in sorted({share.node for giver in stopped for share in giver.placement} & left):
+                if (cost := self._cost(other)) is not None:
+                    heapq.heappush(heap, (cost, other))
+        return shares
+
+    def _last(self, room: Room, rack: str | None, workers: int) -> tuple[Share, ...] | None:
+        """The rest of the gang on one node, beside others."""
+        draft, demand = self._draft, self._claimant.job.demand
+        names = room.roomy(demand, workers * demand.slots, draft.now, draft.ends_by(self._claimant.job))
+        if rack is not None:
+            names = [name for name in names if draft.state.nodes[name].rack == rack]
+        claimant = replace(self._claimant, workers=workers)
+        plan = on_one_node.cheapest(draft, claimant, self._prospects, names, self._asked)
+        if plan is None:
             return None
-        cost = 0.0
-        for giver in givers:
-            if self._can_shrink(giver, node):
-                cost += self._price.of_shrink(giver, (Share(node, giver.on(node)),)).cost
-            elif may_stop(draft, self._claimant, giver):
-                cost += self._price.of_stop(giver).cost / len(giver.placement)
+        self._ask(plan.asks)
+        return plan.placement
+
+    def _cost(self, node: str) -> tuple[float, float, tuple[Key, ...]] | None:
+        """Lost by clearing a node too: slot-seconds by stops, speed by shrinks; None where it cannot be cleared.
+
+        Of two that cost the same, the one whose jobs are last in the order goes first.
+        """
+        asks = self._asks(node)
+        if asks is None:
+            return None
+        stops = math.fsum(ask.cost / len(ask.giver.placement) for ask in asks if ask.stops)
+        ranks = sorted(tuple(-part for part in ask.giver.rank) for ask in asks)
+        return stops, math.fsum(ask.cost for ask in asks if not ask.stops), tuple(ranks)
+
+    def _asks(self, node: str) -> list[Ask] | None:
+        """What all who are there, and are not asked for it already, are asked to clear it; None: they cannot be."""
+        free, total = self._draft.later.free_on(node), self._draft.state.nodes[node].slots
+        if free >= total:
+            return []
+        asks = []
+        for giver in self._prospects.givers.on(node):
+            before = self._asked.get(giver.running.job.id, [])
+            if any(ask.stops or ask.gives[0].node == node for ask in before):
+                continue
+            if self._can_shrink(giver, node, before):
+                asks.append(self._prospects.price.of_shrink(giver, (Share(node, giver.on(node)),)))
+            elif may_stop(self._draft, self._claimant, giver):
+                asks.append(self._prospects.price.of_stop(giver))
             else:
                 return None
-        return cost
+            free += giver.on(node) * giver.slots
+        return asks if free >= total else None
 
-    def clear(self, node: str) -> bool:
-        """Ask all who are there, as far as they are not asked already; nobody is asked where one cannot be."""
-        if self._draft.later.free_on(node) >= self._draft.state.nodes[node].slots:
-            return True
-        stops, shrinks = [], []
-        for giver in self._givers.on(node):
-            if giver.running.job.id in self._stopped:
-                continue
-            if self._can_shrink(giver, node):
-                shrinks.append(giver)
-            elif may_stop(self._draft, self._claimant, giver):
-                stops.append(giver)
-            else:
-                return False
-        for giver in shrinks:
-            _, gives = self._shrunk.get(giver.running.job.id, (giver, ()))
-            self._shrunk[giver.running.job.id] = (giver, (*gives, Share(node, giver.on(node))))
-        for giver in stops:
-            self._stopped[giver.running.job.id] = giver
-            self._shrunk.pop(giver.running.job.id, None)
-        return True
-
-    def asks(self) -> tuple[Ask, ...]:
-        """All of them, by name."""
-        stops = {name: self._price.of_stop(giver) for name, giver in self._stopped.items()}
-        shrinks = {name: self._price.of_shrink(giver, gives) for name, (giver, gives) in self._shrunk.items()}
-        return tuple(ask for _, ask in sorted((stops | shrinks).items()))
-
-    def _can_shrink(self, giver: Giver, node: str) -> bool:
+    def _can_shrink(self, giver: Giver, node: str, before: list[Ask]) -> bool:
         """Whether a gang on several nodes can do without what it has there, beside what it gave up already."""
         if len(giver.placement) == 1:
             return False
-        _, gives = self._shrunk.get(giver.running.job.id, (giver, ()))
-        return workers_of(gives) + giver.on(node) <= may_spare(self._draft, self._claimant, giver)
+        given = sum(workers_of(ask.gives) for ask in before)
+        return given + giver.on(node) <= may_spare(self._draft, self._claimant, giver)
+
+    def _ask(self, asks: Iterable[Ask]) -> list[Giver]:
+        """Ask them; who stops gives up nothing by shrinking. Those who stop are returned."""
+        stopped = []
+        for ask in asks:
+            before = self._asked.setdefault(ask.giver.running.job.id, [])
+            if ask.stops:
+                for shrink in before:
+                    self.trial.remove(shrink)
+                before.clear()
+                stopped.append(ask.giver)
+            self.trial.add(ask)
+            before.append(ask)
+        return stopped
