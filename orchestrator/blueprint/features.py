@@ -75,17 +75,22 @@ class Features:
         """The inverse; keys that are not known are left out.
 
         Raises:
-            TypeError, ValueError: it is no such document.
+            OverflowError, TypeError, ValueError: it is no such document.
         """
         kinds = {each.name: type(default) for each, default in zip(fields(cls), asdict(_EXAMPLE).values(), strict=True)}
         found = cls(**{name: kinds[name](value) for name, value in document.items() if name in kinds})
-        if not (found.flops >= 0 and found.activations >= 0 and found.params >= 0):
-            raise ValueError("amounts are not negative")
-        if min(found.slice_samples, found.virtual_workers, found.cores) < 1 or min(found.layers, found.inputs) < 0:
-            raise ValueError("counts are positive")
+        amounts, counts = (found.flops, found.activations, found.params), (found.layers, found.inputs)
+        positive = (found.slice_samples, found.virtual_workers, found.cores)
+        if not all(each == 0 or 1e-3 <= each < _MOST for each in amounts):
+            raise ValueError("amounts are not negative, and nobody can reckon with endless ones")
+        if not (all(1 <= each < _MOST for each in positive) and all(0 <= each < _MOST for each in counts)):
+            raise ValueError("counts are positive, and nobody can reckon with endless ones")
+        if not 0 <= found.optimizer_slots <= 100 or max(len(found.family), len(found.precision)) > 64:
+            raise ValueError("it is no description of a training")
         return found
 
 
+_MOST = 1e18
 _EXAMPLE = Features("", 0.0, 0.0, 0.0, 0, 0, 1)
 
 

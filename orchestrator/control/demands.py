@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.control.foreign import FOREIGN_ERRORS, number_of
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement, Share
 from orchestrator.scheduling.jobs import Estimate, Job, Running
@@ -63,7 +64,7 @@ def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
         team=job.team,
         owner=job.owner,
         priority=job.priority,
-        estimate=None if job.estimate is None else Estimate(**json.loads(job.estimate)),
+        estimate=estimate_of(job),
         limit=min(limits, default=None),
         exponent=job.exponent,
         worked=job.worked,
@@ -122,9 +123,10 @@ def progress_of(job: OpenJob, run: RunRecord, now: float) -> tuple[float, float]
     """
     counted = min(counted_of(run), now)
     told = _told(job.progress)
-    if told is None or job.estimate is None or not counted <= told[1] <= now:
+    estimate = None if told is None else estimate_of(job)
+    if told is None or estimate is None or not counted <= told[1] <= now:
         return run.worked, counted
-    return told[0] * float(json.loads(job.estimate)["seconds"]), told[1]
+    return told[0] * estimate.seconds, told[1]
 
 
 def worked_at(job: OpenJob, run: RunRecord, now: float) -> float:
@@ -141,15 +143,27 @@ def placement_of(shares: Placed | None) -> Placement | None:
     return None if shares is None else tuple(Share(node, workers) for node, workers in shares)
 
 
+def estimate_of(job: OpenJob) -> Estimate | None:
+    """What is expected of a job; None where nobody has an idea, or one that is no time."""
+    if job.estimate is None:
+        return None
+    found = json.loads(job.estimate)
+    seconds, error = number_of(found.get("seconds")), number_of(found.get("error"))
+    return None if seconds is None or seconds <= 0 or error is None or error < 0 else Estimate(seconds, error)
+
+
 def _told(progress: str | None) -> tuple[float, float] | None:
     """The fraction that is done and when that was said; foreign, so that nonsense is no word at all."""
     if progress is None:
         return None
     found = json.loads(progress)
-    done, total, time = (found.get(name) for name in ("done", "total", "time"))
-    if not all(isinstance(value, int | float) for value in (done, total, time)) or total <= 0:
+    done, total, time = (number_of(found.get(name)) for name in ("done", "total", "time"))
+    if done is None or total is None or time is None or total <= 0:
         return None
-    return min(1.0, max(0.0, done / total)), float(time)
+    try:
+        return min(1.0, max(0.0, done / total)), time
+    except FOREIGN_ERRORS:  # a total next to nothing
+        return None
 
 
 def _keeps(job: OpenJob, run: RunRecord) -> Placement | None:

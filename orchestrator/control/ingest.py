@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from orchestrator.base.files import read_json
+from orchestrator.base.text import one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.demands import worked_at
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.foreign import FOREIGN_ERRORS, without_nonsense
 from orchestrator.control.measuring import take
 from orchestrator.control.membership import Resized, first_world, lost, running
 from orchestrator.control.sentences import TOLD, sentence
@@ -26,6 +29,8 @@ from orchestrator.rundir.membership import newest_view
 from orchestrator.spec.messages import Goodput
 from orchestrator.store import events, jobs, runs, trials
 from orchestrator.store.records import RunRecord, TrialRecord
+
+_LOG = logging.getLogger(__name__)
 
 BATCH = 2000
 """Events that are taken in one transaction at most."""
@@ -78,19 +83,29 @@ class _Ingestion:
             elif event.kind == "step_skipped":
                 left_out.append(event)
             else:
-                run = self._apply(run, event)
+                run = self._apply(run, event) if event.kind == "finished" else self._tried(run, event)
         if progress is not None:
             self._progress(run, progress)
         if left_out:  # each may be one of thousands
             self._tell(run, left_out[-1], count=len(left_out))
         return runs.change(self.connection, run, cursors=cursors)
 
+    def _tried(self, run: RunRecord, event: RunEvent) -> RunRecord:
+        """An event that nobody can make anything of is left out: it keeps neither others nor the end from the store."""
+        try:
+            with self.connection.begin_nested():
+                return self._apply(run, event)
+        except FOREIGN_ERRORS as error:
+            what = f"{event.writer}/{event.seq} ({one_line(event.kind, 50)})"
+            _LOG.warning("%s: event %s is left out: %s: %s", run.id, what, type(error).__name__, error)
+            return run
+
     def _apply(self, run: RunRecord, event: RunEvent) -> RunRecord:
         match event.kind:
             case "started":
                 return self._started(run, event)
             case "finished":
-                self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
+                self._last_trials(run)
                 return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
             case "resized" if event.writer.startswith("agent-"):
                 found = Resized.of(event.data, event.time)
@@ -129,7 +144,7 @@ class _Ingestion:
         job = jobs.get(self.connection, run.job)
         if job.token == run.token:
             time = min(event.time, self.site.clock.now())  # the run's host may have a clock that is ahead
-            jobs.set_columns(self.connection, job, progress={**event.data, "time": time})
+            jobs.set_columns(self.connection, job, progress={**without_nonsense(event.data), "time": time})
 
     def _goodput(self, run: RunRecord, event: RunEvent) -> RunRecord:
         """What its time was spent on: sums that only grow, by whichever worker leads, read in any order."""
@@ -159,6 +174,13 @@ class _Ingestion:
             jobs.move(self.connection, job, JobState.RUNNING, reason=reason, time=began, run=run.id, started_at=first)
         run = charge(self.connection, self.site, run)  # what it held before was no work
         return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began, world_size=workers)
+
+    def _last_trials(self, run: RunRecord) -> None:
+        try:
+            with self.connection.begin_nested():
+                self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
+        except (*FOREIGN_ERRORS, OSError) as error:
+            _LOG.warning("%s: its trials cannot be read: %s: %s", run.id, type(error).__name__, error)
 
     def _trials(self, run: RunRecord, files: Iterable[Path]) -> None:
         known = trials.stamps(self.connection, run.job)

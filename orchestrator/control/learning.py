@@ -13,8 +13,8 @@ from orchestrator.base.errors import Fenced, StoreError
 from orchestrator.control.measuring import Expected, keep, work_of_document
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
+from orchestrator.planning.estimate import forecast_or_none
 from orchestrator.planning.history import measured
-from orchestrator.scheduling.estimates.forecast import forecast
 from orchestrator.store import jobs, measurements
 from orchestrator.store.records import RunRecord
 
@@ -78,7 +78,8 @@ class Learning:
             waiting = measurements.waiting(connection, device, limit=MOST_REFRESHED)
             history = measured(connection, device) if waiting else ()
         works = {job: work for job, document in waiting if (work := work_of_document(document)) is not None}
-        found = {job: Expected(forecast(work, history, device), device, work) for job, work in works.items()}
+        estimates = {job: forecast_or_none(work, history, device) for job, work in works.items()}
+        found = {job: Expected(one, device, works[job]) for job, one in estimates.items() if one is not None}
         if found:
             self._write(found)
 

@@ -120,14 +120,25 @@ class Controller:
 
     def _ingest(self, run: RunRecord) -> RunRecord:
         try:
-            found = ingest(self._site, run)
-            self._learning.seen(run, found)
-            return found
+            return self._take_in(run)
         except (Fenced, StoreError):
             raise
         except Exception as error:  # what a run writes is foreign
             _LOG.warning("%s: its events cannot be read: %s: %s", run.id, type(error).__name__, error)
             return self._again(run)
+
+    def _take_in(self, run: RunRecord) -> RunRecord:
+        found = ingest(self._site, run)
+        self._learning.seen(run, found)
+        return found
+
+    def _last_word(self, run: RunRecord) -> RunRecord:
+        """What came between the reading of its events and the look at the engine: perhaps how it ended.
+
+        Raises:
+            Exception: that cannot be read. Nothing is known of its end then, unless somebody asked it to stop.
+        """
+        return self._take_in(run) if run.stop_cause is None else self._ingest(run)
 
     def _look(self, active: Sequence[RunRecord]) -> tuple[Mapping[str, Observation], Capacity]:
         with self._site.engine("observe") as backend:
@@ -165,8 +176,7 @@ class Controller:
             self._limit_time(run)
 
     def _ended(self, run: RunRecord, seen: Observation) -> None:
-        # Its last word may have come between the reading of its events and the look at the engine.
-        run = self._ingest(run)
+        run = self._last_word(run)
         if not run.state.terminal:
             self._end(run, Ending.without_marker(seen.failure_class, seen.detail, run.stop_cause))
         self._let_go(self._again(run), seen)
@@ -174,7 +184,7 @@ class Controller:
     def _absent(self, run: RunRecord) -> None:
         if run.state is RunState.CREATED:
             self._starts.resume(run)
-        elif self._absences.absent(run.allocation) and not (run := self._ingest(run)).state.terminal:
+        elif self._absences.absent(run.allocation) and not (run := self._last_word(run)).state.terminal:
             seconds = self._site.profile.watch.lost_after
             message = f"absent from the engine for {seconds:g} s"
             self._end(run, Ending("lost", message, FailureClass.INFRASTRUCTURE))

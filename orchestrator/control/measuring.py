@@ -12,11 +12,13 @@ from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import OrchestratorError
+from orchestrator.base.text import one_line
 from orchestrator.blueprint.features import Features
+from orchestrator.control.foreign import FOREIGN_ERRORS, amount_of
 from orchestrator.control.site import Site
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.devices import device_of
-from orchestrator.planning.estimate import History, estimate_of, work_of
+from orchestrator.planning.estimate import History, estimate_of, forecast_or_none, work_of
 from orchestrator.planning.history import finished, measured
 from orchestrator.rundir.events import RunEvent
 from orchestrator.scheduling.estimates.codec import (
@@ -27,7 +29,7 @@ from orchestrator.scheduling.estimates.codec import (
 )
 from orchestrator.scheduling.estimates.devices import canonical, is_cpu
 from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
-from orchestrator.scheduling.estimates.forecast import RunEstimate, Work, forecast
+from orchestrator.scheduling.estimates.forecast import RunEstimate, Work
 from orchestrator.scheduling.estimates.measurement import AMOUNTS, NO_TRIAL, Measurement
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
@@ -35,7 +37,7 @@ from orchestrator.store import jobs, measurements
 from orchestrator.store.measurements import MeasurementRecord
 from orchestrator.store.records import JobRecord, RunRecord
 
-_MOST_WORKERS = 1_000_000
+_MOST_WORKERS, _MOST_TRIALS = 1_000_000, 2**31
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Expectations:
             found = estimate_of(workload, None, history, owner=owner, content=content)
             return None if found is None else Expected(found, "")
         device = device_of(workload, self._site.profile)
-        return Expected(forecast(work, self._measured(device), device), device, work)
+        expected = forecast_or_none(work, self._measured(device), device)
+        return None if expected is None else Expected(expected, device, work)
 
     def _measured(self, device: str) -> tuple[Measurement, ...]:
         """Read again only where there is more: ten thousand jobs may come at once."""
@@ -134,12 +137,12 @@ def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
     try:
         features = Features.from_json(data["features"])
         workers, trial = int(data["workers"]), int(data.get("trial", NO_TRIAL))
-        device = str(data["device"])[:200]
-        amounts = {name: float(data.get(name, 0.0)) for name in AMOUNTS}
-        memory = None if data.get("memory") is None else float(data["memory"])
-    except (AttributeError, KeyError, TypeError, ValueError):
+        device = one_line(str(data["device"]))
+        amounts = {name: amount_of(data.get(name, 0.0)) for name in AMOUNTS}
+        memory = None if data.get("memory") is None else amount_of(data["memory"])
+    except FOREIGN_ERRORS:
         return
-    if not 1 <= workers <= _MOST_WORKERS or not all(map(_plausible, (*amounts.values(), memory or 0.0))):
+    if not 1 <= workers <= _MOST_WORKERS or not NO_TRIAL <= trial < _MOST_TRIALS or memory == 0:
         return
     job = jobs.get(connection, run.job)
     # A search has started long before its first trial has: Ray comes up in between.
@@ -176,10 +179,10 @@ def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: floa
     """
     told: Mapping[str, Any] = job.progress or {}
     try:
-        total, done = float(told.get("total") or 0.0), float(told.get("done") or 0.0)
-        at, own = float(told.get("time") or now), told.get("eta_seconds")
-        own = None if own is None else float(own)
-    except (TypeError, ValueError):
+        total, done = amount_of(told.get("total") or 0.0), amount_of(told.get("done") or 0.0)
+        at, own = amount_of(told.get("time") or now), told.get("eta_seconds")
+        own = None if own is None else amount_of(own)
+    except FOREIGN_ERRORS:
         return None
     share = min(1.0, max(0.0, done / total)) if total > 0 else None
     unknown = now if share is None else run.created_at  # what has not started has done nothing
@@ -194,10 +197,6 @@ def _facts(workload: Workload, workdir: Path, state_dir: Path) -> DatasetFacts |
         return dataset_facts(workload.data.dataset, workdir=workdir, state_dir=state_dir)
     except OrchestratorError:  # the check has said what there is to say
         return None
-
-
-def _plausible(value: float) -> bool:
-    return 0.0 <= value < 1e18
 
 
 def work_of_document(document: Mapping[str, Any]) -> Work | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,21 +10,25 @@ from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.clock import Clock
 from orchestrator.control.demands import running_job, waiting_job
 from orchestrator.control.facts import Facts
+from orchestrator.control.foreign import FOREIGN_ERRORS
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.cluster import Node, Window
-from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import RunRecord
 
+_LOG = logging.getLogger(__name__)
+
 BackOff = Callable[[OpenJob], float | None]
 """When a job may start again, in seconds since the epoch; None where it may at once."""
 
-Known = dict[str, tuple[tuple[object, ...], Job]]
-"""Waiting jobs by identifier, each with what it was made of: of a long queue most are the same in the next snapshot."""
+Known = dict[str, tuple[tuple[object, ...], Job | None]]
+"""Waiting jobs by identifier, each with what it was made of: of a long queue most are the same in the next snapshot.
+None where the row is no job."""
 
 FOREIGN_AFTER = 10.0
 """Seconds after which slots that the engine has given to nobody of ours are believed to be others'."""
@@ -67,7 +72,7 @@ def snapshot_of(
         now=now,
         nodes=_nodes(facts, capacity, profile, foreign),
         pending=_pending(facts, profile, back_off, known if known is not None else {}),
-        running=tuple(running_job(facts.jobs[run.job], run, nodes=names, now=now) for run in facts.active),
+        running=tuple(_running(facts.jobs[run.job], run, names, now) for run in facts.active),
         teams=tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams),
         usage=tuple(Usage(used.team, used.slot_seconds, used.at) for used in facts.usage),
         max_workers=profile.limits.max_workers,
@@ -182,8 +187,28 @@ def _pending(facts: Facts, profile: ClusterProfile, back_off: BackOff, known: Kn
         if last is not None and last[0] == key:
             found[row.id] = last
         else:
-            job = waiting_job(row, unmet, limit=limit, not_before=not_before, releasing=releasing)
-            found[row.id] = (key, job)
+            found[row.id] = (key, _waiting(row, unmet, limit, not_before, releasing))
     known.clear()
     known.update(found)
-    return tuple(job for _, job in found.values())
+    return tuple(job for _, job in found.values() if job is not None)
+
+
+def _waiting(
+    row: OpenJob, unmet: tuple[str, ...], limit: float | None, not_before: float | None, releasing: bool
+) -> Job | None:
+    """A row that is damaged waits, and the others do not wait for it."""
+    try:
+        return waiting_job(row, unmet, limit=limit, not_before=not_before, releasing=releasing)
+    except FOREIGN_ERRORS:
+        _LOG.exception("job %s cannot be read", row.id)
+        return None
+
+
+def _running(row: OpenJob, run: RunRecord, nodes: list[str], now: float) -> Running:
+    """A row that is damaged still holds its slots."""
+    try:
+        return running_job(row, run, nodes=nodes, now=now)
+    except FOREIGN_ERRORS:
+        _LOG.exception("job %s cannot be read", row.id)
+        plain = row._replace(progress=None, estimate=None, needs="{}", failures="{}", claim=None)
+        return running_job(plain, run, nodes=nodes, now=now)

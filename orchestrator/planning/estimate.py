@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from orchestrator.scheduling.estimates.history import Asked, Finished, from_hist
 from orchestrator.scheduling.estimates.measurement import Measurement
 from orchestrator.spec.regnet import RegNetWorkload, TrialScheduler
 from orchestrator.spec.workload import Workload
+
+_LOG = logging.getLogger(__name__)
 
 MOST_TRIALS = 200
 """Trials of a search that are looked at one by one; the others are taken to be like them."""
@@ -66,9 +69,20 @@ def estimate_of(
     """
     work = work_of(workload, facts, designs) if facts is not None and device else None
     if work is not None:
-        return forecast(work, history.measurements, device)
+        return forecast_or_none(work, history.measurements, device)
     asked = Asked(workload.name, owner, content, workload.workers.max, workload.time_limit)
     return from_history(asked, history.finished)
+
+
+def forecast_or_none(work: Work, measurements: Sequence[Measurement], device: str) -> RunEstimate | None:
+    """The forecast; None where what others measured allows none: nobody has an idea then, and nothing is refused."""
+    try:
+        found = forecast(work, measurements, device)
+    except (ArithmeticError, ValueError):
+        _LOG.exception("no estimate for %s: what was measured cannot be used", device)
+        return None
+    numbers = (found.seconds, found.error, found.exponent, found.memory or 0.0, *found.widths.values())
+    return found if found.seconds > 0 and all(map(math.isfinite, numbers)) else None
 
 
 def seconds_of_widths(
@@ -87,7 +101,8 @@ def seconds_of_widths(
     if work is None:
         return {}
     exact = (replace(work, workers_min=width, workers_max=width) for width in sorted(set(widths)))
-    return {each.workers_max: forecast(each, history.measurements, device).seconds for each in exact}
+    found = (forecast_or_none(each, history.measurements, device) for each in exact)
+    return {each.workers: each.seconds for each in found if each is not None}
 
 
 def work_of(workload: Workload, facts: DatasetFacts, designs: Sequence[Design] = ()) -> Work | None:

@@ -72,7 +72,7 @@ def measurement_of(record: MeasurementRecord) -> Measurement | None:
             at=record.at,
             **amounts,
         )
-    except (KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

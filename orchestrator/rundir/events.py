@@ -23,6 +23,7 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -107,16 +108,14 @@ def find_event(run: RunDirectory, kind: str) -> RunEvent | None:
 
 def _read(folder: Path, seq: int) -> RunEvent | None:
     document = read_json(folder / _name(seq))
-    try:
-        return (
-            None
-            if document is None
-            else RunEvent(
-                folder.name, seq, float(document["time"]), int(document["token"]), document["kind"], document["data"]
-            )
-        )
-    except (KeyError, TypeError, ValueError):
+    if document is None:
         return None
+    try:
+        at, token, kind, data = float(document["time"]), int(document["token"]), document["kind"], document["data"]
+    except (KeyError, OverflowError, TypeError, ValueError):
+        return None
+    readable = math.isfinite(at) and isinstance(kind, str) and isinstance(data, dict)
+    return RunEvent(folder.name, seq, at, token, kind, data) if readable else None
 
 
 def _name(seq: int) -> str:

@@ -50,7 +50,7 @@ def test_what_cannot_be_learned_keeps_no_run_s_end_and_is_logged_once(
         raise ZeroDivisionError("of a foreign measurement")
 
     first, second, third = (train(world, workers="2") for _ in range(3))
-    monkeypatch.setattr(learning, "forecast", broken)
+    monkeypatch.setattr(learning, "forecast_or_none", broken)
     before = stored(world, third).estimate
     with caplog.at_level(logging.WARNING):
         for job in (first, second):
@@ -83,7 +83,7 @@ def test_runs_that_end_together_are_learned_from_once_and_the_store_is_free_mean
     world.step(4)
     for job in together:
         tell(world, job)
-    monkeypatch.setattr(learning, "forecast", watched)
+    monkeypatch.setattr(learning, "forecast_or_none", watched)
     while any(world.state(job) != "succeeded" for job in together):
         world.step()
     after = stored(world, waiting).estimate
@@ -101,7 +101,7 @@ def test_a_job_that_left_the_queue_meanwhile_keeps_its_estimate(world: World, mo
         world.service.cancel(second)
         return forecast(work, history, device)
 
-    monkeypatch.setattr(learning, "forecast", cancelled)
+    monkeypatch.setattr(learning, "forecast_or_none", cancelled)
     world.step(4)
     tell(world, first)
     world.finish()
