@@ -13,12 +13,12 @@ from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import current_snapshot
-from orchestrator.lifecycle.reasons import position
+from orchestrator.lifecycle.reasons import Waiting, position
 from orchestrator.planning.estimate import estimate_of
 from orchestrator.planning.history import history_of
 from orchestrator.planning.outlook import Outlook
 from orchestrator.planning.whatif import WhatIf, candidate, notes_of, some_widths
-from orchestrator.scheduling.explain.types import Explanation
+from orchestrator.scheduling.explain.types import Cure, Explanation
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import (
     EstimateView,
@@ -246,7 +246,7 @@ def _waiting(job: str, told: Told, look: _Look) -> WhyView:
             "queue": len(outlook.order),
             "before": before,
             "preemptions": outlook.pending[job].preemptions,
-            "remedies": _remedies(found),
+            "remedies": _remedies(found, outlook),
         }
     )
 
@@ -271,8 +271,13 @@ def _filled(view: JobView, outlook: Outlook) -> JobView:
     return view.model_copy(update={"pinned": running.pinned, "preemptions": running.job.preemptions})
 
 
-def _remedies(found: Explanation) -> list[Remedy]:
-    return [Remedy(text=one.text, command=one.command or "", proved=True) for one in found.remedies]
+def _remedies(found: Explanation, outlook: Outlook) -> list[Remedy]:
+    """What was tried at this moment; before that, what comes by itself, as it was played through."""
+    tried = [Remedy(text=one.text, command=one.command or "", proved=True) for one in found.remedies]
+    if found.kind is Waiting.STARTS or any(one.kind is Cure.WAIT for one in found.remedies):
+        return tried
+    wait = outlook.wait_for(found.job)
+    return tried if wait is None else [Remedy(text=wait.text), *tried]
 
 
 def _under(team: str, outlook: Outlook) -> set[str]:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import cached_property
 
 from orchestrator.lifecycle.reasons import Waiting
+from orchestrator.planning.wait import Wait
 from orchestrator.scheduling.decisions import Decisions
-from orchestrator.scheduling.explain import Reasons, explain, explain_running
 from orchestrator.scheduling.estimates.outlived import quantile
+from orchestrator.scheduling.explain import Reasons, explain, explain_running
 from orchestrator.scheduling.explain.types import Explanation
 from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
@@ -25,6 +26,9 @@ HORIZON = 7 * 86_400.0
 """Seconds that are played through."""
 MOST_EVENTS = 600
 """So many events are played through: an answer must not take long."""
+
+FURTHER = 200
+"""For the sake of one job that is asked about, so many waiting jobs up to it, where a decision takes little."""
 
 _QUICK, _MIDDLE, _SLOW = 0.1, 0.5, 0.9
 _NOT_BY_WORK = frozenset({Waiting.TOO_LARGE, Waiting.HELD, Waiting.DEPENDENCY, Waiting.LIMIT, Waiting.NODES})
@@ -109,6 +113,20 @@ class Outlook:
     def explained(self, job: str) -> Explanation:
         """Why one job waits, with remedies that were tried."""
         return explain(self.snapshot, self.policy, job)
+
+    def wait_for(self, job: str) -> Wait | None:
+        """Until when a waiting job waits if nobody does anything, and what comes before it; None: it is not in sight.
+
+        A job behind those that are played through is played with all that are before it, or, where those are too many,
+        told by their work.
+        """
+        view, place = self.likely, self.places[job]
+        if job not in view.starts and place <= FURTHER and self.policy.backfill != "conservative":
+            view = self._played(self.order[:place], _MIDDLE)
+        if (at := view.starts.get(job)) is not None:
+            return Wait.played(job, at, view) if at > self.now else None
+        start = self.start_of(job)
+        return None if start is None else Wait(start.at, before=place - 1)
 
     def explained_run(self, job: str) -> str:
         """Why a running job has its width."""

@@ -1,5 +1,6 @@
 """What people ask of the live queue: why, the queue, the nodes, what if; and what asking often costs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from orchestrator.base.errors import BackendUnavailable, NotFound, SpecError
 from orchestrator.control.questions import Questions
 from orchestrator.control.site import Site
+from orchestrator.control.snapshot import current_snapshot
 from orchestrator.planning import outlook
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Estimate, Job
@@ -54,6 +56,24 @@ def test_a_stated_remedy_starts_the_job(world: World, questions: Questions) -> N
     world.service.cancel(running)
     world.step(4)
     assert world.state(waiting) in {"starting", "running"}
+
+
+def test_a_job_behind_another_one_is_told_until_when_it_should_wait(world: World) -> None:
+    def with_estimates(site: Site) -> Snapshot:
+        found = current_snapshot(site)
+        running = tuple(replace(r, job=replace(r.job, estimate=Estimate(600.0, 0.0))) for r in found.running)
+        pending = tuple(replace(job, estimate=Estimate(60.0, 0.0)) for job in found.pending)
+        return replace(found, running=running, pending=pending)
+
+    running = long_job(world, **WIDE)
+    world.step()
+    first, second = world.submit(**WIDE), world.submit(**WIDE)
+    world.step(2)
+    wait, *tried = Questions(world.service.site, snapshots=with_estimates).why(second).remedies
+    assert wait.text.startswith("wait until about ")
+    assert wait.text.endswith(f"2 jobs ({running}, {first}) should end before it")
+    assert not wait.proved
+    assert all(remedy.proved for remedy in tried)
 
 
 def test_a_held_job_says_so_and_how_it_is_released(world: World, questions: Questions) -> None:

@@ -136,6 +136,34 @@ def test_a_job_of_higher_priority_names_whom_it_delays_and_by_how_much() -> None
     ]
 
 
+def test_a_job_behind_others_is_told_until_when_it_waits_and_which_jobs_come_before_it() -> None:
+    found = queue(job(1, 4), job(2, 2), job(3, 4), running=(runs(0, 4),))
+    wait = found.wait_for("j-2")
+    assert wait is not None
+    assert (wait.at, wait.ends, wait.starts) == (NOW + 1_100, ("j-0", "j-1"), ())
+    assert wait.text == "wait until about 1970-01-01 03:05:00 UTC: 2 jobs (j-0, j-1) should end before it"
+    # Played up to that time, the job starts.
+    assert found.likely.starts["j-2"] == wait.at
+
+
+def test_nobody_is_told_to_wait_for_what_is_not_in_sight() -> None:
+    assert queue(job(1, 4), running=(runs(0, 4, seconds=None),)).wait_for("j-1") is None
+    assert queue(job(1, 4)).wait_for("j-1") is None  # starts now
+    assert queue(job(1, 4, held=True), running=(runs(0, 4),)).wait_for("j-1") is None
+
+
+def test_a_job_far_behind_is_played_with_all_before_it_or_told_by_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = queue(*(job(n, 4) for n in range(1, PLAYED + 11)))
+    played = found.wait_for(f"j-{PLAYED + 10}")
+    assert played is not None
+    assert (played.at, len(played.ends)) == (NOW + 600 * (PLAYED + 9), PLAYED + 9)
+    monkeypatch.setattr(module, "FURTHER", PLAYED)
+    reckoned = found.wait_for(f"j-{PLAYED + 10}")
+    assert reckoned is not None
+    assert (reckoned.at, reckoned.before) == (played.at, PLAYED + 9)
+    assert "59 jobs before it should be done with most of their work" in reckoned.text
+
+
 def urgent(found: Outlook, seconds: float) -> WhatIf:
     mine = workload("4").model_copy(update={"priority": 900})
     estimate = EstimateView(seconds=seconds, error=0)
