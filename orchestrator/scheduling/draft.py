@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -180,16 +179,6 @@ class Draft:
         job = replace(running.job, worked=running.worked(self.now))
         placement = (Share("", workers),)
         return replace(running, job=job, placement=placement, counted=self.now)
-
-    def place_after(self, job: Job, workers: int, freed: Sequence[tuple[Placement, Demand]]) -> Placement | None:
-        """What a waiting job could claim if all of `freed` were given up by those who run; changes nothing.
-
-        What others claim, what is reserved, and windows of maintenance are respected.
-        """
-        later = self.later.copy()
-        for placement, demand in freed:
-            later.give(placement, demand)
-        return later.fit(job.demand, workers, self.now, self.ends_by(job))
 
     def start(self, job: Job, placement: Placement) -> None:
         """Start it there; what it takes is no longer free."""

@@ -129,8 +129,8 @@ def _serve(draft: Draft, job: Job) -> _Then:
     draft.blocked(job)
     if not others_pass:
         return _Then.NOBODY
-    if draft.guard.asks_all():
+    if draft.guard.asks_all() or making_room.is_barred(draft, job):
         return _Then.NEXT
     if hopeless:
-        return _Then.NEXT if making_room.is_barred(draft, job) else _Then.NONE_LIKE_IT
+        return _Then.NONE_LIKE_IT
     return _Then.NEXT if draft.room.layout.shape(demand).windows else _Then.SHORTER

@@ -88,6 +88,18 @@ def test_what_a_claim_leaves_over_goes_to_a_kind_of_job_that_nothing_could_be_fr
     assert claimed == {"j-9": (Share("n0", 2),), "j-10": (Share("n0", 4),)}
 
 
+def test_one_who_was_stopped_hides_nobody_who_may_have_others_stopped() -> None:
+    """Under EASY: j-7 is first and reserves n1; j-8 was stopped itself, j-9 needs the same for longer."""
+    policy = Policy(order=Order(by="priority"), backfill="easy", preemption=Preemption(min_run=5))
+    last = replace(run(2, n1=6), job=replace(run(2, n1=6).job, priority=9, limit=2000.0))
+    victim = replace(run(1, n0=7), job=replace(run(1, n0=7).job, limit=3000.0))
+    first = replace(comes(7, 8, constraints=Constraints(not_on=frozenset({"n0"}))), priority=5)
+    barred = replace(comes(8, 2), priority=3, preemptions=1, limit=5000.0)
+    longer = replace(comes(9, 2), priority=3, limit=9000.0)
+    found = Snapshot(NOW, nodes(2), (first, barred, longer), (victim, last))
+    assert stopped(decide(found, policy)) == ["j-1"]
+
+
 @pytest.mark.parametrize("policy", [SRTF, SHRINKING], ids=["stops", "shrinks"])
 @given(seed=SEEDS)
 @budget(250)
