@@ -1,4 +1,4 @@
-"""Who looks on while a simulation runs: time series for plots, and the share of free slots that nobody can use."""
+"""Who looks on while a simulation runs: time series for plots, and the share of slots that are free and of no use."""
 
 from __future__ import annotations
 
@@ -75,12 +75,13 @@ class Series:
 
 @dataclass
 class Fragmentation:
-    """The share of free slots that lie on nodes where no waiting job can use them, averaged over looks.
+    """The share of the capacity that is free while jobs wait, none of which can use it, averaged over looks.
 
     A job that fits on one node can use the free slots of a node where it fits as a whole at its narrowest; a larger
-    one those of a node that is free altogether (a packed job) or holds one worker (any other). Looks at which nothing
-    waits or nothing is free say nothing. Each look counts alike. This is the spirit of the measure of "Beware of
-    Fragmentation" (Weng et al., ATC 2023, section 3), with the jobs that wait now in the place of a typical workload.
+    one those of a node that is free altogether (a packed job) or holds one worker (any other). It is a share of the
+    capacity, and looks at which nothing waits or nothing is free count as none: so a policy that leaves few slots free
+    is not worse for those few. Each look counts alike. This is the spirit of the measure of "Beware of Fragmentation"
+    (Weng et al., ATC 2023, section 3), with the jobs that wait now in the place of a typical workload.
     """
 
     every: float = 600.0
@@ -89,20 +90,19 @@ class Fragmentation:
 
     @property
     def share(self) -> float | None:
-        """Mean share, 0 to 1; None where nothing ever waited beside free slots."""
+        """Mean share, 0 to 1; None where nobody looked."""
         return self._sum / self._looks if self._looks else None
 
     def look(self, scene: Scene) -> None:
         """One more sample."""
-        if not scene.queue:
+        self._looks += 1
+        if not scene.queue or not scene.capacity:
             return
         free = {name: slots for name, slots in scene.free().items() if slots > 0}
-        if not free:
-            return
-        demands = set(scene.waiting())
-        unusable = sum(n for name, n in free.items() if not any(_usable(d, scene.node(name), n) for d in demands))
-        self._sum += unusable / sum(free.values())
-        self._looks += 1
+        if free:
+            demands = set(scene.waiting())
+            unusable = sum(n for name, n in free.items() if not any(_usable(d, scene.node(name), n) for d in demands))
+            self._sum += unusable / scene.capacity
 
 
 def _usable(demand: Demand, node: Node, free: int) -> bool:

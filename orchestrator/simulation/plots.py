@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from orchestrator.base.errors import UsageError
 from orchestrator.simulation.compare import Trial
 
-FORMATS = (".png", ".svg", ".pdf")
 _DAY = 86_400.0
 _HOUR = 3_600.0
 
@@ -22,7 +21,7 @@ def plot(trials: Sequence[Trial], path: Path) -> None:
 
     Args:
         trials: one line for each.
-        path: ends with .png, .svg or .pdf.
+        path: ends with one of `formats.PLOTS`.
 
     Raises:
         UsageError: it cannot be written.

@@ -6,12 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-import click
 import pytest
 
-from orchestrator.cli.commands import simulate
 from orchestrator.simulation.compare import Comparison
-from orchestrator.simulation.traces.read import LAYOUTS
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -181,10 +178,16 @@ def test_ctrl_c_ends_it_with_what_was_simulated_until_then(cli, monkeypatch: pyt
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_every_layout_that_is_read_can_be_asked_for() -> None:
-    (option,) = (p for p in simulate.command.params if p.name == "layout")
-    assert isinstance(option.type, click.Choice)
-    assert tuple(option.type.choices) == LAYOUTS
+def test_where_nodes_fail_jobs_save_every_half_hour_and_that_is_said(cli, trace: Path) -> None:
+    trace.write_text(TRACE.splitlines()[0] + "\na,0,1,400000,,,\n")
+    arguments = ("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo", "--mtbf", "10h", "--mttr", "1h")
+    outcome = cli(*arguments, "--json")
+    assert "jobs save every 30 minutes" in outcome.err
+    figures = outcome.document["data"]["policies"][0]["figures"]
+    assert (figures["jobs"], figures["unfinished"]) == (1, 0)
+    assert 0 < figures["lost_work"] <= 1_800 * figures["node_failures"]
+    said = cli(*arguments, "--checkpoint-every", "1h", "--json")
+    assert "every 30 minutes" not in said.err
 
 
 def test_jobs_that_are_left_out_are_counted(cli, trace: Path) -> None:

@@ -96,20 +96,31 @@ def test_free_slots_that_no_waiting_gang_can_use_are_fragmentation() -> None:
     fragmentation = Fragmentation(0.0)
     load = [true_job("a", 0, 3, 100), true_job("b", 1, 3, 100), true_job("c", 10, 2, 5)]
     Engine(cluster(4, 4), load, FIFO, observers=[fragmentation]).run(until=50)
-    assert fragmentation.share == 1.0
+    assert fragmentation.share == (0 + 0 + 2 / 8) / 3
 
 
 def test_a_wide_gang_can_use_nodes_that_are_free_altogether() -> None:
     fragmentation = Fragmentation(0.0)
     load = [true_job("a", 0, 3, 100), true_job("b", 10, 8, 5)]
     Engine(cluster(4, 4), load, FIFO, observers=[fragmentation]).run(until=50)
-    assert fragmentation.share == 1 / 5
+    assert fragmentation.share == (0 + 1 / 8) / 2
+
+
+def test_who_leaves_one_slot_free_that_is_of_no_use_is_better_than_who_leaves_three() -> None:
+    shares = []
+    for width in (3, 1):
+        fragmentation = Fragmentation(0.0)
+        load = [true_job("a", 0, width, 100), true_job("b", 10, 4, 5)]
+        Engine(cluster(4), load, FIFO, observers=[fragmentation]).run(until=50)
+        shares.append(fragmentation.share)
+    assert shares == [1 / 4 / 2, 3 / 4 / 2]
 
 
 def test_where_nothing_waits_there_is_no_fragmentation() -> None:
     fragmentation = Fragmentation(0.0)
     Engine(cluster(4), [true_job("a", 0, 3, 100)], FIFO, observers=[fragmentation]).run()
-    assert fragmentation.share is None
+    assert fragmentation.share == 0.0
+    assert Fragmentation().share is None
 
 
 def test_usage_halves_in_a_half_life_and_grows_with_what_is_held() -> None:

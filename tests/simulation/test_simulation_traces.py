@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import UsageError
+from orchestrator.simulation.formats import LAYOUTS
 from orchestrator.simulation.traces.read import read_trace
 from orchestrator.simulation.traces.trace import TraceJob
 
@@ -166,6 +167,24 @@ def test_the_merged_table_of_pai_2020(tmp_path: Path) -> None:
     )
     trace = read_trace(write(tmp_path / "pai_job_duration_estimate_100K.csv", text))
     assert trace.jobs == (TraceJob("7", 10, 2, 60, owner="u", cpus=9, gpu_types=("V100",)),)
+
+
+def test_shares_of_gpus_are_added_up_in_hundredths(tmp_path: Path) -> None:
+    rows = [(0.14, 50, 7), (0.28, 25, 7), (0.07, 100, 7), (0.1, 71, 8)]
+    lines = [f"{i},{share},1,{count},V100,u,10,60" for i, (share, count, _) in enumerate(rows)]
+    head = "job_id,num_gpu,num_cpu,num_inst,gpu_type,user,submit_time,duration\n"
+    trace = read_trace(write(tmp_path / "pai_job_duration_estimate_100K.csv", head + "\n".join(lines) + "\n"))
+    assert [job.gpus for job in trace.jobs] == [gpus for _, _, gpus in rows]
+    write(tmp_path / "pai_job_table.csv", "j1,i1,u1,Terminated,1.0,9.0\n")
+    write(tmp_path / "pai_task_table.csv", "j1,w,50.0,Terminated,1.0,9.0,1.0,1.0,14.0,T4\n" * 3)
+    assert read_trace(tmp_path / "pai_job_table.csv").jobs[0].gpus == 21
+
+
+def test_every_layout_that_is_offered_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", "nothing\n1\n")
+    for layout in LAYOUTS:
+        with pytest.raises(UsageError, match=r"x\.csv|no row|philly"):
+            read_trace(path, layout)
 
 
 def test_pai_2023(tmp_path: Path) -> None:

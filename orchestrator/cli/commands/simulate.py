@@ -16,6 +16,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import emit, note, table
+from orchestrator.simulation.formats import LAYOUTS, PLOTS
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -46,12 +47,13 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]
 
 
 _DURATION = DurationType()
-_LAYOUTS = ("plain", "philly", "helios", "pai2020", "pai2023")
+_CHECKPOINTS = 1_800.0
+"""Seconds between checkpoints where nodes fail and nothing is said: without any, long jobs would never end."""
 
 
 @click.command()
 @click.option("--trace", type=click.Path(path_type=Path), help="A recorded load: a file, or a folder of its tables.")
-@click.option("--format", "layout", type=click.Choice(_LAYOUTS), help="The trace's layout. [default: by its header]")
+@click.option("--format", "layout", type=click.Choice(LAYOUTS), help="The trace's layout. [default: by its header]")
 @click.option("--skip-bad", type=click.IntRange(min=0), default=0, help="Pass over so many unreadable rows.")
 @click.option("--synthetic", type=click.IntRange(1, 10_000_000), metavar="JOBS", help="A made-up load of so many jobs.")
 @click.option("--load", type=click.FloatRange(0.01, 10), default=0.9, show_default=True, help="Of --synthetic.")
@@ -66,7 +68,11 @@ _LAYOUTS = ("plain", "philly", "helios", "pai2020", "pai2023")
 @click.option("--one-pool", is_flag=True, help="Workers of a gang lie anywhere, as if there were no nodes.")
 @click.option("--resume-cost", type=_DURATION, default=30.0, help="After a preemption. [default: 30s]")
 @click.option("--resize-cost", type=_DURATION, default=30.0, help="Of each resize. [default: 30s]")
-@click.option("--checkpoint-every", type=_DURATION, help="Work since is lost. [default: preempted jobs save first]")
+@click.option(
+    "--checkpoint-every",
+    type=_DURATION,
+    help="Work since is lost. [default: preempted jobs save first; with --mtbf: 30m]",
+)
 @click.option("--mtbf", type=_DURATION, help="Nodes fail: mean time between failures of one node, such as 30d.")
 @click.option("--mttr", type=_DURATION, default=3_600.0, help="Mean time to its repair. [default: 1h]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of loads, estimates and failures.")
@@ -113,6 +119,9 @@ def command(
     faults = Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed) if mtbf is not None else None
     machines = _cluster(cluster, nodes, slots)
     jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines.nodes), seed)
+    if faults is not None and checkpoint_every is None:
+        checkpoint_every = _CHECKPOINTS
+        note("--mtbf without --checkpoint-every: jobs save every 30 minutes, whoever stops loses the work since")
     charges = Charges(resume_cost, resize_cost, checkpoint_every)
     setting = machines.setting(jobs[:limit], told, Shapes(elastic, exponent, not one_pool), charges, faults)
     comparison = Comparison(setting)
@@ -214,8 +223,8 @@ def _check_plot(path: Path | None) -> None:
         return
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib", hint="pip install matplotlib, or leave --plot out")
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"--plot {path}: the file's name must end with .png, .svg or .pdf")
+    if path.suffix not in PLOTS:
+        raise UsageError(f"--plot {path}: the file's name must end with {', '.join(PLOTS[:-1])} or {PLOTS[-1]}")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--plot {path}: there is no folder {path.absolute().parent}")
 

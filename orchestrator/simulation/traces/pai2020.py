@@ -80,17 +80,18 @@ def read(folder: Path, skip_bad: int) -> Trace:
 class _Task:
     """What the tasks of one job add up to."""
 
-    __slots__ = ("cpus", "end", "gpus", "memory", "start", "types")
+    __slots__ = ("cpus", "end", "memory", "shares", "start", "types")
 
     def __init__(self) -> None:
-        self.gpus = self.cpus = self.memory = 0.0
+        self.shares = 0
+        self.cpus = self.memory = 0.0
         self.start, self.end = math.inf, -math.inf
         self.types: set[str] = set()
 
     def add(self, row: Row) -> None:
         count = row.number("inst_num") if row.text("inst_num") else 1.0
         share = row.number("plan_gpu") if row.text("plan_gpu") else 0.0
-        self.gpus += count * share / 100
+        self.shares += round(count * share)
         self.cpus += count * (row.number("plan_cpu") if row.text("plan_cpu") else 0.0) / 100
         self.memory += count * (row.number("plan_mem") if row.text("plan_mem") else 0.0) * 2**30
         if share and row.text("gpu_type"):
@@ -131,7 +132,7 @@ def _each(path: Path, names: tuple[str, ...], skip_bad: int, add: Callable[[Row]
 def _job(row: Row, tasks: dict[str, _Task], spans: dict[str, tuple[float, float]]) -> TraceJob:
     name = row.text("job_name")
     task = tasks.get(name)
-    if task is None or task.gpus == 0:
+    if task is None or task.shares == 0:
         raise LeftOut("without a GPU")
     if row.text("status") not in _ENDED:
         raise LeftOut("that had not ended")
@@ -141,7 +142,7 @@ def _job(row: Row, tasks: dict[str, _Task], spans: dict[str, tuple[float, float]
     return TraceJob(
         id=name,
         submitted=row.number("start_time"),
-        gpus=math.ceil(task.gpus),
+        gpus=_whole(task.shares),
         duration=end - start,
         owner=row.text("user"),
         ends=ending(row.text("status")),
@@ -160,13 +161,18 @@ def _merged(row: Row) -> TraceJob:
     return TraceJob(
         id=row.text("job_id"),
         submitted=row.number("submit_time"),
-        gpus=math.ceil(instances * share),
+        gpus=_whole(round(100 * instances * share)),
         duration=row.number("duration"),
         owner=row.text("user"),
         ends=ending(row.text("status")),
         cpus=math.ceil(instances * row.number("num_cpu")) if row.text("num_cpu") else 0,
         gpu_types=(kind,) if kind and kind != "CPU" else (),
     )
+
+
+def _whole(hundredths: int) -> int:
+    """GPUs that so many hundredths of one need; in whole numbers, because 50 * 0.14 is more than 7 in floats."""
+    return -(-hundredths // 100)
 
 
 def _file(folder: Path, what: str) -> Path | None:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
+from orchestrator.simulation.formats import LAYOUTS
 from orchestrator.simulation.traces import helios, pai2020, pai2023, philly, plain
 from orchestrator.simulation.traces.rows import header, opened
 from orchestrator.simulation.traces.trace import Trace
-
-LAYOUTS = ("plain", "philly", "helios", "pai2020", "pai2023")
 
 _TABLES: Mapping[str, tuple[frozenset[str], Callable[[Path, int], Trace]]] = {
     "plain": (plain.COLUMNS, plain.read),
