@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -84,13 +84,13 @@ def waiting_job(
     return replace(job_of(job, limit=limit), not_before=not_before, waits_for=unmet, releasing=releasing)
 
 
-def running_job(job: OpenJob, run: RunRecord, *, nodes: Iterable[str], now: float) -> Running:
+def running_job(job: OpenJob, run: RunRecord, *, now: float) -> Running:
     """A run that holds slots, and its job.
 
     A job whose width cannot change now (it starts, it is being resized, or no run of it can be resized) has no
     choice of widths here: its estimate and its work are those at the width that it has.
     """
-    placement = placement_of(run.placement) or _somewhere(run, job, nodes)
+    placement = placement_of(run.placement) or ()
     worked, counted = progress_of(job, run, now)
     known = job_of(job)
     seconds = max(0.0, counted - counted_of(run))
@@ -171,12 +171,6 @@ def _keeps(job: OpenJob, run: RunRecord) -> Placement | None:
         return ()
     shrinks = run.resizing_from is not None and run.wanted < run.resizing_from
     return placement_of(run.smaller) if shrinks else None
-
-
-def _somewhere(run: RunRecord, job: OpenJob, nodes: Iterable[str]) -> Placement:
-    """Of a run that was started before placements were written down."""
-    workers = max(1, run.slots // job.slots_per_worker)
-    return tuple(Share(node, workers) for node in list(nodes)[:1])
 
 
 def _as_it_is(running: Running) -> Running:

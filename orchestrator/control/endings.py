@@ -34,24 +34,31 @@ class Ending:
         outcome: by its durable marker, or by the engine where it left none.
         message: for people.
         failure: which budget pays; None where it succeeded.
+        time: when, by its marker; None: just now.
     """
 
     outcome: Literal["succeeded", "failed", "stopped", "lost"]
     message: str
     failure: FailureClass | None = None
+    time: float | None = None
+
+    def at(self, run: RunRecord, now: float) -> float:
+        """When its run ended: not before it began, and not in the future, whatever the clock of its host says."""
+        began = run.created_at if run.started_at is None else run.started_at
+        return now if self.time is None else min(now, max(began, self.time))
 
     @classmethod
-    def from_marker(cls, data: Mapping[str, Any], stop_cause: str | None) -> Ending:
+    def from_marker(cls, data: Mapping[str, Any], stop_cause: str | None, time: float) -> Ending:
         """Of a `finished` event; what a run says is foreign, so that unknown words are taken for the nearest known."""
         message = one_line(str(data.get("message", "")), 1000)
         outcome = data.get("outcome")
         if outcome == "succeeded":
-            return cls("succeeded", message or "finished")
+            return cls("succeeded", message or "finished", None, time)
         if outcome == "stopped":
             cause = data.get("cause") or stop_cause
             failure = FailureClass.TIME_LIMIT if cause == "time_limit" else FailureClass.PREEMPTED
-            return cls("stopped", message or f"stopped ({cause})", failure)
-        return cls("failed", message or "failed without a word", _class_of(data.get("failure_class")))
+            return cls("stopped", message or f"stopped ({cause})", failure, time)
+        return cls("failed", message or "failed without a word", _class_of(data.get("failure_class")), time)
 
     @classmethod
     def without_marker(cls, failure_class: str | None, detail: str, stop_cause: str | None) -> Ending:
@@ -70,7 +77,7 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
 
     A run whose job has gone on without it (another token, a terminal state) changes nothing but its own row.
     """
-    now = site.clock.now()
+    now = ending.at(run, site.clock.now())
     cancelled = run.stop_cause == "cancel" and ending.outcome == "stopped"  # no failure: somebody wished it
     ended = runs.change(
         connection,

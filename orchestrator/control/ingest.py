@@ -106,7 +106,9 @@ class _Ingestion:
                 return self._started(run, event)
             case "finished":
                 self._last_trials(run)
-                return end_run(self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause))
+                return end_run(
+                    self.connection, self.site, run, Ending.from_marker(event.data, run.stop_cause, event.time)
+                )
             case "resized" if event.writer.startswith("agent-"):
                 found = Resized.of(event.data, event.time)
                 run = run if found is None else found.apply(self.connection, self.site, run)
@@ -172,7 +174,7 @@ class _Ingestion:
             reason = running(workers, run.id)
             first = began if job.started_at is None else job.started_at
             jobs.move(self.connection, job, JobState.RUNNING, reason=reason, time=began, run=run.id, started_at=first)
-        run = charge(self.connection, self.site, run)  # what it held before was no work
+        run = charge(self.connection, self.site, run, until=began)  # what it held before was no work
         return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began, world_size=workers)
 
     def _last_trials(self, run: RunRecord) -> None:

@@ -11,6 +11,7 @@ from orchestrator.backends.protocol import AllocationState, Backend, Capacity, O
 from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, StoreError
 from orchestrator.control.accounts import Accounts, charge
+from orchestrator.control.adopting import place_older_runs
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.ingest import ingest
 from orchestrator.control.learning import Learning
@@ -53,6 +54,7 @@ class Controller:
         workloads: Workloads | None = None,
     ) -> None:
         self._site = Site(store, backend, profile, clock, ids, runs_root, workloads or Workloads.standard(), probe)
+        place_older_runs(self._site)
         self._absences = Absences(clock, profile.watch.lost_after)
         self._running = Elapsed(clock)
         self._starts = Starts(self._site)
@@ -76,6 +78,7 @@ class Controller:
             Fenced: another server has taken the store over.
             StoreError: the store cannot be written.
         """
+        self._accounts.follow_clock()
         active = [self._ingest(run) for run in self._active()]
         self._running.forget({run.id for run in active})
         try:

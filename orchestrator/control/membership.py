@@ -62,7 +62,7 @@ class Resized:
         job = jobs.get(connection, run.job)
         ours = job.token == run.token
         if self.world_size == run.wanted:
-            run = self._settle(connection, charge(connection, site, run), job)
+            run = self._settle(connection, charge(connection, site, run, until=self.time), job)
         if run.resizing_from is not None and self.world_size == run.wanted:
             if ours and job.state is JobState.RESIZING:
                 self._done(connection, job, run)

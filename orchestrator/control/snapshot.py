@@ -67,12 +67,11 @@ def snapshot_of(
         back_off: when a job may start again.
         known: waiting jobs of the last snapshot.
     """
-    names = [node.name for node in capacity.nodes]
     return Snapshot(
         now=now,
         nodes=_nodes(facts, capacity, profile, foreign),
         pending=_pending(facts, profile, back_off, known if known is not None else {}),
-        running=tuple(_running(facts.jobs[run.job], run, names, now) for run in facts.active),
+        running=tuple(_running(facts.jobs[run.job], run, now) for run in facts.active),
         teams=tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams),
         usage=tuple(Usage(used.team, used.slot_seconds, used.at) for used in facts.usage),
         max_workers=profile.limits.max_workers,
@@ -204,11 +203,11 @@ def _waiting(
         return None
 
 
-def _running(row: OpenJob, run: RunRecord, nodes: list[str], now: float) -> Running:
+def _running(row: OpenJob, run: RunRecord, now: float) -> Running:
     """A row that is damaged still holds its slots."""
     try:
-        return running_job(row, run, nodes=nodes, now=now)
+        return running_job(row, run, now=now)
     except FOREIGN_ERRORS:
         _LOG.exception("job %s cannot be read", row.id)
         plain = row._replace(progress=None, estimate=None, needs="{}", failures="{}", claim=None)
-        return running_job(plain, run, nodes=nodes, now=now)
+        return running_job(plain, run, now=now)
