@@ -23,10 +23,11 @@ class TokenRefused(NotAllowed):
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller."""
+    """A caller; `teams` may be charged, None: all of them."""
 
     user: str
     role: str
+    teams: tuple[str, ...] | None = None
 
     def may(self, role: str) -> bool:
         """Whether the caller has this role or a higher one."""
@@ -100,7 +101,7 @@ class TokenBook:
 
 
 def read_grants(path: Path) -> list[Grant]:
-    """The tokens of a team: `{"tokens": [{"sha256", "user", "role", "expires_at"?}, …]}`.
+    """The tokens of a team: `{"tokens": [{"sha256", "user", "role", "teams"?, "expires_at"?}, …]}`.
 
     Raises:
         UsageError: the file is absent, damaged, readable by others, or an entry is wrong.
@@ -124,4 +125,12 @@ def _grant(path: Path, number: int, entry: object) -> Grant:
         raise UsageError(f"{where} needs the token's sha256 in hex", hint="printf %s TOKEN | sha256sum") from None
     if len(digest) != 32:
         raise UsageError(f"{where}: a sha256 has 64 hex digits", hint="printf %s TOKEN | sha256sum")
-    return Grant(digest, Principal(entry["user"], entry["role"]), expires_at)
+    return Grant(digest, Principal(entry["user"], entry["role"], _teams(where, entry.get("teams"))), expires_at)
+
+
+def _teams(where: str, listed: object) -> tuple[str, ...] | None:
+    if listed is None:
+        return None
+    if not isinstance(listed, list) or not all(isinstance(team, str) for team in listed):
+        raise UsageError(f"{where}: teams is no list of names", hint='write "teams": ["vision"], or leave it out')
+    return tuple(listed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,14 @@ from orchestrator.spec.profile import ClusterProfile
 class Service(Protocol):
     """What the API asks of `orchestrator.control.service.JobService`."""
 
-    def submit(self, request: SubmitRequest, owner: str, *, highest: int | None = None) -> SubmitReply:
+    def submit(
+        self,
+        request: SubmitRequest,
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> SubmitReply:
         """Queue a workload of this priority at most; the same client key twice is one job."""
         ...
 

@@ -30,10 +30,10 @@ from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, remove_endp
 from orchestrator.api.engine import Engine, open_engine
 from orchestrator.api.forwarding import ForwarderKeeper, forwarder_command
 from orchestrator.api.loop import ControlThread
-from orchestrator.base.errors import BackendUnavailable, OrchestratorError
+from orchestrator.base.errors import OrchestratorError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
-from orchestrator.spec.load import load_profile
+from orchestrator.spec.load import load_served_profile
 from orchestrator.spec.messages import ServerInfo
 from orchestrator.spec.objectstore import store_fingerprints
 from orchestrator.spec.tracking import default_tracking_uri
@@ -58,7 +58,7 @@ def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda e
         StoreError: the store cannot be opened.
     """
     loopback = check_binding(options)
-    profile = load_profile(options.profile)
+    profile = load_served_profile(options.profile)
     wait_seconds = LOCK_SECONDS if options.embedded else 0.0
     with hold("lock", wait_seconds=wait_seconds), listen(options) as listener, open_engine(profile) as engine:
         own_token = secrets.token_urlsafe(32)
@@ -195,7 +195,7 @@ class _Server:
         try:
             capacity = self._engine.backend.capacity()
             slots, free = capacity.slots, capacity.free
-        except BackendUnavailable:
+        except OrchestratorError:  # whatever is wrong with the engine, the server can be asked and ended
             slots, free = 0, 0
         return ServerInfo(
             version=__version__,

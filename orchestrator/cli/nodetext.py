@@ -20,8 +20,11 @@ def node_table(nodes: Sequence[NodeView], now: float) -> str:
 
 def node_sentence(node: NodeView) -> str:
     """What a node does now."""
+    changed = f"; nothing was changed: {node.change}" if node.change else ""
+    if node.unknown:
+        return f"{node.name} {state(node.state)}; what is on it is not known: {one_line(node.unknown, 200)}{changed}"
     jobs = f"; {counted(len(node.jobs), 'job')} on it: {_jobs(node)}" if node.jobs else "; nothing runs on it"
-    return f"{node.name} {state(node.state)}{jobs}"
+    return f"{node.name} {state(node.state)}{jobs}{changed}"
 
 
 def _row(node: NodeView, now: float) -> tuple[str, ...]:

@@ -57,9 +57,13 @@ def expected_text(moment: Moment | None, now: float, *, whole: bool = False) -> 
 
 
 def _summary(queue: QueueView) -> str:
+    cluster = f"cluster {queue.profile}, policy {queue.policy}: {slots_text(queue.slots)}"
     held = f" ({queue.held:,} held)" if queue.held else ""
-    jobs = f"{counted(len(queue.running), 'job')} on them, {queue.waiting_total:,} waiting{held}"
-    return f"cluster {queue.profile}, policy {queue.policy}: {slots_text(queue.slots)}; {jobs}"
+    running = counted(len(queue.running), "job")
+    if not queue.team:
+        return f"{cluster}; {running} on them, {queue.waiting_total:,} waiting{held}"
+    slots = sum((line.workers or 0) * line.slots for line in queue.running)
+    return f"{cluster}\nteam {queue.team}: {running} on {slots:,} of them, {queue.waiting_total:,} waiting{held}"
 
 
 def _running(line: JobLine, now: float) -> tuple[str, ...]:

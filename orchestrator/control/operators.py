@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from orchestrator.base.errors import Conflict, NotFound, UsageError
+from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound, UsageError
 from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
 from orchestrator.spec.base import HIGHEST_PRIORITY, LOWEST_PRIORITY
@@ -40,11 +40,12 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
     """Drain a node, or take it back; the same word twice changes nothing but its note.
 
     Raises:
-        NotFound: the engine has no such node, and nobody ever drained one of this name.
+        NotFound: the cluster has no such node, and nobody ever drained one of this name.
     """
-    known = [facts.name for facts in site.backend.capacity().nodes]
     with site.store.read() as connection:
         marked = nodes.all(connection)
+    known = [name for group in site.profile.nodes for name in group.names]
+    known += [] if node in known or node in marked else _others(site, known)
     if node not in known and node not in marked:
         shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
         raise NotFound(f"cluster {site.profile.name} has no node {node!r}", hint=f"its nodes: {shown}")
@@ -52,3 +53,11 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
     _LOG.info("node %s: %s by %s%s", node, state, by, f": {note}" if note else "")
     with site.commit("node") as connection:
         nodes.set_state(connection, node, state, note=note, by=one_line(by, 200), time=site.clock.now())
+
+
+def _others(site: Site, known: list[str]) -> list[str]:
+    """Nodes that the engine has and the profile does not name; none while it is silent."""
+    try:
+        return [facts.name for facts in site.backend.capacity().nodes if facts.name not in known]
+    except BackendUnavailable:
+        return []

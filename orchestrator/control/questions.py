@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.base.errors import BackendUnavailable, NotFound
+from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
 from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
 from orchestrator.control.site import Site
@@ -41,6 +41,9 @@ _IDLE_SHARE = 5.0
 """An answer that took long to work out is given again for so many times as long, while the queue changes on,"""
 _BEHIND = 2.0
 """but for no longer than so many seconds."""
+_PATIENCE = 5.0
+"""Seconds for which somebody who asks "what if" waits for those who asked before."""
+_WAITING = frozenset({"queued", "held"})
 
 
 @dataclass(frozen=True)
@@ -78,27 +81,30 @@ class Questions:
         self._site = site
         self._snapshots = snapshots
         self._lock = threading.Lock()
+        self._one_what_if = threading.Lock()
         self._known: _Look | None = None
+        self._changes = 0
         self._cost = 0.0
 
     def forget(self) -> None:
-        """Somebody changed something: the next answer is worked out anew."""
+        """Somebody changed something: the next answer is worked out anew, whatever is being looked at meanwhile."""
+        self._changes += 1
         self._known = None
 
     def why(self, job: str) -> WhyView:
-        """Why a job is where it is.
+        """Why a job is where it is; where the engine is silent, that, and what is stored of the job.
 
         Raises:
             NotFound: there is no such job.
-            BackendUnavailable: the engine does not say what it has.
         """
         told = self._told(job)
         if told.terminal:
             return told.view
-        with self._answering() as look:
-            if job in look.outlook.pending:
-                return _waiting(job, told, look)
-            return _running(job, told, look)
+        try:
+            with self._answering() as look:
+                return _waiting(job, told, look) if job in look.outlook.pending else _running(job, told, look)
+        except BackendUnavailable as error:
+            return _unknown(told, self._site.backend.name, error)
 
     def queue(self, *, team: str | None = None, limit: int | None = None) -> QueueView:
         """What runs, and the first ones of what waits, in the policy's order.
@@ -130,6 +136,7 @@ class Questions:
             waiting_total=len(waiting),
             held=sum(job.held for job in waiting),
             teams=team_lines(outlook),
+            team=team or "",
         )
 
     def nodes(self) -> list[NodeView]:
@@ -147,8 +154,17 @@ class Questions:
         Raises:
             SpecError: the workload is wrong.
             UsageError: it can never run here, or asks for no such number of workers.
+            Conflict: too many ask this at once.
             BackendUnavailable: the engine does not say what it has.
         """
+        if not self._one_what_if.acquire(timeout=_PATIENCE):
+            raise Conflict("too many people ask what would happen if", hint="ask again in a moment")
+        try:
+            return self._what_if(request)
+        finally:
+            self._one_what_if.release()
+
+    def _what_if(self, request: WhatIfRequest) -> WhatIfView:
         site = self._site
         workload = parse_workload(request.source.encode(), request.filename, tuple(request.overrides))
         with self._answering() as look:
@@ -163,29 +179,33 @@ class Questions:
 
     def whole(self, view: JobView) -> JobView:
         """The view of one job with why it waits, at length, its place, and when it should start."""
-        if self._seen([view], 0.0) is None:
+        look = self._seen([view], 0.0)
+        if look is None:
             return view
-        with self._answering() as look:
+        with self._measured():
             filled, outlook = _filled(view, look.outlook), look.outlook
-            if view.id not in outlook.pending or filled is view:
-                return filled
+            if filled is view:
+                return view
             start, where = outlook.start_of(view.id), position(outlook.places[view.id], len(outlook.order))
             reason = f"{outlook.reason(view.id).text}; {where}"
         return filled.model_copy(update={"reason": reason, "expected_start": None if start is None else start.at})
 
     def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
-        """The views with why those that wait do, in a few words, and who chose the width of those that run.
+        """The views with why those that wait do, in a few words.
 
         Args:
             views: of jobs.
             max_age: what was known so many seconds ago will do.
         """
         look = self._seen(views, max_age)
-        return list(views) if look is None else [_filled(view, look.outlook) for view in views]
+        if look is None:
+            return list(views)
+        with self._measured():
+            return [_filled(view, look.outlook) for view in views]
 
     def _seen(self, views: Sequence[JobView], max_age: float) -> _Look | None:
-        """What is known of these jobs; None where nothing is: all are over, or the engine does not answer."""
-        if all(view.terminal for view in views):
+        """What is known of these jobs; None where nothing is to be told: none waits, or the engine does not answer."""
+        if not any(view.state in _WAITING for view in views):
             return None
         try:
             look = self._look(max_age)
@@ -208,9 +228,15 @@ class Questions:
     @contextmanager
     def _answering(self) -> Iterator[_Look]:
         """What is known now; how long the answer takes is remembered."""
+        with self._measured():
+            yield self._look()
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """What is worked out for one answer serves all that follow: of each look the longest answer counts."""
         began = self._site.clock.monotonic()
-        yield self._look()
-        self._cost = self._site.clock.monotonic() - began
+        yield
+        self._cost = max(self._cost, self._site.clock.monotonic() - began)
 
     def _look(self, max_age: float = 0.0) -> _Look:
         """What is known now; the same as before where nothing has changed, or where looking takes long."""
@@ -222,8 +248,11 @@ class Questions:
                 allowed = max(max_age, min(_BEHIND, self._cost * _IDLE_SHARE))
                 if age < allowed or (known.version == version and age <= _LONGEST_AGE):
                     return known
-            self._known = self._take(version, now)
-            return self._known
+            changes = self._changes
+            look = self._take(version, now)
+            self._cost = self._site.clock.monotonic() - now
+            self._known = look if changes == self._changes else None
+            return look
 
     def _take(self, version: int, now: float) -> _Look:
         outlook = Outlook(self._snapshots(self._site), self._site.profile.policy)
@@ -251,6 +280,13 @@ def _waiting(job: str, told: Told, look: _Look) -> WhyView:
     )
 
 
+def _unknown(told: Told, engine: str, error: BackendUnavailable) -> WhyView:
+    """What is known while the engine is silent: what it runs, and what is free, is not."""
+    said = f"the engine {engine} does not answer ({error.message}): what is free, and what runs, is not known"
+    details = [told.view.reason, *told.view.details] if told.view.reason else told.view.details
+    return told.view.model_copy(update={"kind": str(Waiting.ENGINE), "reason": said, "details": details})
+
+
 def _running(job: str, told: Told, look: _Look) -> WhyView:
     running = look.outlook.running.get(job)
     if running is None:
@@ -260,15 +296,10 @@ def _running(job: str, told: Told, look: _Look) -> WhyView:
 
 
 def _filled(view: JobView, outlook: Outlook) -> JobView:
-    job = outlook.pending.get(view.id)
-    if job is not None and view.state in {"queued", "held"}:
-        where = position(outlook.places[view.id], len(outlook.order))
-        reason = f"{outlook.reason(view.id).short}; {where}"
-        return view.model_copy(update={"reason": reason, "preemptions": job.preemptions})
-    running = outlook.running.get(view.id)
-    if running is None or view.terminal:
+    if view.id not in outlook.pending or view.state not in _WAITING:
         return view
-    return view.model_copy(update={"pinned": running.pinned, "preemptions": running.job.preemptions})
+    where = position(outlook.places[view.id], len(outlook.order))
+    return view.model_copy(update={"reason": f"{outlook.reason(view.id).short}; {where}"})
 
 
 def _remedies(found: Explanation, outlook: Outlook) -> list[Remedy]:

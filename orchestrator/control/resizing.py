@@ -43,6 +43,11 @@ class Resize:
             Conflict: not now: it does not run, another resize is under way, or there is no room.
         """
         workload = self._elastic()
+        if self.job.state in {JobState.QUEUED, JobState.HELD}:
+            raise Conflict(
+                f"job {self.job.id} {self.job.state.clause}",
+                hint=f"cancel it, and submit it anew with --set resources.workers={self.workers}",
+            )
         run = running_run(self.connection, self.job, "be resized")
         self._refuse_for_ever(workload)
         if run.wanted == self.workers:

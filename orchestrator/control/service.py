@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +67,29 @@ class JobService:
         """What it works with; `snapshot.current_snapshot` takes it."""
         return self._site
 
-    def submit(self, request: SubmitRequest, owner: str, *, highest: int | None = None) -> SubmitReply:
+    def submit(
+        self,
+        request: SubmitRequest,
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> SubmitReply:
         """Queue a workload; acknowledged only when it is on the disk.
 
         Args:
             request: the workload.
             owner: who submits it.
             highest: priority that this person may give; None: any.
+            teams: that this person may charge; None: all.
 
         Raises:
-            NotAllowed: its priority is higher; nothing was created.
+            NotAllowed: its priority is higher, or its team another; nothing was created.
             SpecError, UsageError: the workload is wrong or can never run here; nothing was created.
             Conflict: the client key was used for something else.
             StoreError: the disk is full; nothing was created.
         """
-        job, created, warnings = self._submission.take(request, owner, highest)
+        job, created, warnings = self._submission.take(request, owner, highest=highest, teams=teams)
         return SubmitReply(job=self.get(job.id), created=created, warnings=warnings)
 
     def get(self, job: str) -> JobView:
@@ -196,10 +204,10 @@ class JobService:
             Conflict: it does not run, another resize is under way, or there is no room.
             BackendUnavailable: the engine does not say what is free.
         """
-        capacity = self._site.backend.capacity()
+        capacity = None if workers is None else self._site.backend.capacity()
         with self._site.commit("resize") as connection:
             record = jobs.get(connection, job)
-            if workers is None:
+            if workers is None or capacity is None:
                 unpin(connection, record)
             else:
                 Resize(self._site, connection, record, workers).begin(capacity)
@@ -308,12 +316,18 @@ class JobService:
         with self._site.commit(str(new)) as connection:
             record = jobs.get(connection, job)
             if record.state is not old:
-                raise Conflict(f"job {job} {record.state.clause}; it must be {old}", hint="nothing was changed")
+                raise Conflict(f"job {job} {record.state.clause}; it must be {old}", hint=_instead(record))
             self._move(connection, record, new, reason)
         return self.get(job)
 
     def _move(self, connection: Connection, job: JobRecord, new: JobState, reason: str, **changes: Any) -> None:
         jobs.move(connection, job, new, reason=reason, time=self._site.clock.now(), **changes)
+
+
+def _instead(job: JobRecord) -> str:
+    if job.state not in {JobState.RUNNING, JobState.RESIZING}:
+        return "nothing was changed"
+    return f"`orchestrator cancel {job.id}` stops it; `orchestrator retry {job.id}` queues it again later"
 
 
 def _state(text: str) -> JobState:

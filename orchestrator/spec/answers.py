@@ -108,6 +108,7 @@ class QueueView(Message):
     waiting_total: int
     held: int = Field(default=0, description="jobs among them that a person holds")
     teams: list[TeamLine] = Field(default_factory=list)
+    team: str = Field(default="", description="only its jobs and those of teams under it are listed; empty: all")
 
 
 class WindowView(Message):
@@ -135,6 +136,8 @@ class NodeView(Message):
     by: str = Field(default="", description="who drained it")
     windows: list[WindowView] = Field(default_factory=list)
     jobs: dict[str, int] = Field(default_factory=dict, description="workers of the jobs on it")
+    unknown: str = Field(default="", description="why its slots and jobs are not known; empty where they are")
+    change: str = Field(default="", description="what to know of the change that was asked for")
 
 
 class PriorityRequest(Message):
@@ -161,6 +164,10 @@ class EstimateView(Message):
     )
 
 
+MOST_WIDTHS = 4
+"""Numbers of workers in one question: each is played through."""
+
+
 class WhatIfRequest(Message):
     """A workload that might be submitted."""
 
@@ -168,7 +175,7 @@ class WhatIfRequest(Message):
     filename: str = "workload.yaml"
     overrides: list[str] = Field(default_factory=list)
     workers: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
-        default_factory=list, max_length=16, description="also as if exactly so many were asked for"
+        default_factory=list, max_length=MOST_WIDTHS, description="also as if exactly so many were asked for"
     )
     estimate: EstimateView | None = Field(default=None, description="what the caller expects; none: the server's own")
 

@@ -69,8 +69,16 @@ class FakeService:
         self.answers: list[tuple[str, dict[str, Any]]] = []
         self.questions = FakeQuestions(self)
 
-    def submit(self, request: SubmitRequest, owner: str, *, highest: int | None = None) -> SubmitReply:
+    def submit(
+        self,
+        request: SubmitRequest,
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> SubmitReply:
         self.highest.append(highest)
+        self.teams.append(teams)
         self.requests.append(request)
         if "bad:" in request.source:
             raise SpecError(f"{request.filename}:1:1: unknown key `bad`", hint="did you mean `name`?")
@@ -167,12 +175,18 @@ class FakeService:
         return self.jobs[job]
 
     def drain(self, node: str, note: str, by: str) -> None:
+        self._known(node)
         self.asked.append(("drain", node, note, by))
 
     def evict(self, node: str, by: str) -> None:
         self.asked.append(("evict", node, by))
 
+    def _known(self, node: str) -> None:
+        if node not in self.questions.states:
+            raise NotFound(f"cluster local has no node {node!r}", hint=f"its nodes: {', '.join(self.questions.states)}")
+
     def resume(self, node: str, by: str) -> None:
+        self._known(node)
         self.asked.append(("resume", node, by))
 
     def checkpoint(self, job: str, key: str | None = None) -> JobView:

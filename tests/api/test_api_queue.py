@@ -171,8 +171,8 @@ def test_an_unknown_node_is_named_with_those_that_there_are(http: TestClient, se
     assert answer.status_code == 404
     assert service.asked == []
     if name == "nope":
-        assert answer.json()["message"] == "there is no node 'nope'"
-        assert answer.json()["hint"] == "the nodes are a, b"
+        assert answer.json()["message"] == "cluster local has no node 'nope'"
+        assert answer.json()["hint"] == "its nodes: a, b"
 
 
 def test_a_width_is_handed_back_with_null(http: TestClient, service: FakeService) -> None:

@@ -135,6 +135,16 @@ def test_the_whole_queue_of_one_team_can_be_asked_for(cli, service: FakeService)
     assert service.questions.asked_queue == [("vision", None)]
 
 
+def test_the_first_lines_of_a_teams_queue_tell_the_clusters_slots_and_the_teams_jobs_apart(
+    service: FakeService,
+) -> None:
+    view = service.questions.queue().model_copy(update={"team": "vision"})
+    first, second, *_ = queue_text(view, teams=False).splitlines()
+    assert first.startswith("cluster local, policy default: 4 of 8 gpu slots used")
+    assert first.endswith("1 on nodes that take nothing new")
+    assert second == "team vision: 1 job on 2 of them, 3 waiting (1 held)"
+
+
 def test_a_held_job_and_an_unknown_start_are_shown_as_such(service: FakeService) -> None:
     view = service.questions.queue()
     held = line("j-held", state="held", position=3, reason="held by otto")
@@ -253,7 +263,7 @@ def test_a_node_is_drained_emptied_and_resumed(cli, service: FakeService) -> Non
     outcome = cli("cluster", "drain", "a", "--note", "fan is loud", "--now")
     assert outcome.out == "a up; 1 job on it: j-run (2)\n"
     assert "orchestrator cluster resume a" in outcome.err
-    assert cli("cluster", "resume", "a", "--json").document["data"]["name"] == "a"
+    assert "nothing was changed: it was not drained, but up" in cli("cluster", "resume", "a").out
     assert service.asked == [("drain", "a", "fan is loud", "root"), ("evict", "a", "root"), ("resume", "a", "root")]
 
 
@@ -261,8 +271,8 @@ def test_a_node_is_drained_emptied_and_resumed(cli, service: FakeService) -> Non
 def test_an_unknown_node_is_refused_with_the_known_ones(cli, service: FakeService) -> None:
     outcome = cli("cluster", "drain", "nope")
     assert outcome.code == 5
-    assert "there is no node 'nope'" in outcome.err
-    assert "the nodes are a, b" in outcome.err
+    assert "cluster local has no node 'nope'" in outcome.err
+    assert "its nodes: a, b" in outcome.err
     assert service.asked == []
 
 

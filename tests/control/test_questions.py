@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import BackendUnavailable, NotFound, SpecError
+from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound, SpecError
 from orchestrator.control.questions import Questions
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import current_snapshot
@@ -244,12 +244,78 @@ def test_where_the_engine_is_silent_views_stay_as_they_are(world: World) -> None
         questions.queue()
 
 
+def test_where_the_engine_is_silent_why_says_so_beside_what_is_stored(world: World) -> None:
+    def silent(site: Site) -> Snapshot:
+        raise BackendUnavailable("no answer")
+
+    job = world.submit()
+    why = Questions(world.service.site, snapshots=silent).why(job)
+    assert (why.state, why.kind, why.remedies) == ("queued", "engine", [])
+    assert "does not answer (no answer)" in why.reason
+
+
+def test_what_changes_while_somebody_looks_is_in_the_next_answer(world: World) -> None:
+    taken: list[Snapshot] = []
+
+    def disturbed(site: Site) -> Snapshot:
+        taken.append(current_snapshot(site))
+        if len(taken) == 1:  # a person changes something, and looking took long
+            questions.forget()
+            world.clock.advance(60)
+        return taken[-1]
+
+    questions = Questions(world.service.site, snapshots=disturbed)
+    questions.queue()
+    questions.queue()
+    assert len(taken) == 2
+
+
+def test_who_watches_a_running_job_costs_no_look(world: World) -> None:
+    job = long_job(world)
+    world.step(3)
+    taken: list[Site] = []
+    questions = Questions(world.service.site, snapshots=lambda site: taken.append(site) or current_snapshot(site))
+    view = world.job(job)
+    assert questions.fill([view], max_age=1.0) == [view]
+    assert questions.whole(view) == view
+    assert taken == []
+
+
+def test_those_who_only_watch_share_a_look_that_takes_long(world: World) -> None:
+    taken: list[Snapshot] = []
+
+    def slow(site: Site) -> Snapshot:
+        taken.append(current_snapshot(site))
+        world.clock.advance(0.3)
+        return taken[-1]
+
+    questions = Questions(world.service.site, snapshots=slow)
+    view = world.job(world.submit())
+    for _ in range(5):
+        questions.fill([view])
+        world.service.set_priority(world.submit(), 3)
+    assert len(taken) == 1
+
+
+def test_one_what_if_is_answered_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.control.questions._PATIENCE", 0.01)
+    refused: list[Conflict] = []
+
+    def within(site: Site) -> Snapshot:
+        with pytest.raises(Conflict, match="too many people") as error:
+            questions.what_if(what_if())
+        refused.append(error.value)
+        return current_snapshot(site)
+
+    questions = Questions(world.service.site, snapshots=within)
+    assert questions.what_if(what_if()).live
+    assert len(refused) == 1
+
+
 def test_many_who_watch_share_one_look(world: World) -> None:
     taken: list[Snapshot] = []
 
     def counting(site: Site) -> Snapshot:
-        from orchestrator.control.snapshot import current_snapshot
-
         taken.append(current_snapshot(site))
         return taken[-1]
 

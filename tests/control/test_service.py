@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from orchestrator.base.errors import Conflict, NotAllowed, NotFound, SpecError, StoreError, UsageError
+from orchestrator.backends.protocol import Capacity
+from orchestrator.base.errors import (
+    BackendUnavailable,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    SpecError,
+    StoreError,
+    UsageError,
+)
 from orchestrator.control import submission
 from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
@@ -313,6 +322,35 @@ def _queries(world: World, jobs: int) -> int:
     world.controller.step()
     sqlalchemy_event.remove(engine, "before_cursor_execute", listener)
     return len(asked)
+
+
+def test_what_can_be_done_instead_is_told_of_a_running_job_that_is_held_and_a_queued_one_that_is_resized(
+    world: World,
+) -> None:
+    running = world.train("start", *["wait"] * 20, "succeed", workers="1..2")
+    world.step(3)
+    with pytest.raises(Conflict) as held:
+        world.service.hold(running, "otto")
+    assert f"orchestrator cancel {running}" in held.value.hint
+    queued = world.train("start", "succeed")
+    with pytest.raises(Conflict) as resized:
+        world.service.resize(queued, 2)
+    assert "--set resources.workers=2" in resized.value.hint
+
+
+def test_a_node_is_drained_and_a_width_handed_back_while_the_engine_is_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> Capacity:
+        raise BackendUnavailable("no answer")
+
+    running = world.train("start", *["wait"] * 20, "succeed", workers="1..2")
+    world.step(3)
+    monkeypatch.setattr(world.backend, "capacity", silent)
+    world.service.drain("localhost", "fan", "otto")
+    with pytest.raises(NotFound, match="no node 'nope'"):
+        world.service.drain("nope", "", "otto")
+    assert world.service.resize(running, None).id == running
 
 
 def test_a_priority_above_what_its_submitter_may_give_is_refused_at_submit(world: World) -> None:

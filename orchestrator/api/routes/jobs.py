@@ -21,7 +21,7 @@ def submit(request: SubmitRequest, caller: Caller, context: Context) -> SubmitRe
     """Queue a workload; a priority above what the cluster allows users takes an operator."""
     caller.require("researcher")
     highest = None if caller.may("operator") else context.profile.limits.priority
-    reply = context.service.submit(request, caller.user, highest=highest)
+    reply = context.service.submit(request, caller.user, highest=highest, teams=caller.teams)
     context.wake()
     return reply
 

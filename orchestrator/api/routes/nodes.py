@@ -5,12 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from orchestrator.api.context import ApiContext, Caller, Context
-from orchestrator.base.errors import NotFound
+from orchestrator.base.errors import BackendUnavailable
 from orchestrator.spec.answers import DrainRequest, NodeView
 
 router = APIRouter()
-
-_NAMED = 10
 
 
 @router.get("/nodes")
@@ -23,28 +21,31 @@ def nodes(caller: Caller, context: Context) -> list[NodeView]:
 def drain(node: str, request: DrainRequest, caller: Caller, context: Context) -> NodeView:
     """Let nothing new start on a node."""
     caller.require("operator")
-    _find(node, context)
     context.service.drain(node, request.note, caller.user)
     if request.now:
         context.service.evict(node, caller.user)
     context.wake()
-    return _find(node, context)
+    return _view(node, "drained", context)
 
 
 @router.post("/nodes/{node}/resume")
 def resume(node: str, caller: Caller, context: Context) -> NodeView:
     """Let jobs start on a drained node again."""
     caller.require("operator")
-    _find(node, context)
+    before = _view(node, "", context)
     context.service.resume(node, caller.user)
     context.wake()
-    return _find(node, context)
+    after = _view(node, "up", context)
+    if before.state == "drained":
+        return after
+    return after.model_copy(update={"change": "" if before.unknown else f"it was not drained, but {before.state}"})
 
 
-def _find(name: str, context: ApiContext) -> NodeView:
-    known = context.questions.nodes()
-    found = next((node for node in known if node.name == name), None)
-    if found is None:
-        shown = ", ".join(node.name for node in known[:_NAMED]) + (", …" if len(known) > _NAMED else "")
-        raise NotFound(f"there is no node {name!r}", hint=f"the nodes are {shown}")
-    return found
+def _view(name: str, state: str, context: ApiContext) -> NodeView:
+    """The node as it is now; while the engine is silent or has it no more, what is left to say of it."""
+    try:
+        found = next((node for node in context.questions.nodes() if node.name == name), None)
+    except BackendUnavailable as error:
+        return NodeView(name=name, state=state, slots=0, used=0, free=0, unknown=error.message)
+    gone = NodeView(name=name, state=state, slots=0, used=0, free=0, unknown="the engine has it no more")
+    return gone if found is None else found
