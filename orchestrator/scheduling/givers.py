@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Placement, workers_of
 from orchestrator.scheduling.jobs import Running
+from orchestrator.scheduling.late import is_kept, is_late
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.spec.policy import Policy
 
@@ -109,7 +110,7 @@ class Givers:
         for run in draft.state.running.values():
             if run.keeps is not None:
                 continue
-            stops, spare = self._may_stop(draft, run) and run.job.priority < top, self._spare(run)
+            stops, spare = self._may_stop(draft, run) and run.job.priority < top, self._spare(draft, run)
             if not stops and not spare:
                 continue
             if first is not None and not (spare and anyone_shrinks):
@@ -129,20 +130,22 @@ class Givers:
         rules = self._policy.preemption
         if rules is None or run.job.preemptions >= rules.immune_after:
             return False
-        if not self._past(run.since + rules.min_run):
+        if not self._past(run.since + rules.min_run) or is_kept(run, draft.room.layout, self._policy, self._now):
             return False
         if rules.for_whom == "earlier":
             sinks = draft.ranking.sinks(run, self._now)
             self.wake = min(self.wake, sinks if sinks > self._now else self._now + self._policy.round)
         return True
 
-    def _spare(self, run: Running) -> int:
+    def _spare(self, draft: Draft, run: Running) -> int:
         rules = self._policy.elastic
         least, most = run.job.demand.workers_min, run.job.demand.workers_max
         if rules is None or least == most or rules.shrink == "never" or run.pinned:
             return 0
         spare = run.workers - rules.fewest(least, most)
-        return spare if spare > 0 and self._past(run.resized + rules.between) else 0
+        if spare <= 0 or not self._past(run.resized + rules.between):
+            return 0
+        return 0 if is_late(run, draft.room.layout, self._policy, self._now) else spare
 
     def _past(self, due: float) -> bool:
         if due <= self._now:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling import sharing
 from orchestrator.scheduling.jobs import Running, remaining
+from orchestrator.scheduling.late import is_late
 from orchestrator.scheduling.room import capacity
 from orchestrator.spec.policy import Elastic
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 def grow(draft: Draft) -> None:
     """Give what is idle to elastic jobs: a worker at a time to whom it makes faster by most for a slot, or in order.
+
+    Gangs that have lost more time than `protect_late` come before all others.
 
     The speed of k of n workers is (k / n) ** exponent. A job grows only where that pays: where, the time of the resize
     aside, it is expected to be over sooner by `pays_within` times that time; and no sooner than `round` (and
@@ -50,22 +53,25 @@ def _candidates(draft: Draft, elastic: Elastic) -> list[Running]:
 def _targets(draft: Draft, candidates: dict[str, Running]) -> dict[str, int]:
     """Whom to widen, first to last, and how far if all that is idle were one pool."""
     free = draft.room.free
+    late = {name for name, run in candidates.items() if is_late(run, draft.room.layout, draft.policy, draft.now)}
     if draft.policy.elastic is not None and draft.policy.elastic.grow == "order":
         ranks = {n: draft.rank_running(run) for n, run in candidates.items() if _reach(draft, run) > run.workers}
-        return {name: draft.widest(candidates[name].job) for name in sorted(ranks, key=lambda name: ranks[name])}
-    heap = [(-_gain(run, run.workers), name, run.workers) for name, run in candidates.items()]
+        first_to_last = sorted(ranks, key=lambda name: (name not in late, ranks[name]))
+        return {name: draft.widest(candidates[name].job) for name in first_to_last}
+    heap = [(name not in late, -_gain(run, run.workers), name, run.workers) for name, run in candidates.items()]
     heapq.heapify(heap)
     targets: dict[str, int] = {}
     while heap and free > 0:
-        _, name, workers = heapq.heappop(heap)
+        *_, name, workers = heapq.heappop(heap)
         run = candidates[name]
         if run.job.demand.slots > free:
             continue
         free -= run.job.demand.slots
         targets[name] = workers + 1
         if workers + 1 < draft.widest(run.job):
-            heapq.heappush(heap, (-_gain(run, workers + 1), name, workers + 1))
-    return dict(sorted(targets.items(), key=lambda item: (-_gain(candidates[item[0]], item[1] - 1), item[0])))
+            heapq.heappush(heap, (name not in late, -_gain(run, workers + 1), name, workers + 1))
+    gains = {name: (name not in late, -_gain(candidates[name], most - 1), name) for name, most in targets.items()}
+    return {name: targets[name] for name in sorted(targets, key=lambda name: gains[name])}
 
 
 def _gain(run: Running, workers: int) -> float:

@@ -106,6 +106,12 @@ class Policy(Document):
     depth: Annotated[int, Field(ge=1)] = Field(default=1000, description="conservative: so many reservations at most")
     preemption: Preemption | None = None
     elastic: Elastic | None = None
+    protect_late: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="gangs larger than a node that have lost more than this (time since submission less work done) are "
+        "not shrunk, if at most an eighth of the cluster not preempted, and grow first",
+    )
     round: Duration = Field(default=60.0, gt=0, description="widths and places of running jobs are looked at so often")
 
     @property

@@ -26,6 +26,7 @@ PRESETS: Mapping[str, Policy] = {
                 between=300.0,
                 pays_within=2.0,
             ),
+            protect_late=12 * _HOUR,
         ),
         Policy(name="fifo", order=Order(by="fifo"), backfill="none"),
         Policy(

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from orchestrator.base.errors import NotFound
 from orchestrator.base.text import counted, span
-from orchestrator.lifecycle.reasons import slots, utc
+from orchestrator.lifecycle.reasons import duration, slots, utc
 from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Running
+from orchestrator.scheduling.late import is_kept, is_late
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.spec.policy import Policy
@@ -35,7 +36,7 @@ def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
     said = [
         held,
         _width(running, policy),
-        _shrinking(running, policy, snapshot.now),
+        _shrinking(state, running, policy, snapshot.now),
         *_stopping(state, running, policy, snapshot.now),
     ]
     return "; ".join(filter(None, said))
@@ -61,7 +62,7 @@ def _width(running: Running, policy: Policy) -> str:
     return f"{asked}: more is given where slots are idle and what it saves is worth the pause"
 
 
-def _shrinking(running: Running, policy: Policy, now: float) -> str:
+def _shrinking(state: State, running: Running, policy: Policy, now: float) -> str:
     elastic, demand = policy.elastic, running.job.demand
     if running.keeps is not None or demand.workers_min == demand.workers_max:
         return ""
@@ -74,6 +75,8 @@ def _shrinking(running: Running, policy: Policy, now: float) -> str:
         return "is not shrunk: it has its fewest workers"
     if now < running.resized + elastic.between:
         return f"is not shrunk before {utc(running.resized + elastic.between)}: it changed at {utc(running.resized)}"
+    if is_late(running, state.idle.layout, policy, now):
+        return f"is not shrunk: {_lost(policy)}"
     whom = "others" if elastic.shrink == "always" else "jobs before it in the order"
     return f"may be shrunk to {counted(fewest, 'worker')} for {whom}"
 
@@ -88,11 +91,17 @@ def _stopping(state: State, running: Running, policy: Policy, now: float) -> Ite
         yield f"is not stopped for others: it was preempted {counted(running.job.preemptions, 'time')}"
     elif now < running.since + rule.min_run:
         yield f"is not stopped for others before {utc(running.since + rule.min_run)}: a run has that long at least"
+    elif is_kept(running, state.idle.layout, policy, now):
+        yield f"is not stopped for others: {_lost(policy)}"
     elif rule.for_whom == "quota" and (kept := _within_quota(state, running)):
         yield f"is not stopped for others: {kept}"
     else:
         pinned = ", of higher priority: it is pinned" if running.pinned else ""
         yield f"may be stopped for {_WHOM[rule.for_whom]}{pinned}"
+
+
+def _lost(policy: Policy) -> str:
+    return f"it is larger than a node and has lost more than {duration(policy.protect_late or 0.0)}"
 
 
 def _within_quota(state: State, running: Running) -> str:
