@@ -1,7 +1,9 @@
 """The scheduler again, without any index: plain lists, everything looked at anew. Slow, short, and obviously right.
 
-It knows fifo and priority, all four rules of backfill, and gangs of a fixed width; no preemption, no elasticity.
-When jobs should be over it takes from `scheduling.expected`, which has tests of its own.
+It knows fifo, priority, shortest and attained, all four rules of backfill, and gangs of a fixed width; no preemption,
+no elasticity.
+When jobs should be over it takes from `scheduling.expected`, and what is expected of them from `scheduling.jobs`; both
+have tests of their own.
 """
 
 import math
@@ -12,7 +14,7 @@ from orchestrator.scheduling.cluster import Demand, Node, Placement, Share
 from orchestrator.scheduling.decisions import Start
 from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.hurdles import hurdle
-from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.jobs import Job, total_expected
 from orchestrator.scheduling.layout import capacity, usable
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.policy import Policy
@@ -78,6 +80,12 @@ def seconds(job: Job, placement: Placement | None) -> float:
 def rank(job: Job, policy: Policy) -> tuple[float, ...]:
     if policy.order.by == "fifo":
         return (job.sequence,)
+    if policy.order.by == "shortest":
+        left = math.inf if job.estimate is None else max(0.0, total_expected(job.estimate, job.worked) - job.worked)
+        return (-job.priority, left, job.sequence)
+    if policy.order.by == "attained":
+        had = [threshold for threshold in policy.order.thresholds if threshold <= job.attained]
+        return (-job.priority, len(had), job.sequence)
     aged = 0.0 if policy.order.aging is None else job.submitted / policy.order.aging
     return (aged - job.priority, job.sequence)
 

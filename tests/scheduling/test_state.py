@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from naive_core import NaiveCore
-from worlds import NOW, budget, demand, job, node, snapshot
+from worlds import HURRIED, NOW, TEAMS, USED, budget, demand, job, node, rich, snapshot
 
+from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Node
-from orchestrator.scheduling.deltas import Gone, NodeGone, NodeIs, Pends, Runs
+from orchestrator.scheduling.deltas import Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.fold import advance, decide
-from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.jobs import Estimate, Job
 from orchestrator.scheduling.state import State
 from orchestrator.simulation.engine import Engine, simulate
 from orchestrator.simulation.truth import TrueJob
@@ -22,6 +23,7 @@ from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
 
 FULL = bool(os.environ.get("ORCHESTRATOR_TEST_FULL"))
 POLICIES = [
+    *HURRIED,
     Policy(order=Order(by="fifo"), backfill="easy"),
     Policy(order=Order(by="fifo"), backfill="none"),
     Policy(order=Order(by="priority", overdue=300), backfill="skip"),
@@ -31,6 +33,7 @@ POLICIES = [
         order=Order(by="attained"), elastic=Elastic(between=5), preemption=Preemption(for_whom="earlier", min_run=5)
     ),
 ]
+TRACE_ORDERS = [Order(by="fifo"), Order(by="priority", aging=40), Order(by="shortest"), Order(by="attained")]
 SEEDS = st.integers(0, 2**32)
 
 
@@ -40,7 +43,7 @@ class Cluster(RuleBasedStateMachine):
     @initialize(seed=SEEDS, policy=st.sampled_from(POLICIES))
     def begin(self, seed: int, policy: Policy) -> None:
         self.random, self.policy, self.now, self.number = Random(seed), policy, NOW, 1000
-        self.state = State.of(snapshot(self.random, elastic=True))
+        self.state = State.of(rich(self.random))
 
     @rule(seconds=st.sampled_from([0.5, 5, 40, 200]))
     def time_passes(self, seconds: float) -> None:
@@ -72,6 +75,19 @@ class Cluster(RuleBasedStateMachine):
             else:
                 assert run.keeps is not None
                 self.state.apply(Runs(replace(run, placement=run.keeps, keeps=None, resized=self.now)), self.now)
+
+    @rule(which=st.randoms())
+    def a_run_tells_of_a_checkpoint_or_is_pinned(self, which: Random) -> None:
+        if runs := sorted(self.state.running):
+            run = self.state.running[which.choice(runs)]
+            saved, pinned = run.worked(self.now), which.random() < 0.3
+            self.state.apply(Runs(replace(run, saved=saved, pinned=pinned)), self.now)
+
+    @rule(which=st.randoms())
+    def the_teams_change(self, which: Random) -> None:
+        teams = tuple(which.sample(TEAMS, which.randrange(len(TEAMS) + 1)))
+        usage = tuple(replace(used, slot_seconds=used.slot_seconds * which.choice([0, 1, 3.3])) for used in USED)
+        self.state.apply(Teams(teams, usage), self.now)
 
     @rule()
     def a_node_comes_or_changes(self) -> None:
@@ -109,7 +125,7 @@ class Cluster(RuleBasedStateMachine):
         shuffled = replace(
             whole,
             **{name: tuple(self.random.sample(items := getattr(whole, name), len(items)))
-               for name in ("nodes", "pending", "running")},
+               for name in ("nodes", "pending", "running", "teams", "usage")},
         )  # fmt: skip
         expected = decide(shuffled, self.policy)
         assert self.state.decide(self.policy, self.now) == expected
@@ -117,14 +133,14 @@ class Cluster(RuleBasedStateMachine):
         assert decisions == expected
         assert self.state.snapshot(self.now) == whole
         assert State.of(whole).snapshot(self.now) == whole
-        check_room(after)
+        check_room(after, self.now)
 
     @invariant()
     def nothing_is_held_twice(self) -> None:
-        check_room(self.state)
+        check_room(self.state, self.now)
 
 
-def check_room(state: State) -> None:
+def check_room(state: State, now: float) -> None:
     """Of no node more is held now than there is, nor will be once claims are redeemed."""
     held = dict.fromkeys(state.nodes, 0)
     later = dict.fromkeys(state.nodes, 0)
@@ -133,6 +149,9 @@ def check_room(state: State) -> None:
             held[name] += workers * run.job.demand.slots
         for name, workers in run.placement if run.keeps is None else run.keeps:
             later[name] += workers * run.job.demand.slots
+    for waits in state.pending.values():
+        for name, workers in valid_claim(waits, state.nodes, now) or ():
+            later[name] += workers * waits.demand.slots
     assert all(held[name] <= node.slots and later[name] <= node.slots for name, node in state.nodes.items())
 
 
@@ -151,12 +170,14 @@ def _load(random: Random, jobs: int) -> list[TrueJob]:
         true = float(random.choice([3, 20, 45, 100]))
         limit = random.choice([None, true, 2 * true, 5 * true])
         came = Job(f"j-{number}", number, now, wants, limit=limit, priority=random.randrange(2), waits_since=now)
+        if random.random() < 0.7:
+            came = replace(came, estimate=Estimate(true * random.choice([0.5, 1, 3]), random.choice([0.0, 0.5])))
         load.append(TrueJob(came, true))
     return load
 
 
 @pytest.mark.parametrize("backfill", ["none", "skip", "easy", "conservative"])
-@given(seed=SEEDS, order=st.sampled_from([Order(by="fifo"), Order(by="priority", aging=40)]))
+@given(seed=SEEDS, order=st.sampled_from(TRACE_ORDERS))
 @budget(8)
 def test_a_whole_trace_goes_as_under_a_naive_scheduler(backfill: str, seed: int, order: Order) -> None:
     random = Random(seed)

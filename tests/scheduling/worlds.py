@@ -11,8 +11,13 @@ from orchestrator.scheduling.cluster import Constraints, Demand, Node, Placement
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.teams import Team, Usage
+from orchestrator.spec.policy import Order, Policy
+from orchestrator.spec.presets import PRESETS
 
 NOW = 1000.0
+TEAMS = (Team("x", quota=4, limit=12), Team("y", parent="z", quota=3), Team("z", limit=20), Team("w", weight=2.0))
+USED = (Usage("x", 1000.1, NOW), Usage("y", 500.7, NOW - 10), Usage("w", 0.3, NOW))
 
 
 def budget(examples: int) -> settings:
@@ -117,3 +122,27 @@ def snapshot(random: Random, elastic: bool = False) -> Snapshot:
             later.take(claim, pending[index].demand)
             pending[index] = replace(pending[index], claim=claim)
     return Snapshot(NOW, tuple(nodes), tuple(pending), tuple(running), max_workers=random.choice([None, None, None, 8]))
+
+
+def rich(random: Random) -> Snapshot:
+    """A snapshot with elastic jobs, checkpoints, widths that people chose, and often teams with quotas and limits."""
+    found = snapshot(random, elastic=True)
+    running = tuple(
+        replace(run, saved=random.choice([None, 0.0, 10.3]), pinned=random.random() < 0.2) for run in found.running
+    )
+    teams, usage = (TEAMS, USED) if random.random() < 0.6 else ((), ())
+    return replace(found, running=running, teams=teams, usage=usage)
+
+
+def _short(policy: Policy) -> Policy:
+    changes: dict[str, object] = {}
+    if policy.preemption is not None:
+        changes["preemption"] = policy.preemption.model_copy(update={"min_run": 5.0, "returned_after": 60.0})
+    if policy.elastic is not None:
+        changes["elastic"] = policy.elastic.model_copy(update={"between": 5.0})
+    return policy.model_copy(update=changes)
+
+
+HURRIED = [_short(policy) for policy in PRESETS.values()]
+"""The presets, with times that fit the seconds in which these worlds live."""
+HURRIED.append(HURRIED[0].model_copy(update={"name": "soon", "order": Order(by="shortest", overdue=100.0)}))
