@@ -1,13 +1,15 @@
 """Conservative backfill: every job that waits for room has a reservation, and others pass where they delay nobody.
 
-Mu'alem and Feitelson (IEEE TPDS 12(6), 2001), on nodes instead of one pool. It costs more the more jobs wait: each
-reservation looks at the room after each expected end.
+Mu'alem and Feitelson (IEEE TPDS 12(6), 2001), on nodes instead of one pool. Each reservation looks at the room after
+each expected end, so that both are bounded: on a large cluster ends are taken together in batches, each of which ends
+with its last one; and when a decision has looked at so many rooms nothing more is reserved, as if `depth` were reached.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -15,12 +17,18 @@ from typing import TYPE_CHECKING
 from orchestrator.scheduling.backfill.earliest import coming
 from orchestrator.scheduling.backfill.guard import Reservation
 from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.ends import Freed
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.room import Room
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
+
+_TIMES = 64, 65_536
+"""Expected ends are told apart up to so many of them, and up to so many times nodes, whichever is more."""
+_LOOKS = 1_000_000
+"""Nodes in rooms that are looked at in one decision before nothing more is reserved."""
 
 
 class Conservative:
@@ -32,6 +40,7 @@ class Conservative:
         self._times: list[float] = []
         self._rooms: list[Room] = []
         self._least: list[Room] = []
+        self._looks = _LOOKS // max(1, len(draft.state.nodes))
 
     def free_until(self, end: float) -> Room:
         """What is free now and stays free until then."""
@@ -40,6 +49,7 @@ class Conservative:
             return self._draft.room
         while len(least) < until:
             before = least[-1] if least else self._draft.room
+            self._looks -= 1
             least.append(before.least(self._rooms[len(least)]))
         return least[until - 1]
 
@@ -77,12 +87,12 @@ class Conservative:
 
     def asks_all(self) -> bool:
         """As long as there are not too many."""
-        return len(self._draft.reservations) < self._depth
+        return len(self._draft.reservations) < self._depth and self._looks > 0
 
     def _begin(self) -> None:
         room, now = self._draft.after.copy(), self._draft.now
         self._times, self._rooms = [now], [room]
-        for at, batch in groupby(coming(self._draft), key=attrgetter("at")):
+        for at, batch in self._batches():
             room = room.copy()
             for freed in batch:
                 room.give(freed.placement, freed.demand)
@@ -95,14 +105,27 @@ class Conservative:
             if edge > now:
                 self._split(edge)
 
+    def _batches(self) -> Iterable[tuple[float, list[Freed]]]:
+        """What comes free, by when all of it has."""
+        freed = list(coming(self._draft))
+        size = -(-len(freed) // max(_TIMES[0], _TIMES[1] // max(1, len(self._draft.state.nodes))))
+        batch: list[Freed] = []
+        for at, together in groupby(freed, key=attrgetter("at")):
+            batch += together
+            if len(batch) >= size or batch[-1] is freed[-1]:
+                yield at, batch
+                batch = []
+
     def _earliest(self, job: Job, workers: int, seconds: float) -> tuple[float, Placement] | None:
         demand, limit = job.demand, math.inf if job.limit is None else job.limit
         for first, at in enumerate(self._times):
             room = self._rooms[first]
+            self._looks -= 1
             if room.fit(demand, workers, at, at + limit) is None:
                 continue
             for later in range(first + 1, bisect_left(self._times, at + seconds)):
                 room = room.least(self._rooms[later])
+                self._looks -= 1
             placement = room.fit(demand, workers, at, at + limit)
             if placement is not None:
                 return at, placement
