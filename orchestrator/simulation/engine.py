@@ -231,7 +231,7 @@ class Engine:
                 self._watches[index] = (self.world.now + observer.every, observer)
 
     def _result(self, stopped: str) -> Result:
-        world = self.world
+        world, lives = self.world, self.world.lives.values()
         return Result(
             outcomes=tuple(world.outcomes),
             began=self._began,
@@ -242,6 +242,10 @@ class Engine:
             used=world.used_area,
             capacity=world.capacity_area,
             node_failures=world.node_failures,
+            lost=math.fsum((*(o.lost for o in world.outcomes), *(life.lost for life in lives))),
+            charged=math.fsum(
+                (*(o.charged for o in world.outcomes), *(life.charged_until(world.now) for life in lives))
+            ),
             stopped=stopped,
         )
 

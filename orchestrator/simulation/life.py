@@ -112,6 +112,11 @@ class Life:
         self.worked += worked * self.speed
         self.mark = now
 
+    def charged_until(self, now: float) -> float:
+        """Slot-seconds that it held without progress; changes nothing."""
+        held = now - self.mark
+        return self.charged + (held - min(held, max(0.0, now - self.counted))) * self.slots
+
     def save(self, now: float) -> None:
         """A checkpoint."""
         self.advance(now)

@@ -16,7 +16,7 @@ WIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Distribution:
     """A distribution in four numbers; the p-th percentile is the smallest value that p % do not exceed.
 
     Attributes:
@@ -64,16 +64,16 @@ class Figures:
     jobs: int
     unfinished: int
     killed: int
-    jct: Spread
-    wait: Spread
-    time_lost: Spread
-    wide_time_lost: Spread | None
-    slowdown: Spread
+    jct: Distribution
+    wait: Distribution
+    time_lost: Distribution
+    wide_time_lost: Distribution | None
+    slowdown: Distribution
     makespan: float
     utilisation: float
     useful: float
     fragmentation: float | None
-    fairness: Spread
+    fairness: Distribution
     preemptions: int
     resizes: int
     node_failures: int
@@ -86,12 +86,12 @@ class Figures:
         return asdict(self)
 
 
-def spread(values: Iterable[float]) -> Spread:
+def distribution(values: Iterable[float]) -> Distribution:
     """Of these numbers; zeros where there are none."""
     ordered = sorted(values)
     if not ordered:
-        return Spread()
-    return Spread(
+        return Distribution()
+    return Distribution(
         math.fsum(ordered) / len(ordered), percentile(ordered, 50), percentile(ordered, 99), float(ordered[-1])
     )
 
@@ -117,28 +117,27 @@ def figures(result: Result, *, fragmentation: float | None = None) -> Figures:
     last = max((outcome.ended for outcome in outcomes), default=result.began)
     ended = result.ended if result.stopped else last
     capacity = result.capacity
-    lost, charged = math.fsum(o.lost for o in outcomes), math.fsum(o.charged for o in outcomes)
     wide = [o.time_lost for o in outcomes if o.slots > WIDE]
     slots = capacity / (result.ended - result.began) if result.ended > result.began else 0.0
     return Figures(
         jobs=len(outcomes),
         unfinished=len(result.unfinished),
         killed=sum(o.ends == "killed" for o in outcomes),
-        jct=spread(o.jct for o in outcomes),
-        wait=spread(o.wait for o in outcomes),
-        time_lost=spread(o.time_lost for o in outcomes),
-        wide_time_lost=spread(wide) if wide else None,
-        slowdown=spread(max(1.0, o.jct / max(o.duration, BOUND)) for o in outcomes),
+        jct=distribution(o.jct for o in outcomes),
+        wait=distribution(o.wait for o in outcomes),
+        time_lost=distribution(o.time_lost for o in outcomes),
+        wide_time_lost=distribution(wide) if wide else None,
+        slowdown=distribution(max(1.0, o.jct / max(o.duration, BOUND)) for o in outcomes),
         makespan=ended - result.began,
         utilisation=result.used / capacity if capacity else 0.0,
-        useful=(result.used - lost - charged) / capacity if capacity else 0.0,
+        useful=(result.used - result.lost - result.charged) / capacity if capacity else 0.0,
         fragmentation=fragmentation,
-        fairness=spread(finish_time_ratio(o, slots) for o in outcomes if o.duration > 0),
+        fairness=distribution(finish_time_ratio(o, slots) for o in outcomes if o.duration > 0),
         preemptions=sum(o.preemptions for o in outcomes),
         resizes=sum(o.resizes for o in outcomes),
         node_failures=result.node_failures,
-        lost_work=lost,
-        charged=charged,
+        lost_work=result.lost,
+        charged=result.charged,
         events=result.events,
     )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from orchestrator.scheduling.cluster import Demand, Node
 
 
-class Scene(Protocol):
+class Sight(Protocol):
     """What an observer may look at, after the decisions of an instant are carried out.
 
     Attributes:
@@ -41,7 +41,7 @@ class Scene(Protocol):
 
 
 class Observer(Protocol):
-    """Looks at the scene when the first decision is made at or after its next time.
+    """Looks when the first decision is made at or after its next time.
 
     Attributes:
         every: seconds between two looks; 0: after each decision.
@@ -49,7 +49,7 @@ class Observer(Protocol):
 
     every: float
 
-    def look(self, scene: Scene) -> None:
+    def look(self, scene: Sight) -> None:
         """Take down what it wants to know."""
 
 
@@ -64,7 +64,7 @@ class Series:
     running: list[int] = field(default_factory=list)
     capacity: list[int] = field(default_factory=list)
 
-    def look(self, scene: Scene) -> None:
+    def look(self, scene: Sight) -> None:
         """One more point."""
         self.times.append(scene.now)
         self.queue.append(scene.queue)
@@ -93,7 +93,7 @@ class Fragmentation:
         """Mean share, 0 to 1; None where nobody looked."""
         return self._sum / self._looks if self._looks else None
 
-    def look(self, scene: Scene) -> None:
+    def look(self, scene: Sight) -> None:
         """One more sample."""
         self._looks += 1
         if not scene.queue or not scene.capacity:

@@ -76,6 +76,8 @@ class Result:
         used: slot-seconds that jobs held.
         capacity: slot-seconds of the nodes that were not down.
         node_failures: how often a node failed.
+        lost: slot-seconds of work that was thrown away, of the unfinished jobs too.
+        charged: slot-seconds that were held without progress, by the unfinished jobs too.
         stopped: why it ended before; empty where it did not.
     """
 
@@ -88,4 +90,6 @@ class Result:
     used: float = 0.0
     capacity: float = 0.0
     node_failures: int = 0
+    lost: float = 0.0
+    charged: float = 0.0
     stopped: str = ""

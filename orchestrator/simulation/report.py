@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from orchestrator.simulation.compare import Trial
-from orchestrator.simulation.metrics import Figures, Spread
+from orchestrator.simulation.metrics import Distribution, Figures
 
 _Cell = Callable[[Figures], str]
 
@@ -47,9 +47,9 @@ def _count(value: int) -> str:
     return f"{value:,}"
 
 
-def _of(spread: Callable[[Figures], Spread | None], name: str, digits: int = 0) -> _Cell:
+def _of(chosen: Callable[[Figures], Distribution | None], name: str, digits: int = 0) -> _Cell:
     def cell(figures: Figures) -> str:
-        found = spread(figures)
+        found = chosen(figures)
         return "" if found is None else f"{getattr(found, name):,.{digits}f}"
 
     return cell

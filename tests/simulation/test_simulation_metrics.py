@@ -3,13 +3,14 @@
 import math
 
 import pytest
-from simulation_kit import FIFO, cluster, true_job
+from simulation_kit import FIFO, Script, cluster, preempt, true_job
 
 from orchestrator.scheduling.teams import Usage
 from orchestrator.simulation.engine import Engine, simulate
-from orchestrator.simulation.metrics import Spread, figures, percentile, spread
+from orchestrator.simulation.metrics import Distribution, distribution, figures, percentile
 from orchestrator.simulation.observers import Fragmentation, Series
 from orchestrator.simulation.outcomes import Outcome, Result
+from orchestrator.simulation.truth import Charges
 from orchestrator.simulation.usage import Accounts
 
 
@@ -22,8 +23,8 @@ def test_percentiles_are_by_nearest_rank() -> None:
     values = [float(i) for i in range(1, 101)]
     assert (percentile(values, 50), percentile(values, 99), percentile(values, 100)) == (50, 99, 100)
     assert percentile([7.0], 99) == 7
-    assert spread([3, 1, 2]) == Spread(2, 2, 3, 3)
-    assert spread([]) == Spread()
+    assert distribution([3, 1, 2]) == Distribution(2, 2, 3, 3)
+    assert distribution([]) == Distribution()
 
 
 def test_the_figures_of_two_jobs() -> None:
@@ -36,13 +37,15 @@ def test_the_figures_of_two_jobs() -> None:
         ended=190,
         used=2_000,
         capacity=16 * 190,
+        lost=80,
+        charged=40,
     )
     found = figures(result, fragmentation=0.25)
-    assert found.jct == Spread(145, 100, 190, 190)
+    assert found.jct == Distribution(145, 100, 190, 190)
     assert found.wait.mean == 50
     assert found.time_lost.most == 185
-    assert found.wide_time_lost == Spread(0, 0, 0, 0)
-    assert found.slowdown == Spread((1 + 19) / 2, 1, 19, 19)  # b: 190 / max(5, 10)
+    assert found.wide_time_lost == Distribution(0, 0, 0, 0)
+    assert found.slowdown == Distribution((1 + 19) / 2, 1, 19, 19)  # b: 190 / max(5, 10)
     assert found.makespan == 190
     assert found.utilisation == pytest.approx(2_000 / 3_040)
     assert found.useful == pytest.approx((2_000 - 120) / 3_040)
@@ -64,7 +67,18 @@ def test_without_wide_jobs_there_is_no_figure_of_them() -> None:
 
 def test_nothing_is_no_division_by_zero() -> None:
     empty = figures(Result((), 0, 0))
-    assert (empty.jobs, empty.utilisation, empty.jct) == (0, 0, Spread())
+    assert (empty.jobs, empty.utilisation, empty.jct) == (0, 0, Distribution())
+
+
+def test_what_jobs_that_did_not_end_have_lost_and_held_in_vain_is_not_useful() -> None:
+    core = Script(2, {100.0: preempt("a")})
+    charges = Charges(resume=50, checkpoint_every=80)
+    load = [true_job("a", 0, 2, 1_000), true_job("b", 90, 2, 5)]
+    result = Engine(cluster(2), load, FIFO, charges=charges, core=core).run(until=125)
+    # Of a: 80 s are saved, 20 s lost; back at 105, still without progress at 125. b takes 5 s.
+    found = figures(result)
+    assert (result.unfinished, found.lost_work, found.charged) == (("a",), 2 * 20, 2 * 20)
+    assert found.useful == (80 + 5) / 125
 
 
 def test_contenders_are_averaged_over_a_jobs_stay() -> None:
