@@ -1,0 +1,34 @@
+"""What the page for operators shows is accepted as it stands there."""
+
+import re
+from pathlib import Path
+
+from orchestrator.api.auth import ROLES, read_grants
+from orchestrator.spec.load import load_profile, parse_workload
+
+PAGE = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_documented_profile_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(blocks("yaml")[0])
+    profile = load_profile(path)
+    assert (profile.name, profile.limits.priority, profile.policy.name) == ("lab", 10, "fair")
+    assert [team.name for team in profile.teams] == ["vision", "video", "speech"]
+
+
+def test_the_documented_keys_of_a_workload_are_keys() -> None:
+    workload = parse_workload("name: x\ncommand: [x]\n" + blocks("yaml")[1], "x.yaml")
+    assert (workload.team, workload.priority, workload.depends_on) == ("video", 5, ["prepare"])
+
+
+def test_the_documented_tokens_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    path.write_text(blocks("json")[0])
+    path.chmod(0o600)
+    assert [grant.principal.user for grant in read_grants(path)] == ["ada", "otto"]
+    assert all(f"| `{role}` |" in PAGE for role in ROLES)
