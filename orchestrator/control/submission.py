@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +36,15 @@ class Submission:
         self._state_directory = state_directory
         self._expectations = Expectations(site, state_directory)
 
-    def take(self, request: SubmitRequest, owner: str, highest: int | None = None) -> tuple[JobRecord, bool, list[str]]:
-        """The job, whether it is new, and warnings; of priority `highest` at most.
+    def take(
+        self,
+        request: SubmitRequest,
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> tuple[JobRecord, bool, list[str]]:
+        """The job, whether it is new, and warnings; of priority `highest` at most, for one of these teams.
 
         Raises:
             SpecError, NotAllowed, UsageError, Conflict, StoreError: nothing was created.
@@ -47,6 +55,7 @@ class Submission:
                 return known, False, []
         workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
         _refuse_priority(workload, highest)
+        _refuse_team(workload, teams)
         capacity = self._site.backend.capacity()
         warnings = self._check(workload, capacity, Path(request.workdir))
         self._refuse_full_disk()
@@ -136,6 +145,14 @@ def _refuse_priority(workload: Workload, highest: int | None) -> None:
         raise NotAllowed(
             f"{workload.name}: priority {workload.priority} needs the role operator; yours may be up to {highest}",
             hint=f"submit it with --set priority={highest}, and ask an operator to raise it",
+        )
+
+
+def _refuse_team(workload: Workload, teams: Collection[str] | None) -> None:
+    if teams is not None and workload.team not in teams:
+        raise NotAllowed(
+            f"{workload.name}: your token does not let you charge team {workload.team}",
+            hint=f"submit it for one of: {', '.join(teams)}" if teams else "ask an admin of the server",
         )
 
 

@@ -14,6 +14,7 @@ from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
 from orchestrator.planning.places import no_place
 from orchestrator.spec.data import Weights
+from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
@@ -62,7 +63,11 @@ def examine(
     workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
 ) -> Findings:
     """Everything that is known of a workload's chances on this cluster."""
-    problems = [*_too_large(workload, profile, capacity), *_bad_place(workload, workdir)]
+    problems = [
+        *_too_large(workload, profile, capacity),
+        *_wrong_team(workload, profile, slots_per_worker(workload, capacity)),
+        *_bad_place(workload, workdir),
+    ]
     unbuilt: list[str] = []
     warnings: list[str] = []
     facts: DatasetFacts | None = None
@@ -103,6 +108,20 @@ def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) 
     longest = profile.limits.max_time
     if longest is not None and workload.time_limit is not None and workload.time_limit > longest:
         yield f"time_limit is {workload.time_limit:g} s; cluster {profile.name} allows {longest:g} s"
+
+
+def _wrong_team(workload: Workload, profile: ClusterProfile, slots: int) -> Iterator[str]:
+    """Where the profile names teams, others are none; what a team may never hold would wait for ever."""
+    known = [team.name for team in profile.teams]
+    if known and workload.team not in known:
+        yield f"team: cluster {profile.name} has no team {workload.team!r}; {did_you_mean(workload.team, known)}"
+    wanted = workload.resources.workers.min * slots
+    for team in profile.chain_of(workload.team):
+        if team.limit is not None and wanted > team.limit:
+            yield (
+                f"resources.workers needs at least {counted(wanted, 'slot')}; "
+                f"team {team.name} may hold {team.limit} on cluster {profile.name}"
+            )
 
 
 def slots_per_worker(workload: Workload, capacity: Capacity) -> int:

@@ -12,6 +12,7 @@ from orchestrator.base.paths import bundled
 from orchestrator.spec.compose import compose
 from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, refusal
 from orchestrator.spec.nodes import Mapping, Node, Scalar, plain
+from orchestrator.spec.nodes import Sequence as SequenceNode
 from orchestrator.spec.overrides import apply_overrides
 from orchestrator.spec.source import decode, read_document
 
@@ -82,6 +83,33 @@ def load_profile(name_or_path: Path | str) -> ClusterProfile:
     from orchestrator.spec.profile import ClusterProfile
 
     return _load(ClusterProfile, _find(name_or_path, "cluster", "cluster profile"))
+
+
+def load_served_profile(name_or_path: Path | str) -> ClusterProfile:
+    """A cluster profile that a server of this machine can serve.
+
+    Raises:
+        NotFound: there is no such profile; the hint names those that there are.
+        UsageError, SpecError: it cannot be read, is wrong, or describes more than this machine.
+    """
+    profile = load_profile(name_or_path)
+    if profile.backend == "local" and sum(node.count for node in profile.nodes) > 1:
+        path = _find(name_or_path, "cluster", "cluster profile")
+        raise refusal([_second_node(_read(read_document(path), str(path), ())[0])])
+    return profile
+
+
+def _second_node(root: Mapping) -> Diagnostic:
+    """Where a profile goes beyond one node."""
+    listed = root.entries["nodes"].value
+    mark = root.entries["nodes"].mark
+    if isinstance(listed, SequenceNode):
+        first = listed.items[0]
+        mark = listed.items[1].mark if len(listed.items) > 1 else first.mark
+        if len(listed.items) == 1 and isinstance(first, Mapping) and "count" in first.entries:
+            mark = first.entries["count"].mark
+    hint = "leave one entry in `nodes`, with count 1; `orchestrator simulate` takes any profile"
+    return Diagnostic.at(mark, "backend local serves this machine alone: it has exactly one node", hint)
 
 
 def load_policy(name_or_path: Path | str) -> Policy:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from orchestrator.spec.base import Document
+from orchestrator.spec.base import Document, Line
 from orchestrator.spec.units import Duration
 
 OrderName = Literal["fifo", "priority", "fair", "attained", "shortest"]
@@ -37,6 +38,12 @@ class Order(Document):
     overdue: Duration | None = Field(
         default=None, gt=0, description="who waits longer than this goes before all others, oldest first"
     )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Order:
+        if any(low >= high for low, high in pairwise(self.thresholds)):
+            raise ValueError("thresholds: each is above the one before")
+        return self
 
 
 class Preemption(Document):
@@ -95,7 +102,7 @@ class Elastic(Document):
 class Policy(Document):
     """A policy, put together from its parts."""
 
-    name: str = "default"
+    name: Line = "default"
     order: Order = Order()
     backfill: Literal["none", "skip", "easy", "conservative"] = Field(
         default="easy",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -151,17 +152,47 @@ class ClusterProfile(Document):
             raise ValueError("; ".join(problems))
         return self
 
+    def chain_of(self, team: str) -> Iterator[Team]:
+        """A team and those above it; nothing where the profile does not name it."""
+        return _chain(team, {one.name: one for one in self.teams})
+
     def _wrong_nodes(self) -> Iterator[str]:
-        names = [name for node in self.nodes for name in node.names]
-        if len(set(names)) < len(names):
-            yield f"nodes: {next(name for name in names if names.count(name) > 1)} is there twice"
-        known = set(names)
+        known = Counter(name for node in self.nodes for name in node.names)
+        twice = next((name for name, count in known.items() if count > 1), None)
+        if twice is not None:
+            yield f"nodes: {twice} is there twice"
         for entry in self.maintenance:
             unknown = [name for name in entry.nodes if name not in known]
             if unknown:
                 yield f"maintenance: there is no node {unknown[0]}"
 
     def _wrong_teams(self) -> Iterator[str]:
+        problems = [*self._wrong_parents()]
+        yield from problems or self._wrong_quotas()
+
+    def _wrong_quotas(self) -> Iterator[str]:
+        named, slots = {team.name: team for team in self.teams}, self._known_slots()
+        for team in self.teams:
+            if team.quota is None:
+                continue
+            for above in _chain(team.name, named):
+                if above.limit is not None and team.quota > above.limit:
+                    whose = "its limit" if above is team else f"the limit of {above.name}"
+                    yield f"teams: the quota of {team.name} is above {whose}"
+            if slots is not None and team.quota > slots:
+                yield f"teams: the quota of {team.name} is {team.quota}, and the nodes have {slots} slots"
+
+    def _known_slots(self) -> int | None:
+        """GPUs where there are any, else cores; None where they are measured later."""
+        if any(node.gpus == "auto" for node in self.nodes):
+            return None
+        gpus = sum(node.count * node.gpus for node in self.nodes if node.gpus != "auto")
+        if gpus:
+            return gpus
+        cores = [node.count * node.cpus for node in self.nodes if node.cpus != "auto"]
+        return sum(cores) if len(cores) == len(self.nodes) else None
+
+    def _wrong_parents(self) -> Iterator[str]:
         parents = {team.name: team.parent for team in self.teams}
         if len(parents) < len(self.teams):
             yield "teams: a name is there twice"
@@ -170,8 +201,13 @@ class ClusterProfile(Document):
                 yield f"teams: {team.name} has parent {team.parent}, which is no team"
             elif _is_its_own_parent(team.name, parents):
                 yield f"teams: {team.name} is a part of itself"
-            if team.quota is not None and team.limit is not None and team.quota > team.limit:
-                yield f"teams: the quota of {team.name} is above its limit"
+
+
+def _chain(name: str, named: Mapping[str, Team]) -> Iterator[Team]:
+    found = named.get(name)
+    while found is not None:
+        yield found
+        found = None if found.parent is None else named.get(found.parent)
 
 
 def _is_its_own_parent(name: str, parents: dict[str, str | None]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class FakeService:
         self.keys: dict[tuple[str, str], str] = {}
         self.requests: list[SubmitRequest] = []
         self.highest: list[int | None] = []
+        self.teams: list[Collection[str] | None] = []
         self.profile = ClusterProfile(name="local", backend="local")
         self.resized: list[tuple[str, int | None]] = []
         self.asked: list[tuple[str, ...]] = []

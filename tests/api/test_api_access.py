@@ -1,5 +1,7 @@
 """Who may do what, and what a browser cannot be made to do."""
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from api_fakes import TOKENS, FakeService, make_app, make_context
 from fastapi.testclient import TestClient
 
 from orchestrator.api.app import create_app
-from orchestrator.api.auth import read_grants
+from orchestrator.api.auth import TokenBook, read_grants
 from orchestrator.api.context import Activity
 from orchestrator.api.guard import BODY_LIMIT
 from orchestrator.base.errors import UsageError
@@ -142,6 +144,19 @@ def test_the_teams_tokens_are_read_from_a_private_file(tmp_path: Path) -> None:
     path.chmod(0o600)
     (grant,) = read_grants(path)
     assert (grant.principal.user, grant.principal.role, grant.digest.hex()) == ("ada", "researcher", digest)
+    assert grant.principal.teams is None
+
+
+def test_a_token_may_name_the_teams_that_its_user_may_charge(tmp_path: Path, service: FakeService) -> None:
+    path, token = tmp_path / "tokens.json", "t" * 20
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    entry = {"sha256": digest, "user": "ada", "role": "researcher", "teams": ["vision"]}
+    path.write_text(json.dumps({"tokens": [entry]}))
+    path.chmod(0o600)
+    context = replace(make_context(service), tokens=TokenBook(read_grants(path), now=lambda: 0.0))
+    http = TestClient(create_app(context), base_url="http://127.0.0.1")
+    assert http.post("/api/v1/jobs", json=SUBMIT, headers={"authorization": f"Bearer {token}"}).status_code == 200
+    assert service.teams == [("vision",)]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +169,7 @@ def test_the_teams_tokens_are_read_from_a_private_file(tmp_path: Path) -> None:
         '{"tokens": [{"sha256": "zz", "user": "a", "role": "admin"}]}',
         '{"tokens": [{"sha256": "00", "user": "a", "role": "admin"}]}',
         '{"tokens": [{"sha256": "00", "user": "a", "role": "god"}]}',
+        f'{{"tokens": [{{"sha256": "{"00" * 32}", "user": "a", "role": "admin", "teams": "vision"}}]}}',
     ],
 )
 def test_a_damaged_token_file_is_refused(tmp_path: Path, content: str) -> None:

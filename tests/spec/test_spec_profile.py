@@ -1,11 +1,12 @@
 """Cluster profiles: policies by name, teams, maintenance."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.base.errors import SpecError
-from orchestrator.spec.load import load_profile
+from orchestrator.spec.load import load_profile, load_served_profile
 from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.profile import ClusterProfile, Node
 
@@ -64,6 +65,10 @@ def test_machines_of_one_kind_are_numbered() -> None:
         ("teams:\n  - {name: a, parent: b}\n  - {name: b, parent: a}", "a is a part of itself"),
         ("teams:\n  - {name: a}\n  - {name: a}", "a name is there twice"),
         ("teams:\n  - {name: a, quota: 5, limit: 4}", "the quota of a is above its limit"),
+        ("teams:\n  - {name: p, limit: 2}\n  - {name: a, parent: p, quota: 5}", "a is above the limit of p"),
+        ("nodes:\n  - {cpus: 4, gpus: 0}\nteams:\n  - {name: a, quota: 5}", "a is 5, and the nodes have 4 slots"),
+        ("policy: {preset: las, order: {thresholds: [100, 10]}}", "each is above the one before"),
+        ('policy: {preset: fifo, name: "mine\\n"}', "policy.name"),
         ("nodes:\n  - {name: a, count: 2}\n  - {name: a-1}", "a-1 is there twice"),
         ("maintenance:\n  - {nodes: [b], start: 2026-12-01T06:00Z, end: 2026-12-02T06:00Z}", "there is no node b"),
         ("maintenance:\n  - {nodes: [localhost], start: 2, end: 1}", "ends before it starts"),
@@ -72,3 +77,34 @@ def test_machines_of_one_kind_are_numbered() -> None:
 def test_what_does_not_hold_together_is_refused(tmp_path: Path, text: str, rule: str) -> None:
     with pytest.raises(SpecError, match=rule):
         profile(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "place"),
+    [("nodes: [{name: a, count: 2}]", "x.yaml:3:19"), ("nodes:\n  - {name: a}\n  - {name: b}", "x.yaml:5:5")],
+)
+def test_more_nodes_than_this_machine_are_not_served(tmp_path: Path, nodes: str, place: str) -> None:
+    profile(tmp_path, nodes)
+    with pytest.raises(SpecError, match="exactly one node") as error:
+        load_served_profile(tmp_path / "x.yaml")
+    assert place in error.value.message
+
+
+def test_one_node_is_served(tmp_path: Path) -> None:
+    found = profile(tmp_path, "nodes: [{name: a}]")
+    assert load_served_profile(tmp_path / "x.yaml") == found
+
+
+def test_a_team_and_those_above_it_are_known() -> None:
+    teams = [{"name": "lab"}, {"name": "video", "parent": "lab"}]
+    found = ClusterProfile.model_validate({"name": "x", "backend": "local", "teams": teams})
+    assert [team.name for team in found.chain_of("video")] == ["video", "lab"]
+    assert [*found.chain_of("audio")] == []
+
+
+def test_many_nodes_are_looked_through_once() -> None:
+    nodes = [{"name": f"n{number}"} for number in range(20_000)]
+    began = time.perf_counter()
+    with pytest.raises(ValueError, match="n19999 is there twice"):
+        ClusterProfile.model_validate({"name": "x", "backend": "local", "nodes": [*nodes, {"name": "n19999"}]})
+    assert time.perf_counter() - began < 5
