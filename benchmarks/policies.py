@@ -27,7 +27,7 @@ from figures import Figure, report
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.simulation.clusters import plain_nodes
 from orchestrator.simulation.engine import simulate
-from orchestrator.simulation.estimates import Estimates
+from orchestrator.simulation.guesses import Guesses
 from orchestrator.simulation.loads import Shapes, make_load
 from orchestrator.simulation.metrics import figures as figures_of
 from orchestrator.simulation.synthetic import synthetic_jobs
@@ -63,15 +63,15 @@ class Rival:
 
     name: str
     policy: Policy = field(compare=False)
-    estimates: Estimates
+    estimates: Guesses
     elastic: bool = False
 
 
-PERFECT, NOTHING = Estimates("perfect", 0.0), Estimates("none", 0.0)
+PERFECT, NOTHING = Guesses("perfect", 0.0), Guesses("none", 0.0)
 FIFO = Rival("FIFO", preset("fifo"), NOTHING)
 SJF = Rival("SJF", preset("sjf"), PERFECT)
 RIVALS = (
-    Rival("EASY, users' estimates", preset("easy"), Estimates("users", 0.0)),
+    Rival("EASY, users' estimates", preset("easy"), Guesses("users", 0.0)),
     SJF,
     Rival(
         "SRTF, preemptive",
@@ -93,7 +93,7 @@ RIVALS = (
         elastic=True,
     ),
 )
-OURS = Rival("default", preset("default"), Estimates("error", 0.5, seed=1), elastic=True)
+OURS = Rival("default", preset("default"), Guesses("error", 0.5, seed=1), elastic=True)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from orchestrator.scheduling.state import State
 from orchestrator.scheduling.walk import ROOMS
 from orchestrator.simulation.clusters import plain_nodes
 from orchestrator.simulation.engine import Engine, simulate
-from orchestrator.simulation.estimates import Estimates
+from orchestrator.simulation.guesses import Guesses
 from orchestrator.simulation.loads import make_load
 from orchestrator.simulation.traces.read import read_trace
 from orchestrator.simulation.truth import TrueJob
@@ -260,7 +260,7 @@ def simulated(jobs: int) -> list[Figure]:
     figures = []
     if root := os.environ.get("ORCHESTRATOR_TEST_DATA"):
         found = read_trace(Path(root) / "traces" / "pai.csv.gz").jobs[:jobs]
-        loads["the pai trace, users' estimates"] = list(make_load(found, GPUS_512, estimates=Estimates("users")).jobs)
+        loads["the pai trace, users' estimates"] = list(make_load(found, GPUS_512, estimates=Guesses("users")).jobs)
         ours = list(make_load(found, GPUS_512).jobs)
         rate = len(ours) / _seconds(lambda: simulate(Snapshot(0.0, GPUS_512), ours, DEFAULT))
         figures = [Figure("simulated jobs a second, the pai trace, default policy", "1/s", rate, note="more is better")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Job
-from orchestrator.simulation.estimates import Estimates
+from orchestrator.simulation.guesses import Guesses
 from orchestrator.simulation.traces.trace import TraceJob
 from orchestrator.simulation.truth import TrueJob
 
@@ -45,7 +45,7 @@ def make_load(
     jobs: Sequence[TraceJob],
     nodes: Sequence[Node],
     *,
-    estimates: Estimates | None = None,
+    estimates: Guesses | None = None,
     shapes: Shapes | None = None,
 ) -> Load:
     """A load for a cluster. A worker is a GPU.
@@ -58,7 +58,7 @@ def make_load(
         estimates: what the scheduler is told; default: the truth with an error of 0.5.
         shapes: whether widths may be chosen.
     """
-    maker = _Maker(nodes, estimates or Estimates(), shapes or Shapes())
+    maker = _Maker(nodes, estimates or Guesses(), shapes or Shapes())
     made = [true for index, job in enumerate(jobs) if (true := maker.make(index, job)) is not None]
     return Load(tuple(made), len(jobs) - len(made))
 
@@ -81,7 +81,7 @@ def _workers(demand: Demand, node: Node) -> int:
 
 
 class _Maker:
-    def __init__(self, nodes: Sequence[Node], estimates: Estimates, shapes: Shapes) -> None:
+    def __init__(self, nodes: Sequence[Node], estimates: Guesses, shapes: Shapes) -> None:
         self._nodes = nodes
         self._estimates = estimates
         self._shapes = shapes

@@ -10,7 +10,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Estimate
 from orchestrator.simulation.clusters import nodes_of, plain_nodes, teams_of
-from orchestrator.simulation.estimates import Estimates, parse_estimates
+from orchestrator.simulation.guesses import Guesses, parse_guesses
 from orchestrator.simulation.loads import Shapes, make_load
 from orchestrator.simulation.synthetic import synthetic_jobs
 from orchestrator.simulation.traces.trace import TraceJob
@@ -21,7 +21,7 @@ NODES = plain_nodes(4, 8)
 
 
 def test_a_job_of_a_trace_becomes_a_gang_of_one_gpu_workers() -> None:
-    (true,) = make_load([JOB], NODES, estimates=Estimates("none")).jobs
+    (true,) = make_load([JOB], NODES, estimates=Guesses("none")).jobs
     job = true.job
     assert (job.demand.workers_min, job.demand.workers_max, job.demand.slots, job.demand.packed) == (6, 6, 1, True)
     assert (job.submitted, job.waits_since, job.team, job.owner) == (5, 5, "video", "kim")
@@ -29,25 +29,25 @@ def test_a_job_of_a_trace_becomes_a_gang_of_one_gpu_workers() -> None:
 
 
 def test_users_words_are_estimate_and_limit() -> None:
-    (true,) = make_load([JOB], NODES, estimates=Estimates("users")).jobs
+    (true,) = make_load([JOB], NODES, estimates=Guesses("users")).jobs
     assert (true.job.estimate, true.job.limit) == (Estimate(3_600, 0.0), 3_600)
 
 
 def test_an_elastic_jobs_limit_allows_for_its_narrowest_width() -> None:
-    (true,) = make_load([JOB], NODES, estimates=Estimates("users"), shapes=Shapes(4, 0.8)).jobs
+    (true,) = make_load([JOB], NODES, estimates=Guesses("users"), shapes=Shapes(4, 0.8)).jobs
     assert (true.job.demand.workers_min, true.job.exponent) == (2, 0.8)
     assert true.job.limit == pytest.approx(3_600 * 3**0.8)
 
 
 def test_perfect_estimates_have_no_error() -> None:
-    assert Estimates("perfect").of(JOB) == Estimate(1_000, 0.0)
+    assert Guesses("perfect").of(JOB) == Estimate(1_000, 0.0)
 
 
 def test_an_error_is_drawn_once_for_each_job_and_seed() -> None:
-    estimates = parse_estimates("error:0.5", seed=3)
+    estimates = parse_guesses("error:0.5", seed=3)
     assert estimates.of(JOB) == estimates.of(replace(JOB, submitted=99.0))
     assert estimates.of(JOB) != estimates.of(replace(JOB, id="b"))
-    assert estimates.of(JOB) != Estimates("error", 0.5, seed=4).of(JOB)
+    assert estimates.of(JOB) != Guesses("error", 0.5, seed=4).of(JOB)
     logs = []
     for i in range(2_000):
         told = estimates.of(replace(JOB, id=str(i)))
@@ -60,7 +60,7 @@ def test_an_error_is_drawn_once_for_each_job_and_seed() -> None:
 @pytest.mark.parametrize("text", ["", "guess", "error", "error:-1", "error:x", "error:nan", "perfect:1"])
 def test_other_estimates_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--estimates"):
-        parse_estimates(text)
+        parse_guesses(text)
 
 
 def test_jobs_that_the_whole_cluster_cannot_hold_are_left_out_and_counted() -> None:

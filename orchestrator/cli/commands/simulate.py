@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.cluster import Node
     from orchestrator.scheduling.teams import Team
     from orchestrator.simulation.compare import Comparison, Setting, Trial
-    from orchestrator.simulation.estimates import Estimates
+    from orchestrator.simulation.guesses import Guesses
     from orchestrator.simulation.loads import Shapes
     from orchestrator.simulation.traces.trace import TraceJob
     from orchestrator.simulation.truth import Charges, Faults
@@ -109,13 +109,13 @@ def command(
         orchestrator simulate --trace jobs.csv --nodes 64 --policy fifo --policy easy --policy default
     """
     from orchestrator.simulation.compare import Comparison
-    from orchestrator.simulation.estimates import parse_estimates
+    from orchestrator.simulation.guesses import parse_guesses
     from orchestrator.simulation.loads import Shapes
     from orchestrator.simulation.truth import Charges, Faults
 
     chosen = _policies(policies or ("default",))
     _check_plot(plot)
-    told = parse_estimates(estimates, seed)
+    told = parse_guesses(estimates, seed)
     faults = Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed) if mtbf is not None else None
     machines = _cluster(cluster, nodes, slots)
     jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines.nodes), seed)
@@ -146,7 +146,7 @@ class _Cluster:
     def setting(
         self,
         jobs: tuple[TraceJob, ...],
-        estimates: Estimates,
+        estimates: Guesses,
         shapes: Shapes,
         charges: Charges,
         faults: Faults | None,

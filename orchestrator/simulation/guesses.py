@@ -15,7 +15,7 @@ _SHORTEST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Estimates:
+class Guesses:
     """Where estimates come from.
 
     Attributes:
@@ -48,14 +48,14 @@ class Estimates:
         return f"error:{self.error:g}" if self.source == "error" else self.source
 
 
-def parse_estimates(text: str, seed: int = 0) -> Estimates:
+def parse_guesses(text: str, seed: int = 0) -> Guesses:
     """From `users`, `perfect`, `none` or `error:0.5`.
 
     Raises:
         UsageError: it is none of them.
     """
     if text in ("users", "perfect", "none"):
-        return Estimates(text, 0.0, seed)  # type: ignore[arg-type]
+        return Guesses(text, 0.0, seed)  # type: ignore[arg-type]
     name, _, number = text.partition(":")
     try:
         error = float(number)
@@ -66,4 +66,4 @@ def parse_estimates(text: str, seed: int = 0) -> Estimates:
             f"--estimates {text[:40]!r}: expected users, perfect, none, or error:0.5",
             hint="error:0.5 is the true duration times a log-normal factor with this standard deviation",
         )
-    return Estimates("error", error, seed)
+    return Guesses("error", error, seed)
