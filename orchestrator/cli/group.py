@@ -18,6 +18,7 @@ class Entry(NamedTuple):
 
     module: str
     help: str
+    group: bool = False
 
 
 class LazyGroup(click.Group):
@@ -53,8 +54,15 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.entries and not name.startswith("-") and not ctx.resilient_parsing:
-            raise UsageError(f"there is no command {name!r}", hint=did_you_mean(name, self.entries))
+            raise UsageError(f"there is no command {name!r}", hint=self._elsewhere(ctx, name))
         return super().resolve_command(ctx, args)
+
+    def _elsewhere(self, ctx: click.Context, name: str) -> str:
+        """The groups that have a command of this name, or else the closest names."""
+        groups = [(key, self.get_command(ctx, key)) for key, entry in self.entries.items() if entry.group]
+        within = [key for key, group in groups if isinstance(group, LazyGroup) and name in group.entries]
+        found = ", ".join(f"{ctx.command_path} {key} {name}" for key in within)
+        return f"did you mean: {found}?" if found else did_you_mean(name, self.entries)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names of commands and options."""

@@ -42,10 +42,12 @@ class MainGroup(LazyGroup):
         "resize": Entry(_COMMANDS + "resize", "Give a running training another number of workers."),
         "checkpoint": Entry(_COMMANDS + "checkpoint", "Have a running training write a checkpoint now."),
         "results": Entry(_COMMANDS + "results", "Best models, metrics and files of a job."),
-        "cluster": Entry(_COMMANDS + "cluster", "Look at nodes, take them out of service, put them back."),
+        "cluster": Entry(_COMMANDS + "cluster", "Look at nodes, take them out of service, put them back.", group=True),
         "simulate": Entry(_COMMANDS + "simulate", "Try policies on a recorded or made-up load."),
-        "verify": Entry(_COMMANDS + "verify", "Prove that results do not depend on what happens to the workers."),
-        "data": Entry(_COMMANDS + "data", "Build, verify and look into datasets."),
+        "verify": Entry(
+            _COMMANDS + "verify", "Prove that results do not depend on what happens to the workers.", group=True
+        ),
+        "data": Entry(_COMMANDS + "data", "Build, verify and look into datasets.", group=True),
         "mlflow": Entry(_COMMANDS + "mlflow", "Open MLflow's pages on what was tracked."),
         "doctor": Entry(_COMMANDS + "doctor", "Check this machine, and say what to do about what is missing."),
         "init": Entry(_COMMANDS + "init", "Lay out workloads, profiles and dataset cards to edit."),

@@ -82,5 +82,5 @@ _ROWS: tuple[tuple[str, _Cell], ...] = (
     ("node failures", lambda f: _count(f.node_failures)),
     ("lost work, GPU-hours", lambda f: _hours(f.lost_work)),
     ("charged, GPU-hours", lambda f: _hours(f.charged)),
-    ("killed", lambda f: _count(f.killed)),
+    ("killed by a limit or somebody", lambda f: _count(f.killed)),
 )

@@ -127,3 +127,13 @@ def test_an_interrupt_while_the_command_line_is_imported_is_a_line(
     monkeypatch.undo()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted: nothing more was done\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("drain", "orchestrator cluster drain"), ("queu", "did you mean: queue")],
+)
+def test_a_command_that_is_none_is_answered_with_where_it_is(cli, name: str, hint: str) -> None:
+    outcome = cli(name)
+    assert outcome.code == 2
+    assert hint in outcome.err

@@ -194,3 +194,16 @@ def test_jobs_that_are_left_out_are_counted(cli, trace: Path) -> None:
     trace.write_text(TRACE + "e,40,9,1,,,\nf,41,0,1,,,\n")
     outcome = cli("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo")
     assert "left out: 1 without a GPU; 1 too large for the cluster" in outcome.out
+
+
+def test_all_that_a_simulation_lacks_is_told_at_once(cli) -> None:
+    outcome = cli("simulate")
+    assert outcome.code == 2
+    for text in ("which load?", "which cluster?", "--synthetic JOBS", "--cluster NAME"):
+        assert text in outcome.err
+
+
+def test_a_made_up_load_has_no_layout(cli) -> None:
+    outcome = cli("simulate", "--synthetic", "5", "--nodes", "1", "--format", "philly")
+    assert outcome.code == 2
+    assert "--format is for --trace" in outcome.err

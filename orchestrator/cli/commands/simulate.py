@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.text import counted
 from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import emit, note, table
@@ -113,6 +114,7 @@ def command(
     from orchestrator.simulation.loads import Shapes
     from orchestrator.simulation.truth import Charges, Faults
 
+    _check_asked(trace, synthetic, layout, cluster, nodes or slots)
     chosen = _policies(policies or ("default",))
     _check_plot(plot)
     told = parse_guesses(estimates, seed)
@@ -165,6 +167,23 @@ class _Cluster:
         return Setting(self.nodes, load, self.teams, charges, faults, self.max_workers)
 
 
+def _check_asked(
+    trace: Path | None, synthetic: int | None, layout: str | None, cluster: str | None, nodes: int | None
+) -> None:
+    """Refuse a simulation of no load or no cluster, with all that is missing."""
+    missing, hints = [], []
+    if (trace is None) == (synthetic is None):
+        missing.append("which load?")
+        hints.append("--trace FILE, or --synthetic JOBS for a made-up one; not both")
+    if cluster is None and nodes is None:
+        missing.append("which cluster?")
+        hints.append("--nodes 64 --slots 8, or --cluster NAME for the nodes of a profile")
+    if missing:
+        raise UsageError(" ".join(missing), hint="; ".join(hints))
+    if layout is not None and synthetic is not None:
+        raise UsageError("--format is for --trace: a made-up load has no layout", hint="leave --format out")
+
+
 def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
     from orchestrator.spec.load import load_policy
 
@@ -180,8 +199,6 @@ def _cluster(name: str | None, nodes: int | None, slots: int | None) -> _Cluster
 
     if slots is not None and nodes is None:
         raise UsageError("--slots goes with --nodes", hint="--nodes 64 --slots 8")
-    if name is None and nodes is None:
-        raise UsageError("which cluster?", hint="--nodes 64 --slots 8, or --cluster NAME for the nodes of a profile")
     counted = plain_nodes(nodes, slots or 8) if nodes is not None else None
     if name is None:
         assert counted is not None
@@ -194,8 +211,6 @@ def _jobs(
     trace: Path | None, layout: str | None, skip_bad: int, synthetic: int | None, load: float, slots: int, seed: int
 ) -> tuple[tuple[TraceJob, ...], dict[str, object]]:
     """The jobs, and what to say about where they are from."""
-    if (trace is None) == (synthetic is None):
-        raise UsageError("which load?", hint="--trace FILE, or --synthetic JOBS for a made-up one; not both")
     if synthetic is not None:
         from orchestrator.simulation.synthetic import synthetic_jobs
 
@@ -274,8 +289,8 @@ def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> st
 
     nodes = setting.nodes
     lines = [
-        f"{about['source']}: {about['simulated']:,} jobs on {len(nodes):,} nodes with "
-        f"{sum(node.slots for node in nodes):,} slots; estimates {about['estimates']}"
+        f"{about['source']}: {about['simulated']:,} jobs on {counted(len(nodes), 'node')} with "
+        f"{counted(sum(node.slots for node in nodes), 'slot')}; estimates {about['estimates']}"
     ]
     left_out = about["left_out"]
     assert isinstance(left_out, dict)
