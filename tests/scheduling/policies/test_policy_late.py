@@ -24,7 +24,8 @@ LAYOUT = Layout(NODES)
 
 def gang(fewest: int, most: int, ago: float, at: str, *, worked: float = 0.0, number: int = 1) -> Running:
     """Submitted so many hours ago, it has run for one hour, and needs 100 of them."""
-    base = job(number, fewest, most, submitted=NOW - ago * HOUR, estimate=expects(100 * HOUR), worked=worked * HOUR)
+    came = {"submitted": NOW - ago * HOUR, "waits_since": NOW - ago * HOUR}
+    base = job(number, fewest, most, estimate=expects(100 * HOUR), worked=worked * HOUR, **came)
     return runs(base, NOW - HOUR, **dict.fromkeys(at, 8))
 
 
