@@ -16,16 +16,17 @@ Fits = Callable[[], bool]
 
 
 class Trial:
-    """Asks that are tried on `draft.later` and on its book, and taken back by `undo`.
-
-    Attributes:
-        asks: tried now.
-    """
+    """Asks that are tried on `draft.later` and on its book, and taken back by `undo`."""
 
     def __init__(self, draft: Draft, claimant: Claimant) -> None:
-        self.asks: list[Ask] = []
+        self._asks: dict[int, Ask] = {}
         self._draft, self._claimant = draft, claimant
         self._taken: list[Placement] = []
+
+    @property
+    def asks(self) -> list[Ask]:
+        """Tried now."""
+        return list(self._asks.values())
 
     def allows(self, ask: Ask) -> bool:
         """Whether the giver's team can do without that, beside what is tried already."""
@@ -35,13 +36,13 @@ class Trial:
         """Ask it too."""
         self._draft.later.give(ask.gives, ask.giver.running.job.demand)
         self._draft.book.give_up(ask.giver.running.job.team, ask.slots)
-        self.asks.append(ask)
+        self._asks[id(ask)] = ask
 
     def remove(self, ask: Ask) -> None:
         """Do not ask it."""
         self._draft.later.take(ask.gives, ask.giver.running.job.demand)
         self._draft.book.give_up(ask.giver.running.job.team, -ask.slots)
-        self.asks.remove(ask)
+        del self._asks[id(ask)]
 
     def take(self, placement: Placement) -> None:
         """A part of the claimant lies there, until `release`."""
@@ -57,7 +58,7 @@ class Trial:
     def undo(self) -> None:
         """The draft is as it was."""
         self.release()
-        for ask in list(self.asks):
+        for ask in self.asks:
             self.remove(ask)
 
     def drop(self, fits: Fits) -> None:
@@ -104,7 +105,7 @@ def enough(draft: Draft, claimant: Claimant, asks: Iterable[Ask], fits: Fits, mi
             found = missing <= 0 and fits()
     if found:
         trial.drop(fits)
-    chosen = list(trial.asks)
+    chosen = trial.asks
     trial.undo()
     return chosen if found else None
 
@@ -126,6 +127,6 @@ def leanest(draft: Draft, claimant: Claimant, price: Price, asks: Iterable[Ask])
     if fits():
         trial.drop(fits)
         trial.spare(fits, price)
-    found, chosen = place(draft, claimant), list(trial.asks)
+    found, chosen = place(draft, claimant), trial.asks
     trial.undo()
     return None if found is None else (found, chosen)

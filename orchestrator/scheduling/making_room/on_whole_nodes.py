@@ -39,7 +39,7 @@ def cheapest(
     """
     clearing = _Clearing(draft, claimant, prospects)
     shares = clearing.make(room, rack, nodes)
-    asks = list(clearing.trial.asks)
+    asks = clearing.trial.asks
     clearing.trial.undo()
     if shares is None:
         return None
@@ -134,7 +134,7 @@ class _Clearing:
         asks = []
         for giver in self._prospects.givers.on(node):
             before = self._asked.get(giver.running.job.id, [])
-            if any(ask.stops or ask.gives[0].node == node for ask in before):
+            if before and any(ask.stops or ask.gives[0].node == node for ask in before):
                 continue
             if self._can_shrink(giver, node, before):
                 asks.append(self._prospects.price.of_shrink(giver, (Share(node, giver.on(node)),)))
