@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -20,6 +21,18 @@ class Document(BaseModel):
     """A part of a document that people write."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+
+class Problems(ValueError):
+    """All that is wrong between the keys of a document, each problem told at its own place.
+
+    Attributes:
+        problems: each begins with where it is: `teams[1].parent: …`.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
 
 
 def _check_name(name: str) -> str:

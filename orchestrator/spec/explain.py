@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.base.text import one_line
+from orchestrator.spec.base import Problems
 from orchestrator.spec.diagnostics import Diagnostic, did_you_mean
 from orchestrator.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, plain
 from orchestrator.spec.rules import broken, expectation, unexpected
@@ -58,13 +59,24 @@ def explain(error: ValidationError, model: type[BaseModel], root: Node) -> list[
         model: what the document should be.
         root: the document.
     """
-    located = [_locate(e, root) for e in error.errors(include_url=False, include_input=False)]
+    errors = error.errors(include_url=False, include_input=False)
+    located = [_locate(one, root) for found in errors for one in _each(found)]
     explainer = _Explainer(model, root)
     return [
         explainer.diagnostic(complaint)
         for complaint in _complaints(located)
         if not (isinstance(complaint[0].node, Scalar) and complaint[0].node.refused)
     ]
+
+
+def _each(error: Entries[str, Any]) -> Iterator[Entries[str, Any]]:
+    """A rule over several keys may find several problems."""
+    cause = error.get("ctx", {}).get("error")
+    if not isinstance(cause, Problems):
+        yield error
+        return
+    for problem in cause.problems:
+        yield {**error, "ctx": {"error": ValueError(problem)}}
 
 
 def dotted(path: Path) -> str:
@@ -168,17 +180,29 @@ class _Explainer:
 
 
 def _of_a_key(located: _Located, message: str) -> tuple[_Located, str]:
-    """A rule over several keys names the one to look at first: `model: give a preset, or …`, `train.parallel: …`."""
+    """A rule over several keys names the one to look at first: `model: give a preset, or …`, `teams[1].parent: …`."""
     name, colon, rule = message.partition(": ")
     found = located
-    for key in name.split("."):
-        entry = found.node.entries.get(key) if isinstance(found.node, Mapping) else None
-        if not colon or entry is None:
+    for key in re.findall(r"[^.\[\]]+", name) if colon else []:
+        inner = _inner(found, key)
+        if inner is None:
             break
-        found = replace(found, path=(*found.path, key), key=entry.mark, node=entry.value)
+        found = inner
     if dotted(found.path) != dotted((*located.path, name)):
         return (located if found is located else replace(found, path=located.path)), message
     return found, rule
+
+
+def _inner(located: _Located, key: str) -> _Located | None:
+    """What lies below a key, or at a place of a list; None: nothing."""
+    node = located.node
+    if isinstance(node, Mapping) and key in node.entries:
+        entry = node.entries[key]
+        return replace(located, path=(*located.path, key), key=entry.mark, node=entry.value)
+    if isinstance(node, Sequence) and key.isdecimal() and int(key) < len(node.items):
+        item = node.items[int(key)]
+        return replace(located, path=(*located.path, int(key)), key=item.mark, node=item)
+    return None
 
 
 def _set_mark(located: _Located, message: str) -> Mark | None:

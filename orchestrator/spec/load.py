@@ -113,7 +113,7 @@ def _second_node(root: Mapping) -> Diagnostic:
 
 
 def load_policy(name_or_path: Path | str) -> Policy:
-    """A policy: the name of a preset, or a file that holds a policy section or a whole cluster profile.
+    """A policy: the name of a preset, or a file: a policy section, `policy:` and one, or a whole cluster profile.
 
     Raises:
         NotFound: there is no such preset, and it is no file's name.
@@ -127,11 +127,13 @@ def load_policy(name_or_path: Path | str) -> Policy:
         return PRESETS[text]
     if not (isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))):
         hint = did_you_mean(text, list(PRESETS))
-        raise NotFound(f"there is no policy {text[:100]!r}", hint=f"{hint}; or the name of a YAML file")
+        more = "" if hint.startswith("did") else "; or the name of a YAML file"
+        raise NotFound(f"there is no policy {text[:100]!r}", hint=hint + more)
     root, problems = _read(read_document(Path(text)), text, ())
     if "backend" in root.entries:
         return _validate(ClusterProfile, root, problems).policy
-    return _validate(PolicySection, root, problems)
+    section = root.entries["policy"].value if list(root.entries) == ["policy"] else root
+    return _validate(PolicySection, section, problems)
 
 
 def load_card(name_or_path: Path | str, base: Path = Path()) -> DatasetCard:

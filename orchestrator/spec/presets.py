@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
 
 _HOUR = 3_600.0
@@ -64,5 +65,5 @@ def preset(name: str) -> Policy:
     """
     found = PRESETS.get(name)
     if found is None:
-        raise ValueError(f"there is no policy {name!r}; one of {', '.join(PRESETS)}")
+        raise ValueError(f"there is no policy {name!r}; {did_you_mean(name, list(PRESETS))}")
     return found

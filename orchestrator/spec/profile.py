@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchem
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from orchestrator.spec.base import Document, Line, Name, Priority, Text
+from orchestrator.spec.base import Document, Line, Name, Priority, Problems, Text
+from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.units import ByteSize, Duration
@@ -149,7 +150,7 @@ class ClusterProfile(Document):
     def _consistent(self) -> ClusterProfile:
         problems = [*self._wrong_nodes(), *self._wrong_teams()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Problems(problems)
         return self
 
     def chain_of(self, team: str) -> Iterator[Team]:
@@ -161,10 +162,10 @@ class ClusterProfile(Document):
         twice = next((name for name, count in known.items() if count > 1), None)
         if twice is not None:
             yield f"nodes: {twice} is there twice"
-        for entry in self.maintenance:
-            unknown = [name for name in entry.nodes if name not in known]
-            if unknown:
-                yield f"maintenance: there is no node {unknown[0]}"
+        for i, entry in enumerate(self.maintenance):
+            for j, name in enumerate(entry.nodes):
+                if name not in known:
+                    yield f"maintenance[{i}].nodes[{j}]: there is no node {name}"
 
     def _wrong_teams(self) -> Iterator[str]:
         problems = [*self._wrong_parents()]
@@ -172,15 +173,16 @@ class ClusterProfile(Document):
 
     def _wrong_quotas(self) -> Iterator[str]:
         named, slots = {team.name: team for team in self.teams}, self._known_slots()
-        for team in self.teams:
+        for i, team in enumerate(self.teams):
             if team.quota is None:
                 continue
+            place = f"teams[{i}].quota"
             for above in _chain(team.name, named):
                 if above.limit is not None and team.quota > above.limit:
                     whose = "its limit" if above is team else f"the limit of {above.name}"
-                    yield f"teams: the quota of {team.name} is above {whose}"
+                    yield f"{place}: the quota of {team.name} is above {whose}"
             if slots is not None and team.quota > slots:
-                yield f"teams: the quota of {team.name} is {team.quota}, and the nodes have {slots} slots"
+                yield f"{place}: the quota of {team.name} is {team.quota}, and the nodes have {slots} slots"
 
     def _known_slots(self) -> int | None:
         """GPUs where there are any, else cores; None where they are measured later."""
@@ -196,11 +198,13 @@ class ClusterProfile(Document):
         parents = {team.name: team.parent for team in self.teams}
         if len(parents) < len(self.teams):
             yield "teams: a name is there twice"
-        for team in self.teams:
+        for i, team in enumerate(self.teams):
             if team.parent is not None and team.parent not in parents:
-                yield f"teams: {team.name} has parent {team.parent}, which is no team"
+                near = did_you_mean(team.parent, [name for name in parents if name != team.name])
+                hint = f"; {near}" if near else ""
+                yield f"teams[{i}].parent: {team.name} has parent {team.parent}, which is no team{hint}"
             elif _is_its_own_parent(team.name, parents):
-                yield f"teams: {team.name} is a part of itself"
+                yield f"teams[{i}].parent: {team.name} is a part of itself"
 
 
 def _chain(name: str, named: Mapping[str, Team]) -> Iterator[Team]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import SpecError
-from orchestrator.spec.load import load_profile, load_served_profile
+from orchestrator.spec.load import load_policy, load_profile, load_served_profile
 from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.profile import ClusterProfile, Node
 
@@ -108,3 +108,24 @@ def test_many_nodes_are_looked_through_once() -> None:
     with pytest.raises(ValueError, match="n19999 is there twice"):
         ClusterProfile.model_validate({"name": "x", "backend": "local", "nodes": [*nodes, {"name": "n19999"}]})
     assert time.perf_counter() - began < 5
+
+
+def test_everything_that_is_wrong_between_keys_is_told_at_its_place(tmp_path: Path) -> None:
+    rest = "teams:\n  - {name: vision}\n  - {name: video, parent: vison}\n  - {name: x, parent: y}\n"
+    rest += "maintenance:\n  - {nodes: [b], start: 1, end: 2}\npolicy: fairr\n"
+    with pytest.raises(SpecError) as error:
+        profile(tmp_path, rest)
+    assert "there is no policy 'fairr'" in error.value.message
+    assert "did you mean 'fair'?" in error.value.message
+    with pytest.raises(SpecError) as error:
+        profile(tmp_path, rest.replace("policy: fairr\n", ""))
+    for text in (":5:27: teams[1].parent", "did you mean 'vision'?", ":6:23: teams[2].parent", ":8:14: maintenance[0]"):
+        assert text in error.value.message
+
+
+@pytest.mark.parametrize("text", ["policy: easy\n", "policy: {preset: easy}\n", "preset: easy\n"])
+def test_a_policys_file_may_hold_the_section_with_or_without_its_key(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert load_policy(path).backfill == "easy"
+    assert load_policy(path).order.by == "fifo"
