@@ -110,12 +110,14 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
 
 def _preempted(connection: Connection, site: Site, job: JobRecord, run: RunRecord) -> None:
     """We asked it to stop: no failure, no back-off, and its place is kept."""
+    keeps = job.kind != "command" or run.saved is not None
+    goes_on = "goes on from its newest checkpoint" if keeps else "starts again"
     whom = "" if run.freed_for is None else f" for {run.freed_for}"
     jobs.move(
         connection,
         job,
         JobState.RECOVERING,
-        reason=f"preempted{whom}; goes on from its newest checkpoint when its turn comes",
+        reason=f"preempted{whom}; {goes_on} when its turn comes",
         time=site.clock.now(),
         run=run.id,
         data={"for": run.freed_for},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sqlalchemy import Connection
 
@@ -53,7 +54,10 @@ class Told:
 def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
     """Look one job up: its newest run, and the newest entries of its history that say where it was moved, and why."""
     found = briefs.newest_events(connection, job.id, _KINDS, _NEWEST)
-    details = [f"{utc(event.time)}: {event.message}" for event in reversed(found) if event.message]
+    told = [event for event in reversed(found) if event.message]
+    # Two moves for one cause say the same: once is enough.
+    said = [one for before, one in pairwise([None, *told]) if one and (before is None or before.message != one.message)]
+    details = [f"{utc(event.time)}: {event.message}" for event in said]
     moved = next((event.time for event in found if event.kind == "state"), job.created_at)
     view = WhyView(
         job=job.id,

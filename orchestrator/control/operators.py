@@ -52,7 +52,10 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
     note = one_line(note, 300)
     _LOG.info("node %s: %s by %s%s", node, state, by, f": {note}" if note else "")
     with site.commit("node") as connection:
-        nodes.set_state(connection, node, state, note=note, by=one_line(by, 200), time=site.clock.now())
+        said, by, since = nodes.all(connection).get(node), one_line(by, 200), site.clock.now()
+        if said is not None and said.state == state:  # who did it, and when, stays
+            note, by, since = note or said.note, said.by, said.since
+        nodes.set_state(connection, node, state, note=note, by=by, time=since)
 
 
 def _others(site: Site, known: list[str]) -> list[str]:

@@ -100,7 +100,7 @@ def refuse_overbooking(connection: Connection, placement: Placement, node_slots:
     Raises:
         Stale: more is kept for runs than one of these nodes has.
     """
-    held = runs.held(connection)
+    held = runs.held(connection, [node for node, _ in placement])
     for node, _ in placement:
         if held.get(node, 0) > node_slots.get(node, 0):
             has = node_slots.get(node, 0)

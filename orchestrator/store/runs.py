@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from orchestrator.base.errors import Conflict
 from orchestrator.store.records import RunRecord, placed, to_columns
 from orchestrator.store.tables import runs
+
+_FEW = 10
 
 
 def insert(connection: Connection, run: RunRecord) -> None:
@@ -48,10 +51,13 @@ def unreleased(connection: Connection) -> list[RunRecord]:
     return [RunRecord.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def held(connection: Connection) -> dict[str, int]:
-    """Slots of each node that are kept for runs."""
+def held(connection: Connection, nodes: Collection[str]) -> dict[str, int]:
+    """Slots that are kept for runs, of each of some nodes and perhaps of others that the same runs lie on."""
     found: dict[str, int] = {}
-    for row in connection.execute(select(runs.c.placement, runs.c.slots).where(runs.c.released.is_(False))):
+    query = select(runs.c.placement, runs.c.slots).where(runs.c.released.is_(False))
+    if len(nodes) <= _FEW:
+        query = query.where(or_(*(runs.c.placement.contains(json.dumps(node), autoescape=True) for node in nodes)))
+    for row in connection.execute(query):
         shares = placed(row.placement) or ()
         workers = sum(count for _, count in shares)
         for node, count in shares:

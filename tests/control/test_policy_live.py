@@ -8,6 +8,7 @@ import pytest
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.errors import Conflict
 from orchestrator.control.mirror import Mirror
+from orchestrator.control.questions import Questions
 from orchestrator.control.queue import Queue
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.scheduling import fold
@@ -68,7 +69,7 @@ def claim(world: World, job: str) -> Placed | None:
 def spare(world: World) -> None:
     """No node holds more than it has."""
     with world.store.read() as connection:
-        held = runs.held(connection)
+        held = runs.held(connection, list(world.backend.nodes))
     for name, node in world.backend.nodes.items():
         assert held.get(name, 0) <= node.slots
 
@@ -88,7 +89,9 @@ def test_a_higher_priority_stops_a_running_job_and_gets_its_slots(world: World) 
     assert world.job(low).reason.startswith(f"asked to stop for {high}: ")
     world.step(3)
     assert (world.state(low), world.state(high)) == ("queued", "running")
-    assert world.job(low).reason == f"preempted for {high}; goes on from its newest checkpoint when its turn comes"
+    assert world.job(low).reason == f"preempted for {high}; starts again when its turn comes"
+    details = Questions(world.service.site).why(low).details
+    assert sum("starts again" in one for one in details) == 1
     world.finish()
     assert [run.state for run in world.job(low).runs] == ["stopped", "succeeded"]
 

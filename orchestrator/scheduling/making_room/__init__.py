@@ -115,10 +115,16 @@ def _carry_out(draft: Draft, claimant: Claimant, prospects: Prospects, plan: Pla
     job = claimant.job
     for ask in plan.asks:
         run = ask.giver.running
+        why = _why(draft, claimant, run.job)
         draft.book.give_up(run.job.team, ask.slots)
         if ask.stops:
-            draft.preempt(run, job.id, f"room for {job.id}, which goes first")
+            draft.preempt(run, job.id, why)
         else:
             draft.shrink(run, ask.keeps, job.id, f"room for {job.id}")
     prospects.ask(plan, job.demand)
     draft.claim(job, plan.placement)
+
+
+def _why(draft: Draft, claimant: Claimant, victim: Job) -> str:
+    owner = next((one for one in claimant.owners if draft.book.lends((one,), victim.team)), None)
+    return f"room for {claimant.job.id}, which goes first" if owner is None else f"team {owner} takes its quota back"
