@@ -93,7 +93,7 @@ def _among_alike(draft: Draft, demand: Demand, workers: int, part: Part) -> Open
     free: dict[str, int] = {}
     risen: list[str] = []
     passed: list[Freed] = []
-    counts = after.layout.counts
+    counts, free_on = after.layout.counts, after.free_on
     for freed in chain(coming(draft), (_NEVER,)):
         ends, _, placement, theirs, _ = freed
         if ends > at:
@@ -106,7 +106,7 @@ def _among_alike(draft: Draft, demand: Demand, workers: int, part: Part) -> Open
             passed.append(freed)
         slots = theirs.slots
         for node, count in placement:
-            before = free[node] if node in free else after.free_on(node)
+            before = free[node] if node in free else free_on(node)
             free[node] = now = before + count * slots
             if before < enough <= now:
                 risen.append(node)

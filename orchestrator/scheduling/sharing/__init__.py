@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 def allows(draft: Draft, job: Job, slots: int) -> bool:
     """Whether the job's team, and those above it, may hold so many slots more."""
-    return draft.book.allows(job.team, slots)
+    return not draft.state.teams or draft.book.allows(job.team, slots)
