@@ -178,8 +178,13 @@ def _as_it_is(running: Running) -> Running:
     if not workers or running.keeps is not None:
         return running
     speed = job.speed(min(workers, job.demand.workers_max))
+    saved = None if running.saved is None else running.saved / speed
+    return replace(running, job=at_width(job, workers), saved=saved)
+
+
+def at_width(job: Job, workers: int) -> Job:
+    """The same job without a choice of widths: its estimate and its work are those at this one."""
+    speed = job.speed(min(workers, job.demand.workers_max))
     estimate = job.estimate and replace(job.estimate, seconds=job.estimate.seconds / speed)
     demand = replace(job.demand, workers_min=workers, workers_max=workers)
-    saved = None if running.saved is None else running.saved / speed
-    fixed = replace(job, demand=demand, estimate=estimate, worked=job.worked / speed)
-    return replace(running, job=fixed, saved=saved)
+    return replace(job, demand=demand, estimate=estimate, worked=job.worked / speed)

@@ -28,6 +28,7 @@ class Facts:
         dependencies: the state of every job that a waiting one depends on.
         marks: what people said about nodes.
         usage: of teams.
+        pins: widths that people chose, of jobs that run or wait to go on.
     """
 
     jobs: Mapping[str, OpenJob]
@@ -35,6 +36,7 @@ class Facts:
     dependencies: Mapping[str, JobState]
     marks: Mapping[str, NodeMark]
     usage: Sequence[TeamUsage]
+    pins: Mapping[str, int]
 
     @classmethod
     def read(cls, connection: Connection) -> Facts:
@@ -47,6 +49,7 @@ class Facts:
             dependencies=jobs.states(connection, needed),
             marks=nodes.all(connection),
             usage=usage.all(connection),
+            pins=runs.pins(connection),
         )
 
     @property

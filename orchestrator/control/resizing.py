@@ -173,11 +173,15 @@ def write_down(
 
 
 def unpin(connection: Connection, job: JobRecord) -> None:
-    """The policy chooses the width of its run again.
+    """The policy chooses its width again, that of its run or of the next one.
 
     Raises:
-        Conflict: it does not run.
+        Conflict: it neither runs nor waits with a width that a person chose.
     """
+    last = runs.newest_of(connection, job.id)
+    if job.state in {JobState.QUEUED, JobState.HELD, JobState.RECOVERING} and last is not None and last.pinned:
+        runs.change(connection, last, pinned=False)
+        return
     runs.change(connection, running_run(connection, job, "be resized"), pinned=False)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.clock import Clock
-from orchestrator.control.demands import running_job, waiting_job
+from orchestrator.control.demands import at_width, running_job, waiting_job
 from orchestrator.control.facts import Facts
 from orchestrator.control.foreign import FOREIGN_ERRORS
 from orchestrator.control.site import Site
@@ -181,12 +181,14 @@ def _pending(facts: Facts, profile: ClusterProfile, back_off: BackOff, known: Kn
         not_before = back_off(row)
         releasing = row.id in holding and row.state == str(JobState.QUEUED)
         unmet = facts.unmet(row)
-        key = (row, unmet, not_before, releasing)
+        width = facts.pins.get(row.id)
+        key = (row, unmet, not_before, releasing, width)
         last = known.get(row.id)
         if last is not None and last[0] == key:
             found[row.id] = last
         else:
-            found[row.id] = (key, _waiting(row, unmet, limit, not_before, releasing))
+            job = _waiting(row, unmet, limit, not_before, releasing)
+            found[row.id] = (key, job if job is None or width is None else at_width(job, width))
     known.clear()
     known.update(found)
     return tuple(job for _, job in found.values() if job is not None)

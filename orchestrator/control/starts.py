@@ -107,6 +107,7 @@ class Starts:
                 slots=start.workers * job.slots_per_worker,
                 placement=tuple((node, workers) for node, workers in start.placement),
                 worked=job.worked,
+                pinned=runs.pins(connection).get(job.id) == start.workers,
                 time_limit=self._time_limit(job),
                 created_at=now,
             )

@@ -64,7 +64,7 @@ class Views:
             goodput=_sum([found for run in launched if (found := _goodput(run)) is not None]),
             expected=None if expected is None else _expected(expected),
             left=self._left(job, launched, expected),
-            pinned=bool(launched) and launched[-1].pinned and not launched[-1].released,
+            pinned=bool(launched) and launched[-1].pinned and not job.state.terminal,
             preemptions=job.preemptions,
             runs=[self._run(run) for run in launched],
             directory=str(self._site.job_directory(job.id).path),

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, or_, select, update
 
 from orchestrator.base.errors import Conflict
+from orchestrator.lifecycle.states import TERMINAL, JobState
 from orchestrator.store.records import RunRecord, placed, to_columns
-from orchestrator.store.tables import runs
+from orchestrator.store.tables import jobs, runs
 
 _FEW = 10
 
@@ -63,6 +64,22 @@ def held(connection: Connection, nodes: Collection[str]) -> dict[str, int]:
         for node, count in shares:
             found[node] = found.get(node, 0) + count * row.slots // workers
     return found
+
+
+def pins(connection: Connection) -> dict[str, int]:
+    """The width that a person chose for the newest run, of each job that is not over."""
+    newest = (runs.c.job == jobs.c.id) & (runs.c.number == jobs.c.runs)
+    waits = jobs.c.state.in_([str(state) for state in JobState if state not in TERMINAL])
+    query = select(runs.c.job, runs.c.wanted).join(jobs, newest)
+    rows = connection.execute(query.where(waits, jobs.c.elastic, jobs.c.runs > 0, runs.c.pinned))
+    return {row.job: row.wanted for row in rows}
+
+
+def newest_of(connection: Connection, job: str) -> RunRecord | None:
+    """The newest run of a job."""
+    query = select(runs).where(runs.c.job == job).order_by(runs.c.number.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else RunRecord.from_row(row)
 
 
 def unreleased_of(connection: Connection, job: str) -> list[RunRecord]:
