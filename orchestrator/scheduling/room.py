@@ -267,7 +267,8 @@ class Room:
         """Whether its fewest workers fit now, maintenance ahead aside."""
         part, workers = self.layout.shape(demand).simple, demand.workers_min
         if part is None:
-            return self.fit(demand, workers, -math.inf, -math.inf) is not None
+            windows = self.layout.shape(demand).windows  # a gang may be spread where its largest nodes are closed
+            return windows or self.fit(demand, workers, -math.inf, -math.inf) is not None
         sets, members = self._sets[part.cls], part.members
         if workers <= part.capacity:
             return any(those & members for those in sets[workers * demand.slots :])
