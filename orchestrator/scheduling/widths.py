@@ -32,10 +32,11 @@ def choose(draft: Draft, job: Job) -> Placement | None:
 def smaller_fits(draft: Draft, demand: Demand) -> bool:
     """Whether a gang fits wherever a larger one does.
 
-    Where nodes differ it may not: 24 workers may fit on three nodes, while 16 belong on a larger one.
+    Where nodes differ it may not: 24 workers may fit on three nodes, while 16 belong on a larger one; and not even the
+    same gang, if that one is about to go into maintenance.
     """
     shape = draft.room.layout.shape(demand)
-    if shape.simple is not None or demand.workers_min == demand.workers_max:
+    if shape.simple is not None or (demand.workers_min == demand.workers_max and not shape.windows):
         return True
     parts = [part for group in shape.parts for part in group]
     return len({part.capacity for part in parts}) <= 1 and not any(part.counted for part in parts)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_kit import HOUR, NOW, decide, job, on, resized, runs, snapshot, started, stopped
 
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Node, Window
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
 from orchestrator.scheduling.sharing.usage import used
 from orchestrator.scheduling.snapshot import Snapshot
@@ -134,6 +134,13 @@ def test_where_nodes_differ_every_width_is_tried() -> None:
     for fewest in (4, 16):
         found = Snapshot(NOW, nodes, (job(1, fewest, 26),), (busy,))
         assert started(decide(found, WIDE)) == {"j-1": 24}
+
+
+def test_a_gang_spreads_where_the_node_that_could_hold_it_is_about_to_go_into_maintenance() -> None:
+    window = Window(NOW + 100, NOW + 1000, "maintenance")
+    nodes = (Node("a", 8, windows=(window,)), Node("b", 4), Node("c", 4))
+    found = Snapshot(NOW, nodes, (job(1, 8, limit=HOUR),), (runs(job(2, 8), NOW - 10, a=8),))
+    assert started(decide(found, preset("easy"))) == {"j-1": 8}
 
 
 def test_where_something_is_reserved_every_width_is_tried() -> None:
