@@ -100,13 +100,14 @@ def _option(option: Option, now: float) -> tuple[str, ...]:
 
 
 def _delays(option: Option) -> str:
+    changed = [f"stops {job}" for job in option.stopped] + [f"shrinks {job}" for job in option.shrunk]
     if not option.delayed:
-        return "nobody"
+        return ", ".join(changed) or "nobody"
     named = [
         f"{d.job} by {'more than ' if d.at_least else ''}{duration(d.seconds)}" for d in option.delays[:_DELAYS_SHOWN]
     ]
     more = option.delayed - len(named)
-    return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join([*changed, *named]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _field(name: str, value: str) -> list[str]:

@@ -44,6 +44,8 @@ _BEHIND = 2.0
 _PATIENCE = 5.0
 """Seconds for which somebody who asks "what if" waits for those who asked before."""
 _WAITING = frozenset({"queued", "held"})
+_ONE_NODE = frozenset({"local"})
+"""Engines that have one node, and will never have another."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class Questions:
             return told.view
         try:
             with self._answering() as look:
-                return _waiting(job, told, look) if job in look.outlook.pending else _running(job, told, look)
+                if job not in look.outlook.pending:
+                    return _running(job, told, look)
+                return _waiting(job, told, look, nodes=self._site.profile.backend not in _ONE_NODE)
         except BackendUnavailable as error:
             return _unknown(told, self._site.backend.name, error)
 
@@ -260,7 +264,8 @@ class Questions:
             return _Look(outlook, briefs.unfinished(connection), nodes.all(connection), version, now)
 
 
-def _waiting(job: str, told: Told, look: _Look) -> WhyView:
+def _waiting(job: str, told: Told, look: _Look, *, nodes: bool) -> WhyView:
+    """Of a job that waits; `nodes`: the cluster may get more of them."""
     outlook = look.outlook
     found, place = outlook.explained(job), outlook.places[job]
     before = [look.lines.brief(other) for other in outlook.order[max(0, place - 1 - _BEFORE) : place - 1]]
@@ -275,7 +280,7 @@ def _waiting(job: str, told: Told, look: _Look) -> WhyView:
             "queue": len(outlook.order),
             "before": before,
             "preemptions": outlook.pending[job].preemptions,
-            "remedies": _remedies(found, outlook),
+            "remedies": _remedies(found, outlook, nodes=nodes),
         }
     )
 
@@ -302,9 +307,10 @@ def _filled(view: JobView, outlook: Outlook) -> JobView:
     return view.model_copy(update={"reason": f"{outlook.reason(view.id).short}; {where}"})
 
 
-def _remedies(found: Explanation, outlook: Outlook) -> list[Remedy]:
+def _remedies(found: Explanation, outlook: Outlook, *, nodes: bool) -> list[Remedy]:
     """What was tried at this moment; before that, what comes by itself, as it was played through."""
-    tried = [Remedy(text=one.text, command=one.command or "", proved=True) for one in found.remedies]
+    possible = [one for one in found.remedies if nodes or one.kind is not Cure.NODES]
+    tried = [Remedy(text=one.text, command=one.command or "", proved=True) for one in possible]
     if found.kind is Waiting.STARTS or any(one.kind is Cure.WAIT for one in found.remedies):
         return tried
     wait = outlook.wait_for(found.job)

@@ -79,9 +79,11 @@ class WhatIf:
     def _option(self, after: Outlook) -> Option:
         job, now = after.pending[NEW], after.now
         start = after.sure_start_of(NEW)
-        begun = next((decided.workers for decided in after.decisions.starts if decided.job == NEW), None)
+        begun = next((start.workers for start in after.decisions.starts if start.job == NEW), None)
         end = after.likely.ends.get(NEW)
-        delays = self._delays(after)
+        delays, decided = self._delays(after), after.decisions
+        claims = any(claim.job == NEW for claim in decided.claims)
+        waits_for = "until they have made room" if claims else after.reason(NEW).short
         return Option(
             workers_min=job.demand.workers_min,
             workers_max=job.demand.workers_max,
@@ -90,7 +92,9 @@ class WhatIf:
             end=None if end is None or job.estimate is None else Moment(at=end),
             workers=begun,
             waits=None if start is None else max(0.0, start.at - now),
-            reason="" if begun is not None else after.reason(NEW).short,
+            reason="" if begun is not None else waits_for,
+            stopped=[preempt.job for preempt in decided.preempts if preempt.for_job == NEW],
+            shrunk=[resize.job for resize in decided.resizes if resize.for_job == NEW],
             delayed=len(delays),
             delays=delays[:_DELAYS],
         )

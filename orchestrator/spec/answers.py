@@ -201,6 +201,8 @@ class Option(Message):
     workers: int | None = Field(default=None, description="that it would start with")
     waits: float | None = Field(default=None, description="seconds")
     reason: str = Field(default="", description="why it would not start at once")
+    stopped: list[str] = Field(default_factory=list, description="running jobs that would be preempted for it at once")
+    shrunk: list[str] = Field(default_factory=list, description="running jobs that would be shrunk for it at once")
     delayed: int = Field(default=0, description="how many jobs would end later")
     delays: list[Delay] = Field(default_factory=list, description="the longest of them")
 

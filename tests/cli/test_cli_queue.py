@@ -354,6 +354,7 @@ def test_what_if_is_a_line_for_each_width() -> None:
         Option(workers_min=4, workers_max=8, slots=2, start=Moment(at=NOW), end=Moment(at=NOW + 3600), workers=4),
         Option(workers_min=8, workers_max=8, slots=2, start=start, delayed=5, delays=delays, reason="needs 16, 8 free"),
         Option(workers_min=99, workers_max=99, slots=2, reason="too large for the cluster"),
+        Option(workers_min=1, workers_max=1, slots=2, stopped=["j-9"], shrunk=["j-8"]),
     ]
     view = WhatIfView(
         now=NOW,
@@ -375,6 +376,7 @@ def test_what_if_is_a_line_for_each_width() -> None:
         "8 16 13:56, in 10m 00s (13:51 to 14:01) "
         "j-3 by 3m 00s, j-2 by 2m 00s, j-1 by 1m 00s and 2 more needs 16, 8 free",
         "99 198 not in sight nobody too large for the cluster",
+        "1 2 not in sight stops j-9, shrinks j-8",
         "note one more thing",
     ]
 

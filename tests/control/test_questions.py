@@ -210,6 +210,26 @@ def test_what_if_tells_when_it_would_start_for_several_widths_and_queues_nothing
     assert len(world.service.list()) == 1
 
 
+def test_what_if_names_who_would_be_stopped_also_where_nobody_knows_how_long_they_take(tmp_path: Path) -> None:
+    policy = {"preset": "priority", "preemption": {"min_run": 0}}
+    world = World(tmp_path, profile={"policy": policy})
+    running = long_job(world, **WIDE)
+    world.step(3)
+    source = "name: mine\ncommand: [train]\npriority: 9\nresources: {workers: 2}\n"
+    (option,) = Questions(world.service.site).what_if(what_if(source=source, estimate=None)).options
+    assert (option.stopped, option.workers) == ([running], None)
+    assert option.reason == "until they have made room"
+
+
+def test_no_remedy_adds_nodes_where_the_engine_has_one(world: World, questions: Questions) -> None:
+    long_job(world, **WIDE)
+    world.step(2)
+    waiting = world.submit(**WIDE)
+    remedies = questions.why(waiting).remedies
+    assert remedies
+    assert not [remedy for remedy in remedies if remedy.text.startswith("add ")]
+
+
 def test_what_if_takes_the_widths_that_are_asked_for(questions: Questions) -> None:
     view = questions.what_if(what_if(workers=[2, 16]))
     assert [(o.workers_min, o.workers_max) for o in view.options] == [(1, 2), (2, 2), (16, 16)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement, workers_of
@@ -14,7 +15,22 @@ from orchestrator.scheduling.jobs import Job, Running
 
 def claimed_end(owner: Job, now: float) -> float:
     """When a job that starts as soon as its room is free should be over; infinite where nobody has an idea."""
-    return now + expected_seconds(owner, workers_of(owner.claim or ()))
+    workers = workers_of(owner.claim or ())
+    return now + min(expected_seconds(job, workers) for job in _by_limit_and_estimate(owner))
+
+
+def likely_end(running: Running, now: float) -> float:
+    """When a running job should be over: by our estimate where there is one, by its limit at the latest."""
+    return min(expected_end(replace(running, job=job), now) for job in _by_limit_and_estimate(running.job))
+
+
+def by_limit(job: Job) -> bool:
+    """Whether its limit is all that is known of how long it takes."""
+    return job.estimate is None and job.limit is not None
+
+
+def _by_limit_and_estimate(job: Job) -> list[Job]:
+    return [job] if job.estimate is None or job.limit is None else [job, replace(job, limit=None)]
 
 
 class Opening(NamedTuple):
@@ -24,17 +40,20 @@ class Opening(NamedTuple):
         at: seconds since the epoch.
         jobs: that should be over by then, first to last, and so give it.
         slots: that they give.
+        latest: by their limits, as nobody has an idea how long some of them take.
     """
 
     at: float
     jobs: tuple[str, ...]
     slots: int
+    latest: bool = False
 
 
 class _End(NamedTuple):
     at: float
     job: str
     slots: int
+    by_limit: bool
 
 
 class _Rack(NamedTuple):
@@ -53,7 +72,7 @@ class Ends:
         self._known: dict[tuple[_Rack, int | None], list[tuple[float, str]]] = {}
         self._on: dict[str, list[_End]] = {name: [] for name in floor.nodes}
         for job in running:
-            self._add(expected_end(job, now), job.job, job.placement if job.keeps is None else job.keeps)
+            self._add(likely_end(job, now), job.job, job.placement if job.keeps is None else job.keeps)
         for owner in claiming:
             self._add(claimed_end(owner, now), owner, owner.claim or ())
         for ends in self._on.values():
@@ -62,7 +81,7 @@ class Ends:
     def _add(self, at: float, job: Job, placement: Placement) -> None:
         for node, workers in placement:
             if node in self._on:
-                self._on[node].append(_End(at, job.id, workers * job.demand.slots))
+                self._on[node].append(_End(at, job.id, workers * job.demand.slots, by_limit(job)))
 
     def opening(self, demand: Demand, until: float) -> Opening | None:
         """The earliest room for the fewest workers of a demand, if nobody takes it before; None: nobody knows.
@@ -146,4 +165,5 @@ class Ends:
 
 def _opening(ended: list[_End], now: float) -> Opening:
     at = max((end.at for end in ended), default=now)
-    return Opening(at, tuple(dict.fromkeys(end.job for end in ended)), sum(end.slots for end in ended))
+    jobs = tuple(dict.fromkeys(end.job for end in ended))
+    return Opening(at, jobs, sum(end.slots for end in ended), any(end.by_limit for end in ended))

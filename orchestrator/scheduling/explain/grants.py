@@ -9,27 +9,30 @@ from dataclasses import replace
 from orchestrator.lifecycle.reasons import slots, utc
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.deltas import Delta, Gone, NodeIs, Teams
-from orchestrator.scheduling.expected import expected_end
 from orchestrator.scheduling.explain.confirm import settled
-from orchestrator.scheduling.explain.ends import claimed_end
+from orchestrator.scheduling.explain.ends import by_limit, claimed_end, likely_end
 from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import names
+from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.room import capacity
 from orchestrator.scheduling.teams import Team
+
+_WHERE = "by `teams` in the cluster's profile and a new start of its server"
 
 
 def wait(trial: Trial) -> Remedy | None:
     """The earliest time at which it starts by what is known: when jobs end, maintenance ends, runs may be stopped."""
     known = sorted((at, job) for at, job in _ends(trial.scene) if math.isfinite(at) and job != trial.job.id)
+    limited = {job.id for job in _working(trial.scene) if by_limit(job)}
     moments = {at: what for at, what in _moments(trial) if trial.scene.now < at < math.inf}
     times = sorted({at for at, _ in known} | set(moments))
 
     def until(index: int) -> Remedy:
         at = times[index]
         gone = [job for end, job in known if end <= at]
-        happens = [f"{names(gone)} should be over"] if gone else []
+        happens = _over(gone, limited)
         happens += [moments[at]] if moments.get(at) else []
         when = f", when {' and '.join(happens)}" if happens else ""
         deltas = (*settled(trial.scene.after, at), *map(Gone, gone))
@@ -38,8 +41,19 @@ def wait(trial: Trial) -> Remedy | None:
     return trial.least(0, len(times) - 1, until)
 
 
+def _over(jobs: list[str], limited: set[str]) -> list[str]:
+    likely, surely = [j for j in jobs if j not in limited], [j for j in jobs if j in limited]
+    said = [f"{names(likely)} should be over"] if likely else []
+    return said + ([f"{names(surely)} {'is' if len(surely) == 1 else 'are'} over at the latest"] if surely else [])
+
+
+def _working(scene: Scene) -> Iterator[Job]:
+    yield from (running.job for running in scene.after.running.values())
+    yield from (job for job in scene.waiting if job.claim is not None)
+
+
 def _ends(scene: Scene) -> Iterator[tuple[float, str]]:
-    yield from ((expected_end(r, scene.now), r.job.id) for r in scene.after.running.values() if not r.stopping)
+    yield from ((likely_end(r, scene.now), r.job.id) for r in scene.after.running.values() if not r.stopping)
     yield from ((claimed_end(job, scene.now), job.id) for job in scene.waiting if job.claim is not None)
 
 
@@ -124,7 +138,7 @@ def team(trial: Trial) -> Remedy | None:
     if preemption is None or (own.team.quota is not None and own.team.quota >= own.holds + asked):
         return None
     now = "none" if own.team.quota is None else own.team.quota
-    text = f"give team {own.team.name} a quota of {own.holds + asked} (now {now})"
+    text = f"give team {own.team.name} a quota of {own.holds + asked} (now {now}; {_WHERE})"
     remedy = Remedy(Cure.TEAM, text, None, _raised(trial, [replace(own.team, quota=own.holds + asked)]))
     return remedy if trial.works(remedy) else None
 
@@ -136,7 +150,7 @@ def limits(trial: Trial) -> Remedy | None:
     low = [s for s in standings if s.team.limit is not None and s.holds + asked > s.team.limit]
     said = [f"the limit of team {s.team.name} to {s.holds + asked} (now {s.team.limit})" for s in low]
     raised = _raised(trial, [replace(s.team, limit=s.holds + asked) for s in low])
-    return Remedy(Cure.TEAM, f"raise {' and '.join(said)}", None, raised) if low else None
+    return Remedy(Cure.TEAM, f"raise {' and '.join(said)}, {_WHERE}", None, raised) if low else None
 
 
 def _raised(trial: Trial, changed: list[Team]) -> tuple[Delta, ...]:

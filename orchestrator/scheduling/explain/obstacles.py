@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from orchestrator.base.text import counted
-from orchestrator.lifecycle.reasons import Waiting, slots, utc
+from orchestrator.lifecycle.reasons import Waiting, duration, slots, utc
 from orchestrator.scheduling.cluster import ANYWHERE, Demand, Node
 from orchestrator.scheduling.explain.ends import Opening
 from orchestrator.scheduling.explain.floor import Count
@@ -98,7 +98,9 @@ def _nodes(scene: Scene, demand: Demand, until: float) -> Why:
     text = f"{needs(demand, whole, scene.slot_kind)}; {usable} can be used now: {names(said)}"
     back = [_back(node, scene.now, until) for node in away]
     known = min((at for at in back if math.isfinite(at)), default=None)
-    return Why(Waiting.NODES, text, f"{names([node.name for node in away], 1)} out of service", expected=known)
+    planned = all(node.state == "up" for node in away)
+    short = f"{'maintenance of ' if planned else ''}{names([node.name for node in away], 1)}"
+    return Why(Waiting.NODES, text, short if planned else f"{short} out of service", expected=known)
 
 
 def _away(node: Node, now: float, until: float) -> str:
@@ -108,12 +110,17 @@ def _away(node: Node, now: float, until: float) -> str:
     over = "" if math.isinf(window.end) else f" until {utc(window.end)}"
     if window.start <= now:
         return f"{node.name} is in {window.why}{over}"
-    return f"{node.name} is in {window.why} from {utc(window.start)}{over}, which {_limit(now, until)}"
+    what = "" if window.why == "maintenance" else f" ({window.why})"
+    planned = f"maintenance of {node.name}{what} begins at {utc(window.start)}"
+    ends = "" if math.isinf(window.end) else f" and ends at {utc(window.end)}"
+    return f"{planned}{ends}: {_limit(now, until)}"
 
 
 def _limit(now: float, until: float) -> str:
     return (
-        "a run without a limit would meet" if math.isinf(until) else f"a run of {(until - now) / 3600:.3g} h would meet"
+        "a run without a limit would meet it"
+        if math.isinf(until)
+        else f"a run of up to {duration(until - now)} would meet it"
     )
 
 
@@ -132,8 +139,21 @@ def _shortage(scene: Scene, demand: Demand, until: float, count: Count, opening:
         more = ""
     elif opening is not None and opening.jobs:
         expected = opening.at
-        more = f"; {opening.slots} more expected at {utc(opening.at)} from {names(opening.jobs)}"
+        when = f"at the latest by {utc(opening.at)}" if opening.latest else f"expected at {utc(opening.at)}"
+        more = f"; {opening.slots} more {when} from {names(opening.jobs)}"
+        if (over := _maintenance_before(scene, demand, until, opening)) is not None:
+            expected, more = over, f"{more}, and maintenance keeps it until {utc(over)}"
     return Why(kind, f"{asked}{text}{scene.kept}{more}", short, expected=expected)
+
+
+def _maintenance_before(scene: Scene, demand: Demand, until: float, opening: Opening) -> float | None:
+    """When the maintenance is over that a run would meet if it started when there should be room; None: it does not."""
+    later = until + opening.at - scene.now
+    if not scene.floor.windows or scene.empty.count(demand, later).enough:
+        return None
+    accepted = [scene.floor.nodes[name] for name in scene.empty.accepts(demand, until)]
+    ends = [w.end for node in accepted for w in node.windows if scene.now < w.start < later and w.end > opening.at]
+    return min((end for end in ends if math.isfinite(end)), default=None)
 
 
 def _which(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Waiting, str, str]:

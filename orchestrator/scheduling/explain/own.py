@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,9 +15,10 @@ from orchestrator.scheduling.explain.words import binary, names, one_of
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.base import HIGHEST_PRIORITY
 
-HIGHEST = 1000
-"""Priority that a job may have."""
+_LIMITS = 3
+"""Time limits that are tried."""
 
 
 def first_of_all(snapshot: Snapshot, job: Job) -> Remedy | None:
@@ -42,9 +44,7 @@ def first_of_all(snapshot: Snapshot, job: Job) -> Remedy | None:
 
 def priority(trial: Trial) -> Remedy | None:
     """The lowest priority with which it starts, where priorities count."""
-    order, preemption = trial.policy.order, trial.policy.preemption
-    counts = order.by == "priority" or (order.by == "fair" and order.priority_weight > 0)
-    if not counts and (preemption is None or preemption.for_whom != "priority"):
+    if not trial.policy.looks_at_priorities:
         return None
     job = trial.job
 
@@ -52,7 +52,22 @@ def priority(trial: Trial) -> Remedy | None:
         text = f"raise its priority to {to} (now {job.priority})"
         return Remedy(Cure.PRIORITY, text, f"orchestrator priority {job.id} {to}", (Pends(replace(job, priority=to)),))
 
-    return trial.least(job.priority + 1, HIGHEST, raised)
+    return trial.least(job.priority + 1, HIGHEST_PRIORITY, raised)
+
+
+def shorter(trial: Trial) -> Remedy | None:
+    """The longest time limit with which it would start if it were submitted anew: before a reservation, say."""
+    job, now = trial.job, trial.scene.now
+    begins = [reserved.at for reserved in trial.scene.reservations.values()]
+    begins += [window.start for node in trial.scene.after.nodes.values() for window in node.windows]
+    minutes = sorted({int((at - now) // 60) for at in begins if 60 <= at - now < math.inf}, reverse=True)
+    takes = 0.0 if job.estimate is None else job.estimate.seconds
+    for count in [found for found in minutes if takes <= 60 * found < (job.limit or math.inf)][:_LIMITS]:
+        text = f"submit it anew with a time limit of {count} min (--set time_limit={count}m), if it needs no longer"
+        shortened = replace(_anew(trial, job.demand), limit=60.0 * count)
+        if trial.works(remedy := Remedy(Cure.SHORTER, text, None, (Pends(shortened),))):
+            return remedy
+    return None
 
 
 def narrower(trial: Trial) -> Remedy | None:

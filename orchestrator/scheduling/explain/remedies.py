@@ -42,6 +42,7 @@ def _candidates(trial: Trial) -> Iterator[Remedy]:
         own.priority(trial),
         grants.team(trial),
         grants.resume(trial),
+        own.shorter(trial),
         own.narrower(trial),
     )
     yield from filter(None, single)

@@ -18,6 +18,7 @@ class Cure(StrEnum):
     RELEASE = "release"  # the hold on it is lifted
     DEPENDENCY = "dependency"  # the jobs that it waits for succeed
     PRIORITY = "priority"  # it gets a higher priority
+    SHORTER = "shorter"  # it says that it takes no longer than so long
     NARROWER = "narrower"  # it asks for fewer workers
     ANYWHERE = "anywhere"  # it asks for less of a place
     RESUME = "resume"  # nodes take work again

@@ -14,6 +14,7 @@ from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
+from orchestrator.spec.presets import preset
 
 NOW = 1_795_269_600.0  # 2026-11-21 14:00:00 UTC
 STRICT = Policy(order=Order(by="fifo"), backfill="none")
@@ -149,7 +150,9 @@ def test_maintenance_that_a_run_would_meet_keeps_it_until_it_is_over() -> None:
     machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200),)),)
     found = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=5400.0),)), STRICT, "j-101")
     assert (found.kind, found.expected) == (Waiting.NODES, NOW + 7200)
-    assert "which a run of 1.5 h would meet" in found.text
+    assert "maintenance of n-1 begins at" in found.text
+    assert "a run of up to 90 min would meet it" in found.text
+    assert found.short == "maintenance of n-1"
 
 
 def test_what_no_node_could_hold_needs_larger_nodes() -> None:
@@ -166,7 +169,8 @@ def test_a_team_at_its_limit_waits_for_its_own_jobs() -> None:
     snapshot = Snapshot(NOW, nodes(2), waiting, (held, runs(92, "n-2", 1)), (Team("video", limit=6),))
     found = explain(snapshot, SKIP, "j-101")
     assert found.kind is Waiting.LIMIT
-    assert cures(found)[Cure.TEAM].text == "raise the limit of team video to 8 (now 6)"
+    raised = cures(found)[Cure.TEAM].text
+    assert raised.startswith("raise the limit of team video to 8 (now 6), by `teams` in the cluster's profile")
     assert cures(found)[Cure.CANCEL].command == "orchestrator cancel j-91"
 
 
@@ -225,3 +229,38 @@ def test_who_was_preempted_often_is_left_alone() -> None:
     run = replace(run, job=replace(run.job, preemptions=3))
     text = explain_running(Snapshot(NOW, nodes(1), (), (run,)), Policy(preemption=Preemption()), "j-91")
     assert text.endswith("is not stopped for others: it was preempted 3 times")
+
+
+def test_where_there_is_an_estimate_room_is_expected_by_it_and_by_a_limit_at_the_latest() -> None:
+    month = 30 * 86_400.0
+    known = runs(91, "n-1", 8)
+    known = replace(known, job=replace(known.job, estimate=Estimate(600.0, 0.0), limit=month))
+    unknown = replace(known, job=replace(known.job, estimate=None))
+    waiting = (job(101, gang(8), limit=month),)
+    found = explain(Snapshot(NOW, nodes(1), waiting, (known,)), STRICT, "j-101")
+    assert found.expected is not None
+    assert NOW < found.expected < NOW + 3600
+    assert "more expected at" in found.text
+    assert cures(found)[Cure.WAIT].at == found.expected
+    found = explain(Snapshot(NOW, nodes(1), waiting, (unknown,)), STRICT, "j-101")
+    assert "more at the latest by" in found.text
+    assert "is over at the latest" in cures(found)[Cure.WAIT].text
+
+
+def test_a_job_that_nobody_knows_how_long_it_takes_is_told_the_limit_with_which_it_passes() -> None:
+    blocker = runs(91, "n-1", 4)
+    blocker = replace(blocker, job=replace(blocker.job, estimate=None, limit=1200.0), since=NOW, counted=NOW)
+    waiting = (job(101, gang(8)), job(102, gang(2)))
+    waiting = tuple(replace(one, estimate=None, limit=None) for one in waiting)
+    found = explain(Snapshot(NOW, nodes(1), waiting, (blocker,)), preset("easy"), "j-102")
+    assert found.kind is Waiting.RESERVATION
+    assert "--set time_limit=20m" in cures(found)[Cure.SHORTER].text
+
+
+def test_room_that_comes_too_late_before_maintenance_is_no_room() -> None:
+    machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200),)),)
+    running = runs(91, "n-1", 8)
+    running = replace(running, job=replace(running.job, estimate=None, limit=1800.0), since=NOW, counted=NOW)
+    found = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=3000.0),), (running,)), STRICT, "j-101")
+    assert found.expected == NOW + 7200
+    assert "maintenance keeps it until" in found.text
