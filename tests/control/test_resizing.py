@@ -263,12 +263,12 @@ def test_a_job_that_is_cancelled_while_it_is_resized_is_cancelled(world: World) 
     assert world.state(job) == "cancelled"
 
 
-def test_a_run_after_a_resize_is_as_wide_as_there_is_room_again(world: World) -> None:
+def test_the_run_after_one_that_was_resized_has_the_width_that_was_chosen(world: World) -> None:
     job = running(world, "first:resize", "first:fail", "succeed")
     world.service.resize(job, 2)
     world.step(3)
     world.finish()
-    assert [run.world_size for run in world.job(job).runs] == [2, 4]
+    assert [run.world_size for run in world.job(job).runs] == [2, 2]
 
 
 def test_an_old_view_that_is_read_late_changes_nothing(world: World) -> None:
