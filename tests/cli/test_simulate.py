@@ -1,6 +1,7 @@
 """`orchestrator simulate`."""
 
 import builtins
+import gzip
 import importlib.util
 import os
 import signal
@@ -207,3 +208,22 @@ def test_a_made_up_load_has_no_layout(cli) -> None:
     outcome = cli("simulate", "--synthetic", "5", "--nodes", "1", "--format", "philly")
     assert outcome.code == 2
     assert "--format is for --trace" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "hint"),
+    [
+        (b"", "is empty", "--format"),
+        (b"job_id,submit_s,num_gpus\na,1,2\n", "no column duration_s", "submit_s"),
+        (bytes(range(128, 256)), "no text in UTF-8", "CSV"),
+        (gzip.compress(b"job_id,submit_s,num_gpus,duration_s\na,1,2,3\n")[:30], "ends too early", "cut off"),
+    ],
+)
+def test_a_file_that_is_no_trace_is_refused_with_what_to_do(
+    cli, tmp_path: Path, content: bytes, said: str, hint: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    outcome = cli("simulate", "--trace", tmp_path / "t.csv", "--nodes", "1")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert hint in outcome.err.partition("hint:")[2]

@@ -207,9 +207,9 @@ def test_pai_2023(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"a,b\n1,2\n", "t.csv:1: these columns belong to no known trace: a, b"),
-        (b"", "belong to no known trace"),
+        (b"", "is empty"),
         (b"\x1f\x8bnot gzip", "cannot read"),
-        (b"\xff\xfe", "cannot read"),
+        (b"\xff\xfe", "no text in UTF-8"),
         (PLAIN.splitlines()[0].encode(), "holds no job"),
     ],
 )

@@ -13,7 +13,7 @@ from orchestrator.scheduling.cluster import Demand, Placement
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.explain.obstacles import Why, obstacle
 from orchestrator.scheduling.explain.scene import Scene
-from orchestrator.scheduling.explain.standing import remark
+from orchestrator.scheduling.explain.standing import protection, remark
 from orchestrator.scheduling.explain.words import names, needs, places
 from orchestrator.scheduling.hurdles import Hurdle, hurdle
 from orchestrator.scheduling.jobs import Job
@@ -83,7 +83,10 @@ class Diagnosis:
     def _remark(self, team: str) -> str:
         if team not in self._remarks:
             standing = self._scene.teams.of(team)
-            self._remarks[team] = remark(standing, self._scene.policy.order.by == "fair")
+            said = remark(standing, self._scene.policy.order.by == "fair")
+            if self._scene.policy.preemption is not None:
+                said += protection(self._scene.teams.covered(team))
+            self._remarks[team] = said
         return self._remarks[team]
 
     def _team(self, job: Job) -> Why | None:

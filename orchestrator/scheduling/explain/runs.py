@@ -97,7 +97,17 @@ def _stopping(state: State, running: Running, policy: Policy, now: float) -> Ite
         yield f"is not stopped for others: {kept}"
     else:
         pinned = ", of higher priority: it is pinned" if running.pinned else ""
-        yield f"may be stopped for {_WHOM[rule.for_whom]}{pinned}"
+        yield f"may be stopped for {_WHOM[rule.for_whom]}{pinned}{_covered(state, running)}"
+
+
+def _covered(state: State, running: Running) -> str:
+    """Who may not have it stopped, as that would break a quota."""
+    standings = Standings(state)
+    for team in standings.chain(running.job.team):
+        holds = standings.of(team.name).holds
+        if team.quota is not None and holds - running.slots < team.quota:
+            return f", of team {team.name} alone: it holds {holds}, and its quota of {team.quota} is its own"
+    return ""
 
 
 def _lost(policy: Policy) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from orchestrator.scheduling.cluster import workers_of
 from orchestrator.scheduling.sharing.tree import Tree
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.teams import Team
+
+_SHOWN = 3
 
 
 class Standing(NamedTuple):
@@ -58,6 +61,12 @@ class Standings:
         """The lowest of them whose limit is below so many slots."""
         return next((t for t in self.chain(name) if t.limit is not None and t.limit < slots), None)
 
+    def covered(self, name: str) -> list[Standing]:
+        """Teams of which this one is no part that hold something, all of it within their quota."""
+        own = {team.name for team in self.chain(name)}
+        others = [self.of(other) for other in sorted(self._tree.teams) if other not in own]
+        return [s for s in others if s.team.quota is not None and 0 < s.holds <= s.team.quota]
+
     def _add(self, name: str, slots: int) -> None:
         for team in self._tree.path(name):
             self._holds[team] = self._holds.get(team, 0) + slots
@@ -85,3 +94,10 @@ def remark(standing: Standing, by_share: bool) -> str:
     if by_share and holds > standing.share:
         return f"; team {team.name} holds {holds}, {holds - standing.share:.4g} over its share of {standing.share:.4g}"
     return ""
+
+
+def protection(covered: Sequence[Standing]) -> str:
+    """Whom nobody of another team can have stopped; empty where nobody is."""
+    said = [f"team {s.team.name} holds {s.holds} within its quota of {s.team.quota}" for s in covered[:_SHOWN]]
+    more = f" and {len(covered) - _SHOWN} teams more" if len(covered) > _SHOWN else ""
+    return f"; {', '.join(said)}{more}: nobody of another team has them stopped" if said else ""

@@ -60,7 +60,16 @@ def _recognise(path: Path) -> str:
         if file.read(64).lstrip()[:1] in {"[", "{"}:
             return "philly"
     columns = set(header(path))
+    if not columns:
+        raise UsageError(
+            f"the trace {str(path)[:200]!r} is empty", hint=f"--format {'|'.join(LAYOUTS)}; docs/simulation.md"
+        )
     found = next((name for name, (needed, _) in _TABLES.items() if needed <= columns), None)
+    if found is None and (absent := plain.COLUMNS - columns) < plain.COLUMNS:
+        raise UsageError(
+            f"{path}:1: a plain trace has no column {', '.join(sorted(absent))} here",
+            hint=f"it needs {', '.join(sorted(plain.COLUMNS))}; --format names another layout",
+        )
     if found is None:
         raise UsageError(
             f"{path}:1: these columns belong to no known trace: {', '.join(sorted(columns))[:200]}",

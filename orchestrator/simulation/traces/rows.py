@@ -177,9 +177,15 @@ def opened(path: Path) -> Iterator[io.TextIOBase]:
             else path.open(encoding="utf-8", newline="") as file
         ):
             yield file
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot read {str(path)[:200]!r}: {one_line(reason)}") from None
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"{str(path)[:200]!r} is no text in UTF-8", hint="a trace is a table (CSV) or JSON, perhaps gzipped"
+        ) from None
+    except EOFError:
+        raise UsageError(f"{str(path)[:200]!r} ends too early", hint="it was cut off: fetch or copy it again") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read {str(path)[:200]!r}: {one_line(reason)}", hint="check the file") from None
 
 
 def header(path: Path) -> list[str]:

@@ -264,3 +264,16 @@ def test_room_that_comes_too_late_before_maintenance_is_no_room() -> None:
     found = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=3000.0),), (running,)), STRICT, "j-101")
     assert found.expected == NOW + 7200
     assert "maintenance keeps it until" in found.text
+
+
+def test_a_quota_that_keeps_a_job_from_being_stopped_is_told_of_both() -> None:
+    policy = Policy(order=Order(by="priority"), preemption=Preemption(for_whom="priority", min_run=0.0))
+    held = runs(91, "n-1", 8)
+    held = replace(held, job=replace(held.job, team="lab"))
+    urgent = job(101, gang(8), team="video", priority=900)
+    snapshot = Snapshot(NOW, nodes(1), (urgent,), (held,), (Team("lab", quota=8), Team("video")))
+    assert "team lab holds 8 within its quota of 8" in explain(snapshot, policy, "j-101").text
+    assert "of team lab alone: it holds 8, and its quota of 8" in explain_running(snapshot, policy, "j-91")
+    free = replace(snapshot, teams=())
+    assert starts(free, policy, "j-101") is not None
+    assert explain_running(free, policy, "j-91").endswith("may be stopped for jobs of higher priority")
