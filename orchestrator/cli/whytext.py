@@ -59,10 +59,13 @@ def _place(why: WhyView) -> Iterator[str]:
 
 
 def _remedies(why: WhyView) -> Iterator[str]:
-    if not why.remedies:
-        return
     waits = why.state in _WAITING
+    if not why.remedies and not (waits and why.position is not None):
+        return
     yield ""
+    if not why.remedies:
+        yield "what would start it: nothing that was tried"
+        return
     yield "what would start it:" if waits else "what to do:"
     for remedy in why.remedies:
         yield from _remedy(remedy)

@@ -391,3 +391,8 @@ def test_status_tells_a_pinned_width_preemptions_and_the_expected_start(cli, ser
     service.add("j-b", name="b")
     service.jobs["j-b"] = service.jobs["j-b"].model_copy(update={"expected_start": time.time() + 7230})
     assert "in 2h 00m (`orchestrator why j-b`)" in cli("status", "j-b").out
+
+
+def test_where_no_remedy_was_found_that_is_said() -> None:
+    why = WhyView(job="j-a", name="n", state="queued", now=NOW, reason="needs 2, 0 free", position=3, queue=5)
+    assert why_text(why).splitlines()[-1].startswith("what would start it: nothing that was tried")

@@ -28,6 +28,12 @@ def starts(snapshot: Snapshot, policy: Policy, job: str) -> Placement | None:
     return None
 
 
+def stopped_for(snapshot: Snapshot, policy: Policy, job: str) -> list[str]:
+    """Running jobs that are preempted for a waiting one at once."""
+    decisions = State.of(snapshot).decide(policy, snapshot.now)
+    return [preempt.job for preempt in decisions.preempts if preempt.for_job == job]
+
+
 def settle(state: State, now: float) -> None:
     """Whoever was asked to stop or to shrink has done so."""
     for delta in settled(state, now):

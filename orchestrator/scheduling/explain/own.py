@@ -9,6 +9,7 @@ from dataclasses import replace
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.scheduling.cluster import ANYWHERE, Constraints, Demand
 from orchestrator.scheduling.deltas import Delta, Gone, Pends
+from orchestrator.scheduling.explain.confirm import stopped_for
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import binary, names, one_of
@@ -52,7 +53,10 @@ def priority(trial: Trial) -> Remedy | None:
         text = f"raise its priority to {to} (now {job.priority})"
         return Remedy(Cure.PRIORITY, text, f"orchestrator priority {job.id} {to}", (Pends(replace(job, priority=to)),))
 
-    return trial.least(job.priority + 1, HIGHEST_PRIORITY, raised)
+    found = trial.least(job.priority + 1, HIGHEST_PRIORITY, raised)
+    if found is None or not (victims := stopped_for(found.apply(trial.base), trial.policy, job.id)):
+        return found
+    return replace(found, text=f"{found.text}, which stops {names(victims)}")
 
 
 def shorter(trial: Trial) -> Remedy | None:

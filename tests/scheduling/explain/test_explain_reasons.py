@@ -277,3 +277,10 @@ def test_a_quota_that_keeps_a_job_from_being_stopped_is_told_of_both() -> None:
     free = replace(snapshot, teams=())
     assert starts(free, policy, "j-101") is not None
     assert explain_running(free, policy, "j-91").endswith("may be stopped for jobs of higher priority")
+
+
+def test_a_higher_priority_says_whom_it_stops() -> None:
+    policy = Policy(order=Order(by="priority"), preemption=Preemption(for_whom="priority", min_run=0.0))
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8)),), (runs(91, "n-1", 8),))
+    text = cures(explain(snapshot, policy, "j-101"))[Cure.PRIORITY].text
+    assert text == "raise its priority to 1 (now 0), which stops j-91"
