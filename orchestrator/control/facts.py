@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -14,8 +15,6 @@ from orchestrator.store.jobs import OpenJob
 from orchestrator.store.nodes import NodeMark
 from orchestrator.store.records import RunRecord
 from orchestrator.store.usage import TeamUsage
-
-_WAITING = frozenset({JobState.QUEUED, JobState.HELD, JobState.RECOVERING})
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,18 @@ class Facts:
     pins: Mapping[str, int]
 
     @classmethod
-    def read(cls, connection: Connection) -> Facts:
-        """Of one connection."""
-        found = jobs.open_jobs(connection, _WAITING)
-        needed = {other for job in found for other in dependencies_of(job)}
+    def read(cls, connection: Connection, waiting: Sequence[OpenJob] | None = None) -> Facts:
+        """Of one connection.
+
+        Args:
+            connection: for reading.
+            waiting: the jobs that wait, where they are known: of a long queue most of the time goes into reading them.
+        """
+        found = {job.id: job for job in (jobs.waiting(connection) if waiting is None else waiting)}
+        found |= {job.id: job for job in jobs.holding(connection)}
+        needed = {other for job in found.values() for other in dependencies_of(job)}
         return cls(
-            jobs={job.id: job for job in found},
+            jobs=found,
             active=runs.unreleased(connection),
             dependencies=jobs.states(connection, needed),
             marks=nodes.all(connection),
@@ -52,7 +57,7 @@ class Facts:
             pins=runs.pins(connection),
         )
 
-    @property
+    @cached_property
     def waiting(self) -> Sequence[OpenJob]:
         """Jobs that wait; one whose last run still holds slots is among them once it is queued."""
         holding = {run.job for run in self.active}

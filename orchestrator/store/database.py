@@ -14,7 +14,7 @@ from sqlalchemy.pool import Pool
 
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import StoreError
-from orchestrator.store import lease, schema
+from orchestrator.store import jobs, lease, schema
 from orchestrator.store.faults import translate
 from orchestrator.store.filesystem import refuse_network_file_system
 
@@ -55,7 +55,7 @@ class Store:
         self.path = path
         self._lock = lock
         self._writing = threading.Lock()
-        self._version = 0
+        self._version = self._queue_version = 0
         # The same connection writes and checkpoints: with two, SQLite before 3.51.3 can corrupt a WAL database.
         self._writer = _engine(path, "BEGIN IMMEDIATE", ("synchronous=FULL", "foreign_keys=ON"), StaticPool)
         self._readers = _engine(path, "BEGIN", ("query_only=ON", "wal_autocheckpoint=0"), QueuePool)
@@ -67,6 +67,11 @@ class Store:
         """Rises with each write; equal numbers mean that nothing has changed in between."""
         return self._version
 
+    @property
+    def queue_version(self) -> int:
+        """Rises with each write that changes a job that waits, or which ones do."""
+        return self._queue_version
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: committed and on the disk when the block ends, undone when it raises.
@@ -77,8 +82,11 @@ class Store:
         """
         with self._writing:
             with self._translated(), self._writer.begin() as connection:
+                connection.info.pop(jobs.QUEUE_CHANGED, None)
                 lease.check(connection, self._token)
                 yield connection
+                changed = bool(connection.info.pop(jobs.QUEUE_CHANGED, False))
+            self._queue_version += changed  # before the other one: who sees that reads at least this
             self._version += 1  # after the commit: who reads this number sees at least what it stands for
 
     @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from orchestrator.base.errors import Conflict, NotFound
 from orchestrator.lifecycle.states import JobState, check_move
@@ -15,6 +15,12 @@ from orchestrator.store.records import JobRecord, to_columns
 from orchestrator.store.tables import jobs
 
 _CHUNK = 500
+
+QUEUE_CHANGED = "queue changed"
+"""What a connection remembers of its transaction: a job that waits has changed, or another set of jobs waits."""
+
+WAITING = frozenset({JobState.QUEUED, JobState.HELD, JobState.RECOVERING})
+"""Jobs that a decision may start, now or later."""
 
 
 class Stale(Conflict):
@@ -52,6 +58,7 @@ class OpenJob(NamedTuple):
 
 def insert(connection: Connection, job: JobRecord) -> JobRecord:
     """Add a job at the end of the queue and say so in its history."""
+    connection.info[QUEUE_CHANGED] = True
     connection.execute(jobs.insert().values(job.to_row()))
     stored = get(connection, job.id)
     events.append(connection, job.id, "submitted", job.reason, time=job.created_at, data={"state": str(job.state)})
@@ -196,12 +203,20 @@ def in_states(connection: Connection, states: Collection[JobState]) -> list[JobR
     return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def open_jobs(connection: Connection, states: Collection[JobState]) -> list[OpenJob]:
-    """All jobs in these states and all that hold slots, in no order, with the columns that a decision needs."""
+def waiting(connection: Connection) -> list[OpenJob]:
+    """All jobs that wait, in no order, with the columns that a decision needs."""
+    return _open(connection, _in(WAITING))
+
+
+def holding(connection: Connection) -> list[OpenJob]:
+    """All jobs that hold slots, in no order, with the same columns."""
+    runs = select(tables.runs.c.job).where(tables.runs.c.released.is_(False))
+    return _open(connection, jobs.c.id.in_(runs))
+
+
+def _open(connection: Connection, which: ColumnElement[bool]) -> list[OpenJob]:
     columns = [jobs.c[name] for name in OpenJob._fields]
-    holding = select(tables.runs.c.job).where(tables.runs.c.released.is_(False))
-    rows = connection.execute(select(*columns).where(or_(_in(states), jobs.c.id.in_(holding))))
-    return [OpenJob._make(row) for row in rows.all()]
+    return [OpenJob._make(row) for row in connection.execute(select(*columns).where(which)).all()]
 
 
 def open_job(connection: Connection, job: str) -> OpenJob:
@@ -212,6 +227,7 @@ def open_job(connection: Connection, job: str) -> OpenJob:
 
 def add_attained(connection: Connection, job: str, slot_seconds: float) -> None:
     """Count what its run has used."""
+    connection.info[QUEUE_CHANGED] = True
     connection.execute(update(jobs).where(jobs.c.id == job).values(attained=jobs.c.attained + slot_seconds))
 
 
@@ -227,6 +243,8 @@ def count(connection: Connection, states: Collection[JobState]) -> int:
 
 
 def _update(connection: Connection, job: JobRecord, changes: Mapping[str, Any]) -> None:
+    if not WAITING.isdisjoint({job.state, changes.get("state", job.state)}):
+        connection.info[QUEUE_CHANGED] = True
     unchanged = (jobs.c.id == job.id, jobs.c.state == str(job.state), jobs.c.token == job.token)
     result = connection.execute(update(jobs).where(*unchanged).values(to_columns(changes)))
     if result.rowcount != 1:

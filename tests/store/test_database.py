@@ -5,12 +5,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
-from orchestrator.base.errors import Fenced, IllegalMove, StoreError
+from orchestrator.base.errors import Fenced, IllegalMove, NotFound, StoreError
 from orchestrator.lifecycle.states import JobState
 from orchestrator.store import events, jobs
 from orchestrator.store.database import Store, open_store
@@ -79,7 +81,7 @@ def test_a_transaction_is_whole_or_absent(path: Path) -> None:
     with pytest.raises(KeyError):
         half()
     with store.read() as connection:
-        assert jobs.open_jobs(connection, set(JobState)) == []
+        assert jobs.waiting(connection) == []
         assert events.after(connection, "j-1", 0, 10) == []
     store.close()
 
@@ -87,12 +89,12 @@ def test_a_transaction_is_whole_or_absent(path: Path) -> None:
 def test_a_reader_sees_one_moment_while_others_write(path: Path) -> None:
     store = open_store(path, clock=CLOCK)
     with store.read() as connection:
-        assert jobs.open_jobs(connection, set(JobState)) == []
+        assert jobs.waiting(connection) == []
         with store.write() as writing:
             jobs.insert(writing, JOB)
-        assert jobs.open_jobs(connection, set(JobState)) == []
+        assert jobs.waiting(connection) == []
     with store.read() as connection:
-        assert len(jobs.open_jobs(connection, set(JobState))) == 1
+        assert len(jobs.waiting(connection)) == 1
     store.close()
 
 
@@ -110,7 +112,7 @@ def test_many_threads_may_write(path: Path) -> None:
     for thread in threads:
         thread.join()
     with store.read() as connection:
-        assert sorted(job.sequence for job in jobs.open_jobs(connection, set(JobState))) == list(range(1, 41))
+        assert sorted(job.sequence for job in jobs.waiting(connection)) == list(range(1, 41))
     store.close()
 
 
@@ -167,7 +169,7 @@ def test_the_writes_of_a_holder_that_was_replaced_are_refused(path: Path) -> Non
     with pytest.raises(Fenced, match="taken over by the new one"), store.write() as connection:
         jobs.insert(connection, JOB)
     with store.read() as connection:
-        assert jobs.open_jobs(connection, set(JobState)) == []
+        assert jobs.waiting(connection) == []
     store.close()
 
 
@@ -305,3 +307,29 @@ def test_opening_a_current_store_does_not_import_alembic(path: Path) -> None:
         "sys.exit('alembic' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 0
+
+
+def test_the_version_of_the_queue_rises_only_with_jobs_that_wait(path: Path) -> None:
+    store = open_store(path, clock=CLOCK)
+
+    def after(change: Callable[[Connection], object]) -> int:
+        before = store.queue_version
+        with store.write() as connection:
+            change(connection)
+        return store.queue_version - before
+
+    def start(connection: Connection) -> None:
+        jobs.move(connection, jobs.get(connection, "j-1"), JobState.STARTING, reason="x", time=1.0, token=1)
+
+    def undone(connection: Connection) -> None:
+        jobs.add_attained(connection, "j-1", 1.0)
+        jobs.get(connection, "j-none")
+
+    assert after(lambda c: jobs.insert(c, JOB)) == 1
+    assert after(lambda c: jobs.set_columns(c, jobs.get(c, "j-1"), priority=5)) == 1
+    assert after(start) == 1
+    assert after(lambda c: jobs.set_columns(c, jobs.get(c, "j-1"), progress={"done": 1})) == 0
+    with pytest.raises(NotFound):
+        after(undone)
+    assert after(lambda c: None) == 0
+    store.close()
