@@ -55,7 +55,7 @@ def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
         job: its columns.
         limit: seconds that a run may have on this cluster, whatever the workload says.
     """
-    limits = [seconds for seconds in (job.time_limit, limit) if seconds is not None]
+    estimate = estimate_of(job)
     return Job(
         id=job.id,
         sequence=job.sequence,
@@ -64,8 +64,8 @@ def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
         team=job.team,
         owner=job.owner,
         priority=job.priority,
-        estimate=estimate_of(job),
-        limit=min(limits, default=None),
+        estimate=estimate,
+        limit=_planned_with(job.time_limit, limit, estimate),
         exponent=job.exponent,
         worked=job.worked,
         attained=job.attained,
@@ -75,6 +75,17 @@ def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
         failures=0 if job.failures == "{}" else sum(json.loads(job.failures).values()),
         claim=placement_of(placed(job.claim)),
     )
+
+
+def _planned_with(own: float | None, most: float | None, estimate: Estimate | None) -> float | None:
+    """The time limit that plans are made with.
+
+    What a cluster allows at most (30 days, say) tells nothing of one job: where the workload states no limit of its
+    own, our estimate says when it should be over, if there is one.
+    """
+    if own is None and estimate is not None:
+        return None
+    return min((seconds for seconds in (own, most) if seconds is not None), default=None)
 
 
 def waiting_job(
@@ -94,7 +105,8 @@ def running_job(job: OpenJob, run: RunRecord, *, now: float) -> Running:
     worked, counted = progress_of(job, run, now)
     known = job_of(job)
     seconds = max(0.0, counted - counted_of(run))
-    record = replace(known, limit=run.time_limit, worked=worked, attained=known.attained + seconds * run.slots)
+    limit = _planned_with(job.time_limit, run.time_limit, known.estimate)
+    record = replace(known, limit=limit, worked=worked, attained=known.attained + seconds * run.slots)
     saved = job.worked if run.saved is None else run.saved
     running = Running(
         job=record,

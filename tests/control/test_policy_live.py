@@ -433,3 +433,16 @@ def test_a_retry_whose_last_run_still_holds_slots_waits_until_they_are_free(worl
     world.backend.set_state(f"{job}-r1.0", "ended")
     world.step(2)
     assert len(world.job(job).runs) == 2
+
+
+def test_plans_go_by_the_estimate_where_only_the_cluster_sets_a_limit(tmp_path: Path) -> None:
+    world = world_of(tmp_path, limits={"max_time": "30d"})
+    plain, limited, unknown = (command(world, 1, 2, **more) for more in ({}, {"time_limit": "1h"}, {}))
+    with world.service.site.commit("test") as connection:
+        for job in (plain, limited):
+            jobs.set_columns(connection, jobs.get(connection, job), estimate={"seconds": 600.0, "error": 0.3})
+    waiting = {job.id: job.limit for job in current_snapshot(world.service.site).pending}
+    assert waiting == {plain: None, limited: 3600.0, unknown: 30 * 86_400.0}
+    world.step(2)
+    running = {run.job.id: run.job.limit for run in current_snapshot(world.service.site).running}
+    assert running == waiting
