@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
-from orchestrator.simulation.traces.rows import Collector, LeftOut, Row, table
+from orchestrator.simulation.traces.rows import Collector, LeftOut, Row, one_table, table
 from orchestrator.simulation.traces.trace import Trace, TraceJob, ending
 
 MERGED = frozenset({"job_id", "num_gpu", "submit_time", "duration"})
@@ -51,10 +51,7 @@ def read_merged(path: Path, skip_bad: int) -> Trace:
     Raises:
         UsageError: it cannot be read, or has more bad rows than are tolerated.
     """
-    collector = Collector(path, skip_bad)
-    for line, row in table(path):
-        collector.take(line, lambda row=row: _merged(row))  # type: ignore[misc]
-    return collector.trace("pai2020")
+    return one_table(path, skip_bad, "pai2020", _merged)
 
 
 def read(folder: Path, skip_bad: int) -> Trace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from orchestrator.simulation.traces.rows import Collector, LeftOut, Row, table
+from orchestrator.simulation.traces.rows import LeftOut, Row, one_table
 from orchestrator.simulation.traces.trace import Trace, TraceJob
 from orchestrator.simulation.truth import Ending
 
@@ -22,10 +22,7 @@ def read(path: Path, skip_bad: int) -> Trace:
     Raises:
         UsageError: it cannot be read, or has more bad rows than are tolerated.
     """
-    collector = Collector(path, skip_bad)
-    for line, row in table(path):
-        collector.take(line, lambda row=row: _job(row))  # type: ignore[misc]
-    return collector.trace("pai2023")
+    return one_table(path, skip_bad, "pai2023", _job)
 
 
 def _job(row: Row) -> TraceJob:

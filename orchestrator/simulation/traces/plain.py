@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.simulation.traces.rows import Collector, LeftOut, Row, table
+from orchestrator.simulation.traces.rows import LeftOut, Row, one_table
 from orchestrator.simulation.traces.trace import Trace, TraceJob, ending
 
 COLUMNS = frozenset({"job_id", "submit_s", "num_gpus", "duration_s"})
@@ -16,10 +16,7 @@ def read(path: Path, skip_bad: int) -> Trace:
     Raises:
         UsageError: it cannot be read, or has more bad rows than are tolerated.
     """
-    collector = Collector(path, skip_bad)
-    for line, row in table(path):
-        collector.take(line, lambda row=row: _job(row))  # type: ignore[misc]
-    return collector.trace("plain")
+    return one_table(path, skip_bad, "plain", _job)
 
 
 def _job(row: Row) -> TraceJob:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
@@ -235,3 +236,21 @@ class _Lines:
             return next(self._reader)
         except csv.Error as error:
             raise UsageError(f"{self._path}:{self._reader.line_num}: {error}", hint="is it a CSV file?") from None
+
+
+def one_table(path: Path, skip_bad: int, layout: str, job_of: Callable[[Row], TraceJob]) -> Trace:
+    """A trace that is one table, one job a row.
+
+    Args:
+        path: of the file.
+        skip_bad: so many bad rows are tolerated.
+        layout: its name.
+        job_of: what a row says; it raises `LeftOut` for what cannot be simulated, and ValueError for what is wrong.
+
+    Raises:
+        UsageError: it cannot be read, or has more bad rows than are tolerated.
+    """
+    collector = Collector(path, skip_bad)
+    for line, row in table(path):
+        collector.take(line, partial(job_of, row))
+    return collector.trace(layout)
