@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.snapshot import Snapshot
@@ -58,6 +58,15 @@ class Trial:
     result: Result
     figures: Figures
     series: Series
+
+    def document(self) -> dict[str, object]:
+        """As JSON values; `metrics.UNITS` says what the figures are in."""
+        return {
+            "name": self.name,
+            "policy": self.policy.model_dump(mode="json"),
+            "stopped": self.result.stopped,
+            "figures": asdict(self.figures),
+        }
 
 
 class Comparison:

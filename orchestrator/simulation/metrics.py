@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrator.simulation.outcomes import Outcome, Result
 
@@ -81,9 +81,16 @@ class Figures:
     charged: float
     events: int
 
-    def document(self) -> dict[str, object]:
-        """As JSON values."""
-        return asdict(self)
+
+UNITS: Mapping[str, str] = {
+    **dict.fromkeys(("jct", "wait", "time_lost", "wide_time_lost", "makespan"), "seconds"),
+    **dict.fromkeys(("lost_work", "charged"), "slot-seconds"),
+    **dict.fromkeys(("utilisation", "useful", "fragmentation"), "share, 0 to 1"),
+    **dict.fromkeys(("slowdown", "fairness"), "ratio"),
+    **dict.fromkeys(("jobs", "unfinished", "killed"), "jobs"),
+    **dict.fromkeys(("preemptions", "resizes", "node_failures", "events"), "times"),
+}
+"""What each of the figures is in."""
 
 
 def distribution(values: Iterable[float]) -> Distribution:

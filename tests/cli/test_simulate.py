@@ -4,6 +4,7 @@ import builtins
 import gzip
 import importlib.util
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -33,15 +34,38 @@ def test_policies_are_compared_side_by_side(cli, trace: Path) -> None:
     assert outcome.code == 0
     head, *rows = outcome.out.split("\n\n")[1].splitlines()
     assert head.split() == ["FIGURE", "FIFO", "EASY"]
-    table = {" ".join(row.split()[:-2]): row.split()[-2:] for row in rows}
+    table = {name: cells for name, *cells in (re.split(r"  +", row) for row in rows)}
     assert table["jobs"] == ["4", "4"]
-    assert table["average JCT, s"] == ["115", "115"]
+    assert table["average JCT"] == ["1m 55s", "1m 55s"]
+    assert len({len(row) for row in rows}) == 1  # numbers end below one another
+
+
+def test_the_best_of_each_row_bears_a_star_where_all_policies_came_to_an_end(cli, trace: Path) -> None:
+    trace.write_text(TRACE.splitlines()[0] + "\na,0,8,100,,,\nb,1,8,90,,,\nc,2,8,10,,,\n")
+    arguments = ("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo", "--policy", "sjf")
+    lines = cli(*arguments, "--estimates", "perfect").out.splitlines()
+    rows = {name: cells for name, *cells in (re.split(r"  +", line) for line in lines if line)}
+    assert rows["average wait"] == ["1m 36s", "*1m 09s"]
+    assert rows["p99 wait"] == ["3m 08s", "*1m 49s"]
+    assert rows["makespan"] == ["3m 20s", "3m 20s"]
+    assert lines[-1] == "* the best of its row"
+
+
+def test_nobody_is_best_where_jobs_were_left_behind(cli, trace: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "lab.yaml"
+    nodes = "nodes: [{name: gpu, gpus: 8, cpus: 8}]"
+    profile.write_text(f"name: lab\nbackend: local\n{nodes}\nlimits: {{max_workers: 6}}\n")
+    outcome = cli("simulate", "--trace", trace, "--cluster", profile, "--policy", "fifo", "--policy", "sjf")
+    assert "fifo: ended early: the rest of the queue can never start" in outcome.out
+    assert "*" not in outcome.out
 
 
 def test_json_has_the_figures_of_every_policy(cli, trace: Path) -> None:
     arguments = ("simulate", "--trace", trace, "--nodes", 1, "--estimates", "users", "--limit", 3, "--json")
     data = cli(*arguments, "--policy", "fifo", "--policy", "conservative").document["data"]
     assert data["cluster"] == {"nodes": 1, "slots": 8}
+    assert data["units"]["jct"] == "seconds"
+    assert data["units"].keys() == data["policies"][0]["figures"].keys()
     assert data["load"]["layout"] == "plain"
     assert (data["load"]["jobs"], data["load"]["simulated"], data["load"]["estimates"]) == (4, 3, "users")
     first, second = data["policies"]

@@ -16,7 +16,8 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.text import counted
 from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.options import json_option
-from orchestrator.cli.output import emit, note, table
+from orchestrator.cli.output import emit, note
+from orchestrator.cli.simulationtext import comparison_table
 from orchestrator.simulation.formats import LAYOUTS, PLOTS
 
 if TYPE_CHECKING:
@@ -277,16 +278,15 @@ def _interrupts(comparison: Comparison) -> Iterator[None]:
 
 
 def _document(setting: Setting, trials: list[Trial], about: dict[str, object]) -> dict[str, object]:
-    from orchestrator.simulation.report import document
+    from orchestrator.simulation.metrics import UNITS
 
     nodes = setting.nodes
     cluster = {"nodes": len(nodes), "slots": sum(node.slots for node in nodes)}
-    return {"load": about, "cluster": cluster, "policies": [document(trial) for trial in trials]}
+    policies = [trial.document() for trial in trials]
+    return {"load": about, "cluster": cluster, "units": dict(UNITS), "policies": policies}
 
 
 def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> str:
-    from orchestrator.simulation.report import heads, rows
-
     nodes = setting.nodes
     lines = [
         f"{about['source']}: {about['simulated']:,} jobs on {counted(len(nodes), 'node')} with "
@@ -299,4 +299,4 @@ def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> st
     if left_out:
         lines.append("left out: " + "; ".join(f"{count:,} {reason}" for reason, count in left_out.items()))
     lines += [f"{t.name}: ended early: {t.result.stopped}" for t in trials if t.result.stopped]
-    return "\n".join([*lines, "", table(heads(trials), rows(trials))])
+    return "\n".join([*lines, "", comparison_table(trials)])
