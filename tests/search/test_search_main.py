@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.dataset import hold_to_dataset
-from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.runtime.markers import Marker, read_marker
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.spec.load import freeze_workload
 from orchestrator.spec.regnet import RegNetWorkload
@@ -31,19 +31,19 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("state")
 
 
-def run_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> dict[str, object]:
-    """One run of the driver as an agent would start it; the data of its marker."""
+def run_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> Marker:
+    """One run of the driver as an agent would start it; its marker."""
     with start_main(job, workload, state_dir, slots) as process:
         process.wait(240)
     return last_word(job)
 
 
-def last_word(job: JobDirectory) -> dict[str, object]:
-    """The data of the rank's marker."""
+def last_word(job: JobDirectory) -> Marker:
+    """The rank's marker, as an agent reads it: the last of its own events; trials have theirs."""
     run = job.run("job-1-r1")
-    last = list(read_events(run, {}))[-1]
-    assert last.kind == "rank_finished", (run.logs / "rank-0.log").read_text()
-    return dict(last.data)
+    marker = read_marker(run, 0)
+    assert marker is not None, (run.logs / "rank-0.log").read_text()
+    return marker
 
 
 def start_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> "subprocess.Popen[bytes]":
@@ -82,7 +82,7 @@ def test_a_search_leaves_its_summary_and_does_not_depend_on_concurrency(
     jobs = [JobDirectory.under(tmp_path / str(slots), "job-1") for slots in (1, 2)]
     for job, slots in zip(jobs, (1, 2), strict=True):
         marker = run_main(job, workload, state_dir, slots)
-        assert marker["outcome"] == "succeeded", marker
+        assert marker.outcome == "succeeded", marker
     assert results(jobs[0]) == results(jobs[1])
 
     summary = json.loads((jobs[0].results / "summary.json").read_text())
@@ -108,8 +108,8 @@ def test_a_space_without_models_is_an_error_that_no_retry_can_mend(
 ) -> None:
     workload = make_workload(constraints={"flops": "1..2"}, max_draws=500)
     marker = run_main(job, workload, state_dir, 1)
-    assert (marker["outcome"], marker["failure_class"]) == ("failed", "permanent")
-    assert "constraints.flops" in str(marker["message"])
+    assert (marker.outcome, marker.failure_class) == ("failed", "permanent")
+    assert "constraints.flops" in marker.message
 
 
 def test_a_search_resumed_on_another_version_of_the_data_is_refused(
@@ -117,8 +117,8 @@ def test_a_search_resumed_on_another_version_of_the_data_is_refused(
 ) -> None:
     hold_to_dataset(job, 1, "another version")
     marker = run_main(job, workload, state_dir, 1)
-    assert (marker["outcome"], marker["failure_class"]) == ("failed", "permanent")
-    assert "the data has changed: this training began on version another version" in str(marker["message"])
+    assert (marker.outcome, marker.failure_class) == ("failed", "permanent")
+    assert "the data has changed: this training began on version another version" in marker.message
 
 
 def test_a_stop_request_from_the_controller_ends_the_run_as_stopped(
@@ -127,7 +127,7 @@ def test_a_stop_request_from_the_controller_ends_the_run_as_stopped(
     run = job.run("job-1-r1")
     write_control(run, Control(generation=1, token=1, want="stop", world_size=1, cause="cancel"))
     marker = run_main(job, workload, state_dir, 1)
-    assert marker["outcome"] == "stopped"
+    assert marker.outcome == "stopped"
     assert [r[1] for r in results(job)] == ["pending"] * 3
 
 
@@ -146,8 +146,8 @@ def test_a_ray_that_dies_ends_the_run_at_once(
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
     marker = last_word(job)
-    assert (marker["outcome"], marker["failure_class"]) == ("failed", "infrastructure")
-    assert "gcs_server" in str(marker["message"])
+    assert (marker.outcome, marker.failure_class) == ("failed", "infrastructure")
+    assert "gcs_server" in marker.message
 
 
 def kill_head(job: JobDirectory, driver: psutil.Process) -> list[psutil.Process]:
