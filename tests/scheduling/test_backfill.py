@@ -13,6 +13,7 @@ from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.walk import walk
 from orchestrator.spec.policy import Order, Policy
+from orchestrator.spec.presets import PRESETS, preset
 
 NOW = 1000.0
 FIFO = Order(by="fifo")
@@ -119,6 +120,13 @@ def test_maintenance_is_waited_for_and_nothing_runs_into_it() -> None:
     down = (Node("a", 8, windows=(Window(NOW + 30, NOW + 130),)),)
     assert reservations("easy", job(1, 8, 31), nodes=down) == {"j-1": 130}
     assert started("easy", job(1, 8, 31), job(2, 1, 30), nodes=down) == ["j-2"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_it_is_decided_again_when_maintenance_ends(name: str) -> None:
+    shut = (Node("a", 8, windows=(Window(NOW - 10, NOW + 30), Window(NOW + 500, NOW + 600))),)
+    assert decide(_snapshot((job(1, 8),), shut), preset(name)).wake == NOW + 30
+    assert decide(_snapshot((), shut), preset("easy")).wake is None  # nobody waits for it
 
 
 @pytest.mark.parametrize("backfill", ["easy", "conservative"])

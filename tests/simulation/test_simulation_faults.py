@@ -8,7 +8,8 @@ import pytest
 from simulation_kit import FIFO, cluster, true_job
 
 from orchestrator.base.errors import UsageError
-from orchestrator.scheduling.cluster import Constraints, Node
+from orchestrator.scheduling.cluster import Constraints, Node, Window
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.simulation import stalls
 from orchestrator.simulation.engine import Engine, simulate
 from orchestrator.simulation.machines import Machines
@@ -71,6 +72,14 @@ def test_what_runs_on_a_drained_node_goes_on_and_nothing_new_starts_there() -> N
     load = [true_job("a", 0, 1, 100), true_job("b", 20, 1, 10)]
     result = simulate(cluster(2), load, FIFO, drains=[Drain("n0", 10, 300)])
     assert [(o.job, o.started, o.ended) for o in result.outcomes] == [("a", 0, 100), ("b", 300, 310)]
+
+
+@pytest.mark.parametrize("name", ["fifo", "las", "default"])
+def test_nothing_runs_into_maintenance_and_work_begins_when_it_is_over(name: str) -> None:
+    shut = Snapshot(0.0, (Node("n0", 1, windows=(Window(100, 200),)),))
+    load = [true_job("a", 0, 1, 90, limit=95), true_job("b", 10, 1, 50, limit=60)]
+    result = simulate(shut, load, preset(name))
+    assert [(o.job, o.started, o.ended) for o in result.outcomes] == [("a", 0, 90), ("b", 200, 250)]
 
 
 def test_a_drain_of_an_unknown_node_is_refused() -> None:
