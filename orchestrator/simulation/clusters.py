@@ -1,12 +1,55 @@
-"""From a cluster profile, or two numbers, to the nodes and teams of a simulated cluster."""
+"""From a cluster profile, or two numbers, to a simulated cluster: nodes, their maintenance, teams, limits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
 from orchestrator.base.errors import UsageError
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Node, Window
+from orchestrator.scheduling.profiles import teams_of, windows_of
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.profile import Node as NodeSpec
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What is simulated.
+
+    Attributes:
+        nodes: without windows of maintenance.
+        teams: that share them.
+        windows: of maintenance, by node; seconds since the epoch.
+        max_workers: no run gets more; None: no limit.
+    """
+
+    nodes: tuple[Node, ...]
+    teams: tuple[Team, ...] = ()
+    windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    max_workers: int | None = None
+
+    def maintained(self, later: float) -> tuple[Node, ...]:
+        """The nodes with their windows of maintenance.
+
+        Args:
+            later: seconds that the simulated clock is ahead of the epoch's.
+        """
+        return tuple(replace(node, windows=_later(self.windows.get(node.name, ()), later)) for node in self.nodes)
+
+
+def cluster_of(profile: ClusterProfile, nodes: tuple[Node, ...] | None = None) -> Cluster:
+    """The cluster that a profile describes.
+
+    Args:
+        profile: of the cluster.
+        nodes: in the place of its own, whose maintenance is then nothing to them.
+
+    Raises:
+        UsageError: it says `auto` where a simulation needs a number.
+    """
+    windows = windows_of(profile) if nodes is None else {}
+    return Cluster(nodes or _nodes(profile), teams_of(profile), windows, profile.limits.max_workers)
 
 
 def plain_nodes(count: int, slots: int) -> tuple[Node, ...]:
@@ -15,21 +58,17 @@ def plain_nodes(count: int, slots: int) -> tuple[Node, ...]:
     return tuple(Node(f"node-{i:0{width}}", slots) for i in range(count))
 
 
-def nodes_of(profile: ClusterProfile) -> tuple[Node, ...]:
-    """The nodes that a profile describes. Windows of maintenance are left out: a trace has a calendar of its own.
-
-    Raises:
-        UsageError: it says `auto` where a simulation needs a number.
-    """
-    return tuple(node for spec in profile.nodes for node in _nodes(profile, spec))
+def _later(windows: tuple[Window, ...], seconds: float) -> tuple[Window, ...]:
+    return tuple(replace(window, start=window.start + seconds, end=window.end + seconds) for window in windows)
 
 
-def teams_of(profile: ClusterProfile) -> tuple[Team, ...]:
-    """The teams that a profile names."""
-    return tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams)
+def _nodes(profile: ClusterProfile) -> tuple[Node, ...]:
+    """Where some have GPUs, slots are GPUs, and the others have none."""
+    gpus = any(spec.gpus for spec in profile.nodes)
+    return tuple(node for spec in profile.nodes if spec.gpus or not gpus for node in _equal(profile, spec))
 
 
-def _nodes(profile: ClusterProfile, spec: NodeSpec) -> list[Node]:
+def _equal(profile: ClusterProfile, spec: NodeSpec) -> list[Node]:
     if spec.gpus == "auto":
         raise _unknown(profile, spec, "gpus")
     cores = 0 if spec.cpus == "auto" else spec.cpus
@@ -43,7 +82,7 @@ def _nodes(profile: ClusterProfile, spec: NodeSpec) -> list[Node]:
         memory=0 if spec.memory == "auto" else spec.memory,
         rack=spec.rack or "",
     )
-    return [Node(name, made.slots, made.gpu_type, made.cpus, made.memory, made.rack) for name in spec.names]
+    return [replace(made, name=name) for name in spec.names]
 
 
 def _unknown(profile: ClusterProfile, spec: NodeSpec, key: str) -> UsageError:

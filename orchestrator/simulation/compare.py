@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
-from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.scheduling.teams import Team
 from orchestrator.simulation.engine import Engine
-from orchestrator.simulation.loads import Load
 from orchestrator.simulation.metrics import Figures, figures
 from orchestrator.simulation.observers import Fragmentation, Series
 from orchestrator.simulation.outcomes import Result
-from orchestrator.simulation.truth import Charges, Faults
+from orchestrator.simulation.setting import Setting
 from orchestrator.spec.policy import Policy
 
 _POINTS = 2_000
 _SAMPLES = 500
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all policies have in common.
-
-    Attributes:
-        nodes: of the cluster.
-        load: that comes.
-        teams: of the cluster.
-        charges: what decisions cost.
-        faults: of nodes.
-        max_workers: no run gets more; None: no limit.
-    """
-
-    nodes: tuple[Node, ...]
-    load: Load
-    teams: tuple[Team, ...] = ()
-    charges: Charges = field(default_factory=Charges)
-    faults: Faults | None = None
-    max_workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +85,7 @@ class Comparison:
             policy,
             charges=setting.charges,
             faults=setting.faults,
+            drains=setting.drains,
             observers=(series, fragmentation),
         )
         self._engine.stop = self.stopped

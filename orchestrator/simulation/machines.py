@@ -11,6 +11,8 @@ from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node
 from orchestrator.simulation.truth import Drain, Faults
 
+_SHOWN = 3
+
 
 class Machines:
     """The nodes of a simulated cluster.
@@ -64,7 +66,11 @@ def check_drains(drains: Sequence[Drain], nodes: Sequence[Node]) -> None:
     Raises:
         UsageError: with the name.
     """
-    known = {node.name for node in nodes}
+    known = [node.name for node in nodes]
     for drain in drains:
         if drain.node not in known:
-            raise UsageError(f"a drain names the node {drain.node!r}, which the cluster does not have")
+            shown = [*known[:_SHOWN], "…", known[-1]] if len(known) > _SHOWN + 1 else known
+            raise UsageError(
+                f"a drain names the node {drain.node!r}, which the cluster does not have",
+                hint=f"its nodes are {', '.join(shown)}",
+            )

@@ -31,7 +31,7 @@ class Sight(Protocol):
         """Slots of the nodes that are not down."""
 
     def free(self) -> Mapping[str, int]:
-        """Slots of each node that is up, less those that are held."""
+        """Slots of each node that is up and not in maintenance, less those that are held."""
 
     def waiting(self) -> Iterable[Demand]:
         """The demands of the jobs that wait."""

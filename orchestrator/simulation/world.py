@@ -63,8 +63,8 @@ class World:
         return self.machines.capacity
 
     def free(self) -> Mapping[str, int]:
-        """Slots of each node that is up, less those that are held."""
-        free = {node.name: node.slots for node in self.machines.nodes.values() if node.state == "up"}
+        """Slots of each node that is up and not in maintenance, less those that are held."""
+        free = {node.name: node.slots for node in self.machines.nodes.values() if _open(node, self.now)}
         for life in self.lives.values():
             for name, workers in life.placement:
                 if name in free:
@@ -255,3 +255,7 @@ class World:
         every = self._charges.checkpoint_every
         if every is not None:
             self._timers.at(max(self.now, life.counted) + every, Kind.CHECKPOINT, (life, life.runs))
+
+
+def _open(node: Node, now: float) -> bool:
+    return node.state == "up" and not any(window.start <= now < window.end for window in node.windows)

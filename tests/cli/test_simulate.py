@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,26 +30,29 @@ def trace(tmp_path: Path) -> Path:
     return path
 
 
+def figures_of(outcome: Any) -> dict[str, list[str]]:
+    """The cells of each row of the table."""
+    return {name: cells for name, *cells in (re.split(r"  +", line) for line in outcome.out.splitlines() if line)}
+
+
 def test_policies_are_compared_side_by_side(cli, trace: Path) -> None:
     outcome = cli("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo", "--policy", "easy")
     assert outcome.code == 0
-    head, *rows = outcome.out.split("\n\n")[1].splitlines()
-    assert head.split() == ["FIGURE", "FIFO", "EASY"]
-    table = {name: cells for name, *cells in (re.split(r"  +", row) for row in rows)}
-    assert table["jobs"] == ["4", "4"]
-    assert table["average JCT"] == ["1m 55s", "1m 55s"]
+    table = figures_of(outcome)
+    assert (table["FIGURE"], table["jobs"], table["average JCT"]) == (["FIFO", "EASY"], ["4", "4"], ["1m 55s"] * 2)
+    rows = outcome.out.split("\n\n")[1].splitlines()
     assert len({len(row) for row in rows}) == 1  # numbers end below one another
 
 
 def test_the_best_of_each_row_bears_a_star_where_all_policies_came_to_an_end(cli, trace: Path) -> None:
     trace.write_text(TRACE.splitlines()[0] + "\na,0,8,100,,,\nb,1,8,90,,,\nc,2,8,10,,,\n")
     arguments = ("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo", "--policy", "sjf")
-    lines = cli(*arguments, "--estimates", "perfect").out.splitlines()
-    rows = {name: cells for name, *cells in (re.split(r"  +", line) for line in lines if line)}
+    outcome = cli(*arguments, "--estimates", "perfect")
+    rows = figures_of(outcome)
     assert rows["average wait"] == ["1m 36s", "*1m 09s"]
     assert rows["p99 wait"] == ["3m 08s", "*1m 49s"]
     assert rows["makespan"] == ["3m 20s", "3m 20s"]
-    assert lines[-1] == "* the best of its row"
+    assert outcome.out.splitlines()[-1] == "* the best of its row"
 
 
 def test_nobody_is_best_where_jobs_were_left_behind(cli, trace: Path, tmp_path: Path) -> None:
@@ -108,6 +112,31 @@ def test_a_profile_gives_nodes_and_a_file_gives_the_policy(cli, trace: Path, tmp
     assert [(p["name"], p["policy"]["backfill"]) for p in data["policies"]] == [("lab", "easy"), ("mine", "skip")]
 
 
+def test_a_drained_node_starts_nothing_new_and_is_back_when_it_was_said(cli, trace: Path) -> None:
+    trace.write_text(TRACE.splitlines()[0] + "\na,1000,8,100,,,\nb,1010,8,50,,,\n")
+    arguments = ("simulate", "--trace", trace, "--nodes", 1, "--policy", "fifo")
+    outcome = cli(*arguments, "--drain", "node-0:20s..1h")
+    assert "; 1 drain" in outcome.out
+    assert figures_of(outcome)["makespan"] == ["1h 00m"]  # a goes on to its end, b begins an hour after a came
+    assert "the rest of the queue can never start" in cli(*arguments, "--drain", "node-0:20s..").out
+
+
+def test_the_maintenance_of_a_profile_counts_once_it_is_said_when_the_load_begins(
+    cli, trace: Path, tmp_path: Path
+) -> None:
+    profile = tmp_path / "lab.yaml"
+    closed = "maintenance: [{nodes: [a], start: 2026-12-01T01:00Z, end: 2026-12-01T02:00Z}]"
+    profile.write_text(f"name: lab\nbackend: local\nnodes: [{{name: a, gpus: 8, cpus: 8}}]\n{closed}\n")
+    trace.write_text(TRACE.splitlines()[0] + "\na,9,8,4000,,,4000\n")
+    arguments = ("simulate", "--trace", trace, "--cluster", profile, "--policy", "fifo", "--estimates", "users")
+    without = cli(*arguments)
+    assert "maintenance is left out" in without.err
+    assert figures_of(without)["makespan"] == ["1h 06m"]
+    outcome = cli(*arguments, "--begin", "2026-12-01T00:00Z")
+    assert "; 1 window of maintenance" in outcome.out
+    assert figures_of(outcome)["makespan"] == ["3h 06m"]
+
+
 def test_a_cluster_that_must_be_measured_is_refused_with_what_to_type(cli, trace: Path) -> None:
     outcome = cli("simulate", "--trace", trace, "--cluster", "local")
     assert outcome.code == 2
@@ -125,6 +154,15 @@ def test_a_cluster_that_must_be_measured_is_refused_with_what_to_type(cli, trace
         (("--synthetic", 5, "--nodes", 1, "--estimates", "guess"), "--estimates 'guess'"),
         (("--synthetic", 5, "--nodes", 1, "--mtbf", "0"), "--mtbf must be above zero"),
         (("--synthetic", 5, "--nodes", 1, "--mtbf", "soon"), "duration"),
+        (("--synthetic", 5, "--nodes", 1, "--begin", "noon"), "a time with its offset"),
+        (("--synthetic", 5, "--nodes", 1, "--begin", "2026-12-01T00:00Z"), "there is none here"),
+        (
+            ("--synthetic", 5, "--nodes", 9, "--drain", "node-9:1h..2h"),
+            "its nodes are node-0, node-1, node-2, …, node-8",
+        ),
+        (("--synthetic", 5, "--nodes", 1, "--drain", "node-0"), "such as node-3:36h..44h"),
+        (("--synthetic", 5, "--nodes", 1, "--drain", "node-0:2h..1h"), "ends before it starts"),
+        (("--synthetic", 5, "--nodes", 1, "--drain", "node-0:soon..1h"), "duration"),
         (("--synthetic", 5, "--nodes", 1, "--plot", "x.gif"), ".png, .svg or .pdf"),
         (("--synthetic", 5, "--nodes", 1, "--plot", "none/x.png"), "there is no folder"),
         (("--nodes", 1, "--trace", "none.csv"), "there is no trace"),

@@ -3,17 +3,21 @@
 import math
 import statistics
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import pytest
 
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Estimate
-from orchestrator.simulation.clusters import nodes_of, plain_nodes, teams_of
+from orchestrator.simulation.clusters import cluster_of, plain_nodes
 from orchestrator.simulation.guesses import Guesses, parse_guesses
 from orchestrator.simulation.loads import Shapes, make_load
+from orchestrator.simulation.setting import Plans, make_setting
 from orchestrator.simulation.synthetic import synthetic_jobs
 from orchestrator.simulation.traces.trace import TraceJob
+from orchestrator.simulation.truth import Drain
 from orchestrator.spec.profile import ClusterProfile
 
 JOB = TraceJob("a", 5, 6, 1_000, team="video", owner="kim", estimate=3_600)
@@ -107,7 +111,7 @@ def test_more_jobs_come_in_the_afternoon_than_at_night() -> None:
     assert sum(12 <= h < 18 for h in hours) > 2 * sum(0 <= h < 6 for h in hours)
 
 
-PROFILE = {
+PROFILE: dict[str, Any] = {
     "name": "x",
     "backend": "local",
     "nodes": [
@@ -120,19 +124,36 @@ PROFILE = {
 
 def test_a_profile_becomes_nodes_and_teams() -> None:
     profile = ClusterProfile.model_validate(PROFILE)
-    one, two, cores = nodes_of(profile)
+    found = cluster_of(profile)
+    one, two = found.nodes  # where slots are GPUs, a node without any has none
     assert (one.name, two.name, one.slots, one.gpu_type, one.cpus, one.rack) == ("big-1", "big-2", 8, "h200", 64, "r1")
     assert one.memory == 2**40
-    assert (cores.slots, cores.cpus) == (16, 0)
-    assert [(t.name, t.parent, t.weight, t.quota, t.limit) for t in teams_of(profile)] == [
+    assert [(t.name, t.parent, t.weight, t.quota, t.limit) for t in found.teams] == [
         ("vision", "", 1.0, None, None),
         ("video", "vision", 2.0, 4, 8),
     ]
+
+
+def test_slots_are_cores_where_no_node_has_a_gpu() -> None:
+    profile = ClusterProfile.model_validate(PROFILE | {"nodes": [PROFILE["nodes"][1]], "teams": []})
+    (cores,) = cluster_of(profile).nodes
+    assert (cores.slots, cores.cpus) == (16, 0)
+
+
+def test_the_maintenance_of_a_profile_is_placed_by_when_the_first_job_comes() -> None:
+    closed = {"nodes": ["big-2"], "start": "2026-12-01T06:00+01:00", "end": "2026-12-01T08:00+01:00"}
+    found = cluster_of(ClusterProfile.model_validate(PROFILE | {"maintenance": [closed]}))
+    jobs = [TraceJob("a", 500.0, 1, 60.0), TraceJob("b", 700.0, 1, 60.0)]
+    begin = datetime.fromisoformat("2026-12-01T04:00Z").timestamp()
+    setting = make_setting(jobs, found, plans=Plans(begin, (Drain("big-1", 10, 20),)))
+    assert [[(w.start, w.end) for w in node.windows] for node in setting.nodes] == [[], [(4_100.0, 11_300.0)]]
+    assert setting.drains == (Drain("big-1", 510.0, 520.0),)
+    assert not any(node.windows for node in make_setting(jobs, found).nodes)
 
 
 @pytest.mark.parametrize("node", [{}, {"gpus": 0}])
 def test_what_is_to_be_measured_is_refused(node: dict[str, int]) -> None:
     profile = ClusterProfile.model_validate({"name": "x", "backend": "local", "nodes": [node]})
     with pytest.raises(UsageError, match=r"`(gpus|cpus): auto` for the node 'localhost'") as refusal:
-        nodes_of(profile)
+        cluster_of(profile)
     assert "--nodes" in refusal.value.hint

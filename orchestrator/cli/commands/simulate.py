@@ -6,9 +6,8 @@ import importlib.util
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,38 +16,21 @@ from orchestrator.base.text import counted
 from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import emit, note
+from orchestrator.cli.quantities import DRAIN, DURATION, INSTANT
 from orchestrator.cli.simulationtext import comparison_table
 from orchestrator.simulation.formats import LAYOUTS, PLOTS
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from orchestrator.scheduling.cluster import Node
-    from orchestrator.scheduling.teams import Team
-    from orchestrator.simulation.compare import Comparison, Setting, Trial
-    from orchestrator.simulation.guesses import Guesses
-    from orchestrator.simulation.loads import Shapes
+    from orchestrator.simulation.clusters import Cluster
+    from orchestrator.simulation.compare import Comparison, Trial
+    from orchestrator.simulation.setting import Plans, Setting
     from orchestrator.simulation.traces.trace import TraceJob
-    from orchestrator.simulation.truth import Charges, Faults
+    from orchestrator.simulation.truth import Charges, Drain, Faults
     from orchestrator.spec.policy import Policy
 
 
-class DurationType(click.ParamType):  # type: ignore[type-arg]
-    """Seconds, or a text such as 90m, 36h or 30d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        from orchestrator.spec.units import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-_DURATION = DurationType()
 _CHECKPOINTS = 1_800.0
 """Seconds between checkpoints where nodes fail and nothing is said: without any, long jobs would never end."""
 
@@ -68,15 +50,17 @@ _CHECKPOINTS = 1_800.0
 @click.option("--elastic", type=click.IntRange(1, 1000), default=1, help="A job of n GPUs runs on ceil(n / this) .. n.")
 @click.option("--exponent", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Speed of k of n GPUs.")
 @click.option("--one-pool", is_flag=True, help="Workers of a gang lie anywhere, as if there were no nodes.")
-@click.option("--resume-cost", type=_DURATION, default=30.0, help="After a preemption. [default: 30s]")
-@click.option("--resize-cost", type=_DURATION, default=30.0, help="Of each resize. [default: 30s]")
+@click.option("--resume-cost", type=DURATION, default=30.0, help="After a preemption. [default: 30s]")
+@click.option("--resize-cost", type=DURATION, default=30.0, help="Of each resize. [default: 30s]")
 @click.option(
     "--checkpoint-every",
-    type=_DURATION,
+    type=DURATION,
     help="Work since is lost. [default: preempted jobs save first; with --mtbf: 30m]",
 )
-@click.option("--mtbf", type=_DURATION, help="Nodes fail: mean time between failures of one node, such as 30d.")
-@click.option("--mttr", type=_DURATION, default=3_600.0, help="Mean time to its repair. [default: 1h]")
+@click.option("--mtbf", type=DURATION, help="Nodes fail: mean time between failures of one node, such as 30d.")
+@click.option("--mttr", type=DURATION, default=3_600.0, help="Mean time to its repair. [default: 1h]")
+@click.option("--begin", type=INSTANT, help="When the first job comes: the profile's maintenance counts by it.")
+@click.option("--drain", "drains", type=DRAIN, multiple=True, help="Nothing new starts there; may be repeated.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of loads, estimates and failures.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write out.png, .svg or .pdf.")
 @json_option
@@ -100,6 +84,8 @@ def command(
     checkpoint_every: float | None,
     mtbf: float | None,
     mttr: float,
+    begin: float | None,
+    drains: tuple[Drain, ...],
     seed: int,
     plot: Path | None,
     as_json: bool,
@@ -113,20 +99,20 @@ def command(
     from orchestrator.simulation.compare import Comparison
     from orchestrator.simulation.guesses import parse_guesses
     from orchestrator.simulation.loads import Shapes
-    from orchestrator.simulation.truth import Charges, Faults
+    from orchestrator.simulation.setting import make_setting
 
     _check_asked(trace, synthetic, layout, cluster, nodes or slots)
     chosen = _policies(policies or ("default",))
     _check_plot(plot)
-    told = parse_guesses(estimates, seed)
-    faults = Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed) if mtbf is not None else None
+    told, faults = parse_guesses(estimates, seed), _faults(mtbf, mttr, seed)
     machines = _cluster(cluster, nodes, slots)
+    plans = _plans(machines, begin, drains)
     jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines.nodes), seed)
-    if faults is not None and checkpoint_every is None:
-        checkpoint_every = _CHECKPOINTS
-        note("--mtbf without --checkpoint-every: jobs save every 30 minutes, whoever stops loses the work since")
-    charges = Charges(resume_cost, resize_cost, checkpoint_every)
-    setting = machines.setting(jobs[:limit], told, Shapes(elastic, exponent, not one_pool), charges, faults)
+    charges = _charges(resume_cost, resize_cost, checkpoint_every, failing=faults is not None)
+    shapes = Shapes(elastic, exponent, not one_pool)
+    setting = make_setting(
+        jobs[:limit], machines, estimates=told, shapes=shapes, charges=charges, faults=faults, plans=plans
+    )
     comparison = Comparison(setting)
     trials = list(_trials(comparison, chosen))
     if plot is not None:
@@ -136,36 +122,6 @@ def command(
     if comparison.stopped:
         note("interrupted: the figures are of what was simulated until then")
     return INTERRUPTED if comparison.stopped else 0
-
-
-@dataclass(frozen=True)
-class _Cluster:
-    """What is simulated."""
-
-    nodes: tuple[Node, ...]
-    teams: tuple[Team, ...] = ()
-    max_workers: int | None = None
-
-    def setting(
-        self,
-        jobs: tuple[TraceJob, ...],
-        estimates: Guesses,
-        shapes: Shapes,
-        charges: Charges,
-        faults: Faults | None,
-    ) -> Setting:
-        """What all policies have in common.
-
-        Raises:
-            UsageError: no job fits.
-        """
-        from orchestrator.simulation.compare import Setting
-        from orchestrator.simulation.loads import make_load
-
-        load = make_load(jobs, self.nodes, estimates=estimates, shapes=shapes)
-        if not load.jobs:
-            raise UsageError("no job of the load fits on this cluster", hint="give it more or larger nodes")
-        return Setting(self.nodes, load, self.teams, charges, faults, self.max_workers)
 
 
 def _check_asked(
@@ -194,18 +150,47 @@ def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
     return chosen
 
 
-def _cluster(name: str | None, nodes: int | None, slots: int | None) -> _Cluster:
-    from orchestrator.simulation.clusters import nodes_of, plain_nodes, teams_of
+def _cluster(name: str | None, nodes: int | None, slots: int | None) -> Cluster:
+    from orchestrator.simulation.clusters import Cluster, cluster_of, plain_nodes
     from orchestrator.spec.load import load_profile
 
     if slots is not None and nodes is None:
         raise UsageError("--slots goes with --nodes", hint="--nodes 64 --slots 8")
-    counted = plain_nodes(nodes, slots or 8) if nodes is not None else None
+    given = plain_nodes(nodes, slots or 8) if nodes is not None else None
     if name is None:
-        assert counted is not None
-        return _Cluster(counted)
-    profile = load_profile(name)
-    return _Cluster(counted or nodes_of(profile), teams_of(profile), profile.limits.max_workers)
+        assert given is not None
+        return Cluster(given)
+    return cluster_of(load_profile(name), given)
+
+
+def _plans(cluster: Cluster, begin: float | None, drains: tuple[Drain, ...]) -> Plans:
+    from orchestrator.simulation.machines import check_drains
+    from orchestrator.simulation.setting import Plans
+
+    check_drains(drains, cluster.nodes)
+    if begin is not None and not cluster.windows:
+        raise UsageError(
+            "--begin places the maintenance of a profile, and there is none here",
+            hint="--cluster NAME of a profile with `maintenance:`, without --nodes; or leave --begin out",
+        )
+    if begin is None and cluster.windows:
+        note("the profile's maintenance is left out: --begin 2026-12-01T00:00+01:00 would say when the first job comes")
+    return Plans(begin, drains)
+
+
+def _faults(mtbf: float | None, mttr: float, seed: int) -> Faults | None:
+    from orchestrator.simulation.truth import Faults
+
+    return None if mtbf is None else Faults(_positive(mtbf, "--mtbf"), _positive(mttr, "--mttr"), seed)
+
+
+def _charges(resume: float, resize: float, checkpoint_every: float | None, *, failing: bool) -> Charges:
+    from orchestrator.simulation.truth import Charges
+
+    if failing and checkpoint_every is None:
+        checkpoint_every = _CHECKPOINTS
+        note("--mtbf without --checkpoint-every: jobs save every 30 minutes, whoever stops loses the work since")
+    return Charges(resume, resize, checkpoint_every)
 
 
 def _jobs(
@@ -288,9 +273,12 @@ def _document(setting: Setting, trials: list[Trial], about: dict[str, object]) -
 
 def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> str:
     nodes = setting.nodes
+    windows = sum(len(node.windows) for node in nodes)
     lines = [
-        f"{about['source']}: {about['simulated']:,} jobs on {counted(len(nodes), 'node')} with "
+        f"{about['source']}: {counted(about['simulated'], 'job')} on {counted(len(nodes), 'node')} with "
         f"{counted(sum(node.slots for node in nodes), 'slot')}; estimates {about['estimates']}"
+        + (f"; {counted(windows, 'window')} of maintenance" if windows else "")
+        + (f"; {counted(len(setting.drains), 'drain')}" if setting.drains else "")
     ]
     left_out = about["left_out"]
     assert isinstance(left_out, dict)
