@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import store_records
 from sqlalchemy import Connection
 
 from orchestrator.base.errors import Fenced, IllegalMove, NotFound, StoreError
@@ -18,31 +19,11 @@ from orchestrator.store import events, jobs
 from orchestrator.store.database import Store, open_store
 from orchestrator.store.filesystem import NETWORK, file_system_type
 from orchestrator.store.jobs import Stale
-from orchestrator.store.records import JobRecord
 from orchestrator.store.tables import SCHEMA_VERSION, metadata
 from orchestrator.testing.clock import SimulatedClock
 
 CLOCK = SimulatedClock()
-JOB = JobRecord(
-    id="j-1",
-    name="job",
-    kind="command",
-    owner="ann",
-    team="default",
-    priority=0,
-    state=JobState.QUEUED,
-    reason="queued",
-    profile="local",
-    workload="{}",
-    workdir="here",
-    content="c",
-    workers_min=1,
-    workers_max=2,
-    slots_per_worker=1,
-    created_at=1.0,
-    failures={"data": 1},
-    depends_on=("j-0",),
-)
+JOB = replace(store_records.JOB, failures={"data": 1}, depends_on=("j-0",))
 
 
 @pytest.fixture
@@ -307,6 +288,33 @@ def test_opening_a_current_store_does_not_import_alembic(path: Path) -> None:
         "sys.exit('alembic' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 0
+
+
+def test_changes_of_the_queue_are_told_as_long_as_they_are_remembered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.database._REMEMBERED", 2)
+    monkeypatch.setattr("orchestrator.store.database._MANY", 2)
+    store = open_store(path, clock=CLOCK)
+
+    def add(*names: str) -> None:
+        with store.write() as connection:
+            for name in names:
+                jobs.insert(connection, replace(JOB, id=name))
+
+    began = store.queue_version
+    assert store.queue_changes(began) == set()
+    add("j-1")
+    add("j-2", "j-3")
+    assert store.queue_changes(began) == {"j-1", "j-2", "j-3"}
+    assert store.queue_changes(began + 1) == {"j-2", "j-3"}
+    add("j-4")
+    assert store.queue_changes(began) is None
+    assert store.queue_changes(began + 1) == {"j-2", "j-3", "j-4"}
+    add("j-5", "j-6", "j-7")
+    assert store.queue_changes(began + 2) is None
+    assert store.queue_changes(store.queue_version) == set()
+    store.close()
 
 
 def test_the_version_of_the_queue_rises_only_with_jobs_that_wait(path: Path) -> None:

@@ -8,33 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from store_records import JOB
 
-from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.lifecycle.states import RunState
 from orchestrator.store import jobs, measurements, runs, schema
 from orchestrator.store.database import Store, open_store
 from orchestrator.store.measurements import MeasurementRecord
-from orchestrator.store.records import JobRecord, RunRecord
+from orchestrator.store.records import RunRecord
 from orchestrator.testing.clock import SimulatedClock
 
 CLOCK = SimulatedClock()
-JOB = JobRecord(
-    id="j-1",
-    name="job",
-    kind="command",
-    owner="ann",
-    team="default",
-    priority=0,
-    state=JobState.QUEUED,
-    reason="queued",
-    profile="local",
-    workload="{}",
-    workdir="here",
-    content="c",
-    workers_min=1,
-    workers_max=2,
-    slots_per_worker=1,
-    created_at=1.0,
-)
 RUN = RunRecord(
     id="j-1-r1",
     job="j-1",

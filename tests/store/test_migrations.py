@@ -1,5 +1,6 @@
 """A store of an earlier version is brought forward on a copy."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Mapping
@@ -8,32 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from store_records import JOB
 
-from orchestrator.lifecycle.states import JobState
 from orchestrator.store import jobs, runs, schema
 from orchestrator.store.database import open_store
-from orchestrator.store.records import JobRecord
 from orchestrator.store.tables import SCHEMA_VERSION
 from orchestrator.testing.clock import SimulatedClock
 
-JOB = JobRecord(
-    id="j-1",
-    name="job",
-    kind="command",
-    owner="ann",
-    team="default",
-    priority=0,
-    state=JobState.QUEUED,
-    reason="queued",
-    profile="local",
-    workload="{}",
-    workdir="here",
-    content="c",
-    workers_min=1,
-    workers_max=1,
-    slots_per_worker=1,
-    created_at=1.0,
-)
 STEP = """
 import sqlalchemy as sa
 from alembic import op
@@ -140,3 +122,32 @@ def test_only_trainings_of_before_can_be_resized(
     with store.read() as connection:
         assert jobs.get(connection, "j-1").elastic is elastic
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("slots", "cpus"),
+    [
+        pytest.param(2, {"cpus": 4}, id="slots are GPUs"),
+        pytest.param(4, {}, id="slots are cores"),
+    ],
+)
+def test_jobs_queued_before_needs_were_kept_get_those_of_their_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int, cpus: dict[str, int]
+) -> None:
+    path = tmp_path / "store.sqlite"
+    with monkeypatch.context() as third:
+        versions_until("0003", tmp_path / "third")
+        third.setattr(schema, "MIGRATIONS", tmp_path / "third")
+        schema.prepare(path)
+    asked = {"cpus_per_worker": 4, "gpus_per_worker": 2, "memory_per_worker": 1024, "not_on": ["a"], "same_rack": True}
+    resources = asked | {"placement": "anywhere", "gpu_types": []}
+    document = json.dumps({"name": "job", "time_limit": 60.0, "resources": resources})
+    insert(path, "jobs", replace(JOB, workload=document, slots_per_worker=slots).to_row())
+    insert(path, "jobs", replace(JOB, id="j-2", workload="nothing").to_row())
+    insert(path, "jobs", replace(JOB, id="j-3", workload=document, finished_at=9.0).to_row())
+    store = open_store(path, clock=SimulatedClock())
+    with store.read() as connection:
+        found = [jobs.get(connection, f"j-{number}") for number in (1, 2, 3)]
+    store.close()
+    needs = {"memory": 1024, "not_on": ["a"], "same_rack": True, "anywhere": True} | cpus
+    assert [(job.needs, job.time_limit) for job in found] == [(needs, 60.0), ({}, None), ({}, None)]
