@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.control.foreign import FOREIGN_ERRORS, number_of
@@ -15,6 +16,9 @@ from orchestrator.spec.workload import Workload
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import Placed, RunRecord, placed
 
+_KINDS = 4096
+"""So many different demands and estimates are read once: of a long queue most are the same."""
+_HELD = str(JobState.HELD)
 _GONE = frozenset(map(str, (JobState.RECOVERING, JobState.CANCELLING, JobState.FAILED, JobState.CANCELLED)))
 
 
@@ -34,11 +38,16 @@ def needs_of(workload: Workload, slot_kind: str) -> dict[str, Any]:
 
 def demand_of(job: OpenJob) -> Demand:
     """What a job needs."""
-    needs: Mapping[str, Any] = {} if job.needs == "{}" else json.loads(job.needs)
+    return _demand(job.workers_min, job.workers_max, job.slots_per_worker, job.needs)
+
+
+@lru_cache(maxsize=_KINDS)
+def _demand(workers_min: int, workers_max: int, slots: int, text: str) -> Demand:
+    needs: Mapping[str, Any] = {} if text == "{}" else json.loads(text)
     return Demand(
-        workers_min=job.workers_min,
-        workers_max=job.workers_max,
-        slots=job.slots_per_worker,
+        workers_min=workers_min,
+        workers_max=workers_max,
+        slots=slots,
         cpus=needs.get("cpus", 0),
         memory=needs.get("memory", 0),
         packed=not needs.get("anywhere", False),
@@ -48,12 +57,22 @@ def demand_of(job: OpenJob) -> Demand:
     )
 
 
-def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
+def job_of(
+    job: OpenJob,
+    *,
+    limit: float | None = None,
+    not_before: float | None = None,
+    unmet: tuple[str, ...] = (),
+    releasing: bool = False,
+) -> Job:
     """A job as it stands in the store.
 
     Args:
         job: its columns.
         limit: seconds that a run may have on this cluster, whatever the workload says.
+        not_before: when it may start again.
+        unmet: jobs that must succeed first.
+        releasing: whether its last run still holds slots.
     """
     estimate = estimate_of(job)
     return Job(
@@ -71,7 +90,10 @@ def job_of(job: OpenJob, *, limit: float | None = None) -> Job:
         attained=job.attained,
         preemptions=job.preemptions,
         waits_since=job.waits_since,
-        held=job.state == str(JobState.HELD),
+        held=job.state == _HELD,
+        not_before=not_before,
+        waits_for=unmet,
+        releasing=releasing,
         failures=0 if job.failures == "{}" else sum(json.loads(job.failures).values()),
         claim=placement_of(placed(job.claim)),
     )
@@ -86,13 +108,6 @@ def _planned_with(own: float | None, most: float | None, estimate: Estimate | No
     if own is None and estimate is not None:
         return None
     return min((seconds for seconds in (own, most) if seconds is not None), default=None)
-
-
-def waiting_job(
-    job: OpenJob, unmet: tuple[str, ...], *, limit: float | None, not_before: float | None, releasing: bool
-) -> Job:
-    """A job that waits, with what it waits for."""
-    return replace(job_of(job, limit=limit), not_before=not_before, waits_for=unmet, releasing=releasing)
 
 
 def running_job(job: OpenJob, run: RunRecord, *, now: float) -> Running:
@@ -157,9 +172,12 @@ def placement_of(shares: Placed | None) -> Placement | None:
 
 def estimate_of(job: OpenJob) -> Estimate | None:
     """What is expected of a job; None where nobody has an idea, or one that is no time."""
-    if job.estimate is None:
-        return None
-    found = json.loads(job.estimate)
+    return None if job.estimate is None else _estimate(job.estimate)
+
+
+@lru_cache(maxsize=_KINDS)
+def _estimate(text: str) -> Estimate | None:
+    found = json.loads(text)
     seconds, error = number_of(found.get("seconds")), number_of(found.get("error"))
     return None if seconds is None or seconds <= 0 or error is None or error < 0 else Estimate(seconds, error)
 

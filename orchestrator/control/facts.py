@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,10 +11,14 @@ from sqlalchemy import Connection
 
 from orchestrator.lifecycle.states import JobState
 from orchestrator.store import jobs, nodes, runs, usage
+from orchestrator.store.database import Store
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.nodes import NodeMark
 from orchestrator.store.records import RunRecord
 from orchestrator.store.usage import TeamUsage
+
+_TRIES = 3
+"""So often facts are read until nobody changes the queue meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Facts:
     pins: Mapping[str, int]
 
     @classmethod
-    def read(cls, connection: Connection, waiting: Sequence[OpenJob] | None = None) -> Facts:
+    def read(cls, connection: Connection, waiting: Collection[OpenJob] | None = None) -> Facts:
         """Of one connection.
 
         Args:
@@ -73,6 +77,34 @@ class Facts:
         """The jobs that must succeed before this one starts."""
         needed = dependencies_of(job)
         return tuple(other for other in needed if self.dependencies.get(other) is not JobState.SUCCEEDED)
+
+
+class FactsReader:
+    """Reads them again and again: of a long queue only the jobs that changed. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._version: int | None = None
+        self._waiting: dict[str, OpenJob] = {}
+
+    def read(self, store: Store) -> Facts:
+        """As they are now; a row of a waiting job that has not changed is the same object as before."""
+        for _ in range(_TRIES):
+            version = store.queue_version  # read before the jobs, so that no change is missed
+            with store.read() as connection:
+                self._bring_to(version, store, connection)
+                facts = Facts.read(connection, self._waiting.values())
+            if store.queue_version == version:
+                break  # nobody left the queue between the two
+        return facts
+
+    def _bring_to(self, version: int, store: Store, connection: Connection) -> None:
+        changed = None if self._version is None else store.queue_changes(self._version)
+        if changed is None:
+            self._waiting = {row.id: row for row in jobs.waiting(connection)}
+        elif changed:
+            found = {row.id: row for row in jobs.waiting_among(connection, changed)}
+            self._waiting = {name: row for name, row in self._waiting.items() if name not in changed} | found
+        self._version = version
 
 
 def dependencies_of(job: OpenJob) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
 from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import current_snapshot
+from orchestrator.control.snapshot import Snapshots
 from orchestrator.lifecycle.reasons import Waiting, position
 from orchestrator.planning.estimate import estimate_of
 from orchestrator.planning.history import history_of
@@ -76,12 +76,12 @@ class Questions:
 
     Args:
         site: the store, the engine, the profile.
-        snapshots: takes the snapshot that the policy would see now.
+        snapshots: takes the snapshot that the policy would see now; default: one of its own.
     """
 
-    def __init__(self, site: Site, *, snapshots: Callable[[Site], Snapshot] = current_snapshot) -> None:
+    def __init__(self, site: Site, *, snapshots: Callable[[Site], Snapshot] | None = None) -> None:
         self._site = site
-        self._snapshots = snapshots
+        self._snapshots = snapshots or Snapshots().take
         self._lock = threading.Lock()
         self._one_what_if = threading.Lock()
         self._known: _Look | None = None

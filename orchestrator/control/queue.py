@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
-from orchestrator.control.facts import Facts, dependencies_of
+from orchestrator.control.facts import FactsReader, dependencies_of
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import Foreign, Known, snapshot_of
@@ -41,7 +41,7 @@ class Queue:
         self._foreign = Foreign(site.clock)
         self._mirror = Mirror(site.profile.policy)
         self._known: Known = {}
-        self._waiting: tuple[int, Sequence[OpenJob]] | None = None
+        self._reader = FactsReader()
         self._served: tuple[int, Capacity] | None = None
         self._due: float | None = None
 
@@ -69,7 +69,7 @@ class Queue:
 
     def _look(self, capacity: Capacity) -> Snapshot:
         """The snapshot; what waits for a job that did not succeed leaves the queue."""
-        facts = self._facts()
+        facts = self._reader.read(self._site.store)
         for job in facts.waiting:
             dead = {o: s for o in dependencies_of(job) if (s := facts.dependencies.get(o)) in _DEAD and s is not None}
             if dead and job.state == str(JobState.QUEUED):
@@ -79,14 +79,6 @@ class Queue:
         now = self._site.clock.now()
         profile, back_off, known = self._site.profile, self._back_off, self._known
         return snapshot_of(facts, capacity, profile, now=now, foreign=foreign, back_off=back_off, known=known)
-
-    def _facts(self) -> Facts:
-        """Jobs that wait are read again only where one of them has changed."""
-        version = self._site.store.queue_version  # read before the jobs, so that no change is missed
-        with self._site.store.read() as connection:
-            if self._waiting is None or self._waiting[0] != version:
-                self._waiting = version, jobs.waiting(connection)
-            return Facts.read(connection, self._waiting[1])
 
     def _back_off(self, job: OpenJob) -> float | None:
         """Measured so that a clock jump neither shortens nor lengthens it."""

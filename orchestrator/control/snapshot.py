@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.clock import Clock
-from orchestrator.control.demands import at_width, running_job, waiting_job
-from orchestrator.control.facts import Facts
+from orchestrator.control.demands import at_width, job_of, running_job
+from orchestrator.control.facts import Facts, FactsReader
 from orchestrator.control.foreign import FOREIGN_ERRORS
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
@@ -40,10 +40,22 @@ def current_snapshot(site: Site) -> Snapshot:
     Raises:
         BackendUnavailable: the engine does not say what it has.
     """
-    capacity = site.backend.capacity()
-    with site.store.read() as connection:
-        facts = Facts.read(connection)
-    return snapshot_of(facts, capacity, site.profile, now=site.clock.now(), foreign=foreign_now(facts, capacity))
+    return Snapshots().take(site)
+
+
+class Snapshots:
+    """Takes the same ones again and again: of a long queue only what changed is made anew. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._reader = FactsReader()
+        self._known: Known = {}
+
+    def take(self, site: Site) -> Snapshot:
+        """As `current_snapshot` does; always of the same site."""
+        capacity = site.backend.capacity()
+        facts = self._reader.read(site.store)
+        foreign, now = foreign_now(facts, capacity), site.clock.now()
+        return snapshot_of(facts, capacity, site.profile, now=now, foreign=foreign, known=self._known)
 
 
 def snapshot_of(
@@ -199,7 +211,7 @@ def _waiting(
 ) -> Job | None:
     """A row that is damaged waits, and the others do not wait for it."""
     try:
-        return waiting_job(row, unmet, limit=limit, not_before=not_before, releasing=releasing)
+        return job_of(row, limit=limit, not_before=not_before, unmet=unmet, releasing=releasing)
     except FOREIGN_ERRORS:
         _LOG.exception("job %s cannot be read", row.id)
         return None

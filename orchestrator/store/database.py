@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,10 @@ from orchestrator.store.faults import translate
 from orchestrator.store.filesystem import refuse_network_file_system
 
 _SQLITE = "sqlite:///"
+_REMEMBERED = 1000
+"""Changes of the queue that are remembered."""
+_MANY = 1000
+"""Of a change of more jobs than that it is not remembered which they were."""
 
 
 def open_store(url_or_path: str | Path, *, clock: Clock, type_of: Callable[[Path], str] | None = None) -> Store:
@@ -56,6 +60,7 @@ class Store:
         self._lock = lock
         self._writing = threading.Lock()
         self._version = self._queue_version = 0
+        self._changes: tuple[tuple[int, Collection[str] | None], ...] = ()
         # The same connection writes and checkpoints: with two, SQLite before 3.51.3 can corrupt a WAL database.
         self._writer = _engine(path, "BEGIN IMMEDIATE", ("synchronous=FULL", "foreign_keys=ON"), StaticPool)
         self._readers = _engine(path, "BEGIN", ("query_only=ON", "wal_autocheckpoint=0"), QueuePool)
@@ -72,6 +77,15 @@ class Store:
         """Rises with each write that changes a job that waits, or which ones do."""
         return self._queue_version
 
+    def queue_changes(self, since: int) -> Collection[str] | None:
+        """Jobs that were changed by writes after that version of the queue; None: which ones is not remembered."""
+        changes = self._changes
+        missed = self._queue_version > since and (not changes or changes[0][0] > since + 1)
+        recent = [jobs for version, jobs in changes if version > since]
+        if missed or any(jobs is None for jobs in recent):
+            return None
+        return {job for jobs in recent for job in jobs or ()}
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: committed and on the disk when the block ends, undone when it raises.
@@ -82,11 +96,12 @@ class Store:
         """
         with self._writing:
             with self._translated(), self._writer.begin() as connection:
-                connection.info.pop(jobs.QUEUE_CHANGED, None)
+                connection.info.pop(jobs.QUEUE_CHANGES, None)
                 lease.check(connection, self._token)
                 yield connection
-                changed = bool(connection.info.pop(jobs.QUEUE_CHANGED, False))
-            self._queue_version += changed  # before the other one: who sees that reads at least this
+                changed: set[str] = connection.info.pop(jobs.QUEUE_CHANGES, set())
+            if changed:
+                self._remember(changed)  # before the other one: who sees that reads at least this
             self._version += 1  # after the commit: who reads this number sees at least what it stands for
 
     @contextmanager
@@ -94,6 +109,11 @@ class Store:
         """One consistent look at everything that was committed before."""
         with self._translated(), self._readers.connect() as connection:
             yield connection
+
+    def _remember(self, changed: Collection[str]) -> None:
+        version = self._queue_version + 1
+        self._changes = (*self._changes[1 - _REMEMBERED :], (version, changed if len(changed) <= _MANY else None))
+        self._queue_version = version
 
     def backup(self, target: Path) -> None:
         """A consistent copy at `target`, which must not exist, while work goes on.

@@ -16,8 +16,8 @@ from orchestrator.store.tables import jobs
 
 _CHUNK = 500
 
-QUEUE_CHANGED = "queue changed"
-"""What a connection remembers of its transaction: a job that waits has changed, or another set of jobs waits."""
+QUEUE_CHANGES = "queue changes"
+"""What a connection remembers of its transaction: the jobs that wait and have changed, or wait no more, or now."""
 
 WAITING = frozenset({JobState.QUEUED, JobState.HELD, JobState.RECOVERING})
 """Jobs that a decision may start, now or later."""
@@ -58,7 +58,7 @@ class OpenJob(NamedTuple):
 
 def insert(connection: Connection, job: JobRecord) -> JobRecord:
     """Add a job at the end of the queue and say so in its history."""
-    connection.info[QUEUE_CHANGED] = True
+    _changed(connection, job.id)
     connection.execute(jobs.insert().values(job.to_row()))
     stored = get(connection, job.id)
     events.append(connection, job.id, "submitted", job.reason, time=job.created_at, data={"state": str(job.state)})
@@ -208,6 +208,11 @@ def waiting(connection: Connection) -> list[OpenJob]:
     return _open(connection, _in(WAITING))
 
 
+def waiting_among(connection: Connection, ids: Collection[str]) -> list[OpenJob]:
+    """Those of some jobs that wait."""
+    return [job for chunk in _chunks(ids) for job in _open(connection, jobs.c.id.in_(chunk) & _in(WAITING))]
+
+
 def holding(connection: Connection) -> list[OpenJob]:
     """All jobs that hold slots, in no order, with the same columns."""
     runs = select(tables.runs.c.job).where(tables.runs.c.released.is_(False))
@@ -227,7 +232,7 @@ def open_job(connection: Connection, job: str) -> OpenJob:
 
 def add_attained(connection: Connection, job: str, slot_seconds: float) -> None:
     """Count what its run has used."""
-    connection.info[QUEUE_CHANGED] = True
+    _changed(connection, job)
     connection.execute(update(jobs).where(jobs.c.id == job).values(attained=jobs.c.attained + slot_seconds))
 
 
@@ -244,11 +249,15 @@ def count(connection: Connection, states: Collection[JobState]) -> int:
 
 def _update(connection: Connection, job: JobRecord, changes: Mapping[str, Any]) -> None:
     if not WAITING.isdisjoint({job.state, changes.get("state", job.state)}):
-        connection.info[QUEUE_CHANGED] = True
+        _changed(connection, job.id)
     unchanged = (jobs.c.id == job.id, jobs.c.state == str(job.state), jobs.c.token == job.token)
     result = connection.execute(update(jobs).where(*unchanged).values(to_columns(changes)))
     if result.rowcount != 1:
         raise Stale(f"job {job.id} is no longer {job.state} under token {job.token}", hint="look at it again")
+
+
+def _changed(connection: Connection, job: str) -> None:
+    connection.info.setdefault(QUEUE_CHANGES, set()).add(job)
 
 
 def _in(states: Collection[JobState]) -> ColumnElement[bool]:

@@ -15,6 +15,7 @@ from orchestrator.store.records import RunRecord, placed, to_columns
 from orchestrator.store.tables import jobs, runs
 
 _FEW = 10
+_PINNED = select(runs.c.job, runs.c.number, runs.c.wanted).where(runs.c.pinned)
 
 
 def insert(connection: Connection, run: RunRecord) -> None:
@@ -68,11 +69,13 @@ def held(connection: Connection, nodes: Collection[str]) -> dict[str, int]:
 
 def pins(connection: Connection) -> dict[str, int]:
     """The width that a person chose for the newest run, of each job that is not over."""
-    newest = (runs.c.job == jobs.c.id) & (runs.c.number == jobs.c.runs)
+    chosen = {(row.job, row.number): row.wanted for row in connection.execute(_PINNED)}
+    if not chosen:
+        return {}
     waits = jobs.c.state.in_([str(state) for state in JobState if state not in TERMINAL])
-    query = select(runs.c.job, runs.c.wanted).join(jobs, newest)
-    rows = connection.execute(query.where(waits, jobs.c.elastic, jobs.c.runs > 0, runs.c.pinned))
-    return {row.job: row.wanted for row in rows}
+    named = jobs.c.id.in_(select(runs.c.job).where(runs.c.pinned))
+    rows = connection.execute(select(jobs.c.id, jobs.c.runs).where(named, waits, jobs.c.elastic))
+    return {row.id: chosen[row.id, row.runs] for row in rows if (row.id, row.runs) in chosen}
 
 
 def newest_of(connection: Connection, job: str) -> RunRecord | None:

@@ -14,9 +14,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -112,6 +113,7 @@ runs = Table(
     Column("ended_at", Float),
     UniqueConstraint("job", "number"),
     Index("ix_runs_released", "released"),
+    Index("ix_runs_pinned", "job", sqlite_where=text("pinned = 1")),  # few of many
 )
 
 events = Table(
