@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,13 +79,6 @@ def pairs(cell: tuple[str, str, int, Storm]) -> set[tuple[object, ...]]:
 
 
 CELLS = all_cells() if FULL else covering()
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    found = Pool()
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

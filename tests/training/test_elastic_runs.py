@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from orchestrator.training.task import Request
 
 CONFIG = toy_config(batch_size=16, slice_samples=2)
 STORM = (Action("kill", 2, who="leader"), Action("resize", 3, workers=3), Action("resize", 6, workers=1))
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    found = Pool()
-    yield found
-    found.close()
 
 
 def trail(folder: Path) -> dict[int, StepAudit]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,13 +25,6 @@ from orchestrator.training.state import Position, TrainingState
 
 CONFIG = toy_config(batch_size=16, slice_samples=2)
 CPU = alone(torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    found = Pool()
-    yield found
-    found.close()
 
 
 def kept(folder: Path) -> dict[int, int | None]:
