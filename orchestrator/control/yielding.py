@@ -71,7 +71,8 @@ class Yielding:
 
     def _preempt(self, connection: Connection, preempt: Preempt) -> None:
         job, run = _holder(connection, preempt.job)
-        reason = f"asked to stop for {preempt.for_job}: {preempt.why}"
+        whom = "" if preempt.for_job is None else f" for {preempt.for_job}"
+        reason = f"asked to stop{whom}: {preempt.why}"
         runs.change(connection, run, stop_cause="preempt", freed_for=preempt.for_job)
         jobs.set_columns(connection, job, reason=reason)
         told = {"for": preempt.for_job, "why": preempt.why}

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time in which a node takes no work: nothing runs into it.
+    """A time in which a node takes no work: nothing is to run into it, and what does is asked to stop.
 
     Attributes:
         start: seconds since the epoch.
@@ -21,6 +21,10 @@ class Window:
     start: float
     end: float = math.inf
     why: str = "maintenance"
+
+    def of(self, node: str) -> str:
+        """`maintenance of n-1`, `maintenance of n-1 (new fans)`."""
+        return f"maintenance of {node}" + ("" if self.why == "maintenance" else f" ({self.why})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Node:
     state: Literal["up", "drained", "down"] = "up"
     note: str = ""
     windows: tuple[Window, ...] = ()
+
+    def window_at(self, now: float) -> Window | None:
+        """The maintenance that it is in; None: it is in none."""
+        return next((window for window in self.windows if window.start <= now < window.end), None)
 
 
 @dataclass(frozen=True, slots=True)

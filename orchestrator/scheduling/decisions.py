@@ -31,12 +31,12 @@ class Preempt:
 
     Attributes:
         job: identifier.
-        for_job: who gets what it held; a `Claim` says where.
+        for_job: who gets what it held; a `Claim` says where. None: nobody, as its node goes into maintenance.
         why: for people.
     """
 
     job: str
-    for_job: str
+    for_job: str | None
     why: str
 
 

@@ -18,6 +18,7 @@ from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.sharing.book import Book
+from orchestrator.scheduling.upper_bound import upper_bound, upper_bound_end
 from orchestrator.spec.policy import Policy
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ class Draft:
         """Waiting jobs, first to last."""
         return sorted(self.state.pending.values(), key=self.rank)
 
-    def ends_by(self, job: Job) -> float:
-        """When a run that starts now is over for certain: by its limit; infinite where it has none."""
-        return math.inf if job.limit is None else self.now + job.limit
+    def ends_by(self, job: Job, workers: int) -> float:
+        """When a run that starts now with so many workers is over at the latest, where any window is ahead of it."""
+        return self.now + upper_bound(job, workers) if self.room.layout.begins else math.inf
 
     def possible(self, job: Job) -> bool:
         """Whether its fewest workers fit on the nodes that are up, were all of them empty."""
@@ -158,7 +159,7 @@ class Draft:
     def place(self, job: Job, workers: int) -> Placement | None:
         """Where a gang of so many workers may start now; it hurts no reservation, claim or window of maintenance."""
         room = self.guard.free_until(self.now + expected_seconds(job, workers))
-        return room.fit(job.demand, workers, self.now, self.ends_by(job))
+        return room.fit(job.demand, workers, self.now, self.ends_by(job, workers))
 
     def place_widest(self, job: Job, fewest: int, most: int) -> Placement | None:
         """The same for as many workers as fit, within these bounds."""
@@ -170,10 +171,9 @@ class Draft:
 
         The same holds for it as for `place`.
         """
-        limit = running.job.limit
-        until = math.inf if limit is None else running.since + limit
+        until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
         room = self.guard.free_until(expected_end(self._wider(running, workers), self.now))
-        return room.extend(running.job.demand, running.placement, workers, self.now, max(until, self.now))
+        return room.extend(running.job.demand, running.placement, workers, self.now, until)
 
     def _wider(self, running: Running, workers: int) -> Running:
         job = replace(running.job, worked=running.worked(self.now))
@@ -195,7 +195,7 @@ class Draft:
             self.idle.take(claim, job.demand)
             self.room.cap(self.idle, claim)
 
-    def preempt(self, running: Running, for_job: str, why: str) -> None:
+    def preempt(self, running: Running, for_job: str | None, why: str) -> None:
         """Ask it to stop; what it holds is free for a claim."""
         self.preempts[running.job.id] = Preempt(running.job.id, for_job, why)
         self._give_later(running.placement if running.keeps is None else running.keeps, running.job.demand)

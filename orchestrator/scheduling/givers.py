@@ -108,7 +108,7 @@ class Givers:
         anyone_shrinks = elastic is not None and elastic.shrink == "always"
         top = self._top(draft, first)
         for run in draft.state.running.values():
-            if run.keeps is not None:
+            if run.keeps is not None or run.job.id in draft.preempts:
                 continue
             stops, spare = self._may_stop(draft, run) and run.job.priority < top, self._spare(draft, run)
             if not stops and not spare:

@@ -39,7 +39,7 @@ class Job:
         owner: who submitted it.
         priority: higher goes first.
         estimate: of its whole run time; None where nobody has an idea.
-        limit: seconds that one run may take, enforced; None: no limit.
+        limit: seconds that one run may take, enforced, and how long it is expected to take; None: no limit of its own.
         exponent: speed of k of n workers is (k / n) ** exponent: 1.0 is linear.
         worked: seconds at `workers_max` of its work that are done and kept.
         attained: slot-seconds that it has held so far.
@@ -51,6 +51,7 @@ class Job:
         waits_for: jobs that must succeed first and have not yet.
         releasing: its last run still holds slots.
         claim: freed for it, and for nobody else, until it starts.
+        max_time: seconds that the cluster lets any run take, enforced; it tells nothing of this job. None: any.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Job:
     waits_for: tuple[str, ...] = ()
     releasing: bool = False
     claim: Placement | None = None
+    max_time: float | None = None
 
     def speed(self, workers: int) -> float:
         """Seconds of its work (at `workers_max`) that it does a second with so many workers."""
@@ -136,10 +138,9 @@ def total_expected(estimate: Estimate, worked: float) -> float:
     With X = seconds * exp(error * Z): E[X | X > t] = E[X] * Phi(error - z) / Phi(-z), z = ln(t / seconds) / error.
     It is finite for any estimate: medians and errors beyond all reason are cut.
     """
-    sigma = min(_MOST_ERROR, estimate.error)
+    median, sigma = within_reason(estimate)
     if sigma <= 0:
         return max(estimate.seconds, worked)
-    median = min(_MOST, max(_LEAST, estimate.seconds))
     mean = median * math.exp(sigma * sigma / 2)
     if worked <= 0:
         return mean
@@ -150,6 +151,11 @@ def total_expected(estimate: Estimate, worked: float) -> float:
     ):  # far beyond every expectation: it may take as long again (the ratio's limit is numerically lost)
         return worked * (1 + sigma * sigma / max(z * sigma, sigma * sigma))
     return mean * math.erfc((z - sigma) / math.sqrt(2)) / beyond
+
+
+def within_reason(estimate: Estimate) -> tuple[float, float]:
+    """The median and the error that are reckoned with."""
+    return min(_MOST, max(_LEAST, estimate.seconds)), min(_MOST_ERROR, estimate.error)
 
 
 def remaining(job: Job, worked: float, workers: int) -> float | None:

@@ -113,6 +113,7 @@ class Layout:
         counts: whether any node counts cores or memory.
         bits: the set of each node alone.
         slots: of all nodes, up or not.
+        begins: times at which maintenance begins, ascending.
         edges: times at which maintenance ends, ascending.
     """
 
@@ -134,6 +135,7 @@ class Layout:
             self.class_of.append(cls)
         self.classes = [Class(like, those) for like, those in zip(likes, members, strict=True)]
         self.counts = any(node.cpus or node.memory for node in likes)
+        self.begins = sorted({w.start for node in likes for w in node.windows})
         self.edges = sorted({w.end for node in likes for w in node.windows if w.end < math.inf})
         self.slots = sum(node.slots for node in ordered)
         self.bits = [1 << number for number in range(len(self.names))]

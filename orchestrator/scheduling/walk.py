@@ -7,7 +7,7 @@ import math
 from enum import Enum
 from operator import itemgetter
 
-from orchestrator.scheduling import growth, making_room, sharing, widths
+from orchestrator.scheduling import eviction, growth, making_room, sharing, widths
 from orchestrator.scheduling.cluster import Demand, workers_of
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.draft import Draft
@@ -32,6 +32,7 @@ class _Then(Enum):
 
 def walk(draft: Draft) -> Decisions:
     """Decide for every waiting job, then for the running ones."""
+    eviction.evict(draft)
     for name in draft.claimed:
         draft.redeem(draft.state.pending[name])
     cursors = [Cursor(line) for line in draft.waiting.lines.values()]
@@ -68,7 +69,7 @@ def settles(draft: Draft, decisions: Decisions) -> bool:
     policy, guard = draft.policy, draft.guard
     if policy.preemption is not None or policy.elastic is not None or policy.order.by == "fair":
         return False
-    if draft.claimed or draft.state.leaving or draft.room.layout.edges or draft.book.kept:
+    if draft.claimed or draft.state.leaving or draft.room.layout.begins or draft.book.kept:
         return False
     if draft.first_blocked is None:
         return True

@@ -24,9 +24,14 @@ def choose(draft: Draft, job: Job) -> Placement | None:
         if elastic is not None and elastic.start == "narrow":
             most = min(most, (draft.room.free - (draft.wanted - fewest * slots)) // slots)
     most = max(fewest, most)
-    if draft.reservations or not smaller_fits(draft, job.demand):
+    if draft.reservations or not smaller_fits(draft, job.demand) or _races(draft, job):
         return draft.place_widest(job, fewest, most)  # a larger gang may be over before what is reserved
     return _by_halves(draft, job, fewest, most)
+
+
+def _races(draft: Draft, job: Job) -> bool:
+    """Whether a larger gang may be over before a maintenance that a smaller one would meet."""
+    return job.limit is None and job.estimate is not None and draft.room.layout.shape(job.demand).windows
 
 
 def smaller_fits(draft: Draft, demand: Demand) -> bool:

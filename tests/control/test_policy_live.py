@@ -331,6 +331,50 @@ def test_nothing_runs_into_a_maintenance(tmp_path: Path) -> None:
     assert world.state(long) in {"starting", "running"}
 
 
+def new_fans(node: str, after: float) -> dict[str, Any]:
+    """Maintenance of a node that begins so many seconds after the start of the world."""
+    begins = 1_000_000_000.0 + after
+    return {"nodes": [node], "start": begins, "end": begins + 1000, "why": "new fans"}
+
+
+def expect(world: World, job: str, seconds: float) -> None:
+    """Our estimate of a job is so many seconds, with an error of 0.2."""
+    with world.store.write() as connection:
+        jobs.set_columns(connection, jobs.get(connection, job), estimate={"seconds": seconds, "error": 0.2})
+
+
+def test_a_job_without_a_limit_starts_where_its_estimate_says_that_it_is_over_before_maintenance(
+    tmp_path: Path,
+) -> None:
+    world = world_of(tmp_path, maintenance=[new_fans("localhost", 100)])
+    short, long = command(world, 1), command(world, 1)
+    expect(world, short, 60.0)  # 95 of 100 such jobs are over after 60 * exp(1.645 * 0.2) = 83 s
+    expect(world, long, 80.0)  # after 111 s
+    world.step(3)
+    assert (world.state(short), world.state(long)) == ("running", "queued")
+    assert "it is expected to need up to 111 s" in world.why(long)
+
+
+def test_what_still_runs_when_maintenance_begins_saves_its_state_and_goes_on_elsewhere(tmp_path: Path) -> None:
+    world = world_of(tmp_path, {"a": 2, "b": 2}, maintenance=[new_fans("a", 30)])
+    world.service.drain("b", "", "ann")
+    job = training(world, "2")
+    expect(world, job, 10.0)
+    world.step(59)
+    assert world.state(job) == "running"
+    world.service.resume("b", "ann")
+    world.step(1)
+    assert [allocation.placement for allocation in world.backend.allocations().values()] == [(("a", 2),)]
+    world.step(2)
+    told = [event.message for event in world.service.events(job) if event.kind == "stopping"]
+    assert told == ["asked to stop: maintenance of a (new fans) begins"]
+    world.step(10)
+    first, second = world.job(job).runs
+    assert (first.state, second.state, world.job(job).preemptions) == ("stopped", "running", 1)
+    assert world.backend.allocations()[f"{job}-r2.0"].placement == (("b", 2),)
+    spare(world)
+
+
 def test_slots_that_others_hold_are_not_counted_as_ours(world: World) -> None:
     world.backend.foreign = {"localhost": 3}
     job, other = command(world, 1), command(world, 2)

@@ -2,8 +2,8 @@
 
 It knows fifo, priority, shortest and attained, all four rules of backfill, and gangs of a fixed width; no preemption,
 no elasticity.
-When jobs should be over it takes from `scheduling.expected`, and what is expected of them from `scheduling.jobs`; both
-have tests of their own.
+When jobs should be over it takes from `scheduling.expected`, when they are at the latest from `scheduling.upper_bound`,
+and what is expected of them from `scheduling.jobs`; all of them have tests of their own.
 """
 
 import math
@@ -17,6 +17,7 @@ from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job, total_expected
 from orchestrator.scheduling.layout import capacity, usable
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.upper_bound import upper_bound
 from orchestrator.spec.policy import Policy
 
 Free = dict[str, list[int]]
@@ -32,6 +33,8 @@ def decide(found: Snapshot, policy: Policy) -> list[Start]:
     held: list[Held] = []
     for run in found.running:
         keeps = run.placement if run.keeps is None else run.keeps
+        if any(w.start <= found.now < w.end for n, _ in run.placement if n in nodes for w in nodes[n].windows):
+            keeps = ()
         take(idle, run.placement, run.job.demand)
         take(stays, keeps, run.job.demand)
         held.append((expected_end(run, found.now), keeps, run.job.demand))
@@ -49,10 +52,10 @@ def decide(found: Snapshot, policy: Policy) -> list[Start]:
             continue
         if place(nodes, empty(nodes), job.demand, math.inf, math.inf) is None:
             continue
-        limit = math.inf if job.limit is None else job.limit
+        takes = upper_bound(job, workers)
         end = found.now + seconds(job, None)
         now = least(idle, free_during(stays, held, reserved, found.now, end, policy))
-        placement = place(nodes, now, job.demand, found.now, found.now + limit)
+        placement = place(nodes, now, job.demand, found.now, found.now + takes)
         if placement is not None:
             starts.append(Start(job.id, placement))
             take(idle, placement, job.demand)
@@ -65,7 +68,7 @@ def decide(found: Snapshot, policy: Policy) -> list[Start]:
             times += [w.end for n in nodes.values() for w in n.windows]
             for at in sorted({t for t in times if found.now <= t < math.inf}):
                 room = free_during(stays, held, reserved, at, at + seconds(job, None), policy)
-                placement = place(nodes, room, job.demand, at, at + limit)
+                placement = place(nodes, room, job.demand, at, at + takes)
                 if placement is not None:
                     reserved.append((at, at + seconds(job, None), placement, job.demand))
                     break

@@ -91,7 +91,7 @@ def occupy(random: Random, room: Room, number: int, elastic: bool = False) -> Ru
     """A job that runs where there is room for it; it may have been asked to stop or to shrink."""
     found = replace(job(random, number, elastic), held=False, not_before=None, waits_for=())
     workers = random.randint(found.demand.workers_min, found.demand.workers_max)
-    placement = room.fit(found.demand, workers, NOW, NOW)
+    placement = room.fit(found.demand, workers, -math.inf, -math.inf)  # it may have begun before a maintenance
     if placement is None:
         return None
     room.take(placement, found.demand)

@@ -21,6 +21,7 @@ from orchestrator.scheduling.ends import Freed
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.room import Room
+from orchestrator.scheduling.upper_bound import upper_bound
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -117,16 +118,16 @@ class Conservative:
                 batch = []
 
     def _earliest(self, job: Job, workers: int, seconds: float) -> tuple[float, Placement] | None:
-        demand, limit = job.demand, math.inf if job.limit is None else job.limit
+        demand, takes = job.demand, upper_bound(job, workers) if self._draft.room.layout.begins else math.inf
         for first, at in enumerate(self._times):
             room = self._rooms[first]
             self._looks -= 1
-            if room.fit(demand, workers, at, at + limit) is None:
+            if room.fit(demand, workers, at, at + takes) is None:
                 continue
             for later in range(first + 1, bisect_left(self._times, at + seconds)):
                 room = room.least(self._rooms[later])
                 self._looks -= 1
-            placement = room.fit(demand, workers, at, at + limit)
+            placement = room.fit(demand, workers, at, at + takes)
             if placement is not None:
                 return at, placement
         return None

@@ -13,6 +13,7 @@ from orchestrator.scheduling.ends import Freed
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.layout import Part
 from orchestrator.scheduling.room import Room
+from orchestrator.scheduling.upper_bound import upper_bound
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -67,12 +68,12 @@ def earliest(draft: Draft, job: Job) -> Opening | None:
 
 def _anywhere(draft: Draft, job: Job) -> Opening | None:
     room, demand, at = draft.after.copy(), job.demand, draft.now
-    workers, limit = draft.fewest(job), math.inf if job.limit is None else job.limit
-    windows = room.layout.shape(demand).windows
+    workers, windows = draft.fewest(job), room.layout.shape(demand).windows
+    takes = upper_bound(job, workers) if windows else math.inf
     edges = [edge for edge in room.layout.edges if edge > at] if windows else []
     for freed in chain(_with_edges(coming(draft), edges), (_NEVER,)):
         if freed.at > at:
-            if (placement := room.fit(demand, workers, at, at + limit)) is not None:
+            if (placement := room.fit(demand, workers, at, at + takes)) is not None:
                 room.take(placement, demand)
                 return Opening(at, placement, room)
             at = freed.at

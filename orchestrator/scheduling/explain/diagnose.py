@@ -14,7 +14,7 @@ from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.explain.obstacles import Why, obstacle
 from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.standing import protection, remark
-from orchestrator.scheduling.explain.words import names, needs, places
+from orchestrator.scheduling.explain.words import Takes, names, needs, places
 from orchestrator.scheduling.hurdles import Hurdle, hurdle
 from orchestrator.scheduling.jobs import Job
 
@@ -31,8 +31,8 @@ class Diagnosis:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._on_nodes: dict[tuple[Demand, float | None], Why | None] = {}
-        self._known: dict[tuple[Demand, str, float | None], Why | None] = {}
+        self._on_nodes: dict[tuple[Demand, Takes | None], Why | None] = {}
+        self._known: dict[tuple[Demand, str, Takes | None], Why | None] = {}
         self._remarks: dict[str, str] = {}
 
     def why(self, job: Job) -> Why:
@@ -67,17 +67,16 @@ class Diagnosis:
         return Why(Waiting.RESERVATION, text, f"would delay {first.job}")
 
     def _of_many(self, job: Job) -> Why | None:
-        key = (self._scene.asked(job), job.team, job.limit if self._scene.floor.windows else None)
+        key = (self._scene.asked(job), job.team, self._scene.takes(job))
         if key not in self._known:
             self._known[key] = self._team(job) or self._nodes(job)
         return self._known[key]
 
     def _nodes(self, job: Job) -> Why | None:
-        limit = job.limit if self._scene.floor.windows else None
-        demand = self._scene.asked(job)
-        if (demand, limit) not in self._on_nodes:
-            self._on_nodes[demand, limit] = obstacle(self._scene, demand, job.limit)
-        found = self._on_nodes[demand, limit]
+        demand, takes = self._scene.asked(job), self._scene.takes(job)
+        if (demand, takes) not in self._on_nodes:
+            self._on_nodes[demand, takes] = obstacle(self._scene, demand, takes)
+        found = self._on_nodes[demand, takes]
         if found is None or found.kind not in _SHORTAGES:
             return found
         return found._replace(text=found.text + self._remark(job.team))
@@ -120,7 +119,7 @@ class Diagnosis:
         head = self._scene.head
         if head is None:
             return None
-        found = obstacle(self._scene, self._scene.asked(head), head.limit)
+        found = obstacle(self._scene, self._scene.asked(head), self._scene.takes(head))
         which = f", which {found.text}" if found is not None else ""
         text = f"waits behind {head.id}, the first in the queue{which}"
         return _Head(head.id, Why(Waiting.TURN, text, f"behind {head.id}"))

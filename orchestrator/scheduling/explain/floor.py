@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
@@ -88,7 +89,8 @@ class Floor:
         self.nodes = nodes
         self.free = free
         self._now = now
-        self.windows = any(node.windows for node in nodes.values())
+        self._begins = sorted({window.start for node in nodes.values() for window in node.windows})
+        self.windows = bool(self._begins)
         self._racks: dict[tuple[Constraints, float], list[list[str]]] = {}
         self._spots: dict[tuple[Constraints, float], list[list[Spot]]] = {}
         self._counts: dict[tuple[Demand, float], Count] = {}
@@ -111,11 +113,13 @@ class Floor:
         found = {node.name: node for node in nodes}
         return Floor(found, {name: Free(n.slots, n.cpus, n.memory) for name, n in found.items()}, self._now)
 
-    def horizon(self, limit: float | None) -> float:
-        """Until when a run that starts now may hold its place; 0 where no node has maintenance ahead."""
-        if not self.windows:
-            return 0.0
-        return math.inf if limit is None else self._now + limit
+    def horizon(self, takes: float) -> float:
+        """Until when a run that starts now and takes so many seconds at most may hold its place.
+
+        All times between the begins of two windows are told as the later of these: they are all the same to a run.
+        """
+        later = bisect_left(self._begins, self._now + takes)
+        return self._begins[later] if later < len(self._begins) else math.inf
 
     def racks(self, wants: Constraints, until: float) -> list[list[str]]:
         """Nodes on which workers may start and stay until then, room aside: those on which a gang may lie together."""

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from orchestrator.base.text import counted
-from orchestrator.lifecycle.reasons import Waiting, duration, slots, utc
+from orchestrator.lifecycle.reasons import Waiting, slots, utc
 from orchestrator.scheduling.cluster import ANYWHERE, Demand, Node
 from orchestrator.scheduling.explain.ends import Opening
 from orchestrator.scheduling.explain.floor import Count
 from orchestrator.scheduling.explain.scene import Scene
-from orchestrator.scheduling.explain.words import binary, kind_of_node, names, needs
+from orchestrator.scheduling.explain.words import Takes, binary, kind_of_node, names, needs
 
 
 class Why(NamedTuple):
@@ -33,15 +33,15 @@ class Why(NamedTuple):
     expected: float | None = None
 
 
-def obstacle(scene: Scene, demand: Demand, limit: float | None) -> Why | None:
+def obstacle(scene: Scene, demand: Demand, takes: Takes | None) -> Why | None:
     """What is in the way of the fewest workers of a demand; None where there is room for them.
 
     Args:
         scene: how things stand.
         demand: what is asked for.
-        limit: seconds that a run may take: it does not start where maintenance begins before.
+        takes: how long a run may take: it does not start where maintenance begins before; None: none is ahead.
     """
-    until = scene.floor.horizon(limit)
+    until = scene.horizon(takes)
     count = scene.floor.count(demand, until)
     if scene.after.max_workers is not None and demand.workers_min > scene.after.max_workers:
         text = f"needs {counted(demand.workers_min, 'worker')}; no run gets more than {scene.after.max_workers}"
@@ -51,9 +51,9 @@ def obstacle(scene: Scene, demand: Demand, limit: float | None) -> Why | None:
     if not scene.whole.count(demand, 0.0).enough:
         return _too_large(scene, demand)
     if not scene.empty.count(demand, until).enough:
-        return _nodes(scene, demand, until)
+        return _nodes(scene, demand, until, takes)
     opening = scene.ends.opening(demand, until)
-    return _shortage(scene, demand, until, count, opening)
+    return _shortage(scene, demand, until, takes, count, opening)
 
 
 def _too_large(scene: Scene, demand: Demand) -> Why:
@@ -88,11 +88,11 @@ def _size(found: list[Node]) -> str:
     return ", ".join(parts)
 
 
-def _nodes(scene: Scene, demand: Demand, until: float) -> Why:
+def _nodes(scene: Scene, demand: Demand, until: float, takes: Takes | None) -> Why:
     """It would fit if nodes that it accepts, and that take no work, did."""
     accepted = set(scene.empty.accepts(demand, until))
     away = [scene.floor.nodes[name] for name in scene.whole.accepts(demand, 0.0) if name not in accepted]
-    said = [_away(node, scene.now, until) for node in away]
+    said = [_away(node, scene.now, until, takes) for node in away]
     usable = sum(scene.floor.nodes[name].slots for name in accepted)
     whole = scene.whole.count(demand, 0.0)
     text = f"{needs(demand, whole, scene.slot_kind)}; {usable} can be used now: {names(said)}"
@@ -103,25 +103,16 @@ def _nodes(scene: Scene, demand: Demand, until: float) -> Why:
     return Why(Waiting.NODES, text, short if planned else f"{short} out of service", expected=known)
 
 
-def _away(node: Node, now: float, until: float) -> str:
+def _away(node: Node, now: float, until: float, takes: Takes | None) -> str:
     if node.state != "up":
         return f"{node.name} is {node.state}" + (f" ({node.note})" if node.note else "")
     window = next(w for w in node.windows if w.start < max(until, now) and now < w.end)
     over = "" if math.isinf(window.end) else f" until {utc(window.end)}"
     if window.start <= now:
         return f"{node.name} is in {window.why}{over}"
-    what = "" if window.why == "maintenance" else f" ({window.why})"
-    planned = f"maintenance of {node.name}{what} begins at {utc(window.start)}"
+    planned = f"{window.of(node.name)} begins at {utc(window.start)}"
     ends = "" if math.isinf(window.end) else f" and ends at {utc(window.end)}"
-    return f"{planned}{ends}: {_limit(now, until)}"
-
-
-def _limit(now: float, until: float) -> str:
-    return (
-        "a run without a limit would meet it"
-        if math.isinf(until)
-        else f"a run of up to {duration(until - now)} would meet it"
-    )
+    return f"{planned}{ends}" + (f": {takes.meets}" if takes is not None else "")
 
 
 def _back(node: Node, now: float, until: float) -> float:
@@ -130,7 +121,9 @@ def _back(node: Node, now: float, until: float) -> float:
     return max((w.end for w in node.windows if w.start < max(until, now) and now < w.end), default=now)
 
 
-def _shortage(scene: Scene, demand: Demand, until: float, count: Count, opening: Opening | None) -> Why:
+def _shortage(
+    scene: Scene, demand: Demand, until: float, takes: Takes | None, count: Count, opening: Opening | None
+) -> Why:
     """The nodes could hold it; what is free on them cannot."""
     asked = needs(demand, count, scene.slot_kind)
     kind, text, short = _which(scene, demand, until, count)
@@ -141,15 +134,15 @@ def _shortage(scene: Scene, demand: Demand, until: float, count: Count, opening:
         expected = opening.at
         when = f"at the latest by {utc(opening.at)}" if opening.latest else f"expected at {utc(opening.at)}"
         more = f"; {opening.slots} more {when} from {names(opening.jobs)}"
-        if (over := _maintenance_before(scene, demand, until, opening)) is not None:
+        if takes is not None and (over := _maintenance_before(scene, demand, until, takes, opening)) is not None:
             expected, more = over, f"{more}, and maintenance keeps it until {utc(over)}"
     return Why(kind, f"{asked}{text}{scene.kept}{more}", short, expected=expected)
 
 
-def _maintenance_before(scene: Scene, demand: Demand, until: float, opening: Opening) -> float | None:
+def _maintenance_before(scene: Scene, demand: Demand, until: float, takes: Takes, opening: Opening) -> float | None:
     """When the maintenance is over that a run would meet if it started when there should be room; None: it does not."""
-    later = until + opening.at - scene.now
-    if not scene.floor.windows or scene.empty.count(demand, later).enough:
+    later = opening.at + takes.seconds
+    if scene.empty.count(demand, later).enough:
         return None
     accepted = [scene.floor.nodes[name] for name in scene.empty.accepts(demand, until)]
     ends = [w.end for node in accepted for w in node.windows if scene.now < w.start < later and w.end > opening.at]
@@ -161,7 +154,7 @@ def _which(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Wa
     if _room(scene, replace(demand, cpus=0, memory=0), until):
         return _beside_slots(scene, demand, until, count)
     if demand.constraints != ANYWHERE and _room(scene, replace(demand, constraints=ANYWHERE), until):
-        return _constrained(scene, demand, count)
+        return _constrained(scene, demand, until, count)
     if count.free < wanted:
         return Waiting.SLOTS, f"; {count.free} free", f"needs {wanted}, {count.free} free"
     if demand.packed and demand.workers_min > count.largest:
@@ -188,8 +181,8 @@ def _beside_slots(scene: Scene, demand: Demand, until: float, count: Count) -> t
     return kind, text, "too little memory" if kind is Waiting.MEMORY else "too few cores"
 
 
-def _constrained(scene: Scene, demand: Demand, count: Count) -> tuple[Waiting, str, str]:
-    elsewhere = scene.floor.count(replace(demand, constraints=ANYWHERE), scene.floor.horizon(None)).free - count.free
+def _constrained(scene: Scene, demand: Demand, until: float, count: Count) -> tuple[Waiting, str, str]:
+    elsewhere = scene.floor.count(replace(demand, constraints=ANYWHERE), until).free - count.free
     accepted = kind_of_node(demand.constraints)
     if demand.constraints.same_rack and count.free >= demand.workers_min * demand.slots:
         return Waiting.CONSTRAINTS, f"; {count.free} free, at most {count.together} in one rack", "no one rack has room"

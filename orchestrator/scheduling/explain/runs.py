@@ -13,6 +13,7 @@ from orchestrator.scheduling.jobs import Running
 from orchestrator.scheduling.late import is_kept, is_late
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
+from orchestrator.scheduling.upper_bound import upper_bound_end
 from orchestrator.spec.policy import Policy
 
 _WHOM = {
@@ -38,6 +39,7 @@ def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
         _width(running, policy),
         _shrinking(state, running, policy, snapshot.now),
         *_stopping(state, running, policy, snapshot.now),
+        _maintenance(state, running, snapshot.now),
     ]
     return "; ".join(filter(None, said))
 
@@ -108,6 +110,19 @@ def _covered(state: State, running: Running) -> str:
         if team.quota is not None and holds - running.slots < team.quota:
             return f", of team {team.name} alone: it holds {holds}, and its quota of {team.quota} is its own"
     return ""
+
+
+def _maintenance(state: State, running: Running, now: float) -> str:
+    """The first maintenance that it may still run at."""
+    if running.stopping:
+        return ""
+    latest = upper_bound_end(running, running.workers, now)
+    nodes = (state.nodes[name] for name, _ in running.placement if name in state.nodes)
+    ahead = [(w.start, w.of(node.name)) for node in nodes for w in node.windows if w.start < latest and now < w.end]
+    if not ahead:
+        return ""
+    start, which = min(ahead)
+    return f"is asked to save its state and stop when {which} begins at {utc(start)}, if it still runs then"
 
 
 def _lost(policy: Policy) -> str:

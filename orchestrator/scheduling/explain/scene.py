@@ -11,7 +11,7 @@ from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.explain.ends import Ends
 from orchestrator.scheduling.explain.floor import Floor
 from orchestrator.scheduling.explain.standing import Standings
-from orchestrator.scheduling.explain.words import names
+from orchestrator.scheduling.explain.words import Takes, names
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
@@ -85,6 +85,14 @@ class Scene:
         """What the policy gives it at least: where it has a floor, that may be more than the fewest workers."""
         fewest = self._draft.fewest(job)
         return job.demand if fewest == job.demand.workers_min else replace(job.demand, workers_min=fewest)
+
+    def horizon(self, takes: Takes | None) -> float:
+        """Until when a run that starts now may hold its place; 0 where no maintenance is ahead."""
+        return 0.0 if takes is None else self.floor.horizon(takes.seconds)
+
+    def takes(self, job: Job) -> Takes | None:
+        """How long it may take with that; None where no maintenance is ahead, so that it does not count."""
+        return Takes.of(job, self.asked(job).workers_min) if self.floor.windows else None
 
     @cached_property
     def head(self) -> Job | None:

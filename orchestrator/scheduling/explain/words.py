@@ -1,12 +1,38 @@
-"""What is said again and again: lists of names, sizes, what a job asks for."""
+"""What is said again and again: lists of names, sizes, what a job asks for, how long it may take."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from orchestrator.lifecycle.reasons import slots
+from orchestrator.lifecycle.reasons import duration, slots
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement
 from orchestrator.scheduling.explain.floor import Count
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.upper_bound import upper_bound
+
+
+class Takes(NamedTuple):
+    """How long a run of a job may take, where maintenance is ahead.
+
+    Attributes:
+        seconds: at most; infinite where nobody knows.
+        meets: what is said where maintenance begins before.
+    """
+
+    seconds: float
+    meets: str
+
+    @classmethod
+    def of(cls, job: Job, workers: int) -> Takes:
+        """With so many workers, if it starts now."""
+        seconds = upper_bound(job, workers)
+        if math.isinf(seconds):
+            return cls(seconds, "nobody knows how long it takes, and a run without a time limit would meet it")
+        if job.limit is None and seconds != job.max_time:
+            return cls(seconds, f"it is expected to need up to {duration(seconds)} and would meet it")
+        return cls(seconds, f"a run of up to {duration(seconds)}, its time limit, would meet it")
 
 
 def names(found: Sequence[str], shown: int = 3) -> str:

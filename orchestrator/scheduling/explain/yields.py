@@ -17,7 +17,7 @@ _MOST = 12
 
 def cancel(trial: Trial) -> Remedy | None:
     """Few running jobs whose end makes room: each of them is needed."""
-    until = trial.scene.floor.horizon(trial.job.limit)
+    until = trial.scene.horizon(trial.scene.takes(trial.job))
     chosen = _of_team(trial) or in_the_way(trial.scene, trial.asked, until)
     if not chosen or len(chosen) > _MOST:
         return None

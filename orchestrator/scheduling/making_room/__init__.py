@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.making_room import anywhere, on_one_node, on_whole_nodes
@@ -59,8 +60,9 @@ def _claim(draft: Draft, claimant: Claimant) -> bool:
     if draft.prospects is None:
         draft.prospects = Prospects(draft, claimant)
     team = job.team if draft.book.tree.quotas else ""
-    limit = job.limit if draft.room.layout.shape(demand).windows else None
-    kind = (demand, claimant.workers, job.priority, limit, claimant.owners, claimant.stops, team)
+    begins = draft.room.layout.begins if draft.room.layout.shape(demand).windows else ()
+    meets = bisect_left(begins, claimant.until)
+    kind = (demand, claimant.workers, job.priority, meets, claimant.owners, claimant.stops, team)
     failed = draft.prospects.failed
     if (first := failed.get(kind)) is not None and first <= claimant.rank:
         return False
@@ -74,7 +76,7 @@ def _claim(draft: Draft, claimant: Claimant) -> bool:
 
 
 def _cheapest(draft: Draft, claimant: Claimant, prospects: Prospects) -> Plan | None:
-    demand, job, workers = claimant.job.demand, claimant.job, claimant.workers
+    demand, workers = claimant.job.demand, claimant.workers
     room = prospects.room(claimant)
     if demand.packed and not room.might(demand, workers):
         return None
@@ -83,7 +85,7 @@ def _cheapest(draft: Draft, claimant: Claimant, prospects: Prospects) -> Plan | 
     if not demand.packed:
         return anywhere.cheapest(draft, claimant, prospects, room)
     if workers <= max(draft.idle.layout.shape(demand).most, default=0):
-        names = room.roomy(demand, workers * demand.slots, draft.now, draft.ends_by(job))
+        names = room.roomy(demand, workers * demand.slots, draft.now, claimant.until)
         return _lean(draft, claimant, prospects, on_one_node.cheapest(draft, claimant, prospects, names))
     return _on_racks(draft, claimant, prospects, room)
 
@@ -102,7 +104,7 @@ def _lean(draft: Draft, claimant: Claimant, prospects: Prospects, plan: Plan | N
 def _on_racks(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room) -> Plan | None:
     demand, nodes = claimant.job.demand, draft.state.nodes
     racks: dict[str, list[str]] = {}
-    for name in room.roomy(demand, None, draft.now, draft.ends_by(claimant.job)):
+    for name in room.roomy(demand, None, draft.now, claimant.until):
         racks.setdefault(nodes[name].rack if demand.constraints.same_rack else "", []).append(name)
     plans = (
         on_whole_nodes.cheapest(draft, claimant, prospects, room, rack if demand.constraints.same_rack else None, names)

@@ -25,7 +25,7 @@ def cheapest(draft: Draft, claimant: Claimant, prospects: Prospects, room: Room)
         room: what could be free at most.
     """
     demand, price = claimant.job.demand, prospects.price
-    nodes = room.roomy(demand, demand.slots, draft.now, draft.ends_by(claimant.job))
+    nodes = room.roomy(demand, demand.slots, draft.now, claimant.until)
     free = sum(max(0, draft.later.free_on(node)) for node in nodes)
     missing = claimant.workers * demand.slots - free
     shrinks: dict[str, Ask] = {}

@@ -112,7 +112,7 @@ def enough(draft: Draft, claimant: Claimant, asks: Iterable[Ask], fits: Fits, mi
 
 def place(draft: Draft, claimant: Claimant) -> Placement | None:
     """Where the claimant fits on `draft.later`."""
-    return draft.later.fit(claimant.job.demand, claimant.workers, draft.now, draft.ends_by(claimant.job))
+    return draft.later.fit(claimant.job.demand, claimant.workers, draft.now, claimant.until)
 
 
 def leanest(draft: Draft, claimant: Claimant, price: Price, asks: Iterable[Ask]) -> tuple[Placement, list[Ask]] | None:

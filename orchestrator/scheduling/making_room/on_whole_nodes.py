@@ -104,7 +104,7 @@ class _Clearing:
     def _last(self, room: Room, rack: str | None, workers: int) -> tuple[Share, ...] | None:
         """The rest of the gang on one node, beside others."""
         draft, demand = self._draft, self._claimant.job.demand
-        names = room.roomy(demand, workers * demand.slots, draft.now, draft.ends_by(self._claimant.job))
+        names = room.roomy(demand, workers * demand.slots, draft.now, self._claimant.until)
         if rack is not None:
             names = [name for name in names if draft.state.nodes[name].rack == rack]
         claimant = replace(self._claimant, workers=workers)

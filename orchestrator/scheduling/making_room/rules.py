@@ -21,6 +21,7 @@ class Claimant:
         job: it.
         workers: that it wants room for.
         rank: its place in the order.
+        until: when it is over at the latest, if it starts now.
         owners: teams above it whose quota covers it.
         stops: whether running jobs may be stopped for it at all.
     """
@@ -28,6 +29,7 @@ class Claimant:
     job: Job
     workers: int
     rank: Key
+    until: float
     owners: tuple[str, ...]
     stops: bool
 
@@ -39,7 +41,7 @@ class Claimant:
         if rules is not None and draft.book.tree.quotas:
             owners = draft.book.entitled(job.team, workers * job.demand.slots)
         may = rules is not None and (bool(owners) or rules.for_whom != "quota") and not _has_returned(draft, job)
-        return cls(job, workers, draft.rank(job), owners, stops and may)
+        return cls(job, workers, draft.rank(job), draft.ends_by(job, workers), owners, stops and may)
 
 
 def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:

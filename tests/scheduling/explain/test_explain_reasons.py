@@ -151,8 +151,35 @@ def test_maintenance_that_a_run_would_meet_keeps_it_until_it_is_over() -> None:
     found = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=5400.0),)), STRICT, "j-101")
     assert (found.kind, found.expected) == (Waiting.NODES, NOW + 7200)
     assert "maintenance of n-1 begins at" in found.text
-    assert "a run of up to 90 min would meet it" in found.text
+    assert "a run of up to 90 min, its time limit, would meet it" in found.text
     assert found.short == "maintenance of n-1"
+
+
+def test_a_job_without_a_limit_is_told_how_long_it_may_need_and_the_limit_with_which_it_starts() -> None:
+    machines = (Node("n-1", 8, windows=(Window(NOW + 18_000, NOW + 20_000, "new fans"),)),)
+    waiting = job(101, gang(8), estimate=Estimate(14_235.0, 0.5))  # 95 of 100: 14,235 s * exp(1.645 * 0.5) = 9 h
+    found = explain(Snapshot(NOW, machines, (waiting,)), STRICT, "j-101")
+    assert (found.kind, found.expected) == (Waiting.NODES, NOW + 20_000)
+    assert found.text == (
+        "needs 8 gpu slots on one node; 0 can be used now: maintenance of n-1 (new fans) begins at "
+        "2026-11-21 19:00:00 UTC and ends at 2026-11-21 19:33:20 UTC: "
+        "it is expected to need up to 9.0 h and would meet it"
+    )
+    assert "--set time_limit=300m" in cures(found)[Cure.SHORTER].text
+    unknown = explain(Snapshot(NOW, machines, (replace(waiting, estimate=None),)), STRICT, "j-101")
+    assert "nobody knows how long it takes, and a run without a time limit would meet it" in unknown.text
+
+
+def test_a_run_that_may_meet_maintenance_is_told_that_it_is_asked_to_stop_then() -> None:
+    machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200, "new fans"),)), Node("n-2", 8))
+    unsure = runs(91, "n-1", 4)
+    unsure = replace(unsure, job=replace(unsure.job, estimate=Estimate(4800.0, 0.5)))
+    snapshot = Snapshot(NOW, machines, (), (unsure, runs(92, "n-1", 4, 3000.0), runs(93, "n-2", 4)))
+    assert explain_running(snapshot, STRICT, "j-91").endswith(
+        "is asked to save its state and stop when maintenance of n-1 (new fans) begins at 2026-11-21 15:00:00 UTC, "
+        "if it still runs then"
+    )
+    assert "maintenance" not in explain_running(snapshot, STRICT, "j-92") + explain_running(snapshot, STRICT, "j-93")
 
 
 def test_what_no_node_could_hold_needs_larger_nodes() -> None:

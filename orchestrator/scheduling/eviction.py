@@ -1,0 +1,37 @@
+"""What still runs on a node when maintenance of it begins is asked to save its state and stop; it goes on elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.scheduling.layout import bits
+
+if TYPE_CHECKING:
+    from orchestrator.scheduling.draft import Draft
+
+
+def evict(draft: Draft) -> None:
+    """Ask all of them: no rule of the policy protects a run, nor a width that a person chose."""
+    state, now = draft.state, draft.now
+    begins = state.idle.layout.begins
+    if not begins or not (state.running or state.pending):
+        return
+    draft.wake(next((at for at in begins if at > now), None))
+    whys = dict(_whys(draft)) if begins[0] <= now else {}
+    for running in draft.staying() if whys else ():
+        why = next((whys[share.node] for share in running.placement if share.node in whys), None)
+        if why is not None:
+            draft.book.give_up(running.job.team, running.workers * running.job.demand.slots)
+            draft.preempt(running, None, why)
+
+
+def _whys(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Nodes in maintenance on which anything is still held, and what is said of it."""
+    idle = draft.state.idle
+    for number, cls in enumerate(idle.layout.classes):
+        window = cls.like.window_at(draft.now)
+        if window is not None:
+            for member in bits(idle.occupied(number)):
+                name = idle.layout.names[member]
+                yield name, f"{window.of(name)} begins"
