@@ -10,12 +10,13 @@ from functools import cached_property
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.planning.wait import Wait
 from orchestrator.scheduling.decisions import Decisions
+from orchestrator.scheduling.deltas import Pends
 from orchestrator.scheduling.estimates.outlived import quantile
-from orchestrator.scheduling.explain import Reasons, explain, explain_running
+from orchestrator.scheduling.explain import Reasons, explain_running
 from orchestrator.scheduling.explain.types import Explanation
-from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.state import State
 from orchestrator.simulation.forecast import Forecast, forecast
 from orchestrator.spec.answers import Moment
 from orchestrator.spec.policy import Policy
@@ -45,12 +46,16 @@ class Outlook:
     Args:
         snapshot: the queue and the cluster.
         policy: how it is served.
+        state: the snapshot made ready for decisions, where somebody has done that; not changed.
         before: of the queue without jobs that were added; None: none were.
     """
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, before: Outlook | None = None) -> None:
+    def __init__(
+        self, snapshot: Snapshot, policy: Policy, state: State | None = None, before: Outlook | None = None
+    ) -> None:
         self.snapshot = snapshot
         self.policy = policy
+        self._state = state or State.of(snapshot)
         self._before = before
 
     @property
@@ -70,7 +75,7 @@ class Outlook:
 
     @cached_property
     def _reasons(self) -> Reasons:
-        return Reasons(self.snapshot, self.policy)
+        return Reasons(self._state, self.policy, self.now)
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -86,10 +91,10 @@ class Outlook:
         """The place of each waiting job in that order, from 1."""
         return {job: place for place, job in enumerate(self.order, 1)}
 
-    @cached_property
+    @property
     def decisions(self) -> Decisions:
         """What the policy does now."""
-        return decide(self.snapshot, self.policy)
+        return self._reasons.decisions
 
     @cached_property
     def near(self) -> tuple[str, ...]:
@@ -108,11 +113,13 @@ class Outlook:
 
     def plus(self, job: Job) -> Outlook:
         """The same with one more job that waits; the same jobs are played through, and this one if it is among them."""
-        return Outlook(replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy, self)
+        state = self._state.copy()
+        state.apply(Pends(job), self.now)
+        return Outlook(replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy, state, self)
 
     def explained(self, job: str) -> Explanation:
         """Why one job waits, with remedies that were tried."""
-        return explain(self.snapshot, self.policy, job)
+        return self._reasons.explained(job)
 
     def wait_for(self, job: str) -> Wait | None:
         """Until when a waiting job waits if nobody does anything, and what comes before it; None: it is not in sight.

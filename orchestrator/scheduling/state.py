@@ -112,7 +112,7 @@ class State:
         other.claimants, other.leaving = self.claimants.copy(), self.leaving.copy()
         other.idle, other.staying = self.idle.copy(), self.staying.copy()
         other.ends = self.ends.copy()
-        other._last = None
+        other._last, other._news = None, []
         other._queue = None if self._queue is None else self._queue.copy()
         return other
 
@@ -132,15 +132,19 @@ class State:
 
     def decide(self, policy: Policy, now: float) -> Decisions:
         """What to do now; changes nothing that counts."""
-        if now < self.ends.now:
-            self.ends = Ends(self.running.values(), now)
-        if (decisions := self._resume(policy, now)) is not None:
+        if now >= self.ends.now and (decisions := self._resume(policy, now)) is not None:
             return decisions
-        self.ends.pass_to(now)
-        draft = Draft(self, policy, now)
+        draft = self.draft(policy, now)
         decisions = walk(draft)
         self._remember(draft, decisions)
         return decisions
+
+    def draft(self, policy: Policy, now: float) -> Draft:
+        """A decision to be made."""
+        if now < self.ends.now:
+            self.ends = Ends(self.running.values(), now)
+        self.ends.pass_to(now)
+        return Draft(self, policy, now)
 
     def _resume(self, policy: Policy, now: float) -> Decisions | None:
         """What is decided if nothing has happened since the last decision was carried out but that jobs came."""

@@ -359,7 +359,7 @@ def test_ten_thousand_jobs_are_explained_once_and_only_the_first_ones_are_played
     explained: list[int] = []
     forecast, reasons = outlook.forecast, outlook.Reasons
     monkeypatch.setattr(outlook, "forecast", lambda s, p, **k: played.append(len(s.pending)) or forecast(s, p, **k))
-    monkeypatch.setattr(outlook, "Reasons", lambda s, p: explained.append(1) or reasons(s, p))
+    monkeypatch.setattr(outlook, "Reasons", lambda *args: explained.append(1) or reasons(*args))
     questions = Questions(world.service.site, snapshots=lambda site: snapshot)
     for _ in range(3):
         view = questions.queue(limit=50)

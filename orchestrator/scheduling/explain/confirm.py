@@ -7,16 +7,17 @@ from dataclasses import replace
 from orchestrator.scheduling.cluster import Placement
 from orchestrator.scheduling.deltas import Delta, Pends, Runs
 from orchestrator.scheduling.jobs import Job, Running
-from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.spec.policy import Policy
 
 _ROUNDS = 4
 
 
-def starts(snapshot: Snapshot, policy: Policy, job: str) -> Placement | None:
-    """Where a waiting job starts, now or once room that is being freed for it is free; None where it does not."""
-    state, now = State.of(snapshot), snapshot.now
+def starts(state: State, now: float, policy: Policy, job: str) -> Placement | None:
+    """Where a waiting job starts, now or once room that is being freed for it is free; None where it does not.
+
+    The state is brought there.
+    """
     for _ in range(_ROUNDS):
         decisions = state.decide(policy, now)
         state.carry_out(decisions, now)
@@ -28,9 +29,9 @@ def starts(snapshot: Snapshot, policy: Policy, job: str) -> Placement | None:
     return None
 
 
-def stopped_for(snapshot: Snapshot, policy: Policy, job: str) -> list[str]:
+def stopped_for(state: State, now: float, policy: Policy, job: str) -> list[str]:
     """Running jobs that are preempted for a waiting one at once."""
-    decisions = State.of(snapshot).decide(policy, snapshot.now)
+    decisions = state.decide(policy, now)
     return [preempt.job for preempt in decisions.preempts if preempt.for_job == job]
 
 

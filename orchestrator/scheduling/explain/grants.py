@@ -155,5 +155,5 @@ def limits(trial: Trial) -> Remedy | None:
 
 def _raised(trial: Trial, changed: list[Team]) -> tuple[Delta, ...]:
     new = {team.name: team for team in changed}
-    kept = tuple(new.pop(team.name, team) for team in trial.base.teams)
-    return (Teams((*kept, *new.values()), trial.base.usage),)
+    kept = tuple(new.pop(team.name, team) for team in trial.scene.before.teams)
+    return (Teams((*kept, *new.values()), trial.scene.before.usage),)

@@ -15,18 +15,17 @@ from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import binary, names, one_of
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
-from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.base import HIGHEST_PRIORITY
 
 _LIMITS = 3
 """Time limits that are tried."""
 
 
-def first_of_all(snapshot: Snapshot, job: Job) -> Remedy | None:
+def first_of_all(job: Job, now: float) -> Remedy | None:
     """What must be so before anything else can start the job; None where nothing stands in its way."""
-    if hurdle(job, snapshot.now) is None:
+    if hurdle(job, now) is None:
         return None
-    backs_off = job.not_before is not None and job.not_before > snapshot.now
+    backs_off = job.not_before is not None and job.not_before > now
     texts = ["release it"] if job.held else []
     texts += ["its last run frees its slots"] if job.releasing else []
     texts += [f"{names(job.waits_for)} {'succeeds' if len(job.waits_for) == 1 else 'succeed'}"] if job.waits_for else []
@@ -54,7 +53,7 @@ def priority(trial: Trial) -> Remedy | None:
         return Remedy(Cure.PRIORITY, text, f"orchestrator priority {job.id} {to}", (Pends(replace(job, priority=to)),))
 
     found = trial.least(job.priority + 1, HIGHEST_PRIORITY, raised)
-    if found is None or not (victims := stopped_for(found.apply(trial.base), trial.policy, job.id)):
+    if found is None or not (victims := stopped_for(*trial.after(found), trial.policy, job.id)):
         return found
     return replace(found, text=f"{found.text}, which stops {names(victims)}")
 

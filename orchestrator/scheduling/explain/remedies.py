@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.scheduling.explain import grants, own, yields
+from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import names
-from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.spec.policy import Policy
 
 
-def remedies(snapshot: Snapshot, policy: Policy, job: str) -> tuple[Remedy, ...]:
+def remedies(scene: Scene, job: str) -> tuple[Remedy, ...]:
     """What would start it, what costs nobody anything first; empty where nothing that was tried does."""
-    waiting = next(other for other in snapshot.pending if other.id == job)
-    trial = Trial(snapshot, policy, job, own.first_of_all(snapshot, waiting))
+    trial = Trial(scene, job, own.first_of_all(scene.before.pending[job], scene.now))
     alone = _alone(trial)
     if alone is not None and trial.works(alone):
         return (trial.joined(alone) if trial.first is None else trial.first,)
     found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
     if not found and (higher := grants.limits(trial)) is not None:
-        trial = Trial(snapshot, policy, job, trial.joined(higher))
+        trial = Trial(scene, job, trial.joined(higher))
         found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
     return found
 

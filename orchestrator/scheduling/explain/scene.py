@@ -7,21 +7,24 @@ from functools import cached_property
 
 from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Node, workers_of
-from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.explain.ends import Ends
 from orchestrator.scheduling.explain.floor import Floor
 from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.explain.words import Takes, names
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
-from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.walk import walk
 from orchestrator.spec.policy import Policy
 
 
 class Scene:
-    """A snapshot, what is decided for it, and how things stand once that is carried out.
+    """A state, what is decided for it, and how things stand once that is carried out.
+
+    Args:
+        state: as it is; not changed.
+        policy: what it is decided by.
+        now: seconds since the epoch.
 
     Attributes:
         now: seconds since the epoch.
@@ -32,11 +35,11 @@ class Scene:
         waiting: jobs that go on waiting, first to last.
     """
 
-    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
-        self.now = snapshot.now
+    def __init__(self, state: State, policy: Policy, now: float) -> None:
+        self.now = now
         self.policy = policy
-        self.before = State.of(snapshot)
-        self._draft = draft = Draft(self.before, policy, self.now)
+        self.before = state
+        self._draft = draft = state.draft(policy, now)
         self.decisions = walk(draft)
         self.reservations = {reservation.job: reservation for reservation in draft.reservations}
         self.after = self.before.copy()

@@ -8,8 +8,7 @@ from orchestrator.scheduling.explain.confirm import starts
 from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.jobs import Job
-from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.spec.policy import Policy
+from orchestrator.scheduling.state import State
 
 _TRIES = 40, 200
 """Tries that one question may cost: the fewest, in a long queue, and the most."""
@@ -20,24 +19,27 @@ _WORK = 200_000
 class Trial:
     """Tries what would start one job.
 
-    Attributes:
-        snapshot: as it is.
-        policy: what is decided by.
+    Args:
+        today: how things stand.
+        job: that waits.
         first: what must be so before all else: the hold on the job is lifted, its dependencies have succeeded.
+
+    Attributes:
+        policy: what is decided by.
+        first: the same.
         scene: how things stand once that is so.
         job: that waits, once that is so.
         asked: what the policy gives it at least.
     """
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, job: str, first: Remedy | None) -> None:
-        self.snapshot = snapshot
-        self.policy = policy
+    def __init__(self, today: Scene, job: str, first: Remedy | None) -> None:
+        self._today = today
+        self.policy = today.policy
         self.first = first
-        self.base = snapshot if first is None else first.apply(snapshot)
-        self.scene = Scene(self.base, policy)
+        self.scene = today if first is None else _scene(today, first)
         self.job: Job = self.scene.before.pending[job]
         self.asked = self.scene.asked(self.job)
-        jobs = 1 + len(snapshot.pending) + len(snapshot.running)
+        jobs = 1 + len(today.before.pending) + len(today.before.running)
         self._left = max(_TRIES[0], min(_TRIES[1], _WORK // jobs))
 
     def joined(self, remedy: Remedy) -> Remedy:
@@ -59,7 +61,11 @@ class Trial:
         self._left -= 1
         if self._left < 0:
             return False
-        return starts(self.joined(remedy).apply(self.snapshot), self.policy, self.job.id) is not None
+        return starts(*self.after(remedy), self.policy, self.job.id) is not None
+
+    def after(self, remedy: Remedy) -> tuple[State, float]:
+        """How things are with it, and when; a copy."""
+        return self.joined(remedy).apply(self._today.before, self._today.now)
 
     def least(self, low: int, high: int, remedy: Callable[[int], Remedy]) -> Remedy | None:
         """The remedy with the smallest number from `low` to `high` that works, where more never hurts."""
@@ -82,3 +88,8 @@ class Trial:
             if fewer and self.works(remedy(fewer)):
                 names = fewer
         return remedy(names)
+
+
+def _scene(today: Scene, first: Remedy) -> Scene:
+    state, now = first.apply(today.before, today.now)
+    return Scene(state, today.policy, now)

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.scheduling.deltas import Delta
-from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 
 
@@ -46,13 +45,12 @@ class Remedy:
     deltas: tuple[Delta, ...] = ()
     at: float | None = None
 
-    def apply(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot as it would be."""
-        now = snapshot.now if self.at is None else max(self.at, snapshot.now)
-        state = State.of(snapshot)
+    def apply(self, state: State, now: float) -> tuple[State, float]:
+        """A copy of the state as it would be, and when that is."""
+        after, at = state.copy(), now if self.at is None else max(self.at, now)
         for delta in self.deltas:
-            state.apply(delta, now)
-        return state.snapshot(now)
+            after.apply(delta, at)
+        return after, at
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,25 +14,33 @@ from orchestrator.scheduling.explain.types import Cure, Explanation
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.state import State
 from orchestrator.spec.policy import Policy
 
 
 class Reasons:
-    """Why waiting jobs wait, each worked out when it is asked for; without remedies.
+    """Why waiting jobs wait, each worked out when it is asked for.
+
+    Args:
+        state: as it is; not changed.
+        policy: what is decided by.
+        now: seconds since the epoch.
 
     Attributes:
         order: of the queue, those that start now first.
+        decisions: what the policy does now.
     """
 
-    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
-        scene = self._scene = Scene(snapshot, policy)
+    def __init__(self, state: State, policy: Policy, now: float) -> None:
+        scene = self._scene = Scene(state, policy, now)
+        self.decisions = scene.decisions
         self._diagnosis = Diagnosis(scene)
         self._starts = {start.job: start for start in scene.decisions.starts}
         self._waiting = {job.id: (ahead, job) for ahead, job in enumerate(scene.waiting)}
         self.order: tuple[str, ...] = (*self._starts, *self._waiting)
 
     def of(self, job: str) -> Explanation:
-        """Why this job waits.
+        """Why this job waits, without remedies.
 
         Raises:
             NotFound: no such job waits.
@@ -45,6 +53,19 @@ class Reasons:
         kind, text, short, until, expected = self._diagnosis.why(waiting)
         return Explanation(job, kind, text, short, since(waiting), until, expected, ahead)
 
+    def explained(self, job: str) -> Explanation:
+        """Why this job waits, and what would start it; each remedy was tried.
+
+        Raises:
+            NotFound: no such job waits.
+        """
+        found = self.of(job)
+        if found.kind is Waiting.STARTS:
+            return found
+        told = remedies(self._scene, job)
+        at = next((remedy.at for remedy in told if remedy.kind is Cure.WAIT and remedy.at is not None), found.expected)
+        return replace(found, remedies=told, expected=at)
+
 
 def explain(snapshot: Snapshot, policy: Policy, job: str) -> Explanation:
     """Why one job waits, and what would start it; each remedy was tried.
@@ -52,17 +73,12 @@ def explain(snapshot: Snapshot, policy: Policy, job: str) -> Explanation:
     Raises:
         NotFound: no such job waits.
     """
-    found = Reasons(snapshot, policy).of(job)
-    if found.kind is Waiting.STARTS:
-        return found
-    told = remedies(snapshot, policy, job)
-    sure = next((remedy.at for remedy in told if remedy.kind is Cure.WAIT and remedy.at is not None), found.expected)
-    return replace(found, remedies=told, expected=sure)
+    return Reasons(State.of(snapshot), policy, snapshot.now).explained(job)
 
 
 def explain_all(snapshot: Snapshot, policy: Policy) -> dict[str, Explanation]:
     """Why every waiting job waits, in the order of the queue, those that start now first; without remedies."""
-    reasons = Reasons(snapshot, policy)
+    reasons = Reasons(State.of(snapshot), policy, snapshot.now)
     return {job: reasons.of(job) for job in reasons.order}
 
 

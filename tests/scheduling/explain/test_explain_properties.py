@@ -8,6 +8,7 @@ from orchestrator.scheduling.explain import explain, explain_all
 from orchestrator.scheduling.explain.confirm import starts
 from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.state import State
 from orchestrator.spec.policy import Policy
 
 QUICK = settings(max_examples=30, deadline=None)
@@ -26,9 +27,10 @@ def test_every_waiting_job_has_a_reason(snapshot: Snapshot, policy: Policy) -> N
 @settings(max_examples=30, deadline=None)
 @given(snapshots(), policies())
 def test_a_stated_remedy_starts_the_job(snapshot: Snapshot, policy: Policy) -> None:
+    state = State.of(snapshot)
     for job in snapshot.pending:
         for remedy in explain(snapshot, policy, job.id).remedies:
-            assert starts(remedy.apply(snapshot), policy, job.id) is not None, remedy.text
+            assert starts(*remedy.apply(state, snapshot.now), policy, job.id) is not None, remedy.text
 
 
 @QUICK

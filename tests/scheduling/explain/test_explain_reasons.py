@@ -12,6 +12,7 @@ from orchestrator.scheduling.explain.confirm import starts
 from orchestrator.scheduling.explain.types import Cure, Explanation, Remedy
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.state import State
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
 from orchestrator.spec.presets import preset
@@ -115,7 +116,7 @@ def test_the_lowest_priority_that_works_is_told() -> None:
     raised = cures(explain(snapshot, BY_PRIORITY, "j-102"))[Cure.PRIORITY]
     assert raised.command == "orchestrator priority j-102 8"
     lower = Remedy(Cure.PRIORITY, "", deltas=(replace(raised.deltas[0], job=replace(waiting[1], priority=7)),))  # type: ignore[call-arg]
-    assert starts(lower.apply(snapshot), BY_PRIORITY, "j-102") is None
+    assert starts(*lower.apply(State.of(snapshot), NOW), BY_PRIORITY, "j-102") is None
 
 
 def test_priority_is_no_remedy_where_it_does_not_count() -> None:
@@ -302,7 +303,7 @@ def test_a_quota_that_keeps_a_job_from_being_stopped_is_told_of_both() -> None:
     assert "team lab holds 8 within its quota of 8" in explain(snapshot, policy, "j-101").text
     assert "of team lab alone: it holds 8, and its quota of 8" in explain_running(snapshot, policy, "j-91")
     free = replace(snapshot, teams=())
-    assert starts(free, policy, "j-101") is not None
+    assert starts(State.of(free), NOW, policy, "j-101") is not None
     assert explain_running(free, policy, "j-91").endswith("may be stopped for jobs of higher priority")
 
 
