@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.control.foreign import FOREIGN_ERRORS, number_of
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement, Share
-from orchestrator.scheduling.jobs import Estimate, Job, Running
+from orchestrator.scheduling.jobs import Estimate, Job, Running, planned_limit
 from orchestrator.spec.workload import Workload
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import Placed, RunRecord, placed
@@ -84,7 +84,7 @@ def job_of(
         owner=job.owner,
         priority=job.priority,
         estimate=estimate,
-        limit=_planned_with(job.time_limit, limit, estimate),
+        limit=planned_limit(job.time_limit, limit, estimate),
         exponent=job.exponent,
         worked=job.worked,
         attained=job.attained,
@@ -96,18 +96,8 @@ def job_of(
         releasing=releasing,
         failures=0 if job.failures == "{}" else sum(json.loads(job.failures).values()),
         claim=placement_of(placed(job.claim)),
+        max_time=limit,
     )
-
-
-def _planned_with(own: float | None, most: float | None, estimate: Estimate | None) -> float | None:
-    """The time limit that plans are made with.
-
-    What a cluster allows at most (30 days, say) tells nothing of one job: where the workload states no limit of its
-    own, our estimate says when it should be over, if there is one.
-    """
-    if own is None and estimate is not None:
-        return None
-    return min((seconds for seconds in (own, most) if seconds is not None), default=None)
 
 
 def running_job(job: OpenJob, run: RunRecord, *, now: float) -> Running:
@@ -120,8 +110,9 @@ def running_job(job: OpenJob, run: RunRecord, *, now: float) -> Running:
     worked, counted = progress_of(job, run, now)
     known = job_of(job)
     seconds = max(0.0, counted - counted_of(run))
-    limit = _planned_with(job.time_limit, run.time_limit, known.estimate)
-    record = replace(known, limit=limit, worked=worked, attained=known.attained + seconds * run.slots)
+    limit, most = planned_limit(job.time_limit, run.time_limit, known.estimate), run.time_limit
+    attained = known.attained + seconds * run.slots
+    record = replace(known, limit=limit, max_time=most, worked=worked, attained=attained)
     saved = job.worked if run.saved is None else run.saved
     running = Running(
         job=record,

@@ -10,7 +10,7 @@ from orchestrator.base.text import counted
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
-from orchestrator.scheduling.jobs import Estimate, Job
+from orchestrator.scheduling.jobs import Estimate, Job, planned_limit
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.simulation.forecast import Postponed, who_is_delayed
 from orchestrator.spec.answers import Delay, EstimateView, Moment, Option, WhatIfView
@@ -130,7 +130,7 @@ def candidate(
     """
     snapshot = outlook.snapshot
     numbers = [job.sequence for job in snapshot.pending] + [running.job.sequence for running in snapshot.running]
-    limits = [seconds for seconds in (workload.time_limit, limit) if seconds is not None]
+    expects = None if estimate is None else Estimate(estimate.seconds, estimate.error)
     return Job(
         id=NEW,
         sequence=max(numbers, default=0) + 1,
@@ -138,10 +138,11 @@ def candidate(
         demand=_demand(workload, capacity),
         team=workload.team,
         priority=workload.priority,
-        estimate=None if estimate is None else Estimate(estimate.seconds, estimate.error),
-        limit=min(limits, default=None),
+        estimate=expects,
+        limit=planned_limit(workload.time_limit, limit, expects),
         exponent=1.0 if estimate is None else estimate.exponent,
         waits_since=snapshot.now,
+        max_time=limit,
     )
 
 

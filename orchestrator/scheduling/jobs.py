@@ -153,6 +153,22 @@ def total_expected(estimate: Estimate, worked: float) -> float:
     return mean * math.erfc((z - sigma) / math.sqrt(2)) / beyond
 
 
+def planned_limit(own: float | None, most: float | None, estimate: Estimate | None) -> float | None:
+    """The time limit that plans are made with.
+
+    What a cluster allows at most (30 days, say) tells nothing of one job: where the workload states no limit of its
+    own, our estimate says when it should be over, if there is one.
+
+    Args:
+        own: seconds that the workload states.
+        most: that the cluster lets any run take.
+        estimate: of its run time.
+    """
+    if own is None and estimate is not None:
+        return None
+    return min((seconds for seconds in (own, most) if seconds is not None), default=None)
+
+
 def within_reason(estimate: Estimate) -> tuple[float, float]:
     """The median and the error that are reckoned with."""
     return min(_MOST, max(_LEAST, estimate.seconds)), min(_MOST_ERROR, estimate.error)

@@ -148,8 +148,9 @@ class Life:
     def end(self, now: float) -> tuple[float, Ending]:
         """When its run ends if nothing happens before, and how; its time limit does not count what it is charged."""
         done = max(self.counted, now) + max(0.0, self.total - self.worked) / self.speed
-        if self.job.limit is not None:
-            latest = self.since + self.paused + self.job.limit
+        limit = self.job.max_time if self.job.limit is None else self.job.limit
+        if limit is not None:
+            latest = self.since + self.paused + limit
             if latest < done:
                 return max(latest, now), "killed"
         return done, self.ends

@@ -488,5 +488,7 @@ def test_plans_go_by_the_estimate_where_only_the_cluster_sets_a_limit(tmp_path: 
     waiting = {job.id: job.limit for job in current_snapshot(world.service.site).pending}
     assert waiting == {plain: None, limited: 3600.0, unknown: 30 * 86_400.0}
     world.step(2)
-    running = {run.job.id: run.job.limit for run in current_snapshot(world.service.site).running}
-    assert running == waiting
+    running = {run.job.id: run.job for run in current_snapshot(world.service.site).running}
+    assert {job: found.limit for job, found in running.items()} == waiting
+    most = {plain: 30 * 86_400.0, limited: 3600.0, unknown: 30 * 86_400.0}  # the cluster's stays an upper bound
+    assert {job: found.max_time for job, found in running.items()} == most

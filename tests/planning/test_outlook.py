@@ -115,6 +115,14 @@ def whatif(found: Outlook, workers: str = "2", seconds: float = 600.0) -> WhatIf
     return WhatIf(found, candidate(workload(workers), CAPACITY, found, estimate=estimate), {"j-1": "other"})
 
 
+def test_a_job_more_goes_by_its_estimate_where_only_the_cluster_sets_a_limit() -> None:
+    month, estimate = 30 * 86_400.0, EstimateView(seconds=600.0, error=0.5)
+    found = candidate(workload("2"), CAPACITY, queue(), estimate=estimate, limit=month)
+    assert (found.limit, found.max_time) == (None, month)
+    found = candidate(workload("2"), CAPACITY, queue(), estimate=None, limit=month)
+    assert (found.limit, found.max_time) == (month, month)
+
+
 def test_a_job_more_waits_for_its_turn_and_delays_nobody_before_it() -> None:
     view = whatif(queue(job(1, 4), running=(runs(0, 4),))).view("p", [], live=True)
     (option,) = view.options

@@ -161,3 +161,12 @@ def test_a_simulated_run_is_stopped_at_the_window_and_goes_on_where_it_was(name:
     (found,) = result.outcomes
     assert (found.started, found.ended, found.preemptions) == (0.0, 6 * HOUR + 30, 1)
     assert found.lost == 0
+
+
+def test_no_simulated_run_takes_longer_than_the_cluster_lets_any() -> None:
+    there = Snapshot(0.0, (Node("a", 1),))
+    its = job(1, estimate=ONE_HOUR, max_time=2 * HOUR)
+    (found,) = simulate(
+        there, [TrueJob(replace(its, submitted=0.0, waits_since=0.0), 5 * HOUR)], preset("fifo")
+    ).outcomes
+    assert (found.ended, found.ends) == (2 * HOUR, "killed")
