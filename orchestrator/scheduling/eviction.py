@@ -19,7 +19,8 @@ def evict(draft: Draft) -> None:
         return
     draft.wake(next((at for at in begins if at > now), None))
     whys = dict(_whys(draft)) if begins[0] <= now else {}
-    for running in draft.staying() if whys else ():
+    staying = draft.staying() if whys else []
+    for running in sorted(staying, key=lambda run: (run.job.sequence, run.job.id)):
         why = next((whys[share.node] for share in running.placement if share.node in whys), None)
         if why is not None:
             draft.book.give_up(running.job.team, running.workers * running.job.demand.slots)
