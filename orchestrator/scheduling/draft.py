@@ -79,6 +79,12 @@ class Draft:
         self.room = self.idle.least(self.after)
 
     @property
+    def stops_anybody(self) -> bool:
+        """Whether running jobs may be stopped for others: to take a quota back there has to be one."""
+        rules = self.policy.preemption
+        return rules is not None and (rules.for_whom != "quota" or self.book.tree.quotas)
+
+    @property
     def later(self) -> Room:
         """`after`, without the nodes on which something is reserved: what is claimed comes from here."""
         if not self.reservations:
@@ -229,12 +235,15 @@ class Draft:
             self.first_blocked = self.rank(job)
             self.starts_before = len(self.starts)
 
-    def begin_again(self, now: float) -> None:
-        """What was decided is carried out."""
+    def begin_again(self, now: float) -> bool:
+        """What was decided is carried out; whether those who wait are still in the same order."""
+        if self.ranking.offsets(self.state, now) != self._offsets:
+            return False
         self.now = now
         self.starts.clear()
         self.begun.clear()
         self.starts_before = 0
+        return True
 
     def reserve(self, reservation: Reservation) -> None:
         """Keep it; what others claim does not touch its nodes."""

@@ -67,7 +67,7 @@ def settles(draft: Draft, decisions: Decisions) -> bool:
     only less time left before what is reserved. And what is reserved stays where it is, if nobody passed it.
     """
     policy, guard = draft.policy, draft.guard
-    if policy.preemption is not None or policy.elastic is not None or policy.order.by == "fair":
+    if draft.stops_anybody or policy.elastic is not None:
         return False
     if draft.claimed or draft.state.leaving or draft.room.layout.begins or draft.book.kept:
         return False
@@ -78,7 +78,8 @@ def settles(draft: Draft, decisions: Decisions) -> bool:
 
 def resume(draft: Draft, news: list[Job], now: float) -> Decisions | None:
     """What the walk would decide once more after these jobs have come; None: it has to be walked."""
-    draft.begin_again(now)
+    if not draft.begin_again(now):
+        return None
     ranked = sorted(((draft.rank(job), job) for job in news if job.id in draft.waiting), key=itemgetter(0))
     for rank, job in ranked:
         if draft.first_blocked is not None and not draft.first_blocked < rank:
@@ -91,7 +92,7 @@ def resume(draft: Draft, news: list[Job], now: float) -> Decisions | None:
 def _only_room_counts(draft: Draft) -> bool:
     """Whether a job without room changes nothing: nobody is asked to make it, nothing more is reserved or kept."""
     policy = draft.policy
-    asks_nobody = policy.preemption is None and policy.elastic is None
+    asks_nobody = not draft.stops_anybody and policy.elastic is None
     return asks_nobody and draft.guard.settled() and not draft.book.tree.bounded
 
 

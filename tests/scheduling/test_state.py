@@ -12,11 +12,13 @@ from naive_core import NaiveCore
 from worlds import HURRIED, NOW, TEAMS, USED, budget, demand, job, node, rich, snapshot
 
 from orchestrator.scheduling.claims import valid_claim
-from orchestrator.scheduling.cluster import Demand, Node
+from orchestrator.scheduling.cluster import Demand, Node, Share
 from orchestrator.scheduling.deltas import Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.fold import advance, decide
-from orchestrator.scheduling.jobs import Estimate, Job
+from orchestrator.scheduling.jobs import Estimate, Job, Running
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
+from orchestrator.scheduling.teams import Usage
 from orchestrator.simulation.engine import Engine, simulate
 from orchestrator.simulation.truth import TrueJob
 from orchestrator.spec.policy import Elastic, Order, Policy, Preemption
@@ -191,6 +193,15 @@ def test_a_whole_trace_goes_as_under_a_naive_scheduler(backfill: str, seed: int,
 
 def _naively(found, load, policy):
     return Engine(found, load, policy, core=NaiveCore(found)).run().outcomes
+
+
+def test_a_fair_order_that_turns_while_nothing_happens_is_noticed() -> None:
+    holds = Running(Job("j-1", 1, 0.0, Demand(6, 6), team="x"), (Share("a", 6),), NOW, NOW, NOW)
+    waits = (Job("j-2", 2, NOW, Demand(8, 8), team="x"), Job("j-3", 3, NOW, Demand(2, 2), team="y"))
+    state = State.of(Snapshot(NOW, (Node("a", 8),), waits, (holds,), usage=(Usage("y", 1_000.0, NOW),)))
+    policy = Policy(order=Order(by="fair"), backfill="none")
+    assert [bool(state.decide(policy, NOW + after).starts) for after in (0, 60, 600)] == [False, False, True]
+    assert decide(state.snapshot(NOW + 600), policy) == state.decide(policy, NOW + 600)
 
 
 def test_a_delta_may_be_told_twice() -> None:

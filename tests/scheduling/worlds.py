@@ -118,7 +118,8 @@ def snapshot(random: Random, elastic: bool = False) -> Snapshot:
         later.take(run.placement if run.keeps is None else run.keeps, run.job.demand)
     for index in range(min(2, len(pending))):
         claim = later.fit(pending[index].demand, pending[index].demand.workers_min, NOW, NOW)
-        if random.random() < 0.2 and claim is not None:
+        backs_off = (pending[index].not_before or NOW) > NOW  # nothing is freed for who could not start
+        if random.random() < 0.2 and claim is not None and not backs_off:
             later.take(claim, pending[index].demand)
             pending[index] = replace(pending[index], claim=claim)
     return Snapshot(NOW, tuple(nodes), tuple(pending), tuple(running), max_workers=random.choice([None, None, None, 8]))

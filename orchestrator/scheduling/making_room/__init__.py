@@ -44,12 +44,12 @@ def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
 
 def is_barred(draft: Draft, job: Job) -> bool:
     """Whether others who need the same may have running jobs stopped, but not this one: it was stopped itself."""
-    return draft.policy.preemption is not None and job.preemptions > 0
+    return draft.stops_anybody and job.preemptions > 0
 
 
 def _asks_anybody(draft: Draft) -> bool:
     elastic = draft.policy.elastic
-    return draft.policy.preemption is not None or (elastic is not None and elastic.shrink != "never")
+    return draft.stops_anybody or (elastic is not None and elastic.shrink != "never")
 
 
 def _claim(draft: Draft, claimant: Claimant) -> bool:
