@@ -14,7 +14,7 @@ from orchestrator.scheduling.deltas import Pends
 from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.explain import Reasons, explain_running
 from orchestrator.scheduling.explain.types import Explanation
-from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
+from orchestrator.scheduling.jobs import Job, Running, total_expected
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.simulation.forecast import Forecast, forecast
@@ -179,7 +179,7 @@ class Outlook:
     def _played(self, jobs: tuple[str, ...], share: float) -> Forecast:
         chosen = set(jobs)
         near = replace(self.snapshot, pending=tuple(job for job in self.snapshot.pending if job.id in chosen))
-        return forecast(at_quantile(near, share), self.policy, horizon=HORIZON, most_events=MOST_EVENTS)
+        return forecast(near, self.policy, horizon=HORIZON, share=share, most_events=MOST_EVENTS)
 
     def _beyond(self, job: str) -> Moment | None:
         """By the work before it, as if all slots shared it evenly; its error as of a sum of independent jobs."""
@@ -205,21 +205,6 @@ class Outlook:
             if not waiting.held:
                 total = _plus(total, waiting, waiting.worked)
         return found
-
-
-def at_quantile(snapshot: Snapshot, share: float) -> Snapshot:
-    """The snapshot as if each job took as long as this share of those that are like it."""
-    return replace(
-        snapshot,
-        pending=tuple(_certain(job, job.worked, share) for job in snapshot.pending),
-        running=tuple(replace(r, job=_certain(r.job, r.worked(snapshot.now), share)) for r in snapshot.running),
-    )
-
-
-def _certain(job: Job, worked: float, share: float) -> Job:
-    if job.estimate is None:
-        return job
-    return replace(job, estimate=Estimate(quantile(job.estimate, worked, share), 0.0))
 
 
 def _plus(total: tuple[float, float] | None, job: Job, worked: float) -> tuple[float, float] | None:

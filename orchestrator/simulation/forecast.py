@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.jobs import Job, total_expected
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.simulation.engine import Engine
@@ -61,26 +62,29 @@ def forecast(
     *,
     horizon: float,
     extra: Job | None = None,
+    share: float | None = None,
     charges: Charges | None = None,
     most_events: int = MOST_EVENTS,
 ) -> Forecast:
     """Run ahead of a snapshot, with the scheduler itself.
 
-    Each job is taken to need the work that is expected of it, given what it has done; where there is no estimate, what
-    its time limit leaves; where there is none either, it never ends.
+    Each job is taken to need the work that is expected of it, given what it has done, or that a share of those like it
+    stay below; where there is no estimate, what its time limit leaves; where there is none either, it never ends. The
+    policy knows no more of that than it does of live jobs: it goes by their estimates.
 
     Args:
         snapshot: the cluster and its jobs.
         policy: that serves the queue.
         horizon: seconds to look ahead.
         extra: one more job, which comes now.
+        share: as if each job took as long as this share of those that are like it; None: as long as is expected.
         charges: what preemptions and resizes cost.
         most_events: so many events end it earlier.
     """
     if extra is not None:
         snapshot = replace(snapshot, pending=(*snapshot.pending, extra))
     until = snapshot.now + horizon
-    engine = Engine(snapshot, (), policy, work=_work(snapshot), charges=charges)
+    engine = Engine(snapshot, (), policy, work=_work(snapshot, share), charges=charges)
     result = engine.run(until=until, most_events=most_events)
     waited = {job.id for job in snapshot.pending}
     starts = {outcome.job: outcome.started for outcome in result.outcomes if outcome.job in waited}
@@ -112,15 +116,17 @@ def _postponed(job: str, before: float, after: float | None, until: float) -> Po
     return Postponed(job, before, until, beyond=True) if after is None else Postponed(job, before, after)
 
 
-def _work(snapshot: Snapshot) -> dict[str, float]:
+def _work(snapshot: Snapshot, share: float | None) -> dict[str, float]:
     """Seconds of work of each job in all, as far as anybody has an idea."""
-    work = {job.id: _expected(job, job.worked) for job in snapshot.pending}
+    work = {job.id: _total(job, job.worked, share) for job in snapshot.pending}
     for running in snapshot.running:
-        work.setdefault(running.job.id, _expected(running.job, running.worked(snapshot.now)))
+        work.setdefault(running.job.id, _total(running.job, running.worked(snapshot.now), share))
     return work
 
 
-def _expected(job: Job, worked: float) -> float:
+def _total(job: Job, worked: float, share: float | None) -> float:
+    if job.estimate is not None and share is not None:
+        return quantile(job.estimate, worked, share)
     if job.estimate is not None:
         return max(worked, total_expected(job.estimate, worked))
     return math.inf if job.limit is None else worked + job.limit
