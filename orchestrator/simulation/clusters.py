@@ -22,12 +22,14 @@ class Cluster:
         teams: that share them.
         windows: of maintenance, by node; seconds since the epoch.
         max_workers: no run gets more; None: no limit.
+        max_time: seconds; no run takes longer; None: no limit.
     """
 
     nodes: tuple[Node, ...]
     teams: tuple[Team, ...] = ()
     windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
     max_workers: int | None = None
+    max_time: float | None = None
 
     def maintained(self, later: float) -> tuple[Node, ...]:
         """The nodes with their windows of maintenance.
@@ -48,8 +50,8 @@ def cluster_of(profile: ClusterProfile, nodes: tuple[Node, ...] | None = None) -
     Raises:
         UsageError: it says `auto` where a simulation needs a number.
     """
-    windows = windows_of(profile) if nodes is None else {}
-    return Cluster(nodes or _nodes(profile), teams_of(profile), windows, profile.limits.max_workers)
+    windows, limits = windows_of(profile) if nodes is None else {}, profile.limits
+    return Cluster(nodes or _nodes(profile), teams_of(profile), windows, limits.max_workers, limits.max_time)
 
 
 def plain_nodes(count: int, slots: int) -> tuple[Node, ...]:

@@ -47,6 +47,7 @@ def make_load(
     *,
     estimates: Guesses | None = None,
     shapes: Shapes | None = None,
+    max_time: float | None = None,
 ) -> Load:
     """A load for a cluster. A worker is a GPU.
 
@@ -57,8 +58,9 @@ def make_load(
         nodes: of the cluster.
         estimates: what the scheduler is told; default: the truth with an error of 0.5.
         shapes: whether widths may be chosen.
+        max_time: seconds that the cluster lets any run take; None: any.
     """
-    maker = _Maker(nodes, estimates or Guesses(), shapes or Shapes())
+    maker = _Maker(nodes, estimates or Guesses(), shapes or Shapes(), max_time)
     made = [true for index, job in enumerate(jobs) if (true := maker.make(index, job)) is not None]
     return Load(tuple(made), len(jobs) - len(made))
 
@@ -81,10 +83,11 @@ def _workers(demand: Demand, node: Node) -> int:
 
 
 class _Maker:
-    def __init__(self, nodes: Sequence[Node], estimates: Guesses, shapes: Shapes) -> None:
+    def __init__(self, nodes: Sequence[Node], estimates: Guesses, shapes: Shapes, max_time: float | None) -> None:
         self._nodes = nodes
         self._estimates = estimates
         self._shapes = shapes
+        self._max_time = max_time
         self._types = frozenset(node.gpu_type for node in nodes if node.gpu_type)
         self._cpus = any(node.cpus for node in nodes)
         self._memory = any(node.memory for node in nodes)
@@ -94,9 +97,10 @@ class _Maker:
         demand = self._demand(job)
         if demand is None:
             return None
-        limit, exponent = self._estimates.limit(job), self._shapes.exponent
+        limit, exponent, most = self._estimates.limit(job), self._shapes.exponent, self._max_time
         if limit is not None:
             limit /= (demand.workers_min / demand.workers_max) ** exponent
+            limit = limit if most is None else min(limit, most)
         return TrueJob(
             Job(
                 id=job.id,
@@ -109,6 +113,7 @@ class _Maker:
                 limit=limit,
                 exponent=exponent,
                 waits_since=job.submitted,
+                max_time=most,
             ),
             job.duration,
             job.ends,

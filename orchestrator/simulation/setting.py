@@ -77,7 +77,7 @@ def make_setting(
         UsageError: no job fits.
     """
     plans = plans or Plans()
-    load = make_load(jobs, cluster.nodes, estimates=estimates, shapes=shapes)
+    load = make_load(jobs, cluster.nodes, estimates=estimates, shapes=shapes, max_time=cluster.max_time)
     if not load.jobs:
         raise UsageError("no job of the load fits on this cluster", hint="give it more or larger nodes")
     first = load.jobs[0].job.submitted

@@ -11,13 +11,16 @@ import pytest
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Estimate
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.simulation.clusters import cluster_of, plain_nodes
+from orchestrator.simulation.engine import simulate
 from orchestrator.simulation.guesses import Guesses, parse_guesses
 from orchestrator.simulation.loads import Shapes, make_load
 from orchestrator.simulation.setting import Plans, make_setting
 from orchestrator.simulation.synthetic import synthetic_jobs
 from orchestrator.simulation.traces.trace import TraceJob
 from orchestrator.simulation.truth import Drain
+from orchestrator.spec.presets import preset
 from orchestrator.spec.profile import ClusterProfile
 
 JOB = TraceJob("a", 5, 6, 1_000, team="video", owner="kim", estimate=3_600)
@@ -132,6 +135,20 @@ def test_a_profile_becomes_nodes_and_teams() -> None:
         ("vision", "", 1.0, None, None),
         ("video", "vision", 2.0, 4, 8),
     ]
+
+
+def test_no_run_takes_longer_than_a_profile_lets_it() -> None:
+    limits = {"max_time": "1m", "max_workers": 6}
+    found = cluster_of(ClusterProfile.model_validate(PROFILE | {"limits": limits}))
+    jobs = [TraceJob("a", 0, 1, 90, estimate=40), TraceJob("b", 0, 1, 90, estimate=80), TraceJob("c", 0, 1, 50)]
+    setting = make_setting(jobs, found, estimates=Guesses("users"))
+    assert [true.job.limit for true in setting.load.jobs] == [40, 60, None]
+    result = simulate(Snapshot(0.0, setting.nodes), setting.load.jobs, preset("fifo"))
+    assert {o.job: (o.ended, o.ends) for o in result.outcomes} == {
+        "a": (40, "killed"),
+        "b": (60, "killed"),
+        "c": (50, "completed"),
+    }
 
 
 def test_slots_are_cores_where_no_node_has_a_gpu() -> None:
