@@ -1,6 +1,91 @@
-"""For all tests: an interrupt interrupts, also where the suite runs in the background of a shell that ignores it."""
+"""For all tests: interrupts, where temporary files lie, and an S3 server on loopback."""
 
+from __future__ import annotations
+
+import os
+import shutil
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+if TYPE_CHECKING:
+    from orchestrator.testing.faultproxy import FaultProxy
+
+# An interrupt interrupts, also where the suite runs in the background of a shell that ignores it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_TEMPORARY = "PYTEST_DEBUG_TEMPROOT"
+_MEMORY = Path("/dev/shm")
+_ROOM = 6 * 2**30
+
+_S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "AKIATESTS",
+    "AWS_SECRET_ACCESS_KEY": "not-so-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+def pytest_configure() -> None:
+    """Temporary files lie in memory where there is room: processes die in these tests, machines do not."""
+    if _TEMPORARY not in os.environ and _has_room(_MEMORY):
+        os.environ[_TEMPORARY] = str(_MEMORY)
+
+
+def _has_room(folder: Path) -> bool:
+    if not folder.is_dir() or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return False
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(shutil.disk_usage(folder).free, available) >= _ROOM
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of an S3 server on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()[1]
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_port: int) -> Any:
+    """A client that talks to the server directly."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{s3_port}",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+
+
+@pytest.fixture
+def s3_bucket(s3_client: Any, request: pytest.FixtureRequest) -> str:
+    """The name of a new bucket."""
+    name = f"tests-{abs(hash(request.node.nodeid)):x}"
+    s3_client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def s3_proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A fault proxy that the environment names as the endpoint."""
+    from orchestrator.testing.faultproxy import fault_proxy
+
+    for name, value in _S3_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    with fault_proxy(s3_port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        yield proxy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,12 @@ from checkpoint_workers import ALONE, on_workers, pretended, save, shard_of
 
 from orchestrator.base.errors import Fenced, NotFound, RemoteUnavailable, UsageError
 from orchestrator.data.remote.retry import Patience
-from orchestrator.testing.faultproxy import FaultProxy, fault_proxy
+from orchestrator.testing.faultproxy import FaultProxy
 from orchestrator.training.checkpoint import CheckpointStore, KeepPolicy
 
 QUICK = Patience(
     tries=4, first_seconds=0.001, longest_seconds=0.01, stalled_seconds=20.0, connect_seconds=2.0, read_seconds=2.0
 )
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "AKIATESTS",
-    "AWS_SECRET_ACCESS_KEY": "not-so-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
 
 
 @dataclass
@@ -67,29 +57,9 @@ class Bucket:
         return sorted({int(name.partition("/")[0].removeprefix("samples-")) for name in self.names()})
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()[1]
-    server.stop()
-
-
 @pytest.fixture
-def bucket(port: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bucket]:
-    import boto3
-
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
-    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1")
-    bucket = f"tests-{abs(hash(request.node.nodeid)):x}"
-    client.create_bucket(Bucket=bucket)
-    with fault_proxy(port) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        yield Bucket(bucket, client, proxy)
+def bucket(s3_bucket: str, s3_client: Any, s3_proxy: FaultProxy) -> Bucket:
+    return Bucket(s3_bucket, s3_client, s3_proxy)
 
 
 def test_the_newest_is_read_back(bucket: Bucket) -> None:

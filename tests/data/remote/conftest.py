@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from orchestrator.data.remote.retry import Patience
 from orchestrator.data.remote.settings import RemoteSettings
 from orchestrator.data.schema import Schema
 from orchestrator.data.writer import DatasetWriter, Limits
-from orchestrator.testing.faultproxy import FaultProxy, fault_proxy
+from orchestrator.testing.faultproxy import FaultProxy
 
 QUICK = Patience(
     tries=5,
@@ -29,14 +28,6 @@ QUICK = Patience(
     read_seconds=1.0,
     request_seconds=2.0,
 )
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "AKIATESTS",
-    "AWS_SECRET_ACCESS_KEY": "not-so-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
 ROWS, SHARD_ROWS, VALUE = 40, 8, 2000
 
 
@@ -93,55 +84,17 @@ def write_dataset(root: Path, *, first: int = 0) -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3_port() -> Iterator[int]:
-    """The port of an S3 server on loopback."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()[1]
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def s3_client(s3_port: int) -> Any:
-    """A client that talks to the server directly."""
-    import boto3
-
-    return boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{s3_port}",
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    )
-
-
-@pytest.fixture
-def proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """A fault proxy that the environment names as the endpoint."""
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
-    with fault_proxy(s3_port) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        yield proxy
-
-
-@pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset, written once: each test has a copy, which costs a twentieth."""
     return write_dataset(tmp_path_factory.mktemp("written") / "tiny")
 
 
 @pytest.fixture
-def empty(proxy: FaultProxy, s3_client: Any, written: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Bucket:
+def empty(s3_proxy: FaultProxy, s3_client: Any, s3_bucket: str, written: Path, tmp_path: Path) -> Bucket:
     """The dataset on disk, and a bucket with nothing in it."""
-    name = f"tests-{abs(hash(request.node.nodeid)):x}"
-    s3_client.create_bucket(Bucket=name)
     settings = RemoteSettings(tmp_path / "cache", 10 * 2**20, QUICK, chunk_bytes=8192)
     root = Path(shutil.copytree(written, tmp_path / "tiny"))
-    return Bucket(root, f"s3://{name}/data", proxy, s3_client, name, settings)
+    return Bucket(root, f"s3://{s3_bucket}/data", s3_proxy, s3_client, s3_bucket, settings)
 
 
 @pytest.fixture
