@@ -19,12 +19,10 @@ def evict(draft: Draft) -> None:
         return
     draft.wake(next((at for at in begins if at > now), None))
     whys = dict(_whys(draft)) if begins[0] <= now else {}
-    staying = draft.staying() if whys else []
-    for running in sorted(staying, key=lambda run: (run.job.sequence, run.job.id)):
-        why = next((whys[share.node] for share in running.placement if share.node in whys), None)
-        if why is not None:
-            draft.book.give_up(running.job.team, running.workers * running.job.demand.slots)
-            draft.preempt(running, None, why)
+    there = [run for run in draft.staying() if any(node in whys for node, _ in run.placement)] if whys else []
+    for running in sorted(there, key=lambda run: (run.job.sequence, run.job.id)):
+        draft.book.give_up(running.job.team, running.workers * running.job.demand.slots)
+        draft.preempt(running, None, next(whys[node] for node, _ in running.placement if node in whys))
 
 
 def _whys(draft: Draft) -> Iterator[tuple[str, str]]:
