@@ -1,7 +1,9 @@
 """Readers of the public trace layouts, on small files made by hand."""
 
 import gzip
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,7 @@ def test_helios(tmp_path: Path) -> None:
 2,uB,vcY,0,1,1,COMPLETED,2020-06-09 18:41:28,2020-06-09 18:41:28,2020-06-09 18:41:29,1,0
 3,uB,vcY,1,1,1,CANCELLED,2020-06-10 18:41:27,,,,
 4,uB,vcY,16,1,2,NODE_FAIL,2020-06-10 18:41:27,2020-06-10 18:41:27,2020-06-10 18:41:37,10,0
+5,uB,vcY,1,1,1,SUSPENDED,2020-06-10 18:41:27,2020-06-10 18:41:27,2020-06-10 18:41:37,10,0
 """
     trace = read_trace(write(tmp_path / "cluster_log.csv", text))
     first, second = trace.jobs
@@ -89,7 +92,17 @@ def test_helios(tmp_path: Path) -> None:
     assert (first.id, first.gpus, first.duration, first.team, first.owner) == ("1", 4, 249, "vcX", "uA")
     assert (first.ends, first.cpus, second.ends) == ("failed", 16, "failed")
     assert second.submitted - first.submitted == 86_400
-    assert dict(trace.left_out) == {"without a GPU": 1, "that never started": 1}
+    assert dict(trace.left_out) == {"without a GPU": 1, "that never started": 1, "that had not ended": 1}
+
+
+def test_times_with_an_offset_are_what_they_say(tmp_path: Path) -> None:
+    head = "job_id,vc,gpu_num,state,submit_time,duration\n"
+    rows = "1,v,1,COMPLETED,2020-06-09 18:00:00+08:00,9\n2,v,1,COMPLETED,2020-06-09T18:00:00Z,9\n"
+    first, second = read_trace(write(tmp_path / "cluster_log.csv", head + rows)).jobs
+    assert second.submitted - first.submitted == 8 * 3_600
+    path = write(tmp_path / "cluster_log.csv", head + "1,v,1,COMPLETED,18:00,9\n2,v,1,COMPLETED,NaT,9\n")
+    with pytest.raises(UsageError, match=r"cluster_log\.csv:3: submit_time is 'NaT', not a time such as 2020-06-09"):
+        read_trace(path)
 
 
 def philly_job(name: str, attempts: list[tuple[str | None, str | None, int]], status: str = "Pass") -> object:
@@ -127,7 +140,7 @@ def test_philly(tmp_path: Path) -> None:
         ("b", 4, 90, "killed"),
     ]
     assert sum(trace.left_out.values()) == 2
-    assert trace.bad[0] == f"{path}:entry 5: it lacks what every job has"
+    assert trace.bad[0] == f"{path}:entry 5: it has no attempts"
     assert "entry 6: an attempt ends" in trace.bad[1]
     assert read_trace(tmp_path, skip_bad=2) == trace
 
@@ -136,6 +149,16 @@ def test_a_broken_json_is_told_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path / "cluster_job_log", '[\n{"jobid": }]')
     with pytest.raises(UsageError, match="cluster_job_log:2: not JSON"):
         read_trace(path)
+
+
+def test_entries_that_are_no_jobs_are_told_by_their_numbers(tmp_path: Path) -> None:
+    job = philly_job("a", [("2017-10-07 01:12:09", "2017-10-07 01:13:09", 8)])
+    path = write(tmp_path / "cluster_job_log", json.dumps([None, 3, "x", [], {"attempts": 7}, job, job]))
+    with pytest.raises(UsageError) as refusal:
+        read_trace(path)
+    told = refusal.value.message.splitlines()
+    assert told[1:6] == [f"{path}:entry {i}: it is not laid out as a job with its attempts" for i in range(1, 6)]
+    assert told[6] == f"{path}:entry 7: the job 'a' is there twice, first at entry 6"
 
 
 def test_the_tables_of_pai_2020(tmp_path: Path) -> None:
@@ -167,6 +190,15 @@ def test_the_merged_table_of_pai_2020(tmp_path: Path) -> None:
     )
     trace = read_trace(write(tmp_path / "pai_job_duration_estimate_100K.csv", text))
     assert trace.jobs == (TraceJob("7", 10, 2, 60, owner="u", cpus=9, gpu_types=("V100",)),)
+
+
+def test_a_status_that_pai_2020_does_not_have_is_a_bad_row(tmp_path: Path) -> None:
+    write(tmp_path / "pai_job_table.csv", "j1,i,u,Exploded,1.0,9.0\nj2,i,u,Waiting,1.0,\nj3,i,u,Terminated,1.0,9.0\n")
+    write(tmp_path / "pai_task_table.csv", "".join(f"j{i},w,1.0,x,1.0,9.0,1.0,1.0,100.0,T4\n" for i in (1, 2, 3)))
+    with pytest.raises(UsageError, match=r"pai_job_table\.csv:1: the status 'Exploded'"):
+        read_trace(tmp_path)
+    trace = read_trace(tmp_path, skip_bad=1)
+    assert ([job.id for job in trace.jobs], dict(trace.left_out)) == (["j3"], {"that had not ended": 1})
 
 
 def test_shares_of_gpus_are_added_up_in_hundredths(tmp_path: Path) -> None:
@@ -203,12 +235,38 @@ def test_pai_2023(tmp_path: Path) -> None:
     assert len(trace.left_out) == 2
 
 
+def archive() -> bytes:
+    """As Philly's is published."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("trace-data/cluster_job_log"))
+    return packed.getvalue()
+
+
+ROWS = "".join(f"j{i},{i * i},1,{i % 97},,,\n" for i in range(5_000))
+PACKED = gzip.compress((PLAIN.splitlines()[0] + "\n" + ROWS).encode(), mtime=0)
+DAMAGED = PACKED[:20_000] + b"\xff" * 100 + PACKED[20_100:]
+
+
+def test_a_byte_order_mark_and_spaces_in_the_header_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbfjob_id, submit_s ,num_gpus,duration_s\r\na,1,2,3\r\n")
+    assert read_trace(path).jobs == (TraceJob("a", 1, 2, 3),)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"a,b\n1,2\n", "t.csv:1: these columns belong to no known trace: a, b"),
         (b"", "is empty"),
-        (b"\x1f\x8bnot gzip", "cannot read"),
+        (b"\x1f\x8bnot gzip", "is damaged"),
+        (DAMAGED, "is damaged"),
+        (PACKED[:20_000], "ends too early"),
+        (archive(), "is an archive"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a reference of Git LFS"),
+        (b"name,cpu_milli,num_gpu,gpu_milli\np1,1,1,1000\n", "has no times"),
+        (b"[]", "holds no job"),
+        (b"{}", "expected a list of jobs"),
         (b"\xff\xfe", "no text in UTF-8"),
         (PLAIN.splitlines()[0].encode(), "holds no job"),
     ],
@@ -219,6 +277,7 @@ def test_what_is_no_trace_is_refused_in_one_line(tmp_path: Path, content: bytes,
     with pytest.raises(UsageError) as refusal:
         read_trace(path)
     assert message in refusal.value.message
+    assert refusal.value.hint
     assert "\n" not in refusal.value.message
 
 

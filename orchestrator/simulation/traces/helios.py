@@ -25,6 +25,8 @@ def _job(row: Row) -> TraceJob:
         raise LeftOut("without a GPU")
     if not row.text("duration"):
         raise LeftOut("that never started")
+    if row.text("state").upper() == "SUSPENDED":
+        raise LeftOut("that had not ended")
     return TraceJob(
         id=row.text("job_id"),
         submitted=calendar(row.text("submit_time"), "submit_time"),

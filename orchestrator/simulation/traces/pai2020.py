@@ -42,7 +42,7 @@ _INSTANCES = (
     "end_time",
     "machine",
 )
-_ENDED = {"Terminated", "Failed"}
+_NOT_ENDED = {"Running", "Waiting"}
 
 
 def read_merged(path: Path, skip_bad: int) -> Trace:
@@ -131,7 +131,7 @@ def _job(row: Row, tasks: dict[str, _Task], spans: dict[str, tuple[float, float]
     task = tasks.get(name)
     if task is None or task.shares == 0:
         raise LeftOut("without a GPU")
-    if row.text("status") not in _ENDED:
+    if row.text("status") in _NOT_ENDED:
         raise LeftOut("that had not ended")
     start, end = spans.get(name, (task.start, task.end))
     if not end >= start:
@@ -154,6 +154,8 @@ def _merged(row: Row) -> TraceJob:
     share = row.number("num_gpu") if row.text("num_gpu") else 0.0
     if share == 0 or instances == 0:
         raise LeftOut("without a GPU")
+    if row.text("status") in _NOT_ENDED:
+        raise LeftOut("that had not ended")
     kind = row.text("gpu_type")
     return TraceJob(
         id=row.text("job_id"),
@@ -180,5 +182,8 @@ def _file(folder: Path, what: str) -> Path | None:
 def _needed(folder: Path, what: str) -> Path:
     found = _file(folder, what)
     if found is None:
-        raise UsageError(f"{folder} has no pai_{what}_table.csv", hint="jobs and tasks are needed, instances optional")
+        raise UsageError(
+            f"{folder} has no pai_{what}_table.csv",
+            hint="the tables of jobs and tasks are needed, that of instances is not; archives have to be unpacked",
+        )
     return found

@@ -10,6 +10,8 @@ from orchestrator.simulation.traces.trace import Trace, TraceJob
 from orchestrator.simulation.truth import Ending
 
 COLUMNS = frozenset({"name", "num_gpu", "pod_phase", "creation_time", "deletion_time", "scheduled_time"})
+UNTIMED = frozenset({"name", "num_gpu", "gpu_milli"})
+"""Columns of lists that tell what pods ask for, and not when; some of the published ones are such."""
 
 _MIB = 2**20
 _PHASES: dict[str, Ending] = {"Succeeded": "completed", "Failed": "failed", "Running": "killed"}

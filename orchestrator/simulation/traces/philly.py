@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import UsageError
-from orchestrator.simulation.traces.rows import Collector, LeftOut, calendar, opened
+from orchestrator.simulation.traces.files import opened
+from orchestrator.simulation.traces.rows import Collector, LeftOut, calendar
 from orchestrator.simulation.traces.trace import Trace, TraceJob, ending
 
 _NOTHING = {None, "", "None"}
@@ -22,7 +24,7 @@ def read(path: Path, skip_bad: int) -> Trace:
     """
     collector = Collector(path, skip_bad)
     for index, entry in enumerate(_entries(path), 1):
-        collector.take(f"entry {index}", lambda entry=entry: _job(entry))  # type: ignore[misc]
+        collector.take(f"entry {index}", partial(_told, entry))
     return collector.trace("philly")
 
 
@@ -32,10 +34,30 @@ def _entries(path: Path) -> list[Any]:
             found = json.load(file)
         except (json.JSONDecodeError, RecursionError) as error:
             line = getattr(error, "lineno", 0)
-            raise UsageError(f"{path}:{line}: not JSON: {getattr(error, 'msg', 'nested too deeply')}") from None
+            raise UsageError(
+                f"{path}:{line}: not JSON: {getattr(error, 'msg', 'nested too deeply')}",
+                hint="if it was cut off, fetch or copy it again; --format names another layout",
+            ) from None
     if not isinstance(found, list):
-        raise UsageError(f"{path}: expected a list of jobs, as in cluster_job_log")
+        raise UsageError(
+            f"{path}: expected a list of jobs, as in cluster_job_log",
+            hint="of Philly's files only cluster_job_log has jobs; --format names another layout",
+        )
     return found
+
+
+def _told(entry: Any) -> TraceJob:
+    """What an entry says.
+
+    Raises:
+        ValueError: something is missing, or is not what it should be.
+    """
+    try:
+        return _job(entry)
+    except KeyError as error:
+        raise ValueError(f"it has no {error.args[0]}") from None
+    except (TypeError, AttributeError):
+        raise ValueError("it is not laid out as a job with its attempts") from None
 
 
 def _job(entry: Mapping[str, Any]) -> TraceJob:

@@ -8,7 +8,8 @@ from pathlib import Path
 from orchestrator.base.errors import UsageError
 from orchestrator.simulation.formats import LAYOUTS
 from orchestrator.simulation.traces import helios, pai2020, pai2023, philly, plain
-from orchestrator.simulation.traces.rows import header, opened
+from orchestrator.simulation.traces.files import opened
+from orchestrator.simulation.traces.rows import header
 from orchestrator.simulation.traces.trace import Trace
 
 _TABLES: Mapping[str, tuple[frozenset[str], Callable[[Path, int], Trace]]] = {
@@ -40,7 +41,9 @@ def read_trace(path: Path, layout: str | None = None, *, skip_bad: int = 0) -> T
             raise UsageError(f"the folder {path} holds no trace that is known", hint="name the file itself")
         path = inside
     if not path.is_file():
-        raise UsageError(f"there is no trace {str(path)[:200]!r}")
+        raise UsageError(
+            f"there is no trace {str(path)[:200]!r}", hint="--trace takes a file, or a folder of its tables"
+        )
     found = layout or _recognise(path)
     if found == "philly":
         return philly.read(path, skip_bad)
@@ -49,7 +52,10 @@ def read_trace(path: Path, layout: str | None = None, *, skip_bad: int = 0) -> T
     columns, read = _TABLES[found]
     missing = sorted(columns - set(header(path)))
     if missing:
-        raise UsageError(f"{path}:1: a {found} trace has the columns {', '.join(missing)}; this file does not")
+        raise UsageError(
+            f"{path}:1: a {found} trace has the columns {', '.join(missing)}; this file does not",
+            hint="leave --format out to have the layout told by the header",
+        )
     return read(path, skip_bad)
 
 
@@ -69,6 +75,11 @@ def _recognise(path: Path) -> str:
         raise UsageError(
             f"{path}:1: a plain trace has no column {', '.join(sorted(absent))} here",
             hint=f"it needs {', '.join(sorted(plain.COLUMNS))}; --format names another layout",
+        )
+    if found is None and columns >= pai2023.UNTIMED:
+        raise UsageError(
+            f"{path}:1: this list of pods has no times, so that it cannot be simulated",
+            hint="openb_pod_list_default.csv and openb_pod_list_gpuspec*.csv have them",
         )
     if found is None:
         raise UsageError(

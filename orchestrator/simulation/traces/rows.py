@@ -1,25 +1,23 @@
-"""Tables of traces, plain or gzipped: rows with their line numbers, typed cells, and a word on every bad row."""
+"""Tables of traces: rows with their line numbers, typed cells, and a word on every bad row."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.text import counted, one_line
+from orchestrator.simulation.traces.files import opened
 from orchestrator.simulation.traces.trace import Trace, TraceJob
 
 _SHOWN = 20
 _GIVEN_UP = 1_000
-_GZIP = b"\x1f\x8b"
 
 
 class LeftOut(Exception):
@@ -88,8 +86,8 @@ class Collector:
         except LeftOut as reason:
             self._left_out[str(reason)] += 1
             return
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self.bad(place, str(error) if isinstance(error, ValueError) else "it lacks what every job has")
+        except ValueError as error:
+            self.bad(place, str(error))
             return
         self._first[job.id] = place
         self._jobs.append(job)
@@ -122,7 +120,10 @@ class Collector:
         self.settle()
         if not self._jobs:
             why = "; ".join(f"{count:,} {reason}" for reason, count in self._left_out.items())
-            raise UsageError(f"{self._path} holds no job that can be simulated" + (f": {why}" if why else ""))
+            raise UsageError(
+                f"{self._path} holds no job that can be simulated" + (f": {why}" if why else ""),
+                hint="jobs need a GPU, a start and an end; docs/simulation.md says how each layout is read",
+            )
         jobs = sorted(self._jobs, key=lambda job: job.submitted)
         return Trace(layout, tuple(jobs), dict(self._left_out), tuple(self._bad))
 
@@ -151,42 +152,16 @@ def number(text: str, name: str) -> float:
 
 
 def calendar(text: str, name: str) -> float:
-    """Seconds of a time such as `2020-06-09 18:41:01`, read as UTC: only differences count.
+    """Seconds of a time such as `2020-06-09 18:41:01`; one without an offset is read as UTC: only differences count.
 
     Raises:
         ValueError: it is no time.
     """
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{name} is {text[:40]!r}, not a time such as 2020-06-09 18:41:01") from None
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[io.TextIOBase]:
-    """The text of a file, gzipped or not.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as probe:
-            packed = probe.read(2) == _GZIP
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="")
-            if packed
-            else path.open(encoding="utf-8", newline="") as file
-        ):
-            yield file
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"{str(path)[:200]!r} is no text in UTF-8", hint="a trace is a table (CSV) or JSON, perhaps gzipped"
-        ) from None
-    except EOFError:
-        raise UsageError(f"{str(path)[:200]!r} ends too early", hint="it was cut off: fetch or copy it again") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"cannot read {str(path)[:200]!r}: {one_line(reason)}", hint="check the file") from None
+    return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).timestamp()
 
 
 def header(path: Path) -> list[str]:
@@ -196,7 +171,7 @@ def header(path: Path) -> list[str]:
         UsageError: it cannot be read.
     """
     with opened(path) as file:
-        return next(_Lines(file, path), [])
+        return [name.strip() for name in next(_Lines(file, path), [])]
 
 
 def table(path: Path, names: Sequence[str] | None = None) -> Iterator[tuple[int, Row]]:
@@ -211,7 +186,7 @@ def table(path: Path, names: Sequence[str] | None = None) -> Iterator[tuple[int,
     """
     with opened(path) as file:
         reader = _Lines(file, path)
-        columns = list(names) if names is not None else next(reader, [])
+        columns = list(names) if names is not None else [name.strip() for name in next(reader, [])]
         for cells in reader:
             if cells and cells != columns:
                 yield reader.line_num, Row(dict(zip(columns, cells, strict=False)))
