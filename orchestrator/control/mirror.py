@@ -23,13 +23,20 @@ class Mirror:
 
     def decide(self, snapshot: Snapshot) -> Decisions:
         """What to do now."""
-        state, self._state = self._brought_to(snapshot), None
+        state = self._take_to(snapshot)
         decisions = state.decide(self._policy, snapshot.now)
         self._state = state  # where something went wrong, the next pass begins anew
         return decisions
 
-    def _brought_to(self, snapshot: Snapshot) -> State:
-        state = self._state
+    def copy_at(self, snapshot: Snapshot) -> State:
+        """A state of this snapshot, for somebody else to work with."""
+        state = self._take_to(snapshot)
+        state.queue(self._policy, snapshot.now)  # kept in order here, not made anew for each copy
+        self._state = state
+        return state.copy()
+
+    def _take_to(self, snapshot: Snapshot) -> State:
+        state, self._state = self._state, None
         if state is None or _must_begin_anew(state, snapshot):
             return State.of(snapshot)
         for delta in [*_deltas(state, snapshot)]:

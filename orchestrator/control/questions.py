@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
 from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
+from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import Snapshots
 from orchestrator.lifecycle.reasons import Waiting, position
@@ -54,21 +54,15 @@ class _Look:
 
     Attributes:
         outlook: the queue.
-        briefs: what people call the jobs.
         marks: what people said of the nodes.
         version: of the store, read before.
         taken: monotonic seconds.
     """
 
     outlook: Outlook
-    briefs: Mapping[str, briefs.Brief]
     marks: Mapping[str, nodes.NodeMark]
     version: int
     taken: float
-
-    @cached_property
-    def lines(self) -> Lines:
-        return Lines(self.outlook, self.briefs)
 
 
 class Questions:
@@ -84,6 +78,7 @@ class Questions:
         self._snapshots = snapshots or Snapshots().take
         self._lock = threading.Lock()
         self._one_what_if = threading.Lock()
+        self._mirror = Mirror(site.profile.policy)
         self._known: _Look | None = None
         self._changes = 0
         self._cost = 0.0
@@ -106,7 +101,7 @@ class Questions:
             with self._answering() as look:
                 if job not in look.outlook.pending:
                     return _running(job, told, look)
-                return _waiting(job, told, look, nodes=self._site.profile.backend not in _ONE_NODE)
+                return self._waiting(job, told, look.outlook)
         except BackendUnavailable as error:
             return _unknown(told, self._site.backend.name, error)
 
@@ -125,11 +120,12 @@ class Questions:
             return self._queue(look, team, limit)
 
     def _queue(self, look: _Look, team: str | None, limit: int | None) -> QueueView:
-        outlook, lines = look.outlook, look.lines
+        outlook = look.outlook
         chosen = None if team is None else _under(team, outlook)
         running = [r for r in outlook.snapshot.running if chosen is None or r.job.team in chosen]
         waiting = [outlook.pending[job] for job in outlook.order]
         waiting = [job for job in waiting if chosen is None or job.team in chosen]
+        lines = self._lines(outlook, [*(r.job.id for r in running), *(job.id for job in waiting[:limit])])
         return QueueView(
             now=outlook.now,
             profile=self._site.profile.name,
@@ -176,7 +172,8 @@ class Questions:
             estimate = request.estimate or self._estimate(workload)
             limit = site.profile.limits.max_time
             job = candidate(workload, capacity, look.outlook, estimate=estimate, limit=limit)
-            names = {brief.id: brief.name for brief in look.briefs.values()}
+            known = self._briefs([*look.outlook.near, *look.outlook.running])
+            names = {brief.id: brief.name for brief in known.values()}
             widths = request.workers or some_widths(workload)
             whatif = WhatIf(look.outlook, job, names, estimate.widths if estimate else {})
             return whatif.view(site.profile.name, widths, live=True, notes=notes_of(job))
@@ -259,30 +256,38 @@ class Questions:
             return look
 
     def _take(self, version: int, now: float) -> _Look:
-        outlook = Outlook(self._snapshots(self._site), self._site.profile.policy)
+        snapshot = self._snapshots(self._site)
+        outlook = Outlook(snapshot, self._site.profile.policy, self._mirror.copy_at(snapshot))
         with self._site.store.read() as connection:
-            return _Look(outlook, briefs.unfinished(connection), nodes.all(connection), version, now)
+            return _Look(outlook, nodes.all(connection), version, now)
 
+    def _lines(self, outlook: Outlook, shown: Sequence[str]) -> Lines:
+        return Lines(outlook, self._briefs(shown))
 
-def _waiting(job: str, told: Told, look: _Look, *, nodes: bool) -> WhyView:
-    """Of a job that waits; `nodes`: the cluster may get more of them."""
-    outlook = look.outlook
-    found, place = outlook.explained(job), outlook.places[job]
-    before = [look.lines.brief(other) for other in outlook.order[max(0, place - 1 - _BEFORE) : place - 1]]
-    return told.view.model_copy(
-        update={
-            "now": outlook.now,
-            "kind": str(found.kind),
-            "reason": found.text,
-            "since": found.since,
-            "expected_start": outlook.sure_start_of(job),
-            "position": place,
-            "queue": len(outlook.order),
-            "before": before,
-            "preemptions": outlook.pending[job].preemptions,
-            "remedies": _remedies(found, outlook, nodes=nodes),
-        }
-    )
+    def _briefs(self, shown: Sequence[str]) -> Mapping[str, briefs.Brief]:
+        """What people call jobs; of a long queue, those that are shown."""
+        with self._site.store.read() as connection:
+            return briefs.of_jobs(connection, shown)
+
+    def _waiting(self, job: str, told: Told, outlook: Outlook) -> WhyView:
+        """Of a job that waits."""
+        found, place = outlook.explained(job), outlook.places[job]
+        before = outlook.order[max(0, place - 1 - _BEFORE) : place - 1]
+        lines, more_nodes = self._lines(outlook, before), self._site.profile.backend not in _ONE_NODE
+        return told.view.model_copy(
+            update={
+                "now": outlook.now,
+                "kind": str(found.kind),
+                "reason": found.text,
+                "since": found.since,
+                "expected_start": outlook.sure_start_of(job),
+                "position": place,
+                "queue": len(outlook.order),
+                "before": [lines.brief(other) for other in before],
+                "preemptions": outlook.pending[job].preemptions,
+                "remedies": _remedies(found, outlook, nodes=more_nodes),
+            }
+        )
 
 
 def _unknown(told: Told, engine: str, error: BackendUnavailable) -> WhyView:

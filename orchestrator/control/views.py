@@ -13,6 +13,7 @@ from orchestrator.base.text import span
 from orchestrator.control.measuring import expected_of, left
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
+from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.spec.messages import Expected, Goodput, JobView, Progress, RunView
 from orchestrator.spec.tracking import default_tracking_uri
@@ -27,6 +28,7 @@ class Views:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._folder = str(JobDirectory.all_under(site.runs_root))
 
     def of(self, connection: Connection, records: Sequence[JobRecord]) -> list[JobView]:
         """Views of these jobs, with their runs."""
@@ -67,7 +69,7 @@ class Views:
             pinned=bool(launched) and launched[-1].pinned and not job.state.terminal,
             preemptions=job.preemptions,
             runs=[self._run(run) for run in launched],
-            directory=str(self._site.job_directory(job.id).path),
+            directory=f"{self._folder}/{job.id}",
         )
 
     def _left(self, job: JobRecord, launched: Sequence[RunRecord], expected: RunEstimate | None) -> Expected | None:

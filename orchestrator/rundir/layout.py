@@ -15,7 +15,12 @@ class JobDirectory:
     @classmethod
     def under(cls, root: Path, job: str) -> JobDirectory:
         """The directory of `job` under a profile's `runs_dir`."""
-        return cls(root / "jobs" / job)
+        return cls(cls.all_under(root) / job)
+
+    @staticmethod
+    def all_under(root: Path) -> Path:
+        """The folder of the directories of all jobs."""
+        return root / "jobs"
 
     @property
     def spec(self) -> Path:

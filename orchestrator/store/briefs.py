@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from orchestrator.lifecycle.states import TERMINAL, JobState
 from orchestrator.store.records import EventRecord
 from orchestrator.store.tables import events, jobs
 
+_CHUNK = 500
+
 
 class Brief(NamedTuple):
-    """A job that is not over.
+    """A job.
 
     Attributes:
         id: identifier.
@@ -32,12 +33,14 @@ class Brief(NamedTuple):
     workers_max: int
 
 
-def unfinished(connection: Connection) -> dict[str, Brief]:
-    """All jobs that are not over, by identifier; tens of thousands of them are read at once."""
+def of_jobs(connection: Connection, ids: Sequence[str]) -> dict[str, Brief]:
+    """Those of the jobs that exist, by identifier."""
     columns = [jobs.c[name] for name in Brief._fields]
-    open_states = [str(state) for state in JobState if state not in TERMINAL]
-    rows = connection.execute(select(*columns).where(jobs.c.state.in_(open_states)))
-    return {row[0]: Brief(*row) for row in rows}
+    found: dict[str, Brief] = {}
+    for start in range(0, len(ids), _CHUNK):
+        rows = connection.execute(select(*columns).where(jobs.c.id.in_(ids[start : start + _CHUNK])))
+        found |= {row[0]: Brief(*row) for row in rows}
+    return found
 
 
 def newest_events(connection: Connection, job: str, kinds: Collection[str], limit: int) -> list[EventRecord]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -64,9 +64,9 @@ class JobRecord:
         """Of a row of `jobs`."""
         values = {name: row[name] for name in _names(cls)}
         values["state"] = JobState(values["state"])
-        values["depends_on"] = tuple(json.loads(values["depends_on"]))
+        values["depends_on"] = () if values["depends_on"] == "[]" else tuple(json.loads(values["depends_on"]))
         for name in ("environment", "failures", "needs"):
-            values[name] = json.loads(values[name])
+            values[name] = _read(values[name])
         for name in ("progress", "estimate"):
             values[name] = None if values[name] is None else json.loads(values[name])
         values["claim"] = placed(values["claim"])
@@ -180,5 +180,11 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, JobState | RunState) else value
 
 
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind))
+def _names(kind: Any) -> Collection[str]:
+    names: Mapping[str, object] = kind.__dataclass_fields__
+    return names.keys()
+
+
+def _read(text: str) -> Any:
+    """Most columns of a long list are empty."""
+    return {} if text == "{}" else json.loads(text)
