@@ -10,9 +10,9 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, UsageError
 from orchestrator.base.text import counted
 from orchestrator.control.accounts import charge
+from orchestrator.control.headroom import Headroom
 from orchestrator.control.membership import running
 from orchestrator.control.places import between, trimmed
-from orchestrator.control.room import Room
 from orchestrator.control.site import Site
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.wishes import running_run
@@ -27,8 +27,8 @@ _UNCHANGED = "nothing was changed"
 
 
 @dataclass(frozen=True)
-class Resize:
-    """Of a running job to another number of workers, by a person: the policy leaves it alone from then on."""
+class Pin:
+    """A person gives a running job another number of workers; the policy leaves its width alone from then on."""
 
     site: Site
     connection: Connection
@@ -98,14 +98,14 @@ class Resize:
         before = sum(workers for _, workers in run.placement)
         if self.workers <= before:
             return trimmed(run.placement, self.workers)
-        room = Room.now(self.connection, self.site, capacity)
+        room = Headroom.now(self.connection, self.site, capacity)
         wider = room.widened(run.placement, self.job.id, self.workers)
         found = sum(workers for _, workers in wider)
         if found < self.workers:
             self._refuse_without_room(run, capacity, room, found)
         return wider
 
-    def _refuse_without_room(self, run: RunRecord, capacity: Capacity, room: Room, possible: int) -> None:
+    def _refuse_without_room(self, run: RunRecord, capacity: Capacity, room: Headroom, possible: int) -> None:
         more = self.workers * self.job.slots_per_worker - run.slots
         active = runs.unreleased(self.connection)
         holders = [Holder(other.job, other.slots, other.created_at) for other in active if other.job != run.job]

@@ -14,7 +14,7 @@ from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.paths import state_dir
 from orchestrator.control import evicting, files, operators
-from orchestrator.control.resizing import Resize, unpin
+from orchestrator.control.resizing import Pin, unpin
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
 from orchestrator.control.views import Views
@@ -210,7 +210,7 @@ class JobService:
             if workers is None or capacity is None:
                 unpin(connection, record)
             else:
-                Resize(self._site, connection, record, workers).begin(capacity)
+                Pin(self._site, connection, record, workers).begin(capacity)
         return self.get(job)
 
     def checkpoint(self, job: str, key: str | None = None) -> JobView:

@@ -1,4 +1,4 @@
-"""Room for a run that a person wants wider: what is free and claimed by nobody."""
+"""Headroom of a run that a person wants wider: what is free and claimed by nobody."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from orchestrator.control.demands import demand_of, placement_of
 from orchestrator.control.facts import Facts
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import foreign_now, snapshot_of
-from orchestrator.scheduling import room as scheduling
 from orchestrator.scheduling.draft import Draft
+from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.state import State
 from orchestrator.store.records import Placed
 
 
 @dataclass(frozen=True)
-class Room:
+class Headroom:
     """What is free at one instant, in the caller's transaction."""
 
     facts: Facts
-    unclaimed: scheduling.Room
+    unclaimed: Room
     at: float
 
     @classmethod
-    def now(cls, connection: Connection, site: Site, capacity: Capacity) -> Room:
+    def now(cls, connection: Connection, site: Site, capacity: Capacity) -> Headroom:
         """Of store and engine."""
         facts, at = Facts.read(connection), site.clock.now()
         found = snapshot_of(facts, capacity, site.profile, now=at, foreign=foreign_now(facts, capacity))
