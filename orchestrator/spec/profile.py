@@ -69,7 +69,7 @@ Instant = Annotated[
 
 
 class Maintenance(Document):
-    """A time in which nodes take no work: nothing runs into it."""
+    """A time in which nodes take no work: what may run into it does not start, and what does is asked to stop."""
 
     nodes: list[Name] = Field(min_length=1, max_length=100_000)
     start: Instant = Field(description="a time with its offset, such as 2026-12-01T06:00+01:00")
