@@ -133,6 +133,17 @@ def _serve(draft: Draft, job: Job) -> _Then:
         return _Then.NOBODY
     if draft.guard.asks_all() or making_room.is_barred(draft, job):
         return _Then.NEXT
-    if hopeless:
-        return _Then.NONE_LIKE_IT
-    return _Then.NEXT if draft.room.layout.shape(demand).windows else _Then.SHORTER
+    if draft.room.layout.shape(demand).windows and not hopeless:
+        return _Then.NEXT
+    return _Then.NONE_LIKE_IT if hopeless or _time_is_nothing(draft, job) else _Then.SHORTER
+
+
+def _time_is_nothing(draft: Draft, job: Job) -> bool:
+    """Whether those who need the same as a job without room cannot start either, however short they are.
+
+    Nothing is reserved yet. Who is overdue may be narrower than others; and where those who came back are heard again
+    after a while, each of them has a time of its own.
+    """
+    rules = draft.policy.preemption
+    hears_later = rules is not None and rules.returned_after is not None
+    return not (draft.reservations or hears_later or draft.overdue(job))
