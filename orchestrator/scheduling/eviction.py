@@ -28,9 +28,8 @@ def evict(draft: Draft) -> None:
 def _whys(draft: Draft) -> Iterator[tuple[str, str]]:
     """Nodes in maintenance on which anything is still held, and what is said of it."""
     idle = draft.state.idle
-    for number, cls in enumerate(idle.layout.classes):
-        window = cls.like.window_at(draft.now)
-        if window is not None:
-            for member in bits(idle.occupied(number)):
-                name = idle.layout.names[member]
-                yield name, f"{window.of(name)} begins"
+    for cls in idle.layout.classes:
+        if (window := cls.like.window_at(draft.now)) is not None:
+            for name in map(idle.layout.names.__getitem__, bits(cls.members)):
+                if idle.free_on(name) < cls.like.slots:
+                    yield name, f"{window.of(name)} begins"

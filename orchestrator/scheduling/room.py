@@ -68,10 +68,6 @@ class Room:
         number = self.layout.index.get(node)
         return 0 if number is None else self._slots[number]
 
-    def occupied(self, cls: int) -> int:
-        """The set of nodes of a class on which anything is held."""
-        return self.layout.classes[cls].members & ~self._sets[cls][-1]
-
     def take(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
         """Mark as used. Nodes that are gone are passed over."""
         index = self.layout.index
