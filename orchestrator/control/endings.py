@@ -34,7 +34,7 @@ class Ending:
         outcome: by its durable marker, or by the engine where it left none.
         message: for people.
         failure: which budget pays; None where it succeeded.
-        time: when, by its marker; None: just now.
+        time: when, by its marker, or by the best evidence where it left none; None: just now.
     """
 
     outcome: Literal["succeeded", "failed", "stopped", "lost"]
@@ -61,15 +61,17 @@ class Ending:
         return cls("failed", message or "failed without a word", _class_of(data.get("failure_class")), time)
 
     @classmethod
-    def without_marker(cls, failure_class: str | None, detail: str, stop_cause: str | None) -> Ending:
+    def without_marker(
+        cls, failure_class: str | None, detail: str, stop_cause: str | None, time: float | None
+    ) -> Ending:
         """The engine says that it is over, and the run did not say how."""
         message = "ended without saying how" + (f": {one_line(detail, 500)}" if detail else "")
         if stop_cause == "time_limit":
-            return cls("stopped", f"{message} (beyond its time limit)", FailureClass.TIME_LIMIT)
+            return cls("stopped", f"{message} (beyond its time limit)", FailureClass.TIME_LIMIT, time)
         if stop_cause == "preempt":
-            return cls("stopped", f"{message} (when it was asked to stop)", FailureClass.PREEMPTED)
+            return cls("stopped", f"{message} (when it was asked to stop)", FailureClass.PREEMPTED, time)
         failure = _class_of(failure_class) if failure_class else FailureClass.INFRASTRUCTURE
-        return cls("stopped" if stop_cause else "failed", message, failure)
+        return cls("stopped" if stop_cause else "failed", message, failure, time)
 
 
 def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) -> RunRecord:

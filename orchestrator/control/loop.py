@@ -13,6 +13,7 @@ from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, Store
 from orchestrator.control.accounts import Accounts, charge
 from orchestrator.control.adopting import place_older_runs
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.evidence import Signs
 from orchestrator.control.ingest import ingest
 from orchestrator.control.learning import Learning
 from orchestrator.control.outage import Outage
@@ -55,6 +56,7 @@ class Controller:
     ) -> None:
         self._site = Site(store, backend, profile, clock, ids, runs_root, workloads or Workloads.standard(), probe)
         place_older_runs(self._site)
+        self._signs = Signs(self._site)
         self._absences = Absences(clock, profile.watch.lost_after)
         self._running = Elapsed(clock)
         self._starts = Starts(self._site)
@@ -80,7 +82,9 @@ class Controller:
         """
         self._accounts.follow_clock()
         active = [self._ingest(run) for run in self._active()]
-        self._running.forget({run.id for run in active})
+        known = {run.id for run in active}
+        self._running.forget(known)
+        self._signs.forget(known)
         try:
             observed, capacity = self._look(active)
             self._outage.over()
@@ -163,6 +167,8 @@ class Controller:
     def _judge(self, run: RunRecord, seen: Observation) -> None:
         if seen.state is not AllocationState.ABSENT:
             self._absences.present(run.allocation)
+            if seen.state is not AllocationState.ENDED:
+                self._signs.seen(run.id)
         if run.state.terminal:
             self._let_go(run, seen)
         elif seen.state is AllocationState.ENDED:
@@ -181,7 +187,8 @@ class Controller:
     def _ended(self, run: RunRecord, seen: Observation) -> None:
         run = self._last_word(run)
         if not run.state.terminal:
-            self._end(run, Ending.without_marker(seen.failure_class, seen.detail, run.stop_cause))
+            time = self._signs.end_of(run)
+            self._end(run, Ending.without_marker(seen.failure_class, seen.detail, run.stop_cause, time))
         self._let_go(self._again(run), seen)
 
     def _absent(self, run: RunRecord) -> None:
@@ -190,7 +197,7 @@ class Controller:
         elif self._absences.absent(run.allocation) and not (run := self._last_word(run)).state.terminal:
             seconds = self._site.profile.watch.lost_after
             message = f"absent from the engine for {seconds:g} s"
-            self._end(run, Ending("lost", message, FailureClass.INFRASTRUCTURE))
+            self._end(run, Ending("lost", message, FailureClass.INFRASTRUCTURE, self._signs.end_of(run)))
 
     def _end(self, run: RunRecord, ending: Ending) -> None:
         with self._site.commit("end") as connection:

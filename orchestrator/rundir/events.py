@@ -106,6 +106,12 @@ def find_event(run: RunDirectory, kind: str) -> RunEvent | None:
     return next((event for event in read_events(run, {}) if event.kind == kind), None)
 
 
+def newest_events(run: RunDirectory, cursors: Mapping[str, int]) -> list[RunEvent]:
+    """Of each writer the newest of the events that were read, where it is still readable."""
+    found = (_read(run.events / writer, count - 1) for writer, count in cursors.items() if count)
+    return [event for event in found if event is not None]
+
+
 def _read(folder: Path, seq: int) -> RunEvent | None:
     document = read_json(folder / _name(seq))
     if document is None:

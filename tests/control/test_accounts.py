@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,11 +51,60 @@ def test_what_happened_while_no_server_looked_counts_from_when_it_happened(
         assert [one.seconds < 15 for one in finished(connection, name="x")] == [True]
 
 
+def ended_unseen(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[str, float]:
+    """A job whose run ends without a word while no server looks, and when it was last heard of; hours pass."""
+    monkeypatch.setattr(events, "time", SimpleNamespace(time=world.clock.now))
+    job = world.submit("start", *["wait"] * 900, "succeed", retry={"infrastructure": 0})
+    world.step(5)
+    heard = world.clock.now()
+    world.store.close()
+    [name] = world.backend.allocations()
+    world.backend.set_state(name, "ended")
+    world.clock.advance(8 * 3600)
+    return job, heard
+
+
+def test_a_run_that_ended_without_a_word_while_no_server_looked_ended_when_it_was_last_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    job, heard = ended_unseen(world, monkeypatch)
+    world.open()
+    world.step(3)
+    [run] = world.job(job).runs
+    assert run.started_at is not None
+    assert run.ended_at is not None
+    assert run.started_at <= run.ended_at <= heard
+
+
+def test_what_a_run_printed_last_tells_how_long_it_lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    job, heard = ended_unseen(world, monkeypatch)
+    [logs] = tmp_path.glob("runs/jobs/*/runs/*/logs")
+    for number, (name, after) in enumerate({"out.txt": 600.0, "err.txt": 60.0, "ahead.txt": 1e8}.items()):
+        (logs / name).write_text(str(number))
+        os.utime(logs / name, (heard + after, heard + after))
+    world.open()
+    world.step(3)
+    assert [run.ended_at for run in world.job(job).runs] == [heard + 600.0]
+    assert 590 < attained(world, job) < 620
+
+
+def test_a_run_that_ends_without_a_word_before_the_servers_eyes_ends_then(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.submit("start", *["wait"] * 900, "succeed", retry={"infrastructure": 0})
+    world.step(50, seconds=1)
+    [name] = world.backend.allocations()
+    world.backend.set_state(name, "ended")
+    world.step()
+    assert [run.ended_at for run in world.job(job).runs] == [world.clock.now() - 0.5]
+
+
 def test_a_run_ends_neither_before_it_began_nor_in_the_future() -> None:
     began = RunRecord("r", "j", 1, 1, "a", "local", RunState.RUNNING, 1, 1, 1, created_at=5.0, started_at=10.0)
     ends = [Ending.from_marker({"outcome": "succeeded"}, None, time).at(began, 50.0) for time in (1.0, 20.0, 90.0)]
     assert ends == [10.0, 20.0, 50.0]
-    assert Ending.without_marker(None, "", None).at(began, 50.0) == 50.0
+    assert Ending.without_marker(None, "", None, None).at(began, 50.0) == 50.0
 
 
 def test_a_clock_that_is_set_back_and_corrected_or_ahead_counts_no_time_twice(tmp_path: Path) -> None:
