@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from orchestrator.scheduling.cluster import Placement, workers_of
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.simulation.outcomes import Outcome
 from orchestrator.simulation.truth import Ending, TrueJob
-
-NEVER = math.inf
 
 
 class Life:

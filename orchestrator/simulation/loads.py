@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.layout import Layout
 from orchestrator.simulation.guesses import Guesses
 from orchestrator.simulation.traces.trace import TraceJob
 from orchestrator.simulation.truth import TrueJob
@@ -65,26 +66,9 @@ def make_load(
     return Load(tuple(made), len(jobs) - len(made))
 
 
-def fits(demand: Demand, nodes: Sequence[Node]) -> bool:
-    """Whether the fewest workers fit on all nodes together, were these empty."""
-    return sum(_workers(demand, node) for node in nodes) >= demand.workers_min
-
-
-def _workers(demand: Demand, node: Node) -> int:
-    wanted = demand.constraints
-    if node.name in wanted.not_on or (wanted.gpu_types and node.gpu_type not in wanted.gpu_types):
-        return 0
-    counts = [node.slots // demand.slots]
-    if demand.cpus and node.cpus:
-        counts.append(node.cpus // demand.cpus)
-    if demand.memory and node.memory:
-        counts.append(node.memory // demand.memory)
-    return min(counts)
-
-
 class _Maker:
     def __init__(self, nodes: Sequence[Node], estimates: Guesses, shapes: Shapes, max_time: float | None) -> None:
-        self._nodes = nodes
+        self._layout = Layout(nodes)
         self._estimates = estimates
         self._shapes = shapes
         self._max_time = max_time
@@ -130,5 +114,5 @@ class _Maker:
             constraints = Constraints(gpu_types=types)
             packed = self._shapes.packed
             demand = Demand(narrowest, job.gpus, cpus=cpus, memory=memory, packed=packed, constraints=constraints)
-            self._demands[key] = demand if fits(demand, self._nodes) else None
+            self._demands[key] = demand if self._layout.possible(demand) else None
         return self._demands[key]

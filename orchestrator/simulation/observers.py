@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.scheduling.cluster import Demand, Node
+from orchestrator.scheduling.layout import usable
 
 
 class Sight(Protocol):
@@ -101,13 +102,15 @@ class Fragmentation:
         free = {name: slots for name, slots in scene.free().items() if slots > 0}
         if free:
             demands = set(scene.waiting())
-            unusable = sum(n for name, n in free.items() if not any(_usable(d, scene.node(name), n) for d in demands))
+            nodes = ((scene.node(name), slots) for name, slots in free.items())
+            unusable = sum(
+                slots for node, slots in nodes if not any(_helps(d, node, slots, scene.now) for d in demands)
+            )
             self._sum += unusable / scene.capacity
 
 
-def _usable(demand: Demand, node: Node, free: int) -> bool:
-    wanted = demand.constraints
-    if node.name in wanted.not_on or (wanted.gpu_types and node.gpu_type not in wanted.gpu_types):
+def _helps(demand: Demand, node: Node, free: int, now: float) -> bool:
+    if not usable(node, demand, now, now):
         return False
     gang = demand.workers_min * demand.slots
     if not demand.packed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from orchestrator.scheduling.cluster import Demand, Node, Placement, workers_of
+from orchestrator.scheduling.cluster import Demand, Node, Placement, without, workers_of
 from orchestrator.scheduling.decisions import Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.deltas import Gone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.jobs import Running
@@ -200,9 +200,9 @@ class World:
 
     def _resize(self, resize: Resize) -> bool:
         life = self.lives[resize.job]
-        before = life.slots
+        left = without(life.placement, resize.placement)
         self._change_width(life, resize.placement)
-        return life.slots < before or resize.for_job is not None
+        return bool(left)
 
     # --- records ---------------------------------------------------------------------------------------------------
 
@@ -258,4 +258,4 @@ class World:
 
 
 def _open(node: Node, now: float) -> bool:
-    return node.state == "up" and not any(window.start <= now < window.end for window in node.windows)
+    return node.state == "up" and node.window_at(now) is None

@@ -15,7 +15,7 @@ from orchestrator.blueprint.features import Features
 from orchestrator.scheduling.estimates.devices import is_cpu
 from orchestrator.scheduling.estimates.errors import Believed, correction, folds, pooled, within
 from orchestrator.scheduling.estimates.measurement import Measurement, groups, on_device, same_model
-from orchestrator.scheduling.estimates.regression import Prior, fit
+from orchestrator.scheduling.estimates.regression import Prior, dot, fit
 
 _MIB = 2**20
 _CPU_PROCESS = 700 * _MIB  # a worker that has imported torch and what reads data
@@ -105,7 +105,7 @@ class Memory:
 
     def held(self, features: Features, workers: int = 1) -> Held:
         """By one worker."""
-        computed = _dot(self.factors, _parts(features, self.device, workers))
+        computed = dot(self.factors, _parts(features, self.device, workers))
         count, corrected = self.same.get(same_model(features), (0.0, 0.0))
         if not count:
             return Held(computed, self.new)
@@ -127,7 +127,7 @@ def _learn(used: tuple[Measurement, ...], device: str) -> Memory:
     by_model = groups(used)
     models = list(by_model.values())
     factors = _factors(rows, peaks, models)
-    ratios = [math.log(peak / _dot(factors, row)) for row, peak in zip(rows, peaks, strict=True)]
+    ratios = [math.log(peak / dot(factors, row)) for row, peak in zip(rows, peaks, strict=True)]
     return Memory(
         device=device,
         factors=factors,
@@ -153,13 +153,9 @@ def _error_of_new(rows: Sequence[Sequence[float]], peaks: Sequence[float], model
     for fold in folds(len(models), _FOLDS):
         factors = _factors(rows, peaks, [places for number, places in enumerate(models) if number not in fold])
         for number in fold:
-            logs = [math.log(peaks[i] / _dot(factors, rows[i])) for i in models[number]]
+            logs = [math.log(peaks[i] / dot(factors, rows[i])) for i in models[number]]
             found.append(sum(logs) / len(logs))
     return pooled(found, _NEW_MODEL)
-
-
-def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
 
 
 def _parts(features: Features, device: str, workers: int) -> tuple[float, float, float]:

@@ -31,7 +31,7 @@ def nnls(gram: Sequence[Vector], target: Vector) -> list[float]:
     found, free = [0.0] * size, list[int]()
     close = _CLOSE * max(map(abs, target), default=0.0)
     for _ in range(3 * size):
-        slopes = {i: target[i] - _dot(gram[i], found) for i in range(size) if i not in free}
+        slopes = {i: target[i] - dot(gram[i], found) for i in range(size) if i not in free}
         best = max(slopes, key=lambda i: slopes[i], default=-1)
         if best < 0 or slopes[best] <= close:
             break
@@ -102,14 +102,14 @@ def fit(rows: Sequence[Vector], targets: Vector, weights: Vector, prior: Prior) 
     """
     if not targets:
         return prior.coefficients
-    expected = [_dot(row, prior.coefficients) for row in rows]
+    expected = [dot(row, prior.coefficients) for row in rows]
     factor = _common_factor(expected, targets, weights, prior)
     base = [factor * c for c in prior.coefficients]
     scaled = [[x * b / y for x, b in zip(row, base, strict=True)] for row, y in zip(rows, targets, strict=True)]
     stiffness = (prior.noise / prior.spread) ** 2
     found = [1.0] * len(base)
     for _ in range(_ROUNDS):
-        ratios = [_dot(row, found) for row in scaled]  # expected / measured
+        ratios = [dot(row, found) for row in scaled]  # expected / measured
         logs = [-math.log(ratio) for ratio in ratios]
         counted = [w * r for w, r in zip(weights, huber_weights(logs), strict=True)]
         # Gauss and Newton's step on the logarithms: relative to what was measured, noise would pull everything down.
@@ -139,7 +139,7 @@ def _common_factor(expected: Vector, targets: Vector, weights: Vector, prior: Pr
     counted = [w * r for w, r in zip(weights, robust, strict=True)]
     noise = prior.noise**2 + prior.spread**2 / len(prior.coefficients)
     total = sum(counted) + noise / prior.scale_error**2
-    return math.exp(_dot(counted, ratios) / total)
+    return math.exp(dot(counted, ratios) / total)
 
 
 def _weighted(rows: Sequence[Vector], aims: Vector, weights: Vector, stiffness: float) -> list[float]:
@@ -159,5 +159,6 @@ def _weighted(rows: Sequence[Vector], aims: Vector, weights: Vector, stiffness: 
     return nnls(gram, target)
 
 
-def _dot(left: Vector, right: Vector) -> float:
+def dot(left: Vector, right: Vector) -> float:
+    """The sum of the products."""
     return sum(a * b for a, b in zip(left, right, strict=True))
