@@ -15,8 +15,9 @@ from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.cluster import Node, Window
 from orchestrator.scheduling.jobs import Job, Running
+from orchestrator.scheduling.profiles import teams_of, windows_of
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.scheduling.teams import Team, Usage
+from orchestrator.scheduling.teams import Usage
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import RunRecord
@@ -84,7 +85,7 @@ def snapshot_of(
         nodes=_nodes(facts, capacity, profile, foreign),
         pending=_pending(facts, profile, back_off, known if known is not None else {}),
         running=tuple(_running(facts.jobs[run.job], run, now) for run in facts.active),
-        teams=tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams),
+        teams=teams_of(profile),
         usage=tuple(Usage(used.team, used.slot_seconds, used.at) for used in facts.usage),
         max_workers=profile.limits.max_workers,
         slot_kind=capacity.slot_kind,
@@ -156,17 +157,14 @@ def _lets_go(run: RunRecord) -> bool:
 
 
 def _nodes(facts: Facts, capacity: Capacity, profile: ClusterProfile, foreign: Mapping[str, int]) -> tuple[Node, ...]:
-    windows: dict[str, list[Window]] = {}
-    for entry in profile.maintenance:
-        for name in entry.nodes:
-            windows.setdefault(name, []).append(Window(entry.start, entry.end, entry.why))
+    windows = windows_of(profile)
     return tuple(
-        _node(node, facts, max(0, node.slots - foreign.get(node.name, 0)), windows.get(node.name, []))
+        _node(node, facts, max(0, node.slots - foreign.get(node.name, 0)), windows.get(node.name, ()))
         for node in capacity.nodes
     )
 
 
-def _node(node: NodeFacts, facts: Facts, slots: int, windows: list[Window]) -> Node:
+def _node(node: NodeFacts, facts: Facts, slots: int, windows: tuple[Window, ...]) -> Node:
     mark = facts.marks.get(node.name)
     drained = mark is not None and mark.state == "drained"
     note = node.note
@@ -181,7 +179,7 @@ def _node(node: NodeFacts, facts: Facts, slots: int, windows: list[Window]) -> N
         rack=node.rack,
         state="down" if not node.up else "drained" if drained else "up",
         note=note,
-        windows=tuple(sorted(windows, key=lambda window: window.start)),
+        windows=windows,
     )
 
 
