@@ -1,12 +1,16 @@
-"""What the page for operators shows is accepted as it stands there."""
+"""What the pages for operators show is accepted as it stands there."""
 
 import re
+import shlex
 from pathlib import Path
+
+import pytest
 
 from orchestrator.api.auth import ROLES, read_grants
 from orchestrator.spec.load import load_profile, parse_workload
 
-PAGE = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "clusters.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -32,3 +36,18 @@ def test_the_documented_tokens_are_read(tmp_path: Path) -> None:
     path.chmod(0o600)
     assert [grant.principal.user for grant in read_grants(path)] == ["ada", "otto"]
     assert all(f"| `{role}` |" in PAGE for role in ROLES)
+
+
+MADE_UP = r"^    orchestrator (simulate .*--synthetic.*)$"
+SIMULATIONS = re.findall(MADE_UP, (DOCS / "simulation.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("line", SIMULATIONS)
+def test_the_documented_simulations_run(cli, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli(*shlex.split(line.replace("--synthetic 300", "--synthetic 20").replace("--plot out.svg", ""))).code == 0
+
+
+def test_simulations_are_documented() -> None:
+    assert len(SIMULATIONS) == 3
