@@ -1,7 +1,8 @@
-"""Small datasets that the tests of `data` read and damage."""
+"""Small datasets that the tests of `data` read and damage; they share data_kit."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from orchestrator.data.header import Description
 from orchestrator.data.schema import Schema
 from orchestrator.data.writer import DatasetWriter, Limits
 from orchestrator.spec.card import DatasetCard
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 MakeDataset = Callable[..., Path]
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_kit import flip_bit
 from simplejpeg import decode_jpeg, encode_jpeg
 
 from orchestrator.base.errors import ShardCorrupt, UsageError
@@ -33,14 +34,6 @@ def jpegs(tmp_path: Path) -> Path:
             pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
             writer.write("train", {"image": encode_jpeg(pixels), "label": number})
     return tmp_path / "jpegs"
-
-
-def flip_bit(root: Path, row: int) -> None:
-    dataset = ShardedDataset(root, "train")
-    shard, _ = dataset.index.locate("train", row)
-    content = bytearray((root / shard).read_bytes())
-    content[int(dataset.index.table.records[row]["image.offset"]) + 9] ^= 1
-    (root / shard).write_bytes(content)
 
 
 def test_images_and_labels_come_in_the_order_of_the_epoch(small: Path, picture) -> None:

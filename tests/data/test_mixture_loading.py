@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from data_kit import flip_bit
 
 from orchestrator.base.errors import Conflict, DataError, NotFound, ShardCorrupt, UsageError
 from orchestrator.data.decode import encode_png
@@ -64,14 +65,6 @@ def iterable(roots: dict[str, Path]):
 
 def seen(batches: Iterable[dict[str, Any]]) -> list[tuple[bytes, list[int]]]:
     return [(batch["image"].numpy().tobytes(), batch["label"].tolist()) for batch in batches]
-
-
-def flip_bit(root: Path, row: int) -> None:
-    index = ShardedDataset(root, "train").index
-    shard = root / index.locate("train", row)[0]
-    content = bytearray(shard.read_bytes())
-    content[int(index.table.records[row]["image.offset"]) + 9] ^= 1
-    shard.write_bytes(content)
 
 
 def write(root: Path, kinds: list[tuple[str, str]], records: list[dict[str, Any]], classes: tuple[str, ...]) -> Path:

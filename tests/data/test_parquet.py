@@ -1,14 +1,12 @@
-import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from data_kit import jpeg
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.build import build
@@ -18,13 +16,6 @@ from orchestrator.data.source import BadSample
 from orchestrator.spec.card import DatasetCard
 
 MakeCard = Callable[..., DatasetCard]
-
-
-def jpeg(number: int, size: int = 12) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def table_card(columns: dict[str, Any], **keys: Any) -> DatasetCard:

@@ -5,10 +5,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import webdataset
-from PIL import Image
+from data_kit import jpeg
 
 from orchestrator.base.errors import DataError
 from orchestrator.data.build import build
@@ -17,13 +16,6 @@ from orchestrator.data.source import BadSample
 from orchestrator.spec.card import DatasetCard
 
 TAGS = {"image": {"type": "image"}, "tags": {"type": "text_list", "field": "json.meta.tags"}, "text": {"type": "text"}}
-
-
-def jpeg(number: int) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def tar_card(columns: dict[str, Any], **keys: Any) -> DatasetCard:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_kit import flip_bit
 
 from orchestrator.base.errors import ShardCorrupt, UsageError
 from orchestrator.base.process import ProcessIdentity
@@ -51,14 +52,6 @@ def loads(batches: BatchLoader, look_ahead: int = 3) -> list[tuple[bytes, list[i
 def pids(batches: BatchLoader) -> tuple[int, ...]:
     assert batches._pool is not None
     return batches._pool.pids
-
-
-def flip_bit(root: Path, row: int) -> None:
-    dataset = ShardedDataset(root, "train")
-    shard, _ = dataset.index.locate("train", row)
-    content = bytearray((root / shard).read_bytes())
-    content[int(dataset.index.table.records[row]["image.offset"]) + 9] ^= 1
-    (root / shard).write_bytes(content)
 
 
 def wait_until_gone(processes: list[ProcessIdentity]) -> None:

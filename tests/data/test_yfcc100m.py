@@ -1,5 +1,4 @@
 import bz2
-import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -7,19 +6,12 @@ from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
-from PIL import Image
+from data_kit import jpeg
 
 from orchestrator.base.errors import DataError, NotFound
 from orchestrator.data.build import build
 from orchestrator.data.converters.yfcc100m import FIELDS, scan
 from orchestrator.spec.card import DatasetCard
-
-
-def jpeg(number: int) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def flickr_card(**keys: Any) -> DatasetCard:

@@ -60,13 +60,6 @@ class MemoryTarget:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> JobDirectory:
-    directory = JobDirectory.under(tmp_path, "job-1")
-    directory.create()
-    return directory
-
-
-@pytest.fixture
 def target() -> MemoryTarget:
     return MemoryTarget()
 

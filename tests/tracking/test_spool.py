@@ -12,13 +12,6 @@ from orchestrator.tracking.records import Artifact, End, Metrics, Start
 from orchestrator.tracking.spool import Spool, open_tracker, read_segment, segment
 
 
-@pytest.fixture
-def job(tmp_path: Path) -> JobDirectory:
-    directory = JobDirectory.under(tmp_path, "job-1")
-    directory.create()
-    return directory
-
-
 def records(job: JobDirectory, writer: str = "w") -> list[object]:
     found: list[object] = []
     number = 0
