@@ -304,6 +304,8 @@ class Draft:
 
 def _valid_claims(state: State, now: float) -> dict[str, Placement]:
     """Of those who could start there, in the order of submission."""
+    if not state.claimants:
+        return {}
     claimants = sorted((state.pending[name] for name in state.claimants), key=lambda job: (job.sequence, job.id))
     found = ((job.id, valid_claim(job, state.nodes, now)) for job in claimants)
     return {name: claim for name, claim in found if claim is not None}

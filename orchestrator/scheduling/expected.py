@@ -18,6 +18,8 @@ def expected_end(running: Running, now: float) -> float:
     That is the end of its time limit where it has one; otherwise when it has done the work that our estimate expects.
     The end stays as it is until it has passed.
     """
+    if running.job.limit is not None and (first := running.since + running.job.limit) > now:
+        return first
     return next(end for end in _ends(running) if end > now)
 
 

@@ -109,6 +109,11 @@ class Line:
             piece, place = piece + 1, 0
         return None
 
+    @property
+    def first(self) -> Entry:
+        """Of a line that is not empty."""
+        return self._pieces[0][0]
+
     def at(self, piece: int, place: int) -> Entry:
         """One of them."""
         return self._pieces[piece][place]
@@ -127,7 +132,7 @@ class Cursor:
     def __init__(self, line: Line) -> None:
         self.line = line
         self._piece = self._place = 0
-        self.entry = line.at(0, 0)
+        self.entry = line.first
 
     def advance(self, within: float) -> bool:
         """To the next one that should not run for longer than that; False: there is none."""

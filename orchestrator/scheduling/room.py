@@ -246,7 +246,7 @@ class Room:
         for group in self.layout.shape(demand).parts:
             for part in group:
                 sets, members = self._sets[part.cls], part.members
-                if workers <= part.capacity and any(those & members for those in sets[workers * demand.slots :]):
+                if workers <= part.capacity and _meet(sets[workers * demand.slots :], members):
                     return True
                 whole += part.capacity * (sets[part.slots] & members).bit_count()
                 last = max(last, part.capacity if part.counted else (part.slots - 1) // demand.slots)
@@ -271,11 +271,11 @@ class Room:
             return windows or self.fit(demand, workers, -math.inf, -math.inf) is not None
         sets, members = self._sets[part.cls], part.members
         if workers <= part.capacity:
-            return any(those & members for those in sets[workers * demand.slots :])
+            return _meet(sets[workers * demand.slots :], members)
         nodes, rest = divmod(workers, part.capacity)
         whole = (sets[part.slots] & members).bit_count()
         if whole == nodes and rest:
-            return any(those & members for those in sets[rest * demand.slots : part.slots])
+            return _meet(sets[rest * demand.slots : part.slots], members)
         return whole >= nodes
 
     def _fit_simple(self, part: Part, demand: Demand, workers: int, sets: list[int]) -> Placement | None:
@@ -290,11 +290,17 @@ class Room:
             first = whole & -whole
             whole ^= first
             shares.append(Share(names[first.bit_length() - 1], part.capacity))
-        for free in range(rest * demand.slots, part.slots + 1) if rest else ():
-            if found := (whole if free == part.slots else sets[free] & members):
-                share = Share(names[(found & -found).bit_length() - 1], rest)
-                return tuple(sorted([*shares, share])) if nodes else (share,)
-        return None if rest else tuple(shares)
+        if not rest:
+            return tuple(shares)
+        for those in sets[rest * demand.slots : part.slots]:
+            if found := those & members:
+                break
+        else:
+            found = whole
+        if not found:
+            return None
+        share = Share(names[(found & -found).bit_length() - 1], rest)
+        return tuple(sorted([*shares, share])) if nodes else (share,)
 
     def _place(self, parts: Sequence[Part], most: int, demand: Demand, workers: int) -> Placement | None:
         if demand.packed and workers <= most:
@@ -374,6 +380,11 @@ class Room:
             if demand.memory and node.memory:
                 most = min(most, self._memory[number] // demand.memory)
         return most
+
+
+def _meet(sets: list[int], members: int) -> bool:
+    """Whether any of these sets of nodes has one of the members in it."""
+    return any(map(members.__and__, sets))
 
 
 def _least_sets(one: list[int], other: list[int]) -> list[int]:

@@ -14,15 +14,16 @@ from orchestrator.scheduling.layout import Layout
 from orchestrator.scheduling.orders.build import ranking
 from orchestrator.scheduling.queue import Apart, Queue
 from orchestrator.scheduling.room import Room
+from orchestrator.scheduling.sharing.tree import Tree
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
 from orchestrator.scheduling.walk import resume, settles, walk
 from orchestrator.spec.policy import Order, Policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Last:
-    """The last decision, if a walk can go on from it.
+    """The last decision, if a walk can go on from it; its state alone writes on it.
 
     Attributes:
         draft: as the walk left it.
@@ -49,6 +50,7 @@ class State:
         nodes: by name.
         pending: jobs that wait, by identifier.
         running: jobs that hold slots, by identifier.
+        tree: of the teams.
         claimants: waiting jobs that hold a claim, valid or not.
         leaving: running jobs that were asked to stop or to shrink.
         idle: what nobody holds at this instant, claimed or not.
@@ -61,6 +63,7 @@ class State:
         self.pending: dict[str, Job] = {}
         self.running: dict[str, Running] = {}
         self.teams: tuple[Team, ...] = ()
+        self.tree = Tree(())
         self.usage: tuple[Usage, ...] = ()
         self.max_workers: int | None = None
         self.slot_kind = "gpu"
@@ -83,7 +86,7 @@ class State:
         state.pending = {job.id: state._known(job) for job in snapshot.pending}
         runs = ((running, state._known(running.job)) for running in snapshot.running)
         state.running = {job.id: run if run.job is job else replace(run, job=job) for run, job in runs}
-        state.teams, state.usage = snapshot.teams, snapshot.usage
+        state.teams, state.usage, state.tree = snapshot.teams, snapshot.usage, Tree(snapshot.teams)
         state.max_workers, state.slot_kind = snapshot.max_workers, snapshot.slot_kind
         state.claimants = {job.id for job in snapshot.pending if job.claim is not None}
         state.leaving = {running.job.id for running in snapshot.running if running.keeps is not None}
@@ -119,16 +122,13 @@ class State:
     def queue(self, policy: Policy, now: float) -> Queue:
         """The waiting jobs under a policy's order; that of the last decision is kept."""
         order, queue = policy.order, self._queue
-        apart = Apart(self._teams_count(), policy.preemption is not None)
+        apart = Apart(self.tree.bounded or self.tree.quotas, policy.preemption is not None)
         same = self._order is order or self._order == order
         if queue is None or not same or queue.apart != apart or now < queue.now:
             self._order, queue = order, Queue(ranking(order), self.pending.values(), now, apart=apart)
             self._queue = queue
         queue.pass_to(now)
         return queue
-
-    def _teams_count(self) -> bool:
-        return any(team.limit is not None or team.quota is not None for team in self.teams)
 
     def decide(self, policy: Policy, now: float) -> Decisions:
         """What to do now; changes nothing that counts."""
@@ -168,8 +168,8 @@ class State:
     def _carried_out(self, decisions: Decisions) -> None:
         last = self._last
         if last is not None and last.decisions is decisions:
-            until = min(self.ends.first(), last.draft.waiting.next_change())
-            self._last = replace(last, version=self._version, carried_out=True, until=until)
+            last.version, last.carried_out = self._version, True
+            last.until = min(self.ends.first(), last.draft.waiting.next_change())
 
     # --- what happens ----------------------------------------------------------------------------------------------
 
@@ -178,10 +178,11 @@ class State:
         match delta:
             case Pends(job):
                 self._stops(job.id)
-                self._waits(job, now)
+                self._waits(self._known(job), now)
             case Runs(running):
                 self._starts_or_goes(running.job.id)
-                self._runs(running, now)
+                job = self._known(running.job)
+                self._runs(running if job is running.job else replace(running, job=job), now)
             case Gone(job):
                 self._starts_or_goes(job)
                 self._stops(job)
@@ -194,7 +195,9 @@ class State:
                     self._measure()
             case Teams(teams, usage):
                 self._version += 1
-                self.teams, self.usage = teams, usage
+                if self.teams != teams:
+                    self.teams, self.tree = teams, Tree(teams)
+                self.usage = usage
 
     def carry_out(self, decisions: Decisions, now: float) -> None:
         """As if all of it had been asked for; what is true otherwise is told by deltas."""
@@ -251,7 +254,6 @@ class State:
         return job if job.demand is demand else replace(job, demand=demand)
 
     def _waits(self, job: Job, now: float) -> None:
-        job = self._known(job)
         if job.id in self.pending or job.claim is not None:
             self._version += 1
         else:
@@ -276,8 +278,6 @@ class State:
 
     def _runs(self, running: Running, now: float) -> None:
         self._stops(running.job.id)
-        if (job := self._known(running.job)) is not running.job:
-            running = replace(running, job=job)
         demand, keeps = running.job.demand, running.keeps
         self._version += 1
         self.running[running.job.id] = running

@@ -35,8 +35,7 @@ def walk(draft: Draft) -> Decisions:
     eviction.evict(draft)
     for name in draft.claimed:
         draft.redeem(draft.state.pending[name])
-    cursors = [Cursor(line) for line in draft.waiting.lines.values()]
-    heap: list[tuple[Key, str, Cursor]] = [(_rank(draft, cursor), cursor.entry.id, cursor) for cursor in cursors]
+    heap = [_item(draft, Cursor(line)) for line in draft.waiting.lines.values()]
     heapq.heapify(heap)
     pruned = False
     while heap and len(draft.claims) < ROOMS:
@@ -52,7 +51,7 @@ def walk(draft: Draft) -> Decisions:
         if then is _Then.NONE_LIKE_IT or not cursor.advance(within):
             heapq.heappop(heap)
         else:
-            heapq.heapreplace(heap, (_rank(draft, cursor), cursor.entry.id, cursor))
+            heapq.heapreplace(heap, _item(draft, cursor))
     if len(draft.claims) < ROOMS:
         growth.grow(draft)
     else:
@@ -101,10 +100,10 @@ def _hopeless(draft: Draft, demand: Demand) -> bool:
     return not draft.room.could(demand) and widths.smaller_fits(draft, demand)
 
 
-def _rank(draft: Draft, cursor: Cursor) -> Key:
-    key = cursor.entry.key
+def _item(draft: Draft, cursor: Cursor) -> tuple[Key, str, Cursor]:
+    key, name, _, _ = cursor.entry
     offset = draft.offset(cursor.line.group)
-    return (key[0] + offset, *key[1:]) if offset else key
+    return (key[0] + offset, *key[1:]) if offset else key, name, cursor
 
 
 def _serve(draft: Draft, job: Job) -> _Then:

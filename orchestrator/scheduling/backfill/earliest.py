@@ -107,7 +107,8 @@ def _among_alike(draft: Draft, demand: Demand, workers: int, part: Part) -> Open
             passed.append(freed)
         slots = theirs.slots
         for node, count in placement:
-            before = free[node] if node in free else free_on(node)
+            if (before := free.get(node)) is None:
+                before = free_on(node)
             free[node] = now = before + count * slots
             if before < enough <= now:
                 risen.append(node)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orchestrator.scheduling.cluster import Demand, Placement
 from orchestrator.scheduling.jobs import Job
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """Where and when a waiting job is to start, as far as anybody can tell.
 
     Attributes:

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 from orchestrator.scheduling.cluster import workers_of
-from orchestrator.scheduling.sharing.tree import Tree
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.teams import Team
 
@@ -32,7 +31,7 @@ class Standings:
     """What each team holds, with all under it: shrinking and stopping jobs in full, and what is claimed."""
 
     def __init__(self, state: State) -> None:
-        self._tree = Tree(state.teams)
+        self._tree = state.tree
         self._holds: dict[str, int] = {}
         self._total = sum(node.slots for node in state.nodes.values() if node.state == "up")
         for running in state.running.values():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.orders.simple import Submission
 from orchestrator.scheduling.sharing.shares import factors
-from orchestrator.scheduling.sharing.tree import Tree
 from orchestrator.scheduling.sharing.usage import used
 
 if TYPE_CHECKING:
@@ -54,10 +53,9 @@ class Fair(Submission):
 
     def offsets(self, state: State, now: float) -> Mapping[str, float]:
         """What each team's place takes off."""
-        tree = Tree(state.teams)
         usage = used(state.usage, state.running.values(), now, self.half_life)
         teams = dict.fromkeys((job.team for job in state.pending.values()), 0.0) | usage
-        return {team: -self.share_weight * factor for team, factor in factors(tree, teams).items()}
+        return {team: -self.share_weight * factor for team, factor in factors(state.tree, teams).items()}
 
     def until(self, job: Job, now: float) -> float:
         """Never, within its team."""

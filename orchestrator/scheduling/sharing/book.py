@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Placement, workers_of
-from orchestrator.scheduling.sharing.tree import Tree
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.state import State
@@ -20,7 +19,7 @@ class Book:
     """
 
     def __init__(self, state: State, claimed: Mapping[str, Placement]) -> None:
-        self.tree = Tree(state.teams)
+        self.tree = state.tree
         self.held: dict[str, int] = {}
         self.stay: dict[str, int] = {}
         self.kept: set[str] = set()
