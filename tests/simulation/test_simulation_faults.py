@@ -82,6 +82,16 @@ def test_nothing_runs_into_maintenance_and_work_begins_when_it_is_over(name: str
     assert [(o.job, o.started, o.ended) for o in result.outcomes] == [("a", 0, 90), ("b", 200, 250)]
 
 
+def test_who_still_runs_when_maintenance_begins_goes_on_elsewhere_with_what_it_has_done() -> None:
+    shut = Snapshot(0.0, (Node("n0", 4, windows=(Window(100, 200),)), Node("n1", 4)))
+    load = [true_job("a", 0, 4, 300, estimate=30), true_job("b", 10, 2, 150, estimate=50)]
+    result = simulate(shut, load, FIFO)
+    assert [(o.job, o.started, o.ended, o.preemptions) for o in result.outcomes] == [
+        ("b", 10, 160, 0),
+        ("a", 0, 390, 1),
+    ]
+
+
 def test_a_drain_of_an_unknown_node_is_refused() -> None:
     with pytest.raises(UsageError, match="'n7'"):
         simulate(cluster(1), [], FIFO, drains=[Drain("n7", 0, 1)])
