@@ -119,6 +119,14 @@ def workers_of(placement: Placement) -> int:
     return placement[0][1] if len(placement) == 1 else sum([workers for _, workers in placement])
 
 
+def joined(one: Placement, other: Placement) -> Placement:
+    """What holds both of them, of each node the larger share."""
+    shares = dict(one)
+    for node, workers in other:
+        shares[node] = max(workers, shares.get(node, 0))
+    return tuple(sorted(Share(node, workers) for node, workers in shares.items()))
+
+
 def without(placement: Placement, less: Placement) -> Placement:
     """What of `placement` is not in `less`."""
     gone: Mapping[str, int] = dict(less)

@@ -16,7 +16,7 @@ from orchestrator.scheduling.ends import Freed
 from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.ranking import Key
-from orchestrator.scheduling.room import Room
+from orchestrator.scheduling.room import Room, capacity
 from orchestrator.scheduling.sharing.book import Book
 from orchestrator.scheduling.upper_bound import upper_bound, upper_bound_end
 from orchestrator.spec.policy import Policy
@@ -167,11 +167,6 @@ class Draft:
         room = self.guard.free_until(self.now + expected_seconds(job, workers))
         return room.fit(job.demand, workers, self.now, self.ends_by(job, workers))
 
-    def place_widest(self, job: Job, fewest: int, most: int) -> Placement | None:
-        """The same for as many workers as fit, within these bounds."""
-        places = (self.place(job, workers) for workers in range(most, fewest - 1, -1))
-        return next((placement for placement in places if placement is not None), None)
-
     def extend(self, running: Running, workers: int) -> Placement | None:
         """What a running job may hold if it grows to so many workers now: all that it holds, and more.
 
@@ -180,6 +175,27 @@ class Draft:
         until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
         room = self.guard.free_until(expected_end(self._wider(running, workers), self.now))
         return room.extend(running.job.demand, running.placement, workers, self.now, until)
+
+    def move(self, running: Running, workers: int) -> Placement | None:
+        """Where it may lie with so many workers instead, while it holds what it has until it is there.
+
+        Nodes that are wholly its own it keeps, if it can have the others beside them. The same holds as for `place`.
+        """
+        demand, held = running.job.demand, running.placement
+        until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
+        room = self.guard.free_until(expected_end(self._wider(running, workers), self.now))
+        nodes = self.state.nodes
+        whole = tuple(s for s in held if s.node in nodes and s.workers == capacity(nodes[s.node], demand))
+        kept = whole if workers > max(self.room.layout.shape(demand).most, default=0) else ()
+        with room.lent(held, demand):
+            if not room.might(demand, workers):
+                return None
+            if kept:
+                with room.lent(kept, demand, -1):
+                    found = room.extend(demand, kept, workers, self.now, until)
+                if found is not None:
+                    return found
+            return room.fit(demand, workers, self.now, until)
 
     def _wider(self, running: Running, workers: int) -> Running:
         job = replace(running.job, worked=running.worked(self.now))
@@ -223,11 +239,13 @@ class Draft:
         self.guard.claimed(placement, job.demand, end)
 
     def grow(self, running: Running, placement: Placement, why: str) -> None:
-        """Give it all of `placement`, which is what `extend` said."""
+        """Give it all of `placement`, which is what `extend` or `move` said; what it leaves by that is free later."""
         self.resizes[running.job.id] = Resize(running.job.id, placement, None, why)
-        more = without(placement, running.placement)
+        more, less = without(placement, running.placement), without(running.placement, placement)
         self.book.add(running.job.team, workers_of(more) * running.job.demand.slots)
         self._take(more, running.job.demand, expected_end(self._wider(running, workers_of(placement)), self.now))
+        if less:
+            self._give_later(less, running.job.demand)
 
     def blocked(self, job: Job) -> None:
         """It waits for room, and has a reservation if there could be one for it."""

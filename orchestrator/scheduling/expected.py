@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.scheduling.cluster import workers_of
 from orchestrator.scheduling.jobs import Estimate, Job, Running, total_expected
 
 FIRST_STEP = 60.0
@@ -38,7 +37,7 @@ def _ends(running: Running) -> Iterator[float]:
     if job.limit is not None:
         yield from (running.since + job.limit + late for late in _delays())
     elif job.estimate is not None:
-        speed = job.speed(workers_of(running.placement))
+        speed = job.speed(running.working)
         yield from (running.counted + (total - job.worked) / speed for total in _totals(job.estimate))
     yield math.inf
 

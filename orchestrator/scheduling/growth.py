@@ -7,9 +7,10 @@ import math
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling import sharing
+from orchestrator.scheduling.cluster import Placement, without, workers_of
 from orchestrator.scheduling.jobs import Running, remaining
 from orchestrator.scheduling.late import is_late
-from orchestrator.scheduling.room import capacity
+from orchestrator.scheduling.widths import steps
 from orchestrator.spec.policy import Elastic
 
 if TYPE_CHECKING:
@@ -80,29 +81,32 @@ def _gain(run: Running, workers: int) -> float:
 
 
 def _grow_one(draft: Draft, elastic: Elastic, run: Running, most: int) -> None:
-    """To the widest that fits, where it pays."""
-    for workers in range(min(most, _reach(draft, run)), run.workers, -1):
+    """To the widest that fits, where it pays: beside what it has, or elsewhere."""
+    most = min(most, _reach(draft, run))
+    for workers in reversed(steps(draft, run.job, run.workers, most)[1:]):
         if not pays(run, workers, elastic, draft.now):
             draft.wake(draft.now + draft.policy.round)
             return
-        if not sharing.allows(draft, run.job, (workers - run.workers) * run.job.demand.slots):
-            continue
-        placement = draft.extend(run, workers)
-        if placement is not None:
-            draft.grow(run, placement, f"{workers - run.workers} more idle; {_faster(run, workers)} as fast")
+        placement = draft.extend(run, workers) or draft.move(run, workers)
+        if placement is not None and _allowed(draft, run, placement):
+            more = f"{workers - run.workers} more idle"
+            draft.grow(run, placement, f"{more}{_where(run, placement)}; {_faster(run, workers)} as fast")
             return
 
 
+def _allowed(draft: Draft, run: Running, placement: Placement) -> bool:
+    """By its team's limit, which counts both places of a run that moves."""
+    return sharing.allows(draft, run.job, workers_of(without(placement, run.placement)) * run.job.demand.slots)
+
+
+def _where(run: Running, placement: Placement) -> str:
+    left = without(run.placement, placement)
+    return f" on {', '.join(node for node, _ in without(placement, run.placement))}, moving there" if left else ""
+
+
 def _reach(draft: Draft, run: Running) -> int:
-    """No gang can grow further than this: a packed one has its nodes to itself before it gets others."""
-    demand, nodes = run.job.demand, draft.state.nodes
-    if not demand.packed:
-        return run.workers + draft.room.free // demand.slots
-    free = own = 0
-    for name, _ in run.placement:
-        free += max(0, draft.room.free_on(name)) // demand.slots
-        own += capacity(nodes[name], demand) if name in nodes else 0
-    return run.workers + (draft.room.free // demand.slots if run.workers + free >= own else free)
+    """It cannot grow further than this, were all that is idle in one place."""
+    return run.workers + draft.room.free // run.job.demand.slots
 
 
 def pays(run: Running, workers: int, elastic: Elastic, now: float) -> bool:

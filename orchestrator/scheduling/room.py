@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
 from orchestrator.scheduling.layout import Layout, Part, bits, capacity, usable
@@ -84,6 +85,15 @@ class Room:
     def give(self, placement: Placement, demand: Demand) -> None:
         """Mark as free again."""
         self.take(placement, demand, -1)
+
+    @contextmanager
+    def lent(self, placement: Placement, demand: Demand, sign: int = 1) -> Iterator[None]:
+        """Inside, this is free; or used, with `sign` -1."""
+        self.take(placement, demand, -sign)
+        try:
+            yield
+        finally:
+            self.take(placement, demand, sign)
 
     def shut(self, placement: Placement) -> None:
         """Nothing fits on these nodes any more, whatever is given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from orchestrator.scheduling.cluster import Demand, Node
+from orchestrator.scheduling.cluster import Demand, Node, joined
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.deltas import Delta, Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.draft import Draft
@@ -222,7 +222,9 @@ class State:
             self._runs(replace(running, keeps=placement), now)
             return
         job = replace(running.job, worked=running.worked(now), attained=running.attained(now))
-        self._runs(replace(running, job=job, placement=placement, counted=now, resized=now, keeps=None), now)
+        held = joined(running.placement, placement)
+        keeps = None if held == placement else placement
+        self._runs(replace(running, job=job, placement=held, counted=now, resized=now, keeps=keeps), now)
 
     def _claim(self, claim: Claim, now: float) -> None:
         self._waits(replace(self.pending[claim.job], claim=claim.placement), now)

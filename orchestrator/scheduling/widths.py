@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Demand, Placement
@@ -25,8 +26,24 @@ def choose(draft: Draft, job: Job) -> Placement | None:
             most = min(most, (draft.room.free - (draft.wanted - fewest * slots)) // slots)
     most = max(fewest, most)
     if draft.reservations or not smaller_fits(draft, job.demand) or _races(draft, job):
-        return draft.place_widest(job, fewest, most)  # a larger gang may be over before what is reserved
-    return _by_halves(draft, job, fewest, most)
+        places = (draft.place(job, width) for width in reversed(steps(draft, job, fewest, most)))
+        return next((place for place in places if place is not None), None)  # a larger one may be over sooner
+    return _by_halves(draft, job, steps(draft, job, fewest, most))
+
+
+def steps(draft: Draft, job: Job, fewest: int, most: int) -> Sequence[int]:
+    """Widths within these bounds that a gang may be given, ascending.
+
+    A packed gang that no node holds gets whole nodes, unless it has all or the fewest of its workers: what would be
+    left of a node is of more use to small jobs, and who takes it is asked to give it back at once.
+    """
+    shape = draft.room.layout.shape(job.demand)
+    node = max(shape.most, default=0)
+    alike = len({part.capacity for group in shape.parts for part in group}) == 1
+    if not job.demand.packed or most <= node or not alike:
+        return range(fewest, most + 1)
+    ends = {fewest, draft.widest(job)}
+    return [width for width in range(fewest, most + 1) if width <= node or width % node == 0 or width in ends]
 
 
 def _races(draft: Draft, job: Job) -> bool:
@@ -47,15 +64,16 @@ def smaller_fits(draft: Draft, demand: Demand) -> bool:
     return len({part.capacity for part in parts}) <= 1 and not any(part.counted for part in parts)
 
 
-def _by_halves(draft: Draft, job: Job, fewest: int, most: int) -> Placement | None:
-    if (best := draft.place(job, most)) is not None or most == fewest:
+def _by_halves(draft: Draft, job: Job, steps: Sequence[int]) -> Placement | None:
+    low, high = 0, len(steps) - 1
+    if (best := draft.place(job, steps[high])) is not None or low == high:
         return best
-    if (best := draft.place(job, fewest)) is None:
+    if (best := draft.place(job, steps[low])) is None:
         return None
-    while most - fewest > 1:
-        middle = (most + fewest) // 2
-        if (found := draft.place(job, middle)) is None:
-            most = middle
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (found := draft.place(job, steps[middle])) is None:
+            high = middle
         else:
-            fewest, best = middle, found
+            low, best = middle, found
     return best

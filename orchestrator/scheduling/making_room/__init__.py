@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 def make_room(draft: Draft, job: Job) -> bool:
     """Whether running jobs were asked to give up what `job`, which fits nowhere, claims; it is no longer blocked then.
 
-    It gets its fewest workers, by shrinks or else by stops. Of all nodes (or sets of nodes) the cheapest is taken, and
-    of those asked nobody can be left out.
+    It gets its fewest workers, by shrinks or else by stops, if it does not get more (`make_wide_room`). Of all nodes
+    (or sets of nodes) the cheapest is taken, and of those asked nobody can be left out.
     """
+    if make_wide_room(draft, job, 0):
+        return True
     return _asks_anybody(draft) and _claim(draft, Claimant.of(draft, job, draft.fewest(job), stops=True))
 
 
