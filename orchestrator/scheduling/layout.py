@@ -198,3 +198,16 @@ class Layout:
             if inside:
                 groups.append(tuple(inside))
         return groups
+
+
+def least_sets(one: list[int], other: list[int]) -> list[int]:
+    """Sets of nodes by what is free in both: those with at least so many in both, less those with more."""
+    here = there = above = 0
+    found = [0] * len(one)
+    for free in range(len(one) - 1, -1, -1):
+        here |= one[free]
+        there |= other[free]
+        both = here & there
+        found[free] = both & ~above
+        above = both
+    return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
-from orchestrator.scheduling.layout import Layout, Part, bits, capacity, usable
+from orchestrator.scheduling.layout import Layout, Part, bits, capacity, least_sets, usable
 
 __all__ = ["Room", "capacity", "usable"]
 
@@ -144,7 +144,7 @@ class Room:
         both._slots = list(map(min, self._slots, other._slots))
         both._cpus = list(map(min, self._cpus, other._cpus)) if self.layout.counts else self._cpus
         both._memory = list(map(min, self._memory, other._memory)) if self.layout.counts else self._memory
-        both._sets = [_least_sets(*pair) for pair in zip(self._sets, other._sets, strict=True)]
+        both._sets = [least_sets(*pair) for pair in zip(self._sets, other._sets, strict=True)]
         return both
 
     def holds(self, placement: Placement, demand: Demand) -> bool:
@@ -395,16 +395,3 @@ class Room:
 def _meet(sets: list[int], members: int) -> bool:
     """Whether any of these sets of nodes has one of the members in it."""
     return any(map(members.__and__, sets))
-
-
-def _least_sets(one: list[int], other: list[int]) -> list[int]:
-    """Sets of nodes by what is free in both: those with at least so many in both, less those with more."""
-    here = there = above = 0
-    found = [0] * len(one)
-    for free in range(len(one) - 1, -1, -1):
-        here |= one[free]
-        there |= other[free]
-        both = here & there
-        found[free] = both & ~above
-        above = both
-    return found
