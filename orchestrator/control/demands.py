@@ -123,6 +123,7 @@ def running_job(job: OpenJob, run: RunRecord, *, now: float) -> Running:
         saved=saved,
         keeps=_keeps(job, run),
         pinned=run.pinned,
+        saves=job.elastic,
     )
     can_resize = job.elastic and run.state is RunState.RUNNING and run.resizing_from is None
     return running if can_resize else _as_it_is(running)

@@ -130,7 +130,9 @@ class Givers:
         rules = self._policy.preemption
         if rules is None or run.job.preemptions >= rules.immune_after:
             return False
-        if not self._past(run.since + rules.min_run) or is_kept(run, draft.room.layout, self._policy, self._now):
+        if not self._past(run.since + rules.least_run(run.job.preemptions)) or is_kept(
+            run, draft.room.layout, self._policy, self._now
+        ):
             return False
         if rules.for_whom == "earlier":
             sinks = draft.ranking.sinks(run, self._now)

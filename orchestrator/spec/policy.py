@@ -54,7 +54,11 @@ class Preemption(Document):
         description="earlier: whoever is earlier in the order; priority: only higher priority; "
         "quota: only a team within its quota",
     )
-    min_run: Duration = Field(default=600.0, description="a run is not stopped before it has had so long")
+    min_run: Duration = Field(
+        default=600.0,
+        description="a run is not stopped before it has had so long; with quota, so long again for "
+        "each time that its job was preempted",
+    )
     immune_after: int = Field(default=3, ge=0, description="a job that was preempted so often is not preempted again")
     margin: float = Field(
         default=0.0, ge=0, le=1, description="shortest: only where the newcomer needs this fraction less"
@@ -64,6 +68,13 @@ class Preemption(Document):
         default=None,
         description="a job that was preempted has others stopped only once it has waited so long; never by default",
     )
+
+    def least_run(self, preemptions: int) -> float:
+        """Seconds that a run has at least, of a job that was preempted so often.
+
+        Where teams take quotas back, who was stopped last has the least to lose, and would be stopped first again.
+        """
+        return self.min_run * (1 + preemptions) if self.for_whom == "quota" else self.min_run
 
 
 class Elastic(Document):

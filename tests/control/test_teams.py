@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,30 @@ def test_a_person_charges_only_the_teams_of_their_token(
         return
     with pytest.raises(error, match="does not let you charge team video"):
         world.service.submit(request, "ann", teams=teams)
+
+
+def test_quotas_that_are_asked_back_again_and_again_stop_nobody_before_their_time(tmp_path: Path) -> None:
+    """Borrowers take what is idle, and give it back to a stream of short jobs of the team that owns it."""
+    rules = {"for_whom": "quota", "min_run": 5}
+    teams = [{"name": "vision", "quota": 4}, {"name": "video", "quota": 4}]
+    world = World(tmp_path, slots=8, profile={"teams": teams, "policy": {"preset": "fair", "preemption": rules}})
+    command, two = ["start", *["wait"] * 200, "succeed"], {"workers": 2}
+    borrowers = [world.submit(*command, team="video", resources=two) for _ in range(4)]
+    owners: list[str] = []
+    for second in range(110):
+        if second % 20 == 10:
+            owners.append(world.submit("start", *["wait"] * 8, "succeed", team="vision", resources=two))
+        world.step(seconds=1)
+        holding = sum(2 for job in borrowers if world.state(job) in {"starting", "running"})
+        assert holding >= 4, "the quota of the borrowers' own team"
+    told = [
+        (e.time, e.data["for"], job) for job in borrowers for e in world.service.events(job) if e.kind == "stopping"
+    ]
+    stops = sorted(told)
+    assert [owner for _, owner, _ in stops] == owners, "each stop let one job in; nobody who came back stopped anybody"
+    assert all(one[2] != next_one[2] for one, next_one in pairwise(stops)), "nobody was stopped twice in a row"
+    for job in borrowers:
+        stopped = [run for run in world.job(job).runs if run.ended_at is not None]
+        lived = [run.ended_at - run.created_at for run in stopped if run.ended_at is not None]
+        assert all(seconds >= 5 * (1 + before) for before, seconds in enumerate(lived)), lived
+    assert all(world.state(owner) == "succeeded" for owner in owners)

@@ -48,7 +48,7 @@ def settled(state: State, now: float) -> list[Delta]:
 
 
 def _preempted(running: Running, now: float) -> Job:
-    kept = running.worked(now) if running.saved is None else running.saved
+    kept = running.worked(now) if running.saves or running.saved is None else running.saved
     return replace(
         running.job,
         worked=kept,

@@ -67,7 +67,8 @@ def _moments(trial: Trial) -> Iterator[tuple[float, str]]:
         if elastic is not None:
             yield running.resized + elastic.between, f"{running.job.id} may be resized again"
         if preemption is not None:
-            yield running.since + preemption.min_run, f"{running.job.id} has had the time that a run has at least"
+            due = running.since + preemption.least_run(running.job.preemptions)
+            yield due, f"{running.job.id} has had the time that a run has at least"
     if preemption is not None and preemption.returned_after is not None:
         yield job.waits_since + preemption.returned_after, "it may have others stopped again"
     for node in scene.after.nodes.values():

@@ -91,8 +91,8 @@ def _stopping(state: State, running: Running, policy: Policy, now: float) -> Ite
         yield "is not stopped for others: this policy preempts nobody"
     elif running.job.preemptions >= rule.immune_after:
         yield f"is not stopped for others: it was preempted {counted(running.job.preemptions, 'time')}"
-    elif now < running.since + rule.min_run:
-        yield f"is not stopped for others before {utc(running.since + rule.min_run)}: a run has that long at least"
+    elif now < (due := running.since + rule.least_run(running.job.preemptions)):
+        yield f"is not stopped for others before {utc(due)}: a run has that long at least"
     elif is_kept(running, state.idle.layout, policy, now):
         yield f"is not stopped for others: {_lost(policy)}"
     elif rule.for_whom == "quota" and (kept := _within_quota(state, running)):

@@ -6,6 +6,7 @@ import pytest
 from policy_kit import HOUR, NOW, decide, expects, job, on, runs, settle, snapshot, started, stopped
 
 from orchestrator.scheduling.decisions import Claim
+from orchestrator.scheduling.teams import Team
 from orchestrator.spec.policy import Order, Policy, Preemption
 
 
@@ -165,3 +166,20 @@ def test_nobody_goes_to_and_fro_at_one_instant(by: str) -> None:
     assert sorted(run.job.id for run in after.running) == ["j-1", "j-2"] if by == "shortest" else True
     names = [preempt.job for decisions in made for preempt in decisions.preempts]
     assert len(names) == len(set(names))
+
+
+def test_who_gives_a_quota_back_has_its_minimum_time_once_more_for_each_time() -> None:
+    policy = Policy(order=Order(by="fifo"), backfill="skip", preemption=Preemption(for_whom="quota", min_run=100.0))
+    borrower = runs(job(1, 8, team="video", preemptions=2), NOW - 299, a=8)
+    found = snapshot(job(9, 8, team="vision"), borrower, teams=(Team("vision", quota=8), Team("video")))
+    decisions = decide(found, policy)
+    assert (stopped(decisions), decisions.wake) == ([], NOW + 1)
+    assert stopped(decide(replace(found, now=NOW + 1), policy)) == ["j-1"]
+
+
+def test_who_saves_when_it_is_asked_to_stop_is_cheaper_than_who_loses_work() -> None:
+    loses = runs(job(1, 4), NOW - 600, saved=0.0, a=4)
+    saves = replace(runs(job(2, 4), NOW - 1200, saved=0.0, b=4), saves=True)
+    late = replace(runs(job(3, 4), NOW - 1300, saved=0.0, c=4), saves=True)
+    found = snapshot(job(9, 4, priority=1), loses, saves, late, slots=4, nodes="abc")
+    assert stopped(decide(found, PRIORITY)) == ["j-2"], "the age of its checkpoint tells of two who save"
