@@ -87,14 +87,14 @@ class Running:
 
     Attributes:
         job: as it was at `counted`: `worked` and `attained` have grown since.
-        placement: what it holds now.
+        placement: what it holds now; while it moves, both where it was and where it will be.
         since: when this run began, seconds since the epoch.
         counted: up to when the job's `worked` and `attained` are counted; in the future while a start or a resize
             still costs time: until then nothing is worked.
         resized: when its width last changed, or its run began.
         saved: its `worked` at its newest checkpoint; what it did after is lost when it is preempted.
-        keeps: what it will hold once it has done what it was asked: less than `placement` while it shrinks, nothing
-            while it stops; None: nothing was asked.
+        keeps: what it will hold once it has done what it was asked: less than `placement` while it shrinks or moves,
+            nothing while it stops; None: nothing was asked that frees anything.
         pinned: a person chose its width: the policy leaves it alone.
         saves: it saves its state when it is asked to stop.
     """
@@ -122,7 +122,12 @@ class Running:
     def worked(self, now: float) -> float:
         """Seconds of its work at `workers_max` that are done."""
         gained = max(0.0, now - self.counted)
-        return self.job.worked + gained * self.job.speed(workers_of(self.placement))
+        return self.job.worked + gained * self.job.speed(self.working)
+
+    @property
+    def working(self) -> int:
+        """Workers that share the work, as far as is known: while it moves, some of `placement` do not."""
+        return min(workers_of(self.placement), self.job.demand.workers_max)
 
     def attained(self, now: float) -> float:
         """Slot-seconds that it has held; those up to `counted` are in the job's record, also where that is ahead."""
