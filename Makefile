@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 UV     := $(BIN)/uv
 # Two files of tests at a time: most of them wait for processes as much as they compute.
-PARALLEL := -n 2 --dist loadfile
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # Debian packages that the tests use beside Python's own (grows with the engines).
 SYSTEM_PACKAGES := git
 

@@ -1,4 +1,4 @@
-"""For all tests: interrupts, where temporary files lie, and an S3 server on loopback."""
+"""For all tests: interrupts, where temporary files lie, what begins first, and an S3 server on loopback."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def _has_room(folder: Path) -> bool:
         return False
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(shutil.disk_usage(folder).free, available) >= _ROOM
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that it is not waited for at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
