@@ -66,7 +66,7 @@ class Draft:
         self._later: Room | None = None
         if state.leaving or self.claimed:
             self._look_ahead()
-        self.guard = guard(self)
+        self.guard = guard(policy, len(state.nodes))
         self._served = 0
         self._offsets = self.ranking.offsets(state, now)
 
@@ -164,7 +164,7 @@ class Draft:
 
     def place(self, job: Job, workers: int) -> Placement | None:
         """Where a gang of so many workers may start now; it hurts no reservation, claim or window of maintenance."""
-        room = self.guard.free_until(self.now + expected_seconds(job, workers))
+        room = self.guard.free_until(self, self.now + expected_seconds(job, workers))
         return room.fit(job.demand, workers, self.now, self.ends_by(job, workers))
 
     def extend(self, running: Running, workers: int) -> Placement | None:
@@ -173,7 +173,7 @@ class Draft:
         The same holds for it as for `place`.
         """
         until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
-        room = self.guard.free_until(expected_end(self._wider(running, workers), self.now))
+        room = self.guard.free_until(self, expected_end(self._wider(running, workers), self.now))
         return room.extend(running.job.demand, running.placement, workers, self.now, until)
 
     def move(self, running: Running, workers: int) -> Placement | None:
@@ -236,7 +236,7 @@ class Draft:
         end = self._begin(job, placement)
         self._give_later(placement, job.demand, -1)
         self.room.cap(self.after, placement)
-        self.guard.claimed(placement, job.demand, end)
+        self.guard.claimed(self, placement, job.demand, end)
 
     def grow(self, running: Running, placement: Placement, why: str) -> None:
         """Give it all of `placement`, which is what `extend` or `move` said; what it leaves by that is free later."""
@@ -276,7 +276,7 @@ class Draft:
             self._give_later(placement, demand, -1)
         elif self._later is not None:
             self._later.take(placement, demand)
-        self.guard.taken(placement, demand, end)
+        self.guard.taken(self, placement, demand, end)
 
     def _give_later(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
         if self.after is self.room:

@@ -47,7 +47,7 @@ def walk(draft: Draft) -> Decisions:
             pruned = True
             heap = [item for item in heap if item[2] is cursor or not _hopeless(draft, item[2].line.demand)]
             heapq.heapify(heap)
-        within = draft.guard.patience() if then is _Then.SHORTER else math.inf
+        within = draft.guard.patience(draft) if then is _Then.SHORTER else math.inf
         if then is _Then.NONE_LIKE_IT or not cursor.advance(within):
             heapq.heappop(heap)
         else:
@@ -126,11 +126,11 @@ def _serve(draft: Draft, job: Job) -> _Then:
         return _Then.NEXT
     if making_room.make_room(draft, job):
         return _Then.NEXT
-    others_pass = draft.guard.block(job)
+    others_pass = draft.guard.block(draft, job)
     draft.blocked(job)
     if not others_pass:
         return _Then.NOBODY
-    if draft.guard.asks_all() or making_room.is_barred(draft, job):
+    if draft.guard.asks_all(draft) or making_room.is_barred(draft, job):
         return _Then.NEXT
     if draft.room.layout.shape(demand).windows and not hopeless:
         return _Then.NEXT

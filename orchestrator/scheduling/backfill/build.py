@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from orchestrator.scheduling.backfill.conservative import Conservative
 from orchestrator.scheduling.backfill.easy import Easy, Overdue
 from orchestrator.scheduling.backfill.guard import Guard, Open
-
-if TYPE_CHECKING:
-    from orchestrator.scheduling.draft import Draft
+from orchestrator.spec.policy import Policy
 
 
-def guard(draft: Draft) -> Guard:
-    """The one that the policy names."""
-    match draft.policy.backfill:
+def guard(policy: Policy, nodes: int) -> Guard:
+    """The one that the policy names, for one decision on so many nodes."""
+    match policy.backfill:
         case "none":
-            return Open(draft, others_pass=False)
+            return Open(others_pass=False)
         case "skip":
-            return Open(draft, others_pass=True) if draft.policy.order.overdue is None else Overdue(draft)
+            return Open(others_pass=True) if policy.order.overdue is None else Overdue()
         case "easy":
-            return Easy(draft)
+            return Easy()
         case "conservative":
-            return Conservative(draft, draft.policy.depth)
+            return Conservative(policy.depth, nodes)

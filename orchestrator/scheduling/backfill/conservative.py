@@ -35,50 +35,49 @@ _LOOKS = 1_000_000
 class Conservative:
     """A profile: what is free from each time on, as far as anybody can tell, after all that is reserved."""
 
-    def __init__(self, draft: Draft, depth: int) -> None:
-        self._draft = draft
+    def __init__(self, depth: int, nodes: int) -> None:
         self._depth = depth
+        self._most_times = max(_TIMES[0], _TIMES[1] // max(1, nodes))
         self._times: list[float] = []
         self._rooms: list[Room] = []
         self._least: list[Room] = []
-        self._looks = _LOOKS // max(1, len(draft.state.nodes))
+        self._looks = _LOOKS // max(1, nodes)
 
-    def free_until(self, end: float) -> Room:
+    def free_until(self, draft: Draft, end: float) -> Room:
         """What is free now and stays free until then."""
         until, least = bisect_left(self._times, end), self._least
         if until == 0:
-            return self._draft.room
+            return draft.room
         while len(least) < until:
-            before = least[-1] if least else self._draft.room
+            before = least[-1] if least else draft.room
             self._looks -= 1
             least.append(before.least(self._rooms[len(least)]))
         return least[until - 1]
 
-    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+    def taken(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """It is not free until then."""
         if self._times:
-            self._hold(placement, demand, self._draft.now, end)
+            self._hold(placement, demand, draft.now, end)
 
-    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+    def claimed(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """The same."""
-        self.taken(placement, demand, end)
+        self.taken(draft, placement, demand, end)
 
-    def block(self, job: Job) -> bool:
+    def block(self, draft: Draft, job: Job) -> bool:
         """Reserve for it, if not for too many already."""
-        draft = self._draft
-        if not self.asks_all():
+        if not self.asks_all(draft):
             return True
         if not self._times:
-            self._begin()
+            self._begin(draft)
         workers = draft.fewest(job)
         seconds = expected_seconds(job, workers)
-        if (found := self._earliest(job, workers, seconds)) is not None:
+        if (found := self._earliest(draft, job, workers, seconds)) is not None:
             at, placement = found
             self._hold(placement, job.demand, at, at + seconds)
             draft.reserve(Reservation(job.id, at, placement))
         return True
 
-    def patience(self) -> float:
+    def patience(self, draft: Draft) -> float:
         """Any."""
         return math.inf
 
@@ -86,14 +85,14 @@ class Conservative:
         """It would have a reservation too."""
         return False
 
-    def asks_all(self) -> bool:
+    def asks_all(self, draft: Draft) -> bool:
         """As long as there are not too many."""
-        return len(self._draft.reservations) < self._depth and self._looks > 0
+        return len(draft.reservations) < self._depth and self._looks > 0
 
-    def _begin(self) -> None:
-        room, now = self._draft.after.copy(), self._draft.now
+    def _begin(self, draft: Draft) -> None:
+        room, now = draft.after.copy(), draft.now
         self._times, self._rooms = [now], [room]
-        for at, batch in self._batches():
+        for at, batch in self._batches(draft):
             room = room.copy()
             for freed in batch:
                 room.give(freed.placement, freed.demand)
@@ -106,10 +105,10 @@ class Conservative:
             if edge > now:
                 self._split(edge)
 
-    def _batches(self) -> Iterable[tuple[float, list[Freed]]]:
+    def _batches(self, draft: Draft) -> Iterable[tuple[float, list[Freed]]]:
         """What comes free, by when all of it has."""
-        freed = list(coming(self._draft))
-        size = -(-len(freed) // max(_TIMES[0], _TIMES[1] // max(1, len(self._draft.state.nodes))))
+        freed = list(coming(draft))
+        size = -(-len(freed) // self._most_times)
         batch: list[Freed] = []
         for at, together in groupby(freed, key=attrgetter("at")):
             batch += together
@@ -117,8 +116,8 @@ class Conservative:
                 yield at, batch
                 batch = []
 
-    def _earliest(self, job: Job, workers: int, seconds: float) -> tuple[float, Placement] | None:
-        demand, takes = job.demand, upper_bound(job, workers) if self._draft.room.layout.begins else math.inf
+    def _earliest(self, draft: Draft, job: Job, workers: int, seconds: float) -> tuple[float, Placement] | None:
+        demand, takes = job.demand, upper_bound(job, workers) if draft.room.layout.begins else math.inf
         for first, at in enumerate(self._times):
             room = self._rooms[first]
             self._looks -= 1

@@ -22,32 +22,30 @@ if TYPE_CHECKING:
 class Easy:
     """One reservation: that of the first job for which anybody can tell when there will be room."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    def __init__(self) -> None:
         self._at = math.inf
         self._beside: Room | None = None
 
-    def free_until(self, end: float) -> Room:
+    def free_until(self, draft: Draft, end: float) -> Room:
         """Who should be over before the reserved time may use all that is free; others only what is spare then too."""
-        return self._draft.room if self._beside is None or end <= self._at else self._beside
+        return draft.room if self._beside is None or end <= self._at else self._beside
 
-    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+    def taken(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """Who lasts longer takes of what is spare."""
         if self._beside is None:
             return
         if end > self._at:
             self._beside.take(placement, demand)
         else:
-            self._beside.cap(self._draft.room, placement)
+            self._beside.cap(draft.room, placement)
 
-    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+    def claimed(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """Claims do not touch what is reserved."""
         if self._beside is not None:
-            self._beside.cap(self._draft.room, placement)
+            self._beside.cap(draft.room, placement)
 
-    def block(self, job: Job) -> bool:
+    def block(self, draft: Draft, job: Job) -> bool:
         """Reserve for the first one."""
-        draft = self._draft
         if self._beside is None and (found := earliest(draft, job)) is not None:
             self._at = found.at
             self._beside = draft.room.copy()
@@ -55,15 +53,15 @@ class Easy:
             draft.reserve(Reservation(job.id, found.at, found.placement))
         return True
 
-    def patience(self) -> float:
+    def patience(self, draft: Draft) -> float:
         """What is left until the reserved time."""
-        return math.inf if self._beside is None else self._at - self._draft.now
+        return math.inf if self._beside is None else self._at - draft.now
 
     def settled(self) -> bool:
         """Once there is a reservation."""
         return self._beside is not None
 
-    def asks_all(self) -> bool:
+    def asks_all(self, draft: Draft) -> bool:
         """Only one has a reservation."""
         return False
 
@@ -71,8 +69,8 @@ class Easy:
 class Overdue(Easy):
     """The same for a job that has waited too long; before that everybody passes."""
 
-    def block(self, job: Job) -> bool:
+    def block(self, draft: Draft, job: Job) -> bool:
         """Reserve for the first one if it is overdue."""
-        if self._draft.overdue(job):
-            super().block(job)
+        if draft.overdue(job):
+            super().block(draft, job)
         return True

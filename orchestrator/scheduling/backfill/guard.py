@@ -28,25 +28,28 @@ class Reservation(NamedTuple):
 
 
 class Guard(Protocol):
-    """Keeps what is reserved free of others."""
+    """Keeps what is reserved free of others, in one decision, which it is told by whoever asks it.
 
-    def free_until(self, end: float) -> Room:
+    It does not hold that decision, which holds it: what neither needs any more is freed at once.
+    """
+
+    def free_until(self, draft: Draft, end: float) -> Room:
         """Where a job may start that should be over by then; it hurts no reservation."""
         ...
 
-    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+    def taken(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """This was taken of `draft.room`, by a job that should be over then."""
         ...
 
-    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+    def claimed(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """This is claimed by a job that should be over then; `draft.room` no longer holds it."""
         ...
 
-    def block(self, job: Job) -> bool:
+    def block(self, draft: Draft, job: Job) -> bool:
         """It waits for room; whether those after it may pass."""
         ...
 
-    def patience(self) -> float:
+    def patience(self, draft: Draft) -> float:
         """Of those who need the same as a job that waits for room, only jobs that take no longer than this may fit."""
         ...
 
@@ -54,7 +57,7 @@ class Guard(Protocol):
         """Whether a further job that waits for room changes nothing."""
         ...
 
-    def asks_all(self) -> bool:
+    def asks_all(self, draft: Draft) -> bool:
         """Whether each job that waits for room gets a reservation, so that none may be left out of the walk."""
         ...
 
@@ -62,25 +65,24 @@ class Guard(Protocol):
 class Open:
     """Nothing is reserved: others pass, or nobody does."""
 
-    def __init__(self, draft: Draft, *, others_pass: bool) -> None:
-        self._draft = draft
+    def __init__(self, *, others_pass: bool) -> None:
         self._others_pass = others_pass
 
-    def free_until(self, end: float) -> Room:
+    def free_until(self, draft: Draft, end: float) -> Room:
         """Wherever there is room."""
-        return self._draft.room
+        return draft.room
 
-    def taken(self, placement: Placement, demand: Demand, end: float) -> None:
+    def taken(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """Nothing follows."""
 
-    def claimed(self, placement: Placement, demand: Demand, end: float) -> None:
+    def claimed(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """Nothing follows."""
 
-    def block(self, job: Job) -> bool:
+    def block(self, draft: Draft, job: Job) -> bool:
         """As the policy has it."""
         return self._others_pass
 
-    def patience(self) -> float:
+    def patience(self, draft: Draft) -> float:
         """Any."""
         return math.inf
 
@@ -88,6 +90,6 @@ class Open:
         """Nothing is reserved for it."""
         return True
 
-    def asks_all(self) -> bool:
+    def asks_all(self, draft: Draft) -> bool:
         """There are no reservations."""
         return False
