@@ -183,7 +183,7 @@ class Draft:
         """
         demand, held = running.job.demand, running.placement
         until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
-        room = self.guard.free_until(expected_end(self._wider(running, workers), self.now))
+        room = self.guard.free_until(self, expected_end(self._wider(running, workers), self.now))
         nodes = self.state.nodes
         whole = tuple(s for s in held if s.node in nodes and s.workers == capacity(nodes[s.node], demand))
         kept = whole if workers > max(self.room.layout.shape(demand).most, default=0) else ()

@@ -226,29 +226,32 @@ class Room:
             risen: those of them on which one node's part of the gang fits now, and did not here.
         """
         layout = self.layout
-        part, sets = layout.shape(demand).simple, self._sets
+        part = layout.shape(demand).simple
         assert part is not None
-        own = sets[part.cls]
-        known = (layout.index[node] for node in risen if node in layout.index)
-        numbers = [number for number in known if part.members & layout.bits[number]]
-        if workers <= part.capacity and numbers and not any(own[workers * demand.slots :]):
-            _, best = min((free[layout.names[number]], number) for number in numbers)
-            return (Share(layout.names[best], workers),)
-        changed = own.copy()
-        if workers > part.capacity and workers % part.capacity == 0:
-            for number in numbers:
-                changed[-1] |= layout.bits[number]
-        else:
-            self._change(part, changed, free)
-        return self._fit_simple(part, demand, workers, changed)
+        own, members, rest = self._sets[part.cls], part.members, workers % part.capacity
+        if workers > part.capacity and rest:
+            return self._fit_simple(part, demand, workers, self._changed(part, free, rest * demand.slots))
+        bits = [layout.bits[layout.index[node]] for node in risen if node in layout.index]
+        if workers > part.capacity:
+            whole = own[-1]
+            for bit in bits:
+                whole |= bit & members
+            return self._fit_simple(part, demand, workers, [*own[:-1], whole])
+        found = [bit for bit in bits if bit & members]
+        if not found or any(own[workers * demand.slots :]):
+            return self._fit_simple(part, demand, workers, self._changed(part, free, workers * demand.slots))
+        name = min((free[name], name) for name in (layout.names[bit.bit_length() - 1] for bit in found))[1]
+        return (Share(name, workers),)
 
-    def _change(self, part: Part, sets: list[int], free: Mapping[str, int]) -> None:
-        """Sets of nodes with so many slots free on these."""
-        top = part.slots
+    def _changed(self, part: Part, free: Mapping[str, int], least: int) -> list[int]:
+        """Sets of nodes with so many slots free on these, right for those with so many at least."""
+        layout, sets, top = self.layout, self._sets[part.cls].copy(), part.slots
         for node, slots in free.items():
-            if (number := self.layout.index.get(node)) is not None and part.members & (bit := self.layout.bits[number]):
+            number = layout.index.get(node) if slots >= least else None
+            if number is not None and part.members & (bit := layout.bits[number]):
                 sets[max(0, min(self._slots[number], top))] ^= bit
-                sets[max(0, min(slots, top))] |= bit
+                sets[min(slots, top)] |= bit
+        return sets
 
     def might(self, demand: Demand, workers: int) -> bool:
         """Whether a packed gang fits as far as its slots go, racks and maintenance ahead aside."""

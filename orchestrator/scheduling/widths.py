@@ -18,12 +18,12 @@ def choose(draft: Draft, job: Job) -> Placement | None:
     Under a policy that starts narrow it takes no more than leaves the fewest workers of all others that wait.
     """
     fewest, slots = draft.fewest(job), job.demand.slots
-    most = draft.widest(job)
-    if most > fewest:
-        most = min(most, int(min(draft.book.headroom(job.team), draft.room.free)) // slots)
-        elastic = draft.policy.elastic
-        if elastic is not None and elastic.start == "narrow":
-            most = min(most, (draft.room.free - (draft.wanted - fewest * slots)) // slots)
+    if (most := draft.widest(job)) <= fewest:
+        return draft.place(job, fewest)
+    most = min(most, int(min(draft.book.headroom(job.team), draft.room.free)) // slots)
+    elastic = draft.policy.elastic
+    if elastic is not None and elastic.start == "narrow":
+        most = min(most, (draft.room.free - (draft.wanted - fewest * slots)) // slots)
     most = max(fewest, most)
     if draft.reservations or not smaller_fits(draft, job.demand) or _races(draft, job):
         places = (draft.place(job, width) for width in reversed(steps(draft, job, fewest, most)))
