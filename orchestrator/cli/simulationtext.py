@@ -10,7 +10,7 @@ from orchestrator.cli.human import duration
 from orchestrator.cli.output import table
 
 if TYPE_CHECKING:
-    from orchestrator.simulation.compare import Trial
+    from orchestrator.simulation.compare import Compared
     from orchestrator.simulation.metrics import Distribution, Figures
 
 _BEST = "*"
@@ -46,16 +46,16 @@ class _Row:
         return [_BEST + text if text == best else text for text in texts]
 
 
-def comparison_table(trials: Sequence[Trial]) -> str:
+def comparison_table(compared: Sequence[Compared]) -> str:
     """One row a figure, one column a policy; figures that say nothing here are left out.
 
     The best values of a row bear a star, unless a policy did not come to an end: its figures are not of the same jobs.
     """
-    figures = [trial.figures for trial in trials]
-    rated = not any(trial.result.stopped or trial.result.unfinished for trial in trials)
+    figures = [one.figures for one in compared]
+    rated = not any(one.result.stopped or one.result.unfinished for one in compared)
     rows = [(row, row.cells(figures, rated=rated)) for row in _ROWS]
     shown = [[row.name, *cells] for row, cells in rows if row.always or not _NOTHING.issuperset(cells)]
-    told = table(["figure", *(f">{trial.name}" for trial in trials)], shown)
+    told = table(["figure", *(f">{one.name}" for one in compared)], shown)
     starred = any(cell.startswith(_BEST) for _, *cells in shown for cell in cells)
     return f"{told}\n\n{_BEST} the best of its row" if starred else told
 

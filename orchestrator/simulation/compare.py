@@ -18,7 +18,7 @@ _SAMPLES = 500
 
 
 @dataclass(frozen=True)
-class Trial:
+class Compared:
     """What one policy made of it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Comparison:
         if self._engine is not None:
             self._engine.stop = True
 
-    def run(self, name: str, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Trial:
+    def run(self, name: str, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Compared:
         """Simulate one policy.
 
         Args:
@@ -92,4 +92,4 @@ class Comparison:
         result = self._engine.run(progress=progress)
         if progress is not None:
             progress(len(result.outcomes), len(jobs))
-        return Trial(name, policy, result, figures(result, fragmentation=fragmentation.share), series)
+        return Compared(name, policy, result, figures(result, fragmentation=fragmentation.share), series)

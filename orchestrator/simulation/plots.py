@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.base.errors import UsageError
-from orchestrator.simulation.compare import Trial
+from orchestrator.simulation.compare import Compared
 
 _DAY = 86_400.0
 _HOUR = 3_600.0
 
 
-def plot(trials: Sequence[Trial], path: Path) -> None:
+def plot(compared: Sequence[Compared], path: Path) -> None:
     """Write the plot; the file's ending says how.
 
     Args:
-        trials: one line for each.
+        compared: one line for each.
         path: ends with one of `formats.PLOTS`.
 
     Raises:
@@ -29,13 +29,13 @@ def plot(trials: Sequence[Trial], path: Path) -> None:
     with matplotlib.rc_context({"svg.hashsalt": "orchestrator", "font.size": 9}):
         figure = Figure(figsize=(9, 9), layout="constrained")
         queue, used, jct = figure.subplots(3, 1)
-        for trial in trials:
-            _lines(trial, queue, used, jct)
+        for one in compared:
+            _lines(one, queue, used, jct)
         _label(queue, "days", "jobs that wait")
         _label(used, "days", "slots held, share of the capacity")
         _label(jct, "job completion time, hours", "share of jobs")
         used.set_ylim(0, 1.05)
-        if any(trial.result.outcomes for trial in trials):
+        if any(one.result.outcomes for one in compared):
             jct.set_xscale("log")
         queue.legend()
         try:
@@ -44,14 +44,14 @@ def plot(trials: Sequence[Trial], path: Path) -> None:
             raise UsageError(f"cannot write {str(path)[:200]!r}: {error.strerror or error}") from None
 
 
-def _lines(trial: Trial, queue: Axes, used: Axes, jct: Axes) -> None:
-    series = trial.series
-    days = [(time - trial.result.began) / _DAY for time in series.times]
-    queue.step(days, series.queue, where="post", label=trial.name, linewidth=1)
+def _lines(one: Compared, queue: Axes, used: Axes, jct: Axes) -> None:
+    series = one.series
+    days = [(time - one.result.began) / _DAY for time in series.times]
+    queue.step(days, series.queue, where="post", label=one.name, linewidth=1)
     shares = [held / capacity if capacity else 0.0 for held, capacity in zip(series.used, series.capacity, strict=True)]
-    used.step(days, shares, where="post", label=trial.name, linewidth=1)
-    hours = sorted(max(outcome.jct, 1.0) / _HOUR for outcome in trial.result.outcomes)
-    jct.step(hours, [(i + 1) / len(hours) for i in range(len(hours))], where="post", label=trial.name, linewidth=1)
+    used.step(days, shares, where="post", label=one.name, linewidth=1)
+    hours = sorted(max(outcome.jct, 1.0) / _HOUR for outcome in one.result.outcomes)
+    jct.step(hours, [(i + 1) / len(hours) for i in range(len(hours))], where="post", label=one.name, linewidth=1)
 
 
 def _label(axes: Axes, x: str, y: str) -> None:

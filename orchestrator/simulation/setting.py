@@ -39,8 +39,8 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Plans:
-    """What operators mean to do with the nodes.
+class Upkeep:
+    """What operators do with the nodes.
 
     Attributes:
         begin: when the first job comes, seconds since the epoch: it places the maintenance of the cluster, which is
@@ -60,7 +60,7 @@ def make_setting(
     shapes: Shapes | None = None,
     charges: Charges | None = None,
     faults: Faults | None = None,
-    plans: Plans | None = None,
+    upkeep: Upkeep | None = None,
 ) -> Setting:
     """A load on a cluster.
 
@@ -71,16 +71,16 @@ def make_setting(
         shapes: whether widths may be chosen.
         charges: what decisions cost.
         faults: of nodes.
-        plans: of operators.
+        upkeep: of the nodes.
 
     Raises:
         UsageError: no job fits.
     """
-    plans = plans or Plans()
+    upkeep = upkeep or Upkeep()
     load = make_load(jobs, cluster.nodes, estimates=estimates, shapes=shapes, max_time=cluster.max_time)
     if not load.jobs:
         raise UsageError("no job of the load fits on this cluster", hint="give it more or larger nodes")
     first = load.jobs[0].job.submitted
-    nodes = cluster.nodes if plans.begin is None else cluster.maintained(first - plans.begin)
-    drains = tuple(replace(drain, start=first + drain.start, end=first + drain.end) for drain in plans.drains)
+    nodes = cluster.nodes if upkeep.begin is None else cluster.maintained(first - upkeep.begin)
+    drains = tuple(replace(drain, start=first + drain.start, end=first + drain.end) for drain in upkeep.drains)
     return Setting(nodes, load, cluster.teams, charges or Charges(), faults, drains, cluster.max_workers)

@@ -16,7 +16,7 @@ from orchestrator.simulation.clusters import cluster_of, plain_nodes
 from orchestrator.simulation.engine import simulate
 from orchestrator.simulation.guesses import Guesses, parse_guesses
 from orchestrator.simulation.loads import Shapes, make_load
-from orchestrator.simulation.setting import Plans, make_setting
+from orchestrator.simulation.setting import Upkeep, make_setting
 from orchestrator.simulation.synthetic import synthetic_jobs
 from orchestrator.simulation.traces.trace import TraceJob
 from orchestrator.simulation.truth import Drain
@@ -162,7 +162,7 @@ def test_the_maintenance_of_a_profile_is_placed_by_when_the_first_job_comes() ->
     found = cluster_of(ClusterProfile.model_validate(PROFILE | {"maintenance": [closed]}))
     jobs = [TraceJob("a", 500.0, 1, 60.0), TraceJob("b", 700.0, 1, 60.0)]
     begin = datetime.fromisoformat("2026-12-01T04:00Z").timestamp()
-    setting = make_setting(jobs, found, plans=Plans(begin, (Drain("big-1", 10, 20),)))
+    setting = make_setting(jobs, found, upkeep=Upkeep(begin, (Drain("big-1", 10, 20),)))
     assert [[(w.start, w.end) for w in node.windows] for node in setting.nodes] == [[], [(4_100.0, 11_300.0)]]
     assert setting.drains == (Drain("big-1", 510.0, 520.0),)
     assert not any(node.windows for node in make_setting(jobs, found).nodes)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from orchestrator.simulation.clusters import Cluster
-    from orchestrator.simulation.compare import Comparison, Trial
-    from orchestrator.simulation.setting import Plans, Setting
+    from orchestrator.simulation.compare import Compared, Comparison
+    from orchestrator.simulation.setting import Setting, Upkeep
     from orchestrator.simulation.traces.trace import TraceJob
     from orchestrator.simulation.truth import Charges, Drain, Faults
     from orchestrator.spec.policy import Policy
@@ -106,19 +106,19 @@ def command(
     _check_plot(plot)
     told, faults = parse_guesses(estimates, seed), _faults(mtbf, mttr, seed)
     machines = _cluster(cluster, nodes, slots)
-    plans = _plans(machines, begin, drains)
+    upkeep = _upkeep(machines, begin, drains)
     jobs, about = _jobs(trace, layout, skip_bad, synthetic, load, sum(node.slots for node in machines.nodes), seed)
     charges = _charges(resume_cost, resize_cost, checkpoint_every, failing=faults is not None)
     shapes = Shapes(elastic, exponent, not one_pool)
     setting = make_setting(
-        jobs[:limit], machines, estimates=told, shapes=shapes, charges=charges, faults=faults, plans=plans
+        jobs[:limit], machines, estimates=told, shapes=shapes, charges=charges, faults=faults, upkeep=upkeep
     )
     comparison = Comparison(setting)
-    trials = list(_trials(comparison, chosen))
+    compared = list(_compared(comparison, chosen))
     if plot is not None:
-        _draw(trials, plot)
+        _draw(compared, plot)
     about |= {"simulated": len(setting.load.jobs), "too_large": setting.load.too_large, "estimates": str(told)}
-    emit(as_json, _document(setting, trials, about), lambda: _text(setting, trials, about))
+    emit(as_json, _document(setting, compared, about), lambda: _text(setting, compared, about))
     if comparison.stopped:
         note("interrupted: the figures are of what was simulated until then")
     return INTERRUPTED if comparison.stopped else 0
@@ -163,9 +163,9 @@ def _cluster(name: str | None, nodes: int | None, slots: int | None) -> Cluster:
     return cluster_of(load_profile(name), given)
 
 
-def _plans(cluster: Cluster, begin: float | None, drains: tuple[Drain, ...]) -> Plans:
+def _upkeep(cluster: Cluster, begin: float | None, drains: tuple[Drain, ...]) -> Upkeep:
     from orchestrator.simulation.machines import check_drains
-    from orchestrator.simulation.setting import Plans
+    from orchestrator.simulation.setting import Upkeep
 
     check_drains(drains, cluster.nodes)
     if begin is not None and not cluster.windows:
@@ -175,7 +175,7 @@ def _plans(cluster: Cluster, begin: float | None, drains: tuple[Drain, ...]) -> 
         )
     if begin is None and cluster.windows:
         note("the profile's maintenance is left out: --begin 2026-12-01T00:00+01:00 would say when the first job comes")
-    return Plans(begin, drains)
+    return Upkeep(begin, drains)
 
 
 def _faults(mtbf: float | None, mttr: float, seed: int) -> Faults | None:
@@ -230,14 +230,14 @@ def _check_plot(path: Path | None) -> None:
         raise UsageError(f"--plot {path}: there is no folder {path.absolute().parent}")
 
 
-def _draw(trials: list[Trial], path: Path) -> None:
+def _draw(compared: list[Compared], path: Path) -> None:
     from orchestrator.simulation.plots import plot
 
-    plot(trials, path)
+    plot(compared, path)
     note(f"wrote {path}")
 
 
-def _trials(comparison: Comparison, policies: dict[str, Policy]) -> Iterator[Trial]:
+def _compared(comparison: Comparison, policies: dict[str, Policy]) -> Iterator[Compared]:
     from orchestrator.cli.progress import counter
 
     with _interrupts(comparison):
@@ -262,16 +262,16 @@ def _interrupts(comparison: Comparison) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _document(setting: Setting, trials: list[Trial], about: dict[str, object]) -> dict[str, object]:
+def _document(setting: Setting, compared: list[Compared], about: dict[str, object]) -> dict[str, object]:
     from orchestrator.simulation.metrics import UNITS
 
     nodes = setting.nodes
     cluster = {"nodes": len(nodes), "slots": sum(node.slots for node in nodes)}
-    policies = [trial.document() for trial in trials]
+    policies = [one.document() for one in compared]
     return {"load": about, "cluster": cluster, "units": dict(UNITS), "policies": policies}
 
 
-def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> str:
+def _text(setting: Setting, compared: list[Compared], about: dict[str, object]) -> str:
     nodes = setting.nodes
     windows = sum(len(node.windows) for node in nodes)
     lines = [
@@ -286,5 +286,5 @@ def _text(setting: Setting, trials: list[Trial], about: dict[str, object]) -> st
         left_out = {**left_out, "too large for the cluster": about["too_large"]}
     if left_out:
         lines.append("left out: " + "; ".join(f"{count:,} {reason}" for reason, count in left_out.items()))
-    lines += [f"{t.name}: ended early: {t.result.stopped}" for t in trials if t.result.stopped]
-    return "\n".join([*lines, "", comparison_table(trials)])
+    lines += [f"{t.name}: ended early: {t.result.stopped}" for t in compared if t.result.stopped]
+    return "\n".join([*lines, "", comparison_table(compared)])
