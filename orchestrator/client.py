@@ -212,6 +212,10 @@ class Client:
         query = {name: value for name, value in {"team": team, "limit": limit}.items() if value is not None}
         return QueueView.model_validate_json(self._request("GET", "/queue", query=query).body)
 
+    def snapshot(self) -> str:
+        """What the policy sees now, and the policy, as JSON: `orchestrator why JOB --snapshot FILE` reads it."""
+        return self._request("GET", "/queue/snapshot").body.decode()
+
     def what_if(self, request: WhatIfRequest) -> WhatIfView:
         """When a workload would start and whom it would delay; nothing is queued."""
         from orchestrator.spec.answers import WhatIfView

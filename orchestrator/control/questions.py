@@ -14,17 +14,17 @@ from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import Snapshots
 from orchestrator.lifecycle.reasons import Waiting, position
+from orchestrator.planning.casefile import CaseFile
 from orchestrator.planning.estimate import estimate_of
 from orchestrator.planning.history import history_of
 from orchestrator.planning.outlook import Outlook
+from orchestrator.planning.waits import just_before, waiting_view
 from orchestrator.planning.whatif import WhatIf, candidate, notes_of, some_widths
-from orchestrator.scheduling.explain.types import Cure, Explanation
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import (
     EstimateView,
     NodeView,
     QueueView,
-    Remedy,
     WhatIfRequest,
     WhatIfView,
     WhyView,
@@ -34,7 +34,6 @@ from orchestrator.spec.messages import JobView
 from orchestrator.spec.workload import Workload
 from orchestrator.store import briefs, jobs, nodes
 
-_BEFORE = 3
 _LONGEST_AGE = 10.0
 """Seconds for which an answer holds while nothing is written down; engines change by themselves."""
 _IDLE_SHARE = 5.0
@@ -138,6 +137,15 @@ class Questions:
             teams=team_lines(outlook),
             team=team or "",
         )
+
+    def snapshot(self) -> str:
+        """What the policy sees now, and the policy, as `CaseFile.of` reads it.
+
+        Raises:
+            BackendUnavailable: the engine does not say what it has.
+        """
+        with self._answering() as look:
+            return CaseFile(look.outlook.snapshot, look.outlook.policy).text()
 
     def nodes(self) -> list[NodeView]:
         """The machines, by name.
@@ -271,23 +279,9 @@ class Questions:
 
     def _waiting(self, job: str, told: Told, outlook: Outlook) -> WhyView:
         """Of a job that waits."""
-        found, place = outlook.explained(job), outlook.places[job]
-        before = outlook.order[max(0, place - 1 - _BEFORE) : place - 1]
-        lines, more_nodes = self._lines(outlook, before), self._site.profile.backend not in _ONE_NODE
-        return told.view.model_copy(
-            update={
-                "now": outlook.now,
-                "kind": str(found.kind),
-                "reason": found.text,
-                "since": found.since,
-                "expected_start": outlook.sure_start_of(job),
-                "position": place,
-                "queue": len(outlook.order),
-                "before": [lines.brief(other) for other in before],
-                "preemptions": outlook.pending[job].preemptions,
-                "remedies": _remedies(found, outlook, nodes=more_nodes),
-            }
-        )
+        lines = self._lines(outlook, before := just_before(job, outlook))
+        more_nodes = self._site.profile.backend not in _ONE_NODE
+        return waiting_view(told.view, outlook, [lines.brief(other) for other in before], more_nodes=more_nodes)
 
 
 def _unknown(told: Told, engine: str, error: BackendUnavailable) -> WhyView:
@@ -310,16 +304,6 @@ def _filled(view: JobView, outlook: Outlook) -> JobView:
         return view
     where = position(outlook.places[view.id], len(outlook.order))
     return view.model_copy(update={"reason": f"{outlook.reason(view.id).short}; {where}"})
-
-
-def _remedies(found: Explanation, outlook: Outlook, *, nodes: bool) -> list[Remedy]:
-    """What was tried at this moment; before that, what comes by itself, as it was played through."""
-    possible = [one for one in found.remedies if nodes or one.kind is not Cure.NODES]
-    tried = [Remedy(text=one.text, command=one.command or "", proved=True) for one in possible]
-    if found.kind is Waiting.STARTS or any(one.kind is Cure.WAIT for one in found.remedies):
-        return tried
-    wait = outlook.wait_for(found.job)
-    return tried if wait is None else [Remedy(text=wait.text), *tried]
 
 
 def _under(team: str, outlook: Outlook) -> set[str]:

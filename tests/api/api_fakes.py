@@ -16,6 +16,10 @@ from orchestrator.api.context import Activity, ApiContext
 from orchestrator.base.errors import Conflict, NotFound, SpecError
 from orchestrator.base.paths import inside
 from orchestrator.client import Client, Reply
+from orchestrator.planning.casefile import CaseFile
+from orchestrator.scheduling.cluster import Demand, Node
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import (
     Delay,
     JobLine,
@@ -43,6 +47,7 @@ from orchestrator.spec.messages import (
     SubmitRequest,
     TrialView,
 )
+from orchestrator.spec.presets import preset
 from orchestrator.spec.profile import ClusterProfile
 
 TERMINAL = {"succeeded", "failed", "cancelled"}
@@ -300,6 +305,10 @@ class FakeQuestions:
             held=1,
             teams=[TeamLine(team="vision", used=4, running=1, waiting=3, share=0.5, recent=0.75, quota=4)],
         )
+
+    def snapshot(self) -> str:
+        waiting = Job("j-1", 1, NOW - 60, Demand(4, 4), team="vision")
+        return CaseFile(Snapshot(NOW, (Node("a", 2),), (waiting,)), preset("fifo")).text()
 
     def nodes(self) -> list[NodeView]:
         fields = {"slots": 4, "used": 2, "free": 2, "kind": "gpu"}

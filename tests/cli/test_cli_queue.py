@@ -145,6 +145,20 @@ def test_the_first_lines_of_a_teams_queue_tell_the_clusters_slots_and_the_teams_
     assert second == "team vision: 1 job on 2 of them, 3 waiting (1 held)"
 
 
+@pytest.mark.usefixtures("live")
+def test_a_queue_that_was_saved_is_explained_without_a_server(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(tmp_path / "queue.json")
+    saved = cli("queue", "--snapshot", file)
+    assert (saved.code, "orchestrator why JOB --snapshot" in saved.out) == (0, True)
+    monkeypatch.setattr("orchestrator.cli.commands.why.connect", lambda: pytest.fail("a server was asked"))
+    why = cli("why", "j-1", "--snapshot", file)
+    assert why.code == 0
+    assert "needs 4 gpu slots on nodes of 2" in why.out
+    assert cli("queue", "--snapshot", str(tmp_path / "none" / "queue.json")).code == 2
+
+
 def test_a_held_job_and_an_unknown_start_are_shown_as_such(service: FakeService) -> None:
     view = service.questions.queue()
     held = line("j-held", state="held", position=3, reason="held by otto")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound, SpecError
+from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound, SpecError, UsageError
 from orchestrator.control.questions import Questions
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.planning import outlook
+from orchestrator.planning.casefile import CaseFile
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Estimate, Job
 from orchestrator.scheduling.snapshot import Snapshot
@@ -330,6 +331,26 @@ def test_one_what_if_is_answered_at_a_time(world: World, monkeypatch: pytest.Mon
     questions = Questions(world.service.site, snapshots=within)
     assert questions.what_if(what_if()).live
     assert len(refused) == 1
+
+
+def test_a_saved_queue_gives_the_same_answers(world: World) -> None:
+    running, first, second = long_job(world), world.submit(resources={"workers": 2}), world.submit()
+    world.step(3)
+    world.service.hold(second)
+    questions = Questions(world.service.site)
+    case = CaseFile.of(questions.snapshot())
+    told = {"name", "details", "before"}  # by the store alone
+    for job in (running, first, second):
+        assert case.why(job).model_dump(exclude=told) == questions.why(job).model_dump(exclude=told)
+    with pytest.raises(NotFound, match="none of the 3 jobs in it"):
+        case.why("j-none")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"policy": {}, "snapshot": 1}', '{"policy": 1, "snapshot": {}}'])
+def test_what_is_no_saved_queue_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a snapshot") as error:
+        CaseFile.of(text)
+    assert error.value.hint
 
 
 def test_many_who_watch_share_one_look(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from orchestrator.api.context import Caller, Context
 from orchestrator.spec.answers import QueueView, WhatIfRequest, WhatIfView
@@ -21,6 +21,12 @@ def queue(
 ) -> QueueView:
     """What runs and what waits, in the policy's order."""
     return context.questions.queue(team=team, limit=limit)
+
+
+@router.get("/queue/snapshot")
+def snapshot(caller: Caller, context: Context) -> Response:
+    """What the policy sees now, and the policy: a file for a bug report."""
+    return Response(context.questions.snapshot(), media_type="application/json")
 
 
 @router.post("/what-if")

@@ -1,0 +1,95 @@
+"""`CaseFile`: a queue and its policy in one file, for bug reports: what follows from them is worked out anywhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import ValidationError
+
+from orchestrator.base.errors import NotFound, UsageError
+from orchestrator.planning.outlook import Outlook
+from orchestrator.planning.waits import just_before, waiting_view
+from orchestrator.scheduling.codec import dump, load_snapshot
+from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.spec.answers import JobLine, WhyView
+from orchestrator.spec.policy import Policy
+from orchestrator.spec.profile import PolicySection
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """A snapshot, exactly as the policy saw it; it holds names of jobs, owners, teams and nodes, and no workload.
+
+    Attributes:
+        snapshot: the queue and the cluster.
+        policy: how it is served.
+    """
+
+    snapshot: Snapshot
+    policy: Policy
+
+    def text(self) -> str:
+        """What `of` reads: JSON, a line for each job and node."""
+        return dump({"policy": self.policy.model_dump(mode="json"), "snapshot": self.snapshot})
+
+    @classmethod
+    def of(cls, text: str) -> CaseFile:
+        """The case that was written down.
+
+        Raises:
+            UsageError: it is none.
+        """
+        try:
+            document = json.loads(text)
+            policy = PolicySection.model_validate(document["policy"])
+            return cls(load_snapshot(json.dumps(document["snapshot"])), policy)
+        except (KeyError, TypeError, ValueError, ValidationError) as error:
+            hint = "give a file that `orchestrator queue --snapshot FILE` wrote, unchanged"
+            raise UsageError(f"not a snapshot of a queue: {type(error).__name__}: {error}", hint=hint) from None
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """What follows from it."""
+        return Outlook(self.snapshot, self.policy)
+
+    def why(self, job: str) -> WhyView:
+        """Why a job waited, or ran as it did, at that moment.
+
+        Raises:
+            NotFound: it neither waited nor ran.
+        """
+        outlook = self.outlook
+        if (waiting := outlook.pending.get(job)) is not None:
+            told = _told(waiting, "held" if waiting.held else "queued", outlook.now)
+            before = [self._line(other) for other in just_before(job, outlook)]
+            return waiting_view(told, outlook, before, more_nodes=len(self.snapshot.nodes) > 1)
+        if (running := outlook.running.get(job)) is not None:
+            told = _told(running.job, "running", outlook.now)
+            end = None if running.stopping else outlook.end_of(running)
+            reason = outlook.explained_run(job)
+            update = {"reason": reason, "since": running.since, "expected_end": end, "workers": running.workers}
+            return told.model_copy(update=update | {"pinned": running.pinned})
+        count = len(outlook.pending) + len(outlook.running)
+        raise NotFound(f"{job} is none of the {count} jobs in it", hint="give the whole identifier of one of them")
+
+    def _line(self, name: str) -> JobLine:
+        job = self.outlook.pending[name]
+        return JobLine(
+            job=name,
+            owner=job.owner,
+            team=job.team,
+            priority=job.priority,
+            state="held" if job.held else "queued",
+            position=self.outlook.places[name],
+            workers_min=job.demand.workers_min,
+            workers_max=job.demand.workers_max,
+            slots=job.demand.slots,
+            since=job.submitted,
+        )
+
+
+def _told(job: Job, state: str, now: float) -> WhyView:
+    return WhyView(job=job.id, name="", state=state, now=now, reason="", preemptions=job.preemptions)
