@@ -60,7 +60,9 @@ _CHECKPOINTS = 1_800.0
 @click.option("--mtbf", type=DURATION, help="Nodes fail: mean time between failures of one node, such as 30d.")
 @click.option("--mttr", type=DURATION, default=3_600.0, help="Mean time to its repair. [default: 1h]")
 @click.option("--begin", type=INSTANT, help="When the first job comes: the profile's maintenance counts by it.")
-@click.option("--drain", "drains", type=DRAIN, multiple=True, help="Nothing new starts there; may be repeated.")
+@click.option(
+    "--drain", "drains", type=DRAIN, multiple=True, help="Such as node-3:36h..44h after the first job; may be repeated."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of loads, estimates and failures.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write out.png, .svg or .pdf.")
 @json_option
@@ -94,7 +96,7 @@ def command(
 
     The policies decide by the very code that serves a live queue. Ctrl-C ends it with what is done so far.
 
-        orchestrator simulate --trace jobs.csv --nodes 64 --policy fifo --policy easy --policy default
+        orchestrator simulate --synthetic 300 --nodes 32 --policy default
     """
     from orchestrator.simulation.compare import Comparison
     from orchestrator.simulation.guesses import parse_guesses
