@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node
@@ -36,6 +37,12 @@ class Setting:
     faults: Faults | None = None
     drains: tuple[Drain, ...] = ()
     max_workers: int | None = None
+
+    def document(self) -> dict[str, object]:
+        """What happens to all policies alike, as JSON values: times in seconds on the load's clock; None: for good."""
+        drains = [{**asdict(drain), "end": drain.end if drain.end < math.inf else None} for drain in self.drains]
+        faults = None if self.faults is None else asdict(self.faults)
+        return {"charges": asdict(self.charges), "faults": faults, "drains": drains}
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,9 @@ def test_a_drained_node_starts_nothing_new_and_is_back_when_it_was_said(cli, tra
     assert "; 1 drain" in outcome.out
     assert figures_of(outcome)["makespan"] == ["1h 00m"]  # a goes on to its end, b begins an hour after a came
     assert "the rest of the queue can never start" in cli(*arguments, "--drain", "node-0:20s..").out
+    told = cli(*arguments, "--drain", "node-0:20s..", "--resume-cost", "1m", "--json").document["data"]["setting"]
+    assert told["drains"] == [{"node": "node-0", "start": 1020, "end": None}]
+    assert (told["charges"]["resume"], told["faults"]) == (60, None)
 
 
 def test_the_maintenance_of_a_profile_counts_once_it_is_said_when_the_load_begins(

@@ -270,7 +270,8 @@ def _document(setting: Setting, compared: list[Compared], about: dict[str, objec
     nodes = setting.nodes
     cluster = {"nodes": len(nodes), "slots": sum(node.slots for node in nodes)}
     policies = [one.document() for one in compared]
-    return {"load": about, "cluster": cluster, "units": dict(UNITS), "policies": policies}
+    common = {"load": about, "cluster": cluster, "setting": setting.document(), "units": dict(UNITS)}
+    return {**common, "policies": policies}
 
 
 def _text(setting: Setting, compared: list[Compared], about: dict[str, object]) -> str:
