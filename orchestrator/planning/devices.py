@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-
-from orchestrator.base.hardware import cpu_name
+from orchestrator.base.hardware import cpu_name, gpu_name
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.workload import Workload
-
-_SECONDS = 20.0
 
 
 def device_of(workload: Workload, profile: ClusterProfile) -> str:
@@ -24,16 +20,4 @@ def device_of(workload: Workload, profile: ClusterProfile) -> str:
         return cpu_name()
     wanted = workload.resources.gpu_types
     types = [node.gpu_type for node in profile.nodes if node.gpu_type]
-    return next((kind for kind in types if not wanted or kind in wanted), None) or (
-        wanted[0] if wanted else gpu_of_this_machine()
-    )
-
-
-def gpu_of_this_machine() -> str:
-    """As its driver names the first one; `gpu` where there is none to ask."""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return "gpu"
-    return next((line.strip() for line in listed.splitlines() if line.strip()), "gpu")
+    return next((kind for kind in types if not wanted or kind in wanted), None) or (wanted[0] if wanted else gpu_name())
