@@ -222,8 +222,12 @@ def _validate(model: type[D], root: Node, problems: list[Diagnostic]) -> D:
         document = model.model_validate(plain(root))
     except ValidationError as error:
         from orchestrator.spec.explain import explain
+        from orchestrator.spec.hidden import hidden
 
-        raise refusal([*problems, *explain(error, model, root)]) from None
+        found = explain(error, model, root)
+        if (more := hidden(error, model, root)) is not None:
+            found += explain(more, model, root)
+        raise refusal([*problems, *found]) from None
     if problems:
         raise refusal(problems)
     return document

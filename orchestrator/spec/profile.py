@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 
 from orchestrator.spec.base import Document, Line, Name, Priority, Problems, Text
 from orchestrator.spec.diagnostics import did_you_mean
+from orchestrator.spec.hidden import Repairs
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.units import ByteSize, Duration
@@ -134,6 +135,15 @@ class Watch(Document):
 
 class ClusterProfile(Document):
     """A cluster."""
+
+    repairs: ClassVar[Repairs] = Repairs(
+        stand_ins={"name": "x", "backend": "local"},
+        optional={
+            "nodes": frozenset({"cpus", "gpus", "gpu_type", "memory", "rack"}),
+            "teams": frozenset({"weight", "parent", "quota", "limit"}),
+        },
+        rests_on={"maintenance": "nodes"},
+    )
 
     name: Name
     description: Text = ""

@@ -117,10 +117,32 @@ def test_everything_that_is_wrong_between_keys_is_told_at_its_place(tmp_path: Pa
         profile(tmp_path, rest)
     assert "there is no policy 'fairr'" in error.value.message
     assert "did you mean 'fair'?" in error.value.message
-    with pytest.raises(SpecError) as error:
-        profile(tmp_path, rest.replace("policy: fairr\n", ""))
     for text in (":5:27: teams[1].parent", "did you mean 'vision'?", ":6:23: teams[2].parent", ":8:14: maintenance[0]"):
         assert text in error.value.message
+
+
+WINDOW = "maintenance:\n  - {nodes: [b], start: 1, end: 2}\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "told", "not_told"),
+    [
+        ("teams:\n  - {name: v, parent: y, weight: many}\n  - {name: v}\n", ["[0].parent", "[0].weight"], []),
+        ("limits: {max_workers: 0}\n" + WINDOW, ["limits.max_workers", "no node b"], []),
+        ("nodes:\n  - {name: a, cpus: -1}\n" + WINDOW, ["nodes[0].cpus", "no node b"], []),
+        ("nodes:\n  - {name: a/b}\n" + WINDOW, ["nodes[0].name"], ["no node"]),
+        ("nodes:\n  - {name: a, cout: 3}\n" + WINDOW, ["unknown key 'cout'"], ["no node"]),
+        ("teams:\n  - {nam: v}\n  - {name: x, parent: v}\n", ["unknown key 'nam'"], ["is no team"]),
+        ("node:\n  - {name: b}\n" + WINDOW, ["unknown key 'node'"], ["no node b"]),
+    ],
+)
+def test_a_wrong_key_hides_only_rules_that_rest_on_it(
+    tmp_path: Path, rest: str, told: list[str], not_told: list[str]
+) -> None:
+    with pytest.raises(SpecError) as error:
+        profile(tmp_path, rest)
+    assert [text for text in told if text not in error.value.message] == []
+    assert [text for text in not_told if text in error.value.message] == []
 
 
 @pytest.mark.parametrize("text", ["policy: easy\n", "policy: {preset: easy}\n", "preset: easy\n"])
