@@ -11,6 +11,7 @@ from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Estimate, Job, planned_limit
+from orchestrator.scheduling.profiles import teams_of, windows_of
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.simulation.forecast import Postponed, who_is_delayed
 from orchestrator.spec.answers import Delay, EstimateView, Moment, Option, WhatIfView
@@ -169,11 +170,22 @@ def of_width(job: Job, workers: int, known: Mapping[int, float]) -> Job:
 
 
 def empty_snapshot(capacity: Capacity, profile: ClusterProfile, now: float) -> Snapshot:
-    """The cluster while nothing runs and nothing waits."""
+    """The cluster while nothing runs and nothing waits; its teams have their limits, its nodes their maintenance."""
+    windows = windows_of(profile)
     nodes = tuple(
-        Node(facts.name, facts.slots, facts.gpu_type, facts.cpus, facts.memory, facts.rack) for facts in capacity.nodes
+        Node(
+            name=facts.name,
+            slots=facts.slots,
+            gpu_type=facts.gpu_type,
+            cpus=facts.cpus,
+            memory=facts.memory,
+            rack=facts.rack,
+            windows=windows.get(facts.name, ()),
+        )
+        for facts in capacity.nodes
     )
-    return Snapshot(now, nodes, max_workers=profile.limits.max_workers, slot_kind=capacity.slot_kind)
+    limits, teams = profile.limits, teams_of(profile)
+    return Snapshot(now, nodes, teams=teams, max_workers=limits.max_workers, slot_kind=capacity.slot_kind)
 
 
 def offline_view(

@@ -231,6 +231,16 @@ def test_the_empty_cluster_starts_what_fits_at_once() -> None:
     assert "nobody has an idea how long it takes" in view.notes[0]
 
 
+def test_the_empty_cluster_has_its_maintenance_and_the_limits_of_its_teams() -> None:
+    closed = {"nodes": ["a"], "start": NOW - 60, "end": NOW + 600}
+    document = {"name": "p", "backend": "local", "nodes": [{"name": "a"}], "maintenance": [closed]}
+    teams = [{"name": "default", "limit": 2}]
+    profile = ClusterProfile.model_validate(document | {"teams": teams})
+    estimate = EstimateView(seconds=60, error=0.0, exponent=1.0)
+    view = offline_view(workload("1..4"), CAPACITY, profile, [2, 4], estimate=estimate, now=NOW)
+    assert [(o.workers_max, o.waits) for o in view.options] == [(4, 600), (2, 600), (4, None)]
+
+
 @pytest.mark.parametrize(("workers", "widths"), [("4", []), ("1..2", [1, 2]), ("2..16", [2, 8, 16])])
 def test_some_widths_are_the_ends_and_one_between(workers: str, widths: list[int]) -> None:
     assert some_widths(workload(workers)) == widths
