@@ -191,8 +191,8 @@ def _told(progress: str | None) -> tuple[float, float] | None:
 def _keeps(job: OpenJob, run: RunRecord) -> Placement | None:
     if run.state.terminal or run.stop_cause is not None or job.state in _GONE:
         return ()
-    shrinks = run.resizing_from is not None and run.wanted < run.resizing_from
-    return placement_of(run.smaller) if shrinks else None
+    frees = run.becomes is not None and dict(run.becomes) != dict(run.placement)
+    return placement_of(run.becomes) if frees else None
 
 
 def _as_it_is(running: Running) -> Running:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.base.text import counted
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Job, Running
@@ -77,7 +78,7 @@ def asked_of(running: Running) -> str:
     """What a running job has been asked to do and has not done yet."""
     if running.keeps is None:
         return ""
-    return "stops for another job" if running.stopping else f"shrinks to {running.workers} for another job"
+    return "stops for another job" if running.stopping else f"is resized to {counted(running.workers, 'worker')}"
 
 
 def node_views(outlook: Outlook, marks: Mapping[str, NodeMark]) -> list[NodeView]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from orchestrator.base.text import counted, one_line
 from orchestrator.control.accounts import charge
-from orchestrator.control.places import between, trimmed
+from orchestrator.control.places import trimmed
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.store import events, jobs, runs
@@ -74,9 +74,9 @@ class Resized:
 
     def _settle(self, connection: Connection, run: RunRecord, job: JobRecord) -> RunRecord:
         """It has what it should have: what else was kept for it is free."""
-        placement = between(run.smaller, run.placement, run.wanted)
+        placement = trimmed(run.becomes or run.placement, run.wanted)
         slots = run.wanted * job.slots_per_worker
-        kept: dict[str, Any] = {"placement": trimmed(placement, run.wanted), "smaller": None, "freed_for": None}
+        kept: dict[str, Any] = {"placement": placement, "was": None, "becomes": None, "freed_for": None}
         return runs.change(connection, run, slots=slots, **kept)
 
     def _done(self, connection: Connection, job: JobRecord, run: RunRecord) -> None:

@@ -1,4 +1,4 @@
-"""Placements of runs, made narrower."""
+"""Placements of runs: both of one that is being resized, and what it has of them when that goes wrong."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ def trimmed(placement: Placed, workers: int) -> Placed:
     return tuple(kept)
 
 
-def between(smaller: Placed | None, larger: Placed, workers: int) -> Placed:
-    """Of so many workers: all of `smaller`, and of `larger` what is missing; or just that."""
-    if smaller is None:
-        return larger
-    known, shares = dict(larger), dict(trimmed(smaller, workers))
-    for node, count in known.items():
+def both(one: Placed, other: Placed) -> Placed:
+    """What holds both of them, of each node the larger share."""
+    shares = dict(one)
+    for node, count in other:
+        shares[node] = max(count, shares.get(node, 0))
+    return tuple(shares.items())
+
+
+def between(one: Placed, other: Placed, workers: int) -> Placed:
+    """Of so many workers: all of the narrower one, and of the wider one what is missing."""
+    narrower, wider = sorted((one, other), key=lambda placement: sum(count for _, count in placement))
+    shares = dict(trimmed(narrower, workers))
+    for node, count in wider:
         missing = workers - sum(shares.values())
         more = min(missing, count - shares.get(node, 0))
         if more > 0:

@@ -12,7 +12,7 @@ from orchestrator.base.text import counted
 from orchestrator.control.accounts import charge
 from orchestrator.control.headroom import Headroom
 from orchestrator.control.membership import running
-from orchestrator.control.places import between, trimmed
+from orchestrator.control.places import between, both, trimmed
 from orchestrator.control.site import Site
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.wishes import running_run
@@ -139,7 +139,7 @@ def write_down(
     freed_for: str | None = None,
     pinned: bool = False,
 ) -> None:
-    """A resize that begins: until it is done the larger one of the two placements is kept for the run.
+    """A resize that begins: until it is done both of the two placements are kept for the run.
 
     Args:
         site: where.
@@ -153,8 +153,8 @@ def write_down(
     """
     now = site.clock.now()
     run = charge(connection, site, run)
-    placement, workers = tuple((node, count) for node, count in placement), sum(count for _, count in placement)
-    grows = workers > sum(count for _, count in run.placement)
+    becomes, workers = tuple((node, count) for node, count in placement), sum(count for _, count in placement)
+    held = both(run.placement, becomes)
     runs.change(
         connection,
         run,
@@ -162,9 +162,10 @@ def write_down(
         resizing_from=run.wanted,
         resizing_since=now,
         resized_at=now,
-        slots=max(run.slots, workers * job.slots_per_worker),
-        placement=placement if grows else run.placement,
-        smaller=run.placement if grows else placement,
+        slots=max(run.slots, sum(count for _, count in held) * job.slots_per_worker),
+        placement=held,
+        was=run.placement,
+        becomes=becomes,
         freed_for=freed_for,
         pinned=pinned,
     )
@@ -213,8 +214,9 @@ class Resizes:
                 resizing_since=None,
                 resized_at=self._site.clock.now(),
                 slots=workers * job.slots_per_worker,
-                placement=between(run.smaller, run.placement, workers),
-                smaller=None,
+                placement=between(run.was or run.placement, run.becomes or run.placement, workers),
+                was=None,
+                becomes=None,
                 freed_for=None,
             )
             self._forget_claim(connection, run.freed_for)

@@ -98,7 +98,8 @@ class RunRecord:
     checkpoints_asked: int = 0
     goodput: Mapping[str, float] = field(default_factory=dict)
     placement: Placed = ()
-    smaller: Placed | None = None
+    was: Placed | None = None
+    becomes: Placed | None = None
     pinned: bool = False
     freed_for: str | None = None
     worked: float = 0.0
@@ -122,7 +123,7 @@ class RunRecord:
         values["cursors"] = json.loads(values["cursors"])
         values["goodput"] = json.loads(values["goodput"])
         values["placement"] = placed(values["placement"]) or ()
-        values["smaller"] = placed(values["smaller"])
+        values["was"], values["becomes"] = placed(values["was"]), placed(values["becomes"])
         return cls(**values)
 
     def to_row(self) -> dict[str, Any]:

@@ -95,7 +95,8 @@ runs = Table(
     Column("checkpoints_asked", Integer, nullable=False, server_default="0"),
     Column("goodput", Text, nullable=False, server_default="{}"),  # JSON: seconds by what they were spent on
     Column("placement", Text, nullable=False, server_default="[]"),  # JSON: [node, workers] of what is kept for it
-    Column("smaller", Text),  # JSON: the smaller one of its two placements while it is being resized
+    Column("was", Text),  # JSON: where it lay before the resize that is under way
+    Column("becomes", Text),  # JSON: where it will lie after it; `placement` holds both
     Column("pinned", Boolean, nullable=False, server_default="0"),  # a person chose its width
     Column("freed_for", String(64)),  # the job that it stops or shrinks for
     Column("worked", Float, nullable=False, server_default="0"),  # the job's work at `counted`

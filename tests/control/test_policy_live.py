@@ -192,6 +192,54 @@ def test_an_elastic_job_shrinks_to_let_another_in_and_grows_back(world: World) -
     assert any(message.startswith(f"asked to resize from 4 to 2 workers for {other}: ") for message in told)
 
 
+def until(world: World, job: str, state: str) -> None:
+    for _ in range(100):
+        if world.state(job) == state:
+            return
+        world.step()
+    raise AssertionError(world.job(job).reason)
+
+
+def squeezed(folder: Path, *script: str) -> tuple[World, str]:
+    """A training on half of node a, which moves to node b: all of that has become idle."""
+    world = world_of(folder, {"a": 4, "b": 4})
+    command(world, 2, 150)
+    world.step(2)
+    short = command(world, 4, 8)
+    world.step(2)
+    job = world.train("start", *["wait"] * 15, *script, workers="2..4")
+    world.step(4)
+    assert widths(world, job) == (2, 2)
+    until(world, short, "succeeded")
+    until(world, job, "resizing")
+    return world, job
+
+
+def held(world: World) -> dict[str, int]:
+    with world.store.read() as connection:
+        return runs.held(connection, list(world.backend.nodes))
+
+
+def test_a_run_that_moves_holds_both_places_until_it_is_there(tmp_path: Path) -> None:
+    world, job = squeezed(tmp_path, "resize", *["wait"] * 5, "succeed")
+    assert "4 workers: 2 more idle on b, moving there" in str(world.job(job).reason)
+    assert held(world) == {"a": 4, "b": 4}
+    spare(world)
+    waiting = command(world, 2, 3)
+    until(world, job, "running")
+    assert held(world)["b"] == 4
+    until(world, waiting, "running")
+    assert world.backend.allocations()[f"{waiting}-r1.0"].placement == (("a", 2),)
+    spare(world)
+
+
+def test_a_move_that_does_not_come_about_leaves_the_run_where_it_was(tmp_path: Path) -> None:
+    world, job = squeezed(tmp_path, *["wait"] * 100)
+    world.step(3, seconds=170)
+    assert "wanted on 2 workers again" in str(world.job(job).reason)
+    assert held(world) == {"a": 4}
+
+
 def test_a_job_whose_width_a_person_chose_is_left_alone_until_that_is_taken_back(world: World) -> None:
     wide = training(world, "1..4")
     world.step(20)

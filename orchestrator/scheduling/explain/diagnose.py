@@ -109,7 +109,7 @@ class Diagnosis:
         nodes = {node for node, _ in claim}
         asked = [r for r in self._scene.after.running.values() if r.keeps is not None]
         leaving = [r for r in asked if any(node in nodes for node, _ in r.placement)]
-        said = [f"{r.job.id} {'stops' if r.stopping else f'shrinks to {r.workers}'}" for r in leaving]
+        said = [f"{r.job.id} {'stops' if r.stopping else f'is resized to {r.workers}'}" for r in leaving]
         freed = f": {names(sorted(said))}" if said else ""
         return Why(Waiting.CLAIMED, f"its room on {places(claim)} is being freed{freed}", "its room is being freed")
 

@@ -49,7 +49,7 @@ def _width(running: Running, policy: Policy) -> str:
     if running.stopping:
         return "was asked to stop"
     if running.keeps is not None:
-        return f"was asked to shrink to {counted(workers, 'worker')}"
+        return f"is resized to {counted(workers, 'worker')}"
     if running.pinned:
         return f"a person chose {counted(workers, 'worker')}"
     if demand.workers_min == demand.workers_max:

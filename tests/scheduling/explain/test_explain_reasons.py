@@ -243,7 +243,7 @@ def test_a_run_is_told_why_it_keeps_its_width_and_its_place() -> None:
     [
         ({"pinned": True}, "a person chose 4 workers; is not shrunk: its width is pinned"),
         ({"keeps": ()}, "was asked to stop"),
-        ({"keeps": (Share("n-1", 2),)}, "was asked to shrink to 2 workers"),
+        ({"keeps": (Share("n-1", 2),)}, "is resized to 2 workers"),
     ],
 )
 def test_what_was_asked_of_a_run_is_told(change: dict[str, object], said: str) -> None:
