@@ -193,9 +193,12 @@ def _cases(inputs: Sequence[Input], exponents: Sequence[float]) -> Iterator[Case
     for one in inputs:
         for rival in (FIFO, SJF):
             yield Case(one, rival, 1.0, pool=True)
-        for exponent in exponents:
-            for rival in (OURS, *RIVALS):
-                yield Case(one, rival, exponent)
+        yield from dict.fromkeys(case_of(one, rival, exponent) for exponent in exponents for rival in (OURS, *RIVALS))
+
+
+def case_of(one: Input, rival: Rival, exponent: float) -> Case:
+    """Whoever resizes nobody does the same at any speed-up, and is simulated once."""
+    return Case(one, rival, exponent if rival.elastic else 1.0)
 
 
 def _figures(found: dict[Case, Found]) -> Iterator[Figure]:
@@ -215,11 +218,7 @@ def _figures(found: dict[Case, Found]) -> Iterator[Figure]:
 
 
 def _compared(ours: Case, found: dict[Case, Found]) -> Iterator[Figure]:
-    peers = {
-        case.rival.name: result
-        for case, result in found.items()
-        if (case.input, case.exponent, case.pool) == (ours.input, ours.exponent, False) and case != ours
-    }
+    peers = {rival.name: found[case_of(ours.input, rival, ours.exponent)] for rival in RIVALS}
     mine = found[ours]
     notes = "; ".join(f"{name}: {result.note}" for name, result in (peers | {"default": mine}).items())
     yield Figure(
