@@ -82,7 +82,7 @@ def snapshot_of(
     """
     return Snapshot(
         now=now,
-        nodes=_nodes(facts, capacity, profile, foreign),
+        nodes=_nodes(facts, capacity, profile, foreign, now),
         pending=_pending(facts, profile, back_off, known if known is not None else {}),
         running=tuple(_running(facts.jobs[run.job], run, now) for run in facts.active),
         teams=teams_of(profile),
@@ -156,8 +156,10 @@ def _lets_go(run: RunRecord) -> bool:
     return run.state.terminal or run.stop_cause is not None or run.resizing_from is not None
 
 
-def _nodes(facts: Facts, capacity: Capacity, profile: ClusterProfile, foreign: Mapping[str, int]) -> tuple[Node, ...]:
-    windows = windows_of(profile)
+def _nodes(
+    facts: Facts, capacity: Capacity, profile: ClusterProfile, foreign: Mapping[str, int], now: float
+) -> tuple[Node, ...]:
+    windows = windows_of(profile, now)
     return tuple(
         _node(node, facts, max(0, node.slots - foreign.get(node.name, 0)), windows.get(node.name, ()))
         for node in capacity.nodes

@@ -171,7 +171,7 @@ def of_width(job: Job, workers: int, known: Mapping[int, float]) -> Job:
 
 def empty_snapshot(capacity: Capacity, profile: ClusterProfile, now: float) -> Snapshot:
     """The cluster while nothing runs and nothing waits; its teams have their limits, its nodes their maintenance."""
-    windows = windows_of(profile)
+    windows = windows_of(profile, now)
     nodes = tuple(
         Node(
             name=facts.name,

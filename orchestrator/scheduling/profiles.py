@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from orchestrator.scheduling.cluster import Window
@@ -14,10 +15,15 @@ def teams_of(profile: ClusterProfile) -> tuple[Team, ...]:
     return tuple(Team(t.name, t.parent or "", t.weight, t.quota, t.limit) for t in profile.teams)
 
 
-def windows_of(profile: ClusterProfile) -> Mapping[str, tuple[Window, ...]]:
-    """The windows of maintenance of each node that has any, in order of time."""
+def windows_of(profile: ClusterProfile, now: float = -math.inf) -> Mapping[str, tuple[Window, ...]]:
+    """The windows of maintenance of each node that has any, in order of time.
+
+    Args:
+        profile: of the cluster.
+        now: windows that are over by then are left out, seconds since the epoch.
+    """
     found: dict[str, list[Window]] = {}
     for entry in profile.maintenance:
-        for name in entry.nodes:
+        for name in entry.nodes if entry.end > now else ():
             found.setdefault(name, []).append(Window(entry.start, entry.end, entry.why))
     return {name: tuple(sorted(windows, key=lambda window: window.start)) for name, windows in found.items()}
