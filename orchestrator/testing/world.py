@@ -16,7 +16,9 @@ from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.scheduling.explain import explain
 from orchestrator.spec.messages import JobView, SubmitRequest
 from orchestrator.spec.profile import ClusterProfile, Limits, Watch
+from orchestrator.store import jobs
 from orchestrator.store.database import open_store
+from orchestrator.store.records import JobRecord
 from orchestrator.testing.backend import SCRIPT, SimulatedBackend
 from orchestrator.testing.clock import SequentialIds, SimulatedClock
 
@@ -124,6 +126,11 @@ class World:
     def job(self, job: str) -> JobView:
         """A job as people see it."""
         return self.service.get(job)
+
+    def record(self, job: str) -> JobRecord:
+        """A job as the store has it."""
+        with self.store.read() as connection:
+            return jobs.get(connection, job)
 
     def why(self, job: str) -> str:
         """Why it waits."""

@@ -8,8 +8,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.store import jobs
-from orchestrator.store.records import Placed
 from orchestrator.testing.world import World
 
 
@@ -95,13 +93,7 @@ def until_it_runs(world: World, job: str) -> None:
         world.step()
 
 
-def claim_of(world: World, job: str) -> Placed | None:
-    """What is being freed for a job."""
-    with world.store.read() as connection:
-        return jobs.get(connection, job).claim
-
-
 def until_it_is_claimed_for(world: World, job: str) -> None:
     """Steps until slots are being freed for a job that waits, or it waits no more."""
-    while world.state(job) == "queued" and claim_of(world, job) is None:
+    while world.state(job) == "queued" and world.record(job).claim is None:
         world.step()

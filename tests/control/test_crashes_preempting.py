@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from crash_kit import Check, Life, Probes, claim_of, survive, until_it_is_claimed_for, until_it_runs
+from crash_kit import Check, Life, Probes, survive, until_it_is_claimed_for, until_it_runs
 
 from orchestrator.base.clock import RandomIds
 from orchestrator.spec.messages import JobView
@@ -77,7 +77,7 @@ def draining(root: Path, probes: Probes) -> World:
     intent = root / "drain"
     if not intent.exists():
         until_it_is_claimed_for(world, high)
-        intent.write_text((claim_of(world, high) or (("", 0),))[0][0])
+        intent.write_text((world.record(high).claim or (("", 0),))[0][0])
     world.service.drain(intent.read_text(), "bad fan", "ann")
     return finished(world)
 
@@ -90,7 +90,7 @@ def check(world: World) -> dict[str, JobView]:
     assert {allocation.starts for allocation in allocations.values()} == {1}
     assert world.backend.capacity().free == 4
     assert all(job.failures == {} for job in found.values())
-    assert {claim_of(world, job.id) for job in found.values()} == {None}
+    assert {world.record(job.id).claim for job in found.values()} == {None}
     return found
 
 

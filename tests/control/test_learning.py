@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measured_kit import FEATURES, LONG, tell
 
 from orchestrator.base.hardware import cpu_name
-from orchestrator.blueprint.features import Features
 from orchestrator.control import learning
-from orchestrator.rundir.events import EventWriter
-from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.estimates.forecast import forecast
-from orchestrator.store import jobs
-from orchestrator.store.records import JobRecord
 from orchestrator.testing.world import World
 
-FEATURES = Features("regnet", 2e8, 2e6, 2.7e6, 44, 3 * 16 * 16, 16, 4)
 MEASURED = {"workers": 1, "device": cpu_name(), "samples": 5000, "seconds": 5000.0, "features": FEATURES.to_json()}
-LONG = {"epochs": 60, "batch_size": 64, "samples_per_virtual_worker": 16}
 
 
 @pytest.fixture
@@ -33,16 +27,6 @@ def train(world: World, *, workers: str = "1") -> str:
     return world.train("start", *["wait"] * 8, "succeed", workers=workers, train=LONG)
 
 
-def tell(world: World, job: str) -> None:
-    run = JobDirectory.under(world.root / "runs", job).run(world.job(job).runs[-1].id)
-    EventWriter(run, "rank-0", stored(world, job).token).append("measured", **MEASURED)
-
-
-def stored(world: World, job: str) -> JobRecord:
-    with world.store.read() as connection:
-        return jobs.get(connection, job)
-
-
 def test_what_cannot_be_learned_keeps_no_run_s_end_and_is_logged_once(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -51,14 +35,14 @@ def test_what_cannot_be_learned_keeps_no_run_s_end_and_is_logged_once(
 
     first, second, third = (train(world, workers="2") for _ in range(3))
     monkeypatch.setattr(learning, "forecast_or_none", broken)
-    before = stored(world, third).estimate
+    before = world.record(third).estimate
     with caplog.at_level(logging.WARNING):
         for job in (first, second):
             world.step(4)
-            tell(world, job)
+            tell(world, job, **MEASURED)
             while world.state(job) != "succeeded":
                 world.step()
-    assert stored(world, third).estimate == before
+    assert world.record(third).estimate == before
     told = [record for record in caplog.records if record.name == learning.__name__]
     assert len(told) == 1
     assert "keep their estimates" in told[0].message
@@ -79,14 +63,14 @@ def test_runs_that_end_together_are_learned_from_once_and_the_store_is_free_mean
         return forecast(work, history, device)
 
     together, _, waiting = [train(world), train(world)], train(world, workers="2"), train(world, workers="2")
-    before = stored(world, waiting).estimate
+    before = world.record(waiting).estimate
     world.step(4)
     for job in together:
-        tell(world, job)
+        tell(world, job, **MEASURED)
     monkeypatch.setattr(learning, "forecast_or_none", watched)
     while any(world.state(job) != "succeeded" for job in together):
         world.step()
-    after = stored(world, waiting).estimate
+    after = world.record(waiting).estimate
     assert calls == [cpu_name()]
     assert before is not None
     assert after is not None
@@ -95,7 +79,7 @@ def test_runs_that_end_together_are_learned_from_once_and_the_store_is_free_mean
 
 def test_a_job_that_left_the_queue_meanwhile_keeps_its_estimate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _, second = (train(world, workers="2") for _ in range(3))
-    before = stored(world, second).estimate
+    before = world.record(second).estimate
 
     def cancelled(work: Any, history: Any, device: str) -> Any:
         world.service.cancel(second)
@@ -103,7 +87,7 @@ def test_a_job_that_left_the_queue_meanwhile_keeps_its_estimate(world: World, mo
 
     monkeypatch.setattr(learning, "forecast_or_none", cancelled)
     world.step(4)
-    tell(world, first)
+    tell(world, first, **MEASURED)
     world.finish()
     assert world.state(second) == "cancelled"
-    assert stored(world, second).estimate == before
+    assert world.record(second).estimate == before

@@ -9,20 +9,17 @@ from statistics import NormalDist
 from typing import Any
 
 import pytest
+from measured_kit import FEATURES, LONG, tell
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.hardware import cpu_name
-from orchestrator.blueprint.features import Features
 from orchestrator.control.measuring import Expected, left, memory_default
 from orchestrator.lifecycle.states import RunState
-from orchestrator.rundir.events import EventWriter
-from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.estimates.forecast import RunEstimate
-from orchestrator.store import jobs, measurements
+from orchestrator.store import measurements
 from orchestrator.store.records import JobRecord, RunRecord
 from orchestrator.testing.world import World
 
-FEATURES = Features("regnet", 2e8, 2e6, 2.7e6, 44, 3 * 16 * 16, 16, 4)
 MEASURED: dict[str, Any] = {
     "workers": 1,
     "device": cpu_name(),
@@ -42,25 +39,9 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-LONG = {"epochs": 60, "batch_size": 64, "samples_per_virtual_worker": 16}
-
-
-def tell(world: World, job: str, **data: Any) -> None:
-    run = world.job(job).runs[-1]
-    with world.store.read() as connection:
-        token = jobs.get(connection, job).token
-    folder = JobDirectory.under(world.root / "runs", job).run(run.id)
-    EventWriter(folder, "rank-0", token).append("measured", **data)
-
-
-def stored(world: World, job: str) -> JobRecord:
-    with world.store.read() as connection:
-        return jobs.get(connection, job)
-
-
 def test_a_training_is_expected_to_take_some_time_when_it_is_submitted(world: World) -> None:
     job = world.train("start", *["wait"] * 50, train=LONG)
-    record, view = stored(world, job), world.job(job)
+    record, view = world.record(job), world.job(job)
     assert record.estimate is not None
     assert record.estimate["seconds"] > 0
     assert 0.5 < record.exponent <= 1.0
@@ -71,15 +52,15 @@ def test_a_training_is_expected_to_take_some_time_when_it_is_submitted(world: Wo
 
 def test_a_command_is_expected_to_take_as_long_as_it_did_before(world: World) -> None:
     first = world.submit("start", *["wait"] * 20, "succeed")
-    assert stored(world, first).estimate is None
+    assert world.record(first).estimate is None
     world.finish()
-    again = stored(world, world.submit("start", *["wait"] * 20, "succeed"))
+    again = world.record(world.submit("start", *["wait"] * 20, "succeed"))
     assert again.estimate is not None
     assert again.estimate["seconds"] == pytest.approx(10.5, abs=1.0)
 
 
 def test_a_command_with_a_time_limit_takes_a_part_of_it(world: World) -> None:
-    estimate = stored(world, world.submit(time_limit="1000s")).estimate
+    estimate = world.record(world.submit(time_limit="1000s")).estimate
     assert estimate is not None
     assert estimate["seconds"] == 400
 
@@ -123,12 +104,12 @@ def test_jobs_that_wait_are_estimated_anew_when_a_run_has_taught_something(world
     first = world.train("start", *["wait"] * 10, "succeed", workers="2", train=LONG)
     world.train("start", *["wait"] * 10, "succeed", workers="2", train=LONG)  # which starts when the first has ended
     second = world.train("start", *["wait"] * 10, "succeed", workers="2", train=LONG)
-    before = stored(world, second)
+    before = world.record(second)
     world.step(4)
     tell(world, first, **(MEASURED | {"seconds": 5000.0}))
     while world.state(first) != "succeeded":
         world.step()
-    after = stored(world, second)
+    after = world.record(second)
     assert before.estimate is not None
     assert after.estimate is not None
     assert after.estimate["error"] < before.estimate["error"]
@@ -164,7 +145,7 @@ EXPECTED = RunEstimate(1000.0, 0.3, 2, {1: 2000.0, 2: 1000.0}, startup=0.0)
 
 
 def with_progress(world: World, **progress: Any) -> JobRecord:
-    return replace(stored(world, world.submit()), progress=progress or None)
+    return replace(world.record(world.submit()), progress=progress or None)
 
 
 def test_what_is_left_is_the_run_s_own_word_and_what_was_expected_together(world: World) -> None:

@@ -15,7 +15,6 @@ from orchestrator.scheduling import fold
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import jobs, nodes, runs
-from orchestrator.store.records import Placed
 from orchestrator.testing.world import World
 
 POLICY: dict[str, Any] = {
@@ -61,11 +60,6 @@ def widths(world: World, job: str) -> tuple[int, int | None]:
     return run.world_size, run.wanted
 
 
-def claim(world: World, job: str) -> Placed | None:
-    with world.store.read() as connection:
-        return jobs.get(connection, job).claim
-
-
 def spare(world: World) -> None:
     """No node holds more than it has."""
     with world.store.read() as connection:
@@ -80,7 +74,7 @@ def preempting(world: World) -> tuple[str, str]:
     world.step(20)
     high = command(world, 4, 5, priority=50)
     world.controller.step()
-    assert claim(world, high) == (("localhost", 4),)
+    assert world.record(high).claim == (("localhost", 4),)
     return low, high
 
 
@@ -170,7 +164,7 @@ def test_a_server_that_ends_in_the_middle_of_a_preemption_goes_on_with_it(world:
 def test_what_was_freed_for_a_job_that_waits_no_more_is_for_others(world: World, way: str) -> None:
     low, high = preempting(world)
     getattr(world.service, way)(high)
-    assert claim(world, high) is None
+    assert world.record(high).claim is None
     world.step(3)
     assert world.job(low).state in {"starting", "running"}
 
@@ -257,7 +251,7 @@ def test_a_job_whose_width_a_person_chose_is_left_alone_until_that_is_taken_back
 
 
 def test_a_person_cannot_grow_a_run_into_what_is_being_freed_for_another(world: World) -> None:
-    wide = training(world, "1..2")
+    wide = training(world, "1..2", priority=60)  # not for the other to stop
     low = command(world, 1)
     world.step(20)
     world.service.resize(wide, 1)
@@ -265,7 +259,7 @@ def test_a_person_cannot_grow_a_run_into_what_is_being_freed_for_another(world: 
     assert widths(world, wide) == (1, 1)
     high = command(world, 3, 5, priority=50)
     world.controller.step()
-    assert claim(world, high) == (("localhost", 3),)
+    assert world.record(high).claim == (("localhost", 3),)
     assert world.state(low) == "running"
     with pytest.raises(Conflict, match="needs 1 cpu slot; 0 of 4 free"):
         world.service.resize(wide, 2)
@@ -276,7 +270,7 @@ def test_a_resize_that_frees_nothing_in_time_ends_the_claim_on_it(world: World) 
     world.step(20)
     other = command(world, 2, 6)
     world.step(2)
-    assert claim(world, other) is not None
+    assert world.record(other).claim is not None
     assert world.state(wide) == "resizing"
     world.backend.set_state(f"{wide}-r1.0", "running")
     world.clock.advance(299)
@@ -286,7 +280,7 @@ def test_a_resize_that_frees_nothing_in_time_ends_the_claim_on_it(world: World) 
     world.controller.step()
     assert world.state(wide) == "running"
     assert widths(world, wide) == (4, 4)
-    assert claim(world, other) is None
+    assert world.record(other).claim is None
 
 
 def test_a_command_keeps_the_width_that_it_was_started_with(world: World) -> None:
@@ -358,7 +352,7 @@ def test_a_claim_on_a_node_that_is_drained_is_given_up(tmp_path: Path) -> None:
     world.step(20)
     high = command(world, 2, 5, priority=50)
     world.controller.step()
-    node = (claim(world, high) or (("", 0),))[0][0]
+    node = (world.record(high).claim or (("", 0),))[0][0]
     world.service.drain(node, "", "ann")
     world.step(20)
     assert world.state(high) in {"running", "succeeded"}

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.base.slots import SLOTS_VARIABLE
+from orchestrator.testing.lab import Lab
+
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -53,3 +56,39 @@ def answer(orchestrator: Run) -> Callable[..., Any]:
         return envelope["data"]
 
     return data
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+    """Makes a lab of so many cores, and a policy, in a folder of the test's own."""
+    made: list[Lab] = []
+
+    def make(cores: int, **policy: Any) -> Lab:
+        monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+        monkeypatch.setenv(SLOTS_VARIABLE, str(tmp_path / "slots"))
+        made.append(Lab(tmp_path, cores=cores, **policy))
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.close()
+
+
+@pytest.fixture
+def training() -> Callable[..., dict[str, Any]]:
+    """(name, steps, workers) -> a small training of the digits, in so many steps, that fails for good when it fails."""
+
+    def document(name: str, steps: int, workers: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "recipe": "regnet",
+            "seed": 1,
+            "data": {"dataset": "digits", "image_size": 16},
+            "model": {"stem": "cifar", "stem_width": 8, "depth": 4, "w0": 8, "wa": 8.0, "wm": 2.0, "group_width": 8},
+            "optim": {"lr": 0.05},
+            "train": {"epochs": 200, "max_steps": steps, "batch_size": 64, "samples_per_virtual_worker": 16},
+            "retry": {"application": 0},
+            "resources": {"workers": workers},
+        }
+
+    return document

@@ -4,43 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from orchestrator.base.errors import Conflict
-from orchestrator.base.slots import SLOTS_VARIABLE
 from orchestrator.testing.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-TRAINING = {
-    "recipe": "regnet",
-    "seed": 1,
-    "data": {"dataset": "digits", "image_size": 16},
-    "model": {"stem": "cifar", "stem_width": 8, "depth": 4, "w0": 8, "wa": 8.0, "wm": 2.0, "group_width": 8},
-    "optim": {"lr": 0.05},
-    "train": {"epochs": 200, "max_steps": 600, "batch_size": 64, "samples_per_virtual_worker": 16},
-    "retry": {"application": 0},
-}
+STEPS = 600
 
 
-def train(lab: Lab, name: str, workers: str) -> str:
-    return lab.submit({**TRAINING, "name": name, "resources": {"workers": workers}})
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
-    monkeypatch.setenv(SLOTS_VARIABLE, str(tmp_path / "slots"))
-    lab = Lab(tmp_path, cores=5)
-    yield lab
-    lab.close()
-
-
-def test_a_storm_changes_the_workers_and_not_the_result(lab: Lab) -> None:
-    calm, job = train(lab, "calm", "1"), train(lab, "stormy", "1..3")
+def test_a_storm_changes_the_workers_and_not_the_result(
+    make_lab: Callable[..., Lab], training: Callable[..., dict[str, Any]]
+) -> None:
+    lab = make_lab(5)
+    calm, job = (lab.submit(training(name, STEPS, workers)) for name, workers in (("calm", "1"), ("stormy", "1..3")))
     lab.advances(job, 200)
     first = lab.view(job)
     assert len(first.members) == 3
