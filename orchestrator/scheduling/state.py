@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from orchestrator.scheduling.cluster import Demand, Node, joined
@@ -51,6 +52,7 @@ class State:
         pending: jobs that wait, by identifier.
         running: jobs that hold slots, by identifier.
         tree: of the teams.
+        queued: how many jobs of each team wait.
         claimants: waiting jobs that hold a claim, valid or not.
         leaving: running jobs that were asked to stop or to shrink.
         idle: what nobody holds at this instant, claimed or not.
@@ -67,6 +69,7 @@ class State:
         self.usage: tuple[Usage, ...] = ()
         self.max_workers: int | None = None
         self.slot_kind = "gpu"
+        self.queued: Counter[str] = Counter()
         self.claimants: set[str] = set()
         self.leaving: set[str] = set()
         self.ends = Ends((), 0.0)
@@ -84,6 +87,7 @@ class State:
         state = cls()
         state.nodes = {node.name: node for node in snapshot.nodes}
         state.pending = {job.id: state._known(job) for job in snapshot.pending}
+        state.queued = Counter(job.team for job in state.pending.values())
         runs = ((running, state._known(running.job)) for running in snapshot.running)
         state.running = {job.id: run if run.job is job else replace(run, job=job) for run, job in runs}
         state.teams, state.usage, state.tree = snapshot.teams, snapshot.usage, Tree(snapshot.teams)
@@ -112,7 +116,7 @@ class State:
         other = State.__new__(State)
         other.__dict__.update(self.__dict__)
         other.nodes, other.pending, other.running = self.nodes.copy(), self.pending.copy(), self.running.copy()
-        other.claimants, other.leaving = self.claimants.copy(), self.leaving.copy()
+        other.claimants, other.leaving, other.queued = self.claimants.copy(), self.leaving.copy(), self.queued.copy()
         other.idle, other.staying = self.idle.copy(), self.staying.copy()
         other.ends = self.ends.copy()
         other._last, other._news = None, []
@@ -194,10 +198,10 @@ class State:
                 if self.nodes.pop(name, None) is not None:
                     self._measure()
             case Teams(teams, usage):
-                self._version += 1
                 if self.teams != teams:
+                    self._version += 1
                     self.teams, self.tree = teams, Tree(teams)
-                self.usage = usage
+                self.usage = usage  # it changes the order alone, which a walk that goes on looks at anew
 
     def carry_out(self, decisions: Decisions, now: float) -> None:
         """As if all of it had been asked for; what is true otherwise is told by deltas."""
@@ -260,6 +264,9 @@ class State:
             self._version += 1
         else:
             self._news.append(job)
+        if (before := self.pending.get(job.id)) is not None:
+            self._leaves(before.team)
+        self.queued[job.team] += 1
         self.pending[job.id] = job
         if job.claim is None:
             self.claimants.discard(job.id)
@@ -272,11 +279,18 @@ class State:
 
     def _starts_or_goes(self, job: str) -> None:
         """It waits no longer."""
-        if self.pending.pop(job, None) is not None:
+        if (waited := self.pending.pop(job, None)) is not None:
             self._version += 1
+            self._leaves(waited.team)
             self.claimants.discard(job)
             if self._queue is not None:
                 self._queue.drop(job)
+
+    def _leaves(self, team: str) -> None:
+        """One job less of it waits."""
+        self.queued[team] -= 1
+        if not self.queued[team]:
+            del self.queued[team]
 
     def _runs(self, running: Running, now: float) -> None:
         self._stops(running.job.id)

@@ -54,7 +54,7 @@ class Fair(Submission):
     def offsets(self, state: State, now: float) -> Mapping[str, float]:
         """What each team's place takes off."""
         usage = used(state.usage, state.running.values(), now, self.half_life)
-        teams = dict.fromkeys((job.team for job in state.pending.values()), 0.0) | usage
+        teams = dict.fromkeys(state.queued, 0.0) | usage
         return {team: -self.share_weight * factor for team, factor in factors(state.tree, teams).items()}
 
     def until(self, job: Job, now: float) -> float:
