@@ -122,6 +122,10 @@ class Questions(Protocol):
         """What runs and what waits, in the policy's order; so many of those that wait."""
         ...
 
+    def snapshot(self) -> str:
+        """What the policy sees now, and the policy, as JSON."""
+        ...
+
     def nodes(self) -> Sequence[NodeView]:
         """The machines."""
         ...
