@@ -308,8 +308,9 @@ class Draft:
 
     def decisions(self) -> Decisions:
         """All of it."""
-        if self.state.pending or self.policy.elastic is not None:
-            self.wake(next((edge for edge in self.room.layout.edges if edge > self.now), None))
+        edges = self.room.layout.edges
+        if edges and (self.state.pending or self.policy.elastic is not None):
+            self.wake(next((edge for edge in edges if edge > self.now), None))
         wakes = [at for at in (*self.wakes, self.waiting.next_change()) if self.now < at < math.inf]
         return Decisions(
             starts=tuple(self.starts),

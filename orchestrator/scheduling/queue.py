@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from orchestrator.scheduling.cluster import Demand
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.hurdles import Hurdle, hurdle
 from orchestrator.scheduling.jobs import Job
@@ -15,9 +16,8 @@ from orchestrator.scheduling.lines import Entry, Line
 from orchestrator.scheduling.orders.ranking import Ranking
 
 Kind = tuple[str, int, str, int]
-"""Group, demand, and where they count team and priority: what the jobs of a line have in common. None of them fits
-where one before it does not, for want of room or of a share. Equal demands of one `State` are one object, so that its
-identity stands for it."""
+"""Group, number of the demand, and where they count team and priority: what the jobs of a line have in common. None of
+them fits where one before it does not, for want of room or of a share."""
 
 
 class Apart(NamedTuple):
@@ -50,7 +50,8 @@ class Queue:
         self.lines: dict[Kind, Line] = {}
         self.latest = Latest(ranking)
         self._shared: set[Kind] = set()
-        self._where: dict[str, Entry] = {}
+        self._demands: dict[Demand, int] = {}
+        self._where: dict[str, tuple[Kind, Entry]] = {}
         self._aside: dict[str, Job] = {}
         self._changes: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
@@ -60,7 +61,7 @@ class Queue:
                 found.setdefault(self._kind(job), []).append(entry)
         for kind, entries in found.items():
             line = self.lines[kind] = Line(kind[0], entries[0].job.demand)
-            self._where |= {entry.id: entry for entry in entries}
+            self._where |= {entry.id: (kind, entry) for entry in entries}
             line.fill(entries)
         heapq.heapify(self._changes)
 
@@ -85,6 +86,7 @@ class Queue:
         self._shared = set(self.lines)
         other._shared = self._shared.copy()
         other.latest = self.latest.copy()
+        other._demands = self._demands.copy()
         other._where, other._aside, other._due, other._changes = (
             self._where.copy(),
             self._aside.copy(),
@@ -102,14 +104,14 @@ class Queue:
         if kind not in self.lines:
             self.lines[kind] = Line(kind[0], job.demand)
         self._own(kind).add(entry)
-        self._where[job.id] = entry
+        self._where[job.id] = kind, entry
 
     def drop(self, job: str) -> None:
         """It waits no longer."""
         self._aside.pop(job, None)
         self._due.pop(job, None)
-        if (entry := self._where.pop(job, None)) is not None:
-            kind = self._kind(entry.job)
+        if (found := self._where.pop(job, None)) is not None:
+            kind, entry = found
             line = self._own(kind)
             line.remove(entry)
             if not line:
@@ -129,7 +131,7 @@ class Queue:
             due, name = heapq.heappop(self._changes)
             if self._due.get(name) == due:
                 job = self._aside.get(name)
-                self.put(self._where[name].job if job is None else job)
+                self.put(self._where[name][1].job if job is None else job)
 
     def next_change(self) -> float:
         """When the queue next changes by itself; infinite: never."""
@@ -157,4 +159,5 @@ class Queue:
     def _kind(self, job: Job) -> Kind:
         teams, priorities = self.apart
         team, priority = job.team if teams else "", job.priority if priorities else 0
-        return (self.ranking.group(job), id(job.demand), team, priority)
+        demand = self._demands.setdefault(job.demand, len(self._demands))
+        return (self.ranking.group(job), demand, team, priority)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from orchestrator.scheduling.cluster import Demand, Node, joined
+from orchestrator.scheduling.cluster import Node, joined
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.deltas import Delta, Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.draft import Draft
@@ -73,7 +73,6 @@ class State:
         self.claimants: set[str] = set()
         self.leaving: set[str] = set()
         self.ends = Ends((), 0.0)
-        self._demands: dict[Demand, Demand] = {}
         self._order: Order | None = None
         self._queue: Queue | None = None
         self._version = 0
@@ -86,10 +85,9 @@ class State:
         """The same, indexed."""
         state = cls()
         state.nodes = {node.name: node for node in snapshot.nodes}
-        state.pending = {job.id: state._known(job) for job in snapshot.pending}
+        state.pending = {job.id: job for job in snapshot.pending}
         state.queued = Counter(job.team for job in state.pending.values())
-        runs = ((running, state._known(running.job)) for running in snapshot.running)
-        state.running = {job.id: run if run.job is job else replace(run, job=job) for run, job in runs}
+        state.running = {running.job.id: running for running in snapshot.running}
         state.teams, state.usage, state.tree = snapshot.teams, snapshot.usage, Tree(snapshot.teams)
         state.max_workers, state.slot_kind = snapshot.max_workers, snapshot.slot_kind
         state.claimants = {job.id for job in snapshot.pending if job.claim is not None}
@@ -182,11 +180,10 @@ class State:
         match delta:
             case Pends(job):
                 self._stops(job.id)
-                self._waits(self._known(job), now)
+                self._waits(job, now)
             case Runs(running):
                 self._starts_or_goes(running.job.id)
-                job = self._known(running.job)
-                self._runs(running if job is running.job else replace(running, job=job), now)
+                self._runs(running, now)
             case Gone(job):
                 self._starts_or_goes(job)
                 self._stops(job)
@@ -253,11 +250,6 @@ class State:
             running = self.running[name]
             self.staying.give(running.placement, running.job.demand)
             self.staying.take(running.keeps or (), running.job.demand)
-
-    def _known(self, job: Job) -> Job:
-        """The same with a demand that is one object for all who need the same."""
-        demand = self._demands.setdefault(job.demand, job.demand)
-        return job if job.demand is demand else replace(job, demand=demand)
 
     def _waits(self, job: Job, now: float) -> None:
         if job.id in self.pending or job.claim is not None:

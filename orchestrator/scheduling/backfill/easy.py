@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.backfill.earliest import earliest
+from orchestrator.scheduling.backfill.earliest import Opening, earliest
 from orchestrator.scheduling.backfill.guard import Reservation
 from orchestrator.scheduling.cluster import Demand, Placement
 from orchestrator.scheduling.jobs import Job
@@ -23,18 +23,26 @@ class Easy:
     """One reservation: that of the first job for which anybody can tell when there will be room."""
 
     def __init__(self) -> None:
-        self._at = math.inf
+        self._opening: Opening | None = None
         self._beside: Room | None = None
 
     def free_until(self, draft: Draft, end: float) -> Room:
-        """Who should be over before the reserved time may use all that is free; others only what is spare then too."""
-        return draft.room if self._beside is None or end <= self._at else self._beside
+        """Who should be over before the reserved time may use all that is free; others only what is spare then too.
+
+        Nothing is taken by who lasts longer before it was asked for here, so that what is spare is looked up only then.
+        """
+        if self._opening is None or end <= self._opening.at:
+            return draft.room
+        if self._beside is None:
+            self._beside = draft.room.copy()
+            self._opening.narrow(self._beside)
+        return self._beside
 
     def taken(self, draft: Draft, placement: Placement, demand: Demand, end: float) -> None:
         """Who lasts longer takes of what is spare."""
-        if self._beside is None:
+        if self._beside is None or self._opening is None:
             return
-        if end > self._at:
+        if end > self._opening.at:
             self._beside.take(placement, demand)
         else:
             self._beside.cap(draft.room, placement)
@@ -46,20 +54,18 @@ class Easy:
 
     def block(self, draft: Draft, job: Job) -> bool:
         """Reserve for the first one."""
-        if self._beside is None and (found := earliest(draft, job)) is not None:
-            self._at = found.at
-            self._beside = draft.room.copy()
-            found.narrow(self._beside)
+        if self._opening is None and (found := earliest(draft, job)) is not None:
+            self._opening = found
             draft.reserve(Reservation(job.id, found.at, found.placement))
         return True
 
     def patience(self, draft: Draft) -> float:
         """What is left until the reserved time."""
-        return math.inf if self._beside is None else self._at - draft.now
+        return math.inf if self._opening is None else self._opening.at - draft.now
 
     def settled(self) -> bool:
         """Once there is a reservation."""
-        return self._beside is not None
+        return self._opening is not None
 
     def asks_all(self, draft: Draft) -> bool:
         """Only one has a reservation."""
