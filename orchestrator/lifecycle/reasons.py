@@ -69,11 +69,6 @@ def too_few_slots(needed: int, free: int, total: int, kind: str, holders: Sequen
     return Reason(Waiting.SLOTS, text)
 
 
-def too_large(needed: int, total: int, kind: str) -> Reason:
-    """It was accepted for a larger cluster than there is now."""
-    return Reason(Waiting.TOO_LARGE, f"needs {slots(needed, kind)}; one run can have only {total} now")
-
-
 def unmet_dependencies(dependencies: Sequence[str]) -> Reason:
     """It waits for other jobs to succeed."""
     shown = ", ".join(dependencies[:5]) + (f" and {len(dependencies) - 5} more" if len(dependencies) > 5 else "")
