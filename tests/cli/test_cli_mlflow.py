@@ -38,7 +38,7 @@ def test_the_pages_answer_and_leave_nothing_behind(tmp_path: Path) -> None:
         assert pages.stdout is not None
         url = pages.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not answers(url):
             assert pages.poll() is None
             assert time.monotonic() < deadline

@@ -1,5 +1,6 @@
 """Cancel, retry, finish, restarts and a silent engine in any order: one terminal state, nothing twice."""
 
+import os
 import shutil
 import tempfile
 from itertools import pairwise
@@ -134,7 +135,7 @@ def test_cancel_retry_finish_and_restart_in_any_order_end_in_one_terminal_state(
     run_state_machine_as_test(
         races,
         settings=settings(
-            max_examples=30,
+            max_examples=200 if os.environ.get("ORCHESTRATOR_TEST_FULL") else 20,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,

@@ -22,7 +22,7 @@ from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.records import Start
 from orchestrator.tracking.spool import read_segment
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -124,12 +124,12 @@ def test_a_server_that_comes_up_late_gets_everything(
     arguments = ["--runs-root", tmp_path / "runs", "--uri", uri, "--status", status, "--until-idle", "0"]
     command = [sys.executable, "-m", "orchestrator.tracking.forward", *map(str, arguments)]
     with subprocess.Popen(command) as forwarder:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (status.exists() and json.loads(status.read_text())["error"]) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert json.loads(status.read_text())["pending"] > 0
         instance.start()
-        assert forwarder.wait(120) == 0
+        assert forwarder.wait(170) == 0
     done = json.loads(status.read_text())
     assert (done["pending"], done["error"]) == (0, "")
     client = MlflowClient(uri)

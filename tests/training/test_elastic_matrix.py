@@ -19,6 +19,8 @@ from toy_training import Falling, ToyTask, toy_config
 
 from orchestrator.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS = ("ddp", "fsdp")
 TASKS = ("bn", "gn", "ln", *RECIPES)
 WORLDS = (1, 2, 3, 4, 8)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Results = list[dict[str, Any]]
 
 WORKERS = 4
