@@ -130,6 +130,9 @@ class Policy(Document):
         description="gangs larger than a node that have lost more than this (time since submission less work done) are "
         "not shrunk, if at most an eighth of the cluster not preempted, and grow first",
     )
+    asks_after: Duration = Field(
+        default=0.0, description="running jobs are stopped or shrunk only for who has waited so long"
+    )
     round: Duration = Field(default=60.0, gt=0, description="widths and places of running jobs are looked at so often")
 
     @property

@@ -28,6 +28,7 @@ PRESETS: Mapping[str, Policy] = {
                 pays_within=2.0,
             ),
             protect_late=12 * _HOUR,
+            asks_after=60.0,
         ),
         Policy(name="fifo", order=Order(by="fifo"), backfill="none"),
         Policy(

@@ -69,6 +69,8 @@ def _moments(trial: Trial) -> Iterator[tuple[float, str]]:
         if preemption is not None:
             due = running.since + preemption.least_run(running.job.preemptions)
             yield due, f"{running.job.id} has had the time that a run has at least"
+    if trial.policy.asks_after:
+        yield job.waits_since + trial.policy.asks_after, "it may have others make room for it"
     if preemption is not None and preemption.returned_after is not None:
         yield job.waits_since + preemption.returned_after, "it may have others stopped again"
     for node in scene.after.nodes.values():

@@ -25,7 +25,7 @@ def make_room(draft: Draft, job: Job) -> bool:
     """
     if make_wide_room(draft, job, 0):
         return True
-    return _asks_anybody(draft) and _claim(draft, Claimant.of(draft, job, draft.fewest(job), stops=True))
+    return _may_ask(draft, job) and _claim(draft, Claimant.of(draft, job, draft.fewest(job), stops=True))
 
 
 def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
@@ -34,7 +34,7 @@ def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
     It gets all of its workers, by shrinks or else by stops, or half of them by shrinks.
     """
     elastic, most = draft.policy.elastic, draft.widest(job)
-    if elastic is None or elastic.room_for != "most" or workers >= most or not _asks_anybody(draft):
+    if elastic is None or elastic.room_for != "most" or workers >= most or not _may_ask(draft, job):
         return False
     if _claim(draft, Claimant.of(draft, job, most, stops=False)):
         return True
@@ -45,13 +45,26 @@ def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
 
 
 def is_barred(draft: Draft, job: Job) -> bool:
-    """Whether others who need the same may have running jobs stopped, but not this one: it was stopped itself."""
-    return draft.stops_anybody and job.preemptions > 0
+    """Whether others who need the same may have room made, but not this one: it was stopped itself, or just came."""
+    return (draft.stops_anybody and job.preemptions > 0) or (
+        _asks_anybody(draft) and draft.now < _asks_from(draft, job)
+    )
 
 
 def _asks_anybody(draft: Draft) -> bool:
     elastic = draft.policy.elastic
     return draft.stops_anybody or (elastic is not None and elastic.shrink != "never")
+
+
+def _asks_from(draft: Draft, job: Job) -> float:
+    return job.waits_since + draft.policy.asks_after
+
+
+def _may_ask(draft: Draft, job: Job) -> bool:
+    if not _asks_anybody(draft):
+        return False
+    draft.wake(_asks_from(draft, job))
+    return draft.now >= _asks_from(draft, job)
 
 
 def _claim(draft: Draft, claimant: Claimant) -> bool:

@@ -41,3 +41,20 @@ def test_by_default_priority_comes_before_length() -> None:
     assert started(decide(snapshot(*waiting), preset("default"))) == {"j-2": 8}
     running = runs(fresh(1, 8, 8, 10), NOW - 1000, a=8)
     assert stopped(decide(snapshot(waiting[1], running), preset("default"))) == ["j-1"]
+
+
+def test_by_default_who_has_just_come_asks_nobody_and_is_looked_at_again_in_time() -> None:
+    long = runs(fresh(1, 4, 8, 10_000), NOW - 1000, a=8)
+    newcomer = job(9, 2, 4, estimate=expects(100.0), submitted=NOW - 20, waits_since=NOW - 20)
+    made = decide(snapshot(newcomer, long), preset("default"))
+    assert (made.resizes, made.preempts, made.wake) == ((), (), NOW + 40)
+    older = job(8, 2, 4, estimate=expects(200.0), submitted=NOW - 60, waits_since=NOW - 60)
+    made = decide(snapshot(newcomer, older, long), preset("default"))
+    assert [claim.job for claim in made.claims] == ["j-8"]
+
+
+def test_by_default_who_has_just_come_takes_what_is_idle_however_narrow() -> None:
+    long = runs(fresh(1, 4, 6, 10_000), NOW - 1000, a=6)
+    newcomer = job(9, 2, 4, estimate=expects(100.0), submitted=NOW, waits_since=NOW)
+    made = decide(snapshot(newcomer, long), preset("default"))
+    assert (started(made), made.resizes) == ({"j-9": 2}, ())
