@@ -61,7 +61,7 @@ def _asks_from(draft: Draft, job: Job) -> float:
 
 
 def _may_ask(draft: Draft, job: Job) -> bool:
-    if not _asks_anybody(draft):
+    if not draft.state.running or not _asks_anybody(draft):
         return False
     draft.wake(_asks_from(draft, job))
     return draft.now >= _asks_from(draft, job)
