@@ -35,7 +35,8 @@ def cheapest(
     """
     demand, best = claimant.job.demand, None
     need = claimant.workers * demand.slots
-    heap = [(prospects.bound(name, need), name) for name in names]
+    free_on = draft.later.free_on
+    heap = [(prospects.bound(name, need - free_on(name)), name) for name in names]
     heapq.heapify(heap)
     tried = 0
     while heap and (best is None or (tried < _NODES and heap[0][0] <= best.cost)):

@@ -29,7 +29,7 @@ class Prospects:
     """
 
     def __init__(self, draft: Draft, claimant: Claimant) -> None:
-        self._draft = draft
+        self._policy = draft.policy
         ranked = not draft.book.tree.quotas
         self.givers = Givers(draft, claimant.rank if ranked else None)
         self.price = Price(draft.now, draft.policy.preemption.price if draft.policy.preemption else 0.0)
@@ -48,8 +48,7 @@ class Prospects:
 
     def room(self, claimant: Claimant) -> Room:
         """What could be free for it at most, were all but a few rules forgotten."""
-        draft = self._draft
-        while self._stopping and not goes_before(draft.policy, claimant.rank, self._stopping[-1].rank):
+        while self._stopping and not goes_before(self._policy, claimant.rank, self._stopping[-1].rank):
             giver = self._stopping.pop()
             self._holds_on(self._room, giver, giver.placement)
             self._holds_on(self._room, giver, _spared(giver), -1)
@@ -74,9 +73,8 @@ class Prospects:
         self._room.take(plan.placement, demand)
         self._by_shrinks.take(plan.placement, demand)
 
-    def bound(self, node: str, need: int) -> Bound:
-        """What a plan on this node costs at least that gets so many slots; it sorts before the cost of each."""
-        missing = need - self._draft.later.free_on(node)
+    def bound(self, node: str, missing: int) -> Bound:
+        """What a plan on this node costs at least that frees so many slots; it sorts before the cost of each."""
         if missing <= 0:
             return (0.0, 0)
         if (found := self._bounds.get(node)) is None:
