@@ -16,13 +16,8 @@ _WIDTH = 120
 _ENDLESS = {float("inf"): "inf", float("-inf"): "-inf"}
 
 
-def dump_snapshot(snapshot: Snapshot) -> str:
-    """A snapshot as JSON, short records on a line each; what has its default value is left out."""
-    return dump(snapshot)
-
-
 def load_snapshot(text: str) -> Snapshot:
-    """The snapshot that `dump_snapshot` wrote.
+    """The snapshot that `dump` wrote.
 
     Raises:
         UsageError: it is none.
@@ -30,7 +25,7 @@ def load_snapshot(text: str) -> Snapshot:
     try:
         found = _SNAPSHOT.validate_python(json.loads(text))
     except (ValueError, ValidationError) as error:
-        hint = "give what dump_snapshot wrote, unchanged"
+        hint = "give what was written, unchanged"
         raise UsageError(f"not a snapshot: {error}", hint=hint) from None
     return found
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Constraints, Demand, Node, Share, Window
-from orchestrator.scheduling.codec import dump_snapshot, load_snapshot
+from orchestrator.scheduling.codec import dump, load_snapshot
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team, Usage
@@ -26,17 +26,17 @@ SNAPSHOT = Snapshot(
 
 
 def test_a_snapshot_comes_back_exactly() -> None:
-    assert load_snapshot(dump_snapshot(SNAPSHOT)) == SNAPSHOT
+    assert load_snapshot(dump(SNAPSHOT)) == SNAPSHOT
 
 
 def test_placements_come_back_as_shares_and_open_ends_as_infinite() -> None:
-    found = load_snapshot(dump_snapshot(SNAPSHOT))
+    found = load_snapshot(dump(SNAPSHOT))
     assert found.running[0].placement[0].workers == 1
     assert found.nodes[0].windows[0].end == math.inf
 
 
 def test_equal_snapshots_are_written_alike() -> None:
-    assert dump_snapshot(load_snapshot(dump_snapshot(SNAPSHOT))) == dump_snapshot(SNAPSHOT)
+    assert dump(load_snapshot(dump(SNAPSHOT))) == dump(SNAPSHOT)
 
 
 @pytest.mark.parametrize(
