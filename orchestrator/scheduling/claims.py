@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from orchestrator.scheduling.cluster import Node, Placement, workers_of
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
-from orchestrator.scheduling.room import usable
+from orchestrator.scheduling.room import capacity, usable
 from orchestrator.scheduling.upper_bound import upper_bound
 
 
 def valid_claim(job: Job, nodes: Mapping[str, Node], now: float) -> Placement | None:
-    """What a job still claims; nothing where one of its nodes is gone, or the job could not start there now."""
+    """What a job still claims; nothing where one of its nodes is gone or too small, or the job could not start there."""
     if job.claim is None or hurdle(job, now) is not None:
         return None
     takes = upper_bound(job, workers_of(job.claim))
     until = now + takes if takes < math.inf else now
-    fine = all(node in nodes and usable(nodes[node], job.demand, now, until) for node, _ in job.claim)
+    demand = job.demand
+    fine = all(
+        node in nodes and usable(nodes[node], demand, now, until) and workers <= capacity(nodes[node], demand)
+        for node, workers in job.claim
+    )
     return job.claim if fine else None

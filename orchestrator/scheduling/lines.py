@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from operator import itemgetter
 from typing import NamedTuple
@@ -109,6 +110,18 @@ class Line:
             piece, place = piece + 1, 0
         return None
 
+    def next_since(self, piece: int, place: int, since: float) -> tuple[tuple[int, int] | None, float]:
+        """The first entry from there on that waits since then or longer, and since when any before it waits."""
+        passed = math.inf
+        for number in range(piece, len(self._pieces)):
+            entries = self._pieces[number]
+            for index in range(place if number == piece else 0, len(entries)):
+                waits = entries[index].job.waits_since
+                if waits <= since:
+                    return (number, index), passed
+                passed = min(passed, waits)
+        return None, passed
+
     @property
     def first(self) -> Entry:
         """Of a line that is not empty."""
@@ -136,7 +149,14 @@ class Cursor:
 
     def advance(self, within: float) -> bool:
         """To the next one that should not run for longer than that; False: there is none."""
-        found = self.line.next(self._piece, self._place + 1, within)
+        return self._go(self.line.next(self._piece, self._place + 1, within))
+
+    def advance_to(self, since: float) -> tuple[bool, float]:
+        """To the next one that waits since then or longer, if there is one; and since when any before it waits."""
+        found, passed = self.line.next_since(self._piece, self._place + 1, since)
+        return self._go(found), passed
+
+    def _go(self, found: tuple[int, int] | None) -> bool:
         if found is None:
             return False
         self._piece, self._place = found

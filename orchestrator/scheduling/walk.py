@@ -15,7 +15,7 @@ from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.lines import Cursor
 from orchestrator.scheduling.orders.ranking import Key
 
-ROOMS = 64
+ROOMS = 16
 """In one decision room is made for so many jobs at most; nobody after them is served then but in the next one."""
 _SOON = 1.0
 """Seconds until that, if nothing happens before."""
@@ -26,6 +26,7 @@ class _Then(Enum):
 
     NEXT = "those after it are looked at"
     SHORTER = "of those who need the same only such as take less time may fit"
+    LONGER = "of those who need the same only such as have waited for longer may have room made"
     NONE_LIKE_IT = "nobody who needs the same can start now"
     NOBODY = "nobody can start now"
 
@@ -47,16 +48,27 @@ def walk(draft: Draft) -> Decisions:
             pruned = True
             heap = [item for item in heap if item[2] is cursor or not _hopeless(draft, item[2].line.demand)]
             heapq.heapify(heap)
-        within = draft.guard.patience(draft) if then is _Then.SHORTER else math.inf
-        if then is _Then.NONE_LIKE_IT or not cursor.advance(within):
-            heapq.heappop(heap)
-        else:
+        if _advance(draft, cursor, then):
             heapq.heapreplace(heap, _item(draft, cursor))
+        else:
+            heapq.heappop(heap)
     if len(draft.claims) < ROOMS:
         growth.grow(draft)
     else:
         draft.wake(draft.now + _SOON)
     return draft.decisions()
+
+
+def _advance(draft: Draft, cursor: Cursor, then: _Then) -> bool:
+    """To the next one of the line that is worth a look; False: there is none."""
+    if then is _Then.NONE_LIKE_IT:
+        return False
+    if then is _Then.LONGER:
+        patience = draft.policy.asks_after
+        found, passed = cursor.advance_to(draft.now - patience)
+        draft.wake(passed + patience)
+        return found
+    return cursor.advance(draft.guard.patience(draft) if then is _Then.SHORTER else math.inf)
 
 
 def settles(draft: Draft, decisions: Decisions) -> bool:
@@ -130,11 +142,14 @@ def _serve(draft: Draft, job: Job) -> _Then:
     draft.blocked(job)
     if not others_pass:
         return _Then.NOBODY
-    if draft.guard.asks_all(draft) or making_room.is_barred(draft, job):
+    if draft.guard.asks_all(draft) or (draft.room.layout.shape(demand).windows and not hopeless):
         return _Then.NEXT
-    if draft.room.layout.shape(demand).windows and not hopeless:
+    alike = hopeless or _time_is_nothing(draft, job)
+    if making_room.has_just_come(draft, job):
+        return _Then.LONGER if alike else _Then.NEXT
+    if making_room.has_returned(draft, job):
         return _Then.NEXT
-    return _Then.NONE_LIKE_IT if hopeless or _time_is_nothing(draft, job) else _Then.SHORTER
+    return _Then.NONE_LIKE_IT if alike else _Then.SHORTER
 
 
 def _time_is_nothing(draft: Draft, job: Job) -> bool:

@@ -44,11 +44,14 @@ def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
     return _claim(draft, Claimant.of(draft, job, most, stops=True))
 
 
-def is_barred(draft: Draft, job: Job) -> bool:
-    """Whether others who need the same may have room made, but not this one: it was stopped itself, or just came."""
-    return (draft.stops_anybody and job.preemptions > 0) or (
-        _asks_anybody(draft) and draft.now < _asks_from(draft, job)
-    )
+def has_returned(draft: Draft, job: Job) -> bool:
+    """Whether others who need the same may have running jobs stopped, but not this one: it was stopped itself."""
+    return draft.stops_anybody and job.preemptions > 0
+
+
+def has_just_come(draft: Draft, job: Job) -> bool:
+    """Whether others who need the same may have room made, but not yet this one."""
+    return draft.now < _asks_from(draft, job) and _asks_anybody(draft)
 
 
 def _asks_anybody(draft: Draft) -> bool:
