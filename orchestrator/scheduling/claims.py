@@ -13,7 +13,7 @@ from orchestrator.scheduling.upper_bound import upper_bound
 
 
 def valid_claim(job: Job, nodes: Mapping[str, Node], now: float) -> Placement | None:
-    """What a job still claims; nothing where one of its nodes is gone or too small, or the job could not start there."""
+    """What a job still claims; nothing where a node is gone or too small, or the job could not start there."""
     if job.claim is None or hurdle(job, now) is not None:
         return None
     takes = upper_bound(job, workers_of(job.claim))
