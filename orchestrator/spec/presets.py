@@ -15,7 +15,7 @@ PRESETS: Mapping[str, Policy] = {
     for policy in (
         Policy(
             name="default",
-            order=Order(by="shortest", overdue=7 * _DAY),
+            order=Order(by="shortest", overdue=14 * _DAY),
             backfill="skip",
             preemption=Preemption(for_whom="earlier", min_run=300.0, immune_after=10, margin=0.5),
             elastic=Elastic(
