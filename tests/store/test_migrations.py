@@ -151,3 +151,33 @@ def test_jobs_queued_before_needs_were_kept_get_those_of_their_documents(
     store.close()
     needs = {"memory": 1024, "not_on": ["a"], "same_rack": True, "anywhere": True} | cpus
     assert [(job.needs, job.time_limit) for job in found] == [(needs, 60.0), ({}, None), ({}, None)]
+
+
+@pytest.mark.parametrize(
+    ("resize", "was", "becomes"),
+    [
+        pytest.param({"wanted": 4, "resizing_from": 2, "smaller": '[["a", 2]]'}, 2, 4, id="it grows"),
+        pytest.param({"wanted": 2, "resizing_from": 4, "smaller": '[["a", 2]]'}, 4, 2, id="it shrinks"),
+        pytest.param({"wanted": 4}, None, None, id="it is not resized"),
+    ],
+)
+def test_a_run_in_the_middle_of_a_resize_of_before_knows_where_it_begins_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: dict[str, object], was: int | None, becomes: int | None
+) -> None:
+    path = tmp_path / "store.sqlite"
+    with monkeypatch.context() as fifth:
+        versions_until("0005", tmp_path / "fifth")
+        fifth.setattr(schema, "MIGRATIONS", tmp_path / "fifth")
+        schema.prepare(path)
+    old = {"id": "j-1-r1", "job": "j-1", "number": 1, "token": 1, "allocation": "j-1-r1.0", "backend": "local"}
+    old |= {"state": "running", "world_size": 3, "slots": 4, "released": False, "cursors": "{}", "message": ""}
+    insert(path, "jobs", JOB.to_row())
+    insert(path, "runs", old | {"placement": '[["a", 4]]', "created_at": 1.0} | resize)
+    store = open_store(path, clock=SimulatedClock())
+    with store.read() as connection:
+        run = runs.get(connection, "j-1-r1")
+    store.close()
+    placed = [None if workers is None else (("a", workers),) for workers in (was, becomes)]
+    assert run is not None
+    assert [run.was, run.becomes] == placed
+    assert "smaller" not in columns(path, "runs")

@@ -52,8 +52,7 @@ def _jobs() -> None:
 
 def _runs() -> None:
     op.add_column("runs", sa.Column("placement", sa.Text(), nullable=False, server_default="[]"))
-    op.add_column("runs", sa.Column("was", sa.Text()))
-    op.add_column("runs", sa.Column("becomes", sa.Text()))
+    op.add_column("runs", sa.Column("smaller", sa.Text()))
     op.add_column("runs", sa.Column("pinned", sa.Boolean(), nullable=False, server_default="0"))
     op.add_column("runs", sa.Column("freed_for", sa.String(length=64)))
     op.add_column("runs", sa.Column("worked", sa.Float(), nullable=False, server_default="0"))
