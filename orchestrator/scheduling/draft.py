@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.backfill.build import guard
 from orchestrator.scheduling.backfill.guard import Reservation
-from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Placement, Share, without, workers_of
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.ends import Freed
@@ -60,7 +59,7 @@ class Draft:
         self.prospects: Prospects | None = None
         self.first_blocked: Key | None = None
         self.starts_before = 0
-        self.claimed = _valid_claims(state, now)
+        self.claimed = state.claims(now)
         self.idle, self.room = state.idle.copy() if self.claimed else state.idle, state.idle.copy()
         self.after = self.room
         self._later: Room | None = None
@@ -319,12 +318,3 @@ class Draft:
             claims=tuple(self.claims),
             wake=min(wakes, default=None),
         )
-
-
-def _valid_claims(state: State, now: float) -> dict[str, Placement]:
-    """Of those who could start there, in the order of submission."""
-    if not state.claimants:
-        return {}
-    claimants = sorted((state.pending[name] for name in state.claimants), key=lambda job: (job.sequence, job.id))
-    found = ((job.id, valid_claim(job, state.nodes, now)) for job in claimants)
-    return {name: claim for name, claim in found if claim is not None}

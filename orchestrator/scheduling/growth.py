@@ -87,11 +87,24 @@ def _grow_one(draft: Draft, elastic: Elastic, run: Running, most: int) -> None:
         if not pays(run, workers, elastic, draft.now):
             draft.wake(draft.now + draft.policy.round)
             return
-        placement = draft.extend(run, workers) or draft.move(run, workers)
+        placement = _place(draft, run, workers)
         if placement is not None and _allowed(draft, run, placement):
             more = f"{workers - run.workers} more idle"
             draft.grow(run, placement, f"{more}{_where(run, placement)}; {_faster(run, workers)} as fast")
             return
+
+
+def _place(draft: Draft, run: Running, workers: int) -> Placement | None:
+    """Beside what it has, or elsewhere; whether there might be room is looked up first, since that is quick."""
+    demand, room = run.job.demand, draft.room
+    if not demand.packed:
+        return draft.extend(run, workers)
+    alone = workers <= max(room.layout.shape(demand).most, default=0)
+    if alone:
+        return draft.extend(run, workers) or (draft.move(run, workers) if room.might(demand, workers) else None)
+    if not room.might(demand, workers - run.workers):
+        return None
+    return draft.extend(run, workers) or draft.move(run, workers)
 
 
 def _allowed(draft: Draft, run: Running, placement: Placement) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from orchestrator.scheduling.cluster import Node, joined
+from orchestrator.scheduling.claims import valid_claims
+from orchestrator.scheduling.cluster import Node, Placement, joined
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.deltas import Delta, Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.draft import Draft
@@ -131,6 +132,12 @@ class State:
             self._queue = queue
         queue.pass_to(now)
         return queue
+
+    def claims(self, now: float) -> dict[str, Placement]:
+        """Claims that count, by job, in the order of submission."""
+        if not self.claimants:
+            return {}
+        return valid_claims((self.pending[name] for name in self.claimants), self.nodes, self.staying, now)
 
     def decide(self, policy: Policy, now: float) -> Decisions:
         """What to do now; changes nothing that counts."""

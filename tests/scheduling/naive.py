@@ -9,8 +9,7 @@ and what is expected of them from `scheduling.jobs`; all of them have tests of t
 import math
 from collections.abc import Iterable
 
-from orchestrator.scheduling.claims import valid_claim
-from orchestrator.scheduling.cluster import Demand, Node, Placement, Share
+from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
 from orchestrator.scheduling.decisions import Start
 from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.hurdles import hurdle
@@ -26,14 +25,31 @@ Held = tuple[float, Placement, Demand]
 """What is held until then."""
 
 
+def claims_of(found: Snapshot, nodes: dict[str, Node]) -> dict[str, Placement]:
+    room, claims = empty(nodes), {}
+    for run in found.running:
+        take(room, run.placement if run.keeps is None else run.keeps, run.job.demand)
+    for job in sorted(found.pending, key=lambda j: j.sequence):
+        claim = job.claim
+        if claim is None or hurdle(job, found.now) or not all(n in nodes for n, _ in claim):
+            continue
+        takes = upper_bound(job, workers_of(claim))
+        until = found.now if takes == math.inf else found.now + takes
+        may = all(usable(nodes[n], job.demand, found.now, until) for n, _ in claim)
+        if may and all(fits(nodes[n], room, job.demand) >= w for n, w in claim):
+            take(room, claim, job.demand)
+            claims[job.id] = claim
+    return claims
+
+
 def decide(found: Snapshot, policy: Policy) -> list[Start]:
     nodes = {node.name: node for node in sorted(found.nodes, key=lambda n: n.name)}
-    claims = {j.id: c for j in found.pending if (c := valid_claim(j, nodes, found.now)) is not None}
+    claims = claims_of(found, nodes)
     idle, stays = empty(nodes), empty(nodes)
     held: list[Held] = []
     for run in found.running:
         keeps = run.placement if run.keeps is None else run.keeps
-        if any(w.start <= found.now < w.end for n, _ in run.placement if n in nodes for w in nodes[n].windows):
+        if any(w.start <= found.now < w.end for n, _ in keeps if n in nodes for w in nodes[n].windows):
             keeps = ()
         take(idle, run.placement, run.job.demand)
         take(stays, keeps, run.job.demand)

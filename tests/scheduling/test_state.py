@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from naive_core import NaiveCore
+from state_kit import call_off, check_room
 from worlds import HURRIED, NOW, TEAMS, USED, budget, demand, job, node, rich, snapshot
 
-from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Node, Share
 from orchestrator.scheduling.deltas import Gone, NodeGone, NodeIs, Pends, Runs, Teams
 from orchestrator.scheduling.fold import advance, decide
@@ -78,6 +78,10 @@ class Cluster(RuleBasedStateMachine):
                 assert run.keeps is not None
                 self.state.apply(Runs(replace(run, placement=run.keeps, keeps=None, resized=self.now)), self.now)
 
+    @rule()
+    def resizes_are_called_off(self) -> None:
+        call_off(self.state, self.now)
+
     @rule(which=st.randoms())
     def a_run_tells_of_a_checkpoint_or_is_pinned(self, which: Random) -> None:
         if runs := sorted(self.state.running):
@@ -140,21 +144,6 @@ class Cluster(RuleBasedStateMachine):
     @invariant()
     def nothing_is_held_twice(self) -> None:
         check_room(self.state, self.now)
-
-
-def check_room(state: State, now: float) -> None:
-    """Of no node more is held now than there is, nor will be once claims are redeemed."""
-    held = dict.fromkeys(state.nodes, 0)
-    later = dict.fromkeys(state.nodes, 0)
-    for run in state.running.values():
-        for name, workers in run.placement:
-            held[name] += workers * run.job.demand.slots
-        for name, workers in run.placement if run.keeps is None else run.keeps:
-            later[name] += workers * run.job.demand.slots
-    for waits in state.pending.values():
-        for name, workers in valid_claim(waits, state.nodes, now) or ():
-            later[name] += workers * waits.demand.slots
-    assert all(held[name] <= node.slots and later[name] <= node.slots for name, node in state.nodes.items())
 
 
 Cluster.TestCase.settings = settings(

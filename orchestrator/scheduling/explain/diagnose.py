@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from orchestrator.lifecycle.reasons import Waiting, backing_off, duration, releasing, unmet_dependencies, utc
 from orchestrator.scheduling.backfill.guard import Reservation
-from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Demand, Placement
 from orchestrator.scheduling.expected import expected_seconds
 from orchestrator.scheduling.explain.obstacles import Why, obstacle
@@ -40,7 +39,7 @@ class Diagnosis:
         scene = self._scene
         if (own := _own(job, scene.now)) is not None:
             return own
-        if (claim := valid_claim(job, scene.after.nodes, scene.now)) is not None:
+        if (claim := scene.claims.get(job.id)) is not None:
             return self._claimed(claim)
         found = self._of_many(job)
         if found is None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from orchestrator.scheduling.claims import valid_claim
 from orchestrator.scheduling.cluster import Constraints, Demand, Node, Placement
 from orchestrator.scheduling.room import capacity, usable
 from orchestrator.scheduling.state import State
@@ -102,9 +101,8 @@ class Floor:
         for running in state.running.values():
             held.add(running.placement, running.job.demand)
             later.add(running.placement if running.keeps is None else running.keeps, running.job.demand)
-        for job in state.pending.values():
-            if (claim := valid_claim(job, state.nodes, now)) is not None:
-                later.add(claim, job.demand)
+        for name, claim in state.claims(now).items():
+            later.add(claim, state.pending[name].demand)
         free = {name: _least(node, held.used[name], later.used[name]) for name, node in sorted(state.nodes.items())}
         return cls(dict(sorted(state.nodes.items())), free, now)
 

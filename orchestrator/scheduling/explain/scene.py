@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
-from orchestrator.scheduling.claims import valid_claim
-from orchestrator.scheduling.cluster import Demand, Node, workers_of
+from orchestrator.scheduling.cluster import Demand, Node, Placement, workers_of
 from orchestrator.scheduling.explain.ends import Ends
 from orchestrator.scheduling.explain.floor import Floor
 from orchestrator.scheduling.explain.standing import Standings
@@ -67,9 +66,14 @@ class Scene:
         return self.floor.emptied(_working(node) for node in self.floor.nodes.values())
 
     @cached_property
+    def claims(self) -> dict[str, Placement]:
+        """Claims that count, by job."""
+        return self.after.claims(self.now)
+
+    @cached_property
     def ends(self) -> Ends:
         """When running jobs should be over."""
-        claiming = [job for job in self.waiting if valid_claim(job, self.after.nodes, self.now) is not None]
+        claiming = [job for job in self.waiting if job.id in self.claims]
         return Ends(self.floor, self.after.running.values(), claiming, self.now)
 
     @cached_property

@@ -10,6 +10,7 @@ from orchestrator.scheduling.making_room.enough import leanest, place
 from orchestrator.scheduling.making_room.plans import Plan
 from orchestrator.scheduling.making_room.prospects import Prospects
 from orchestrator.scheduling.making_room.rules import Claimant
+from orchestrator.scheduling.widths import steps
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -38,7 +39,8 @@ def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
         return False
     if _claim(draft, Claimant.of(draft, job, most, stops=False)):
         return True
-    half = max(draft.fewest(job), -(-most // 2))
+    fewest = draft.fewest(job)
+    half = next(width for width in steps(draft, job, fewest, most) if 2 * width >= most)
     if workers < half < most and _claim(draft, Claimant.of(draft, job, half, stops=False)):
         return True
     return _claim(draft, Claimant.of(draft, job, most, stops=True))
