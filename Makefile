@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 UV     := $(BIN)/uv
-# Three files of tests at a time on a machine of two cores or more: they wait for processes as much as they compute.
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# Two files of tests at a time, long ones first: most of them wait for processes as much as they compute.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # Debian packages that the tests use beside Python's own (grows with the engines).
 SYSTEM_PACKAGES := git
 
