@@ -117,7 +117,8 @@ def _maintenance(state: State, running: Running, now: float) -> str:
     if running.stopping:
         return ""
     latest = upper_bound_end(running, running.workers, now)
-    nodes = (state.nodes[name] for name, _ in running.placement if name in state.nodes)
+    stays_on = running.placement if running.keeps is None else running.keeps
+    nodes = (state.nodes[name] for name, _ in stays_on if name in state.nodes)
     ahead = [(w.start, w.of(node.name)) for node in nodes for w in node.windows if w.start < latest and now < w.end]
     if not ahead:
         return ""
