@@ -125,10 +125,28 @@ def test_a_run_grows_if_it_is_then_over_before_maintenance() -> None:
 def test_room_is_made_only_where_the_job_is_over_in_time() -> None:
     policy = Policy(order=Order(by="priority"), preemption=Preemption(for_whom="priority", min_run=0))
     urgent, victims = job(1, 8, priority=9, estimate=ONE_HOUR), (run(8, 8, "a"), run(9, 8, "b"))
-    nodes = (machine("a", UPPER - 1), machine("b", UPPER + 1))
+    nodes = (machine("a", UPPER - 1), machine("b", UPPER + 31))
     found = decide(Snapshot(NOW, nodes, (urgent,), victims), policy)
     assert [(preempt.job, preempt.for_job) for preempt in found.preempts] == [("j-9", "j-1")]
     assert not decide(Snapshot(NOW, nodes[:1], (urgent,), victims[:1]), policy).preempts
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(Policy(order=Order(by="priority"), preemption=Preemption(min_run=0, price=20)), id="by a stop"),
+        pytest.param(Policy(order=Order(by="priority"), elastic=Elastic(between=0, price=20)), id="by a shrink"),
+    ],
+)
+def test_room_is_made_only_where_the_job_is_over_in_time_once_it_has_been_given(policy: Policy) -> None:
+    urgent = job(1, 4, priority=9, estimate=ONE_HOUR)
+    asked = replace(run(9, 8), job=job(9, 4, 8))
+    early = decide(Snapshot(NOW, (machine("a", UPPER + 19),), (urgent,), (asked,)), policy)
+    assert (early.preempts, early.resizes, early.claims) == ((), (), ())
+    edge = Snapshot(NOW, (machine("a", UPPER + 21),), (urgent,), (asked,))
+    (claim,) = decide(edge, policy).claims
+    given = replace(edge, now=NOW + 20, running=(), pending=(replace(urgent, claim=claim.placement),))
+    assert [(start.job, start.placement) for start in decide(given, policy).starts] == [("j-1", claim.placement)]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -143,6 +161,15 @@ def test_what_still_runs_when_maintenance_begins_is_asked_to_stop_once(name: str
     assert not decide(Snapshot(NOW, nodes, (), (asked, there[1])), preset(name)).preempts
     assert not decide(Snapshot(NOW - 1, nodes, (), there), preset(name)).preempts
     assert not decide(Snapshot(NOW + 2 * HOUR, nodes, (), there), preset(name)).preempts
+
+
+def test_who_is_leaving_the_node_is_not_asked_to_stop_and_who_is_coming_is() -> None:
+    moves = replace(run(1, 8), placement=(Share("a", 4), Share("b", 8)))
+    nodes = (machine("a", 0.0), Node("b", 8))
+    for keeps, asked in (((Share("b", 8),), []), ((Share("a", 4),), ["j-1"]), (None, ["j-1"])):
+        there = replace(moves, keeps=keeps)
+        found = decide(Snapshot(NOW, nodes, (), (there,)), preset("elastic"))
+        assert [preempt.job for preempt in found.preempts] == asked
 
 
 def test_a_gang_stops_if_one_of_its_nodes_goes_into_maintenance_and_gives_no_more() -> None:

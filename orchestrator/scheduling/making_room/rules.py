@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.scheduling.givers import Giver, goes_before
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.orders.ranking import Key
+from orchestrator.spec.policy import Policy
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -21,7 +22,7 @@ class Claimant:
         job: it.
         workers: that it wants room for.
         rank: its place in the order.
-        until: when it is over at the latest, if it starts now.
+        until: when it is over at the latest, if it starts once those who are asked have given up what they hold.
         owners: teams above it whose quota covers it.
         stops: whether running jobs may be stopped for it at all.
     """
@@ -41,7 +42,13 @@ class Claimant:
         if rules is not None and draft.book.tree.quotas:
             owners = draft.book.entitled(job.team, workers * job.demand.slots)
         may = rules is not None and (bool(owners) or rules.for_whom != "quota") and not _has_returned(draft, job)
-        return cls(job, workers, draft.rank(job), draft.ends_by(job, workers), owners, stops and may)
+        until = draft.ends_by(job, workers) + _given_within(draft.policy)
+        return cls(job, workers, draft.rank(job), until, owners, stops and may)
+
+
+def _given_within(policy: Policy) -> float:
+    """Seconds that a stop or a resize is reckoned to take: a claim must not meet maintenance when they have passed."""
+    return max((rules.price for rules in (policy.preemption, policy.elastic) if rules is not None), default=0.0)
 
 
 def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
