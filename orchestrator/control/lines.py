@@ -47,7 +47,7 @@ class Lines:
                 "nodes": dict(running.placement),
                 "since": running.since,
                 "expected_end": None if running.stopping else self.outlook.end_of(running),
-                "reason": asked_of(running),
+                "reason": asked_of(running, self.briefs.get(running.job.id)),
                 "pinned": running.pinned,
             }
         )
@@ -74,11 +74,13 @@ class Lines:
         )
 
 
-def asked_of(running: Running) -> str:
-    """What a running job has been asked to do and has not done yet."""
+def asked_of(running: Running, brief: Brief | None) -> str:
+    """What a running job has been asked to do and has not done yet; who asks it to stop, and why, the store knows."""
     if running.keeps is None:
         return ""
-    return "stops for another job" if running.stopping else f"is resized to {counted(running.workers, 'worker')}"
+    if running.stopping:
+        return "was asked to stop" if brief is None else brief.reason
+    return f"is resized to {counted(running.workers, 'worker')}"
 
 
 def node_views(outlook: Outlook, marks: Mapping[str, NodeMark]) -> list[NodeView]:

@@ -29,7 +29,7 @@ from orchestrator.control.workloads import Workloads
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import RunState
 from orchestrator.spec.profile import ClusterProfile
-from orchestrator.store import events, runs
+from orchestrator.store import events, jobs, runs
 from orchestrator.store.database import Store
 from orchestrator.store.records import RunRecord
 
@@ -221,6 +221,7 @@ class Controller:
             message = f"runs longer than its time limit of {run.time_limit:g} s; asked to stop"
             with self._site.commit("time limit") as connection:
                 runs.change(connection, run, stop_cause="time_limit")
+                jobs.set_columns(connection, jobs.get(connection, run.job), reason=message)
                 events.append(connection, run.job, "stopping", message, time=self._site.clock.now(), run=run.id)
 
     def _again(self, run: RunRecord) -> RunRecord:

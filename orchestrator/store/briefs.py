@@ -1,4 +1,4 @@
-"""What people call jobs, read for many of them at once, and the newest entries of one job's history."""
+"""What people call jobs, and why each is where it is, of many at once; and the newest entries of one job's history."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Brief(NamedTuple):
         state: where it stands.
         workers_min: the fewest workers that it asked for.
         workers_max: the most.
+        reason: why it is where it is.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Brief(NamedTuple):
     state: str
     workers_min: int
     workers_max: int
+    reason: str
 
 
 def of_jobs(connection: Connection, ids: Sequence[str]) -> dict[str, Brief]:
