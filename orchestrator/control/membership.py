@@ -37,6 +37,7 @@ class Resized:
         cause: why, in the run's words; empty where it gives none.
         time: seconds since the epoch.
         leader: number of the worker that leads.
+        nodes: workers of each node, where its engine has several and it says so.
     """
 
     world_size: int
@@ -44,6 +45,7 @@ class Resized:
     cause: str
     time: float
     leader: int = 0
+    nodes: Mapping[str, int] | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any], time: float) -> Resized | None:
@@ -53,7 +55,7 @@ class Resized:
             return None
         leader = leader_of(data)
         cause = one_line(str(data.get("cause") or ""), 100)
-        return cls(world_size, view, cause, time, 0 if leader is None else leader)
+        return cls(world_size, view, cause, time, 0 if leader is None else leader, _nodes_of(data))
 
     def apply(self, connection: Connection, site: Site, run: RunRecord) -> RunRecord:
         """Take it into the store, and move the job where a resize is done."""
@@ -61,9 +63,10 @@ class Resized:
             return run
         job = jobs.get(connection, run.job)
         ours = job.token == run.token
-        if self.world_size == run.wanted:
+        arrived = self._is_where_wanted(run)
+        if arrived:
             run = self._settle(connection, charge(connection, site, run, until=self.time), job)
-        if run.resizing_from is not None and self.world_size == run.wanted:
+        if run.resizing_from is not None and arrived:
             if ours and job.state is JobState.RESIZING:
                 self._done(connection, job, run)
             settled: dict[str, Any] = {"resizing_from": None, "resizing_since": None, "resized_at": site.clock.now()}
@@ -71,6 +74,11 @@ class Resized:
         if ours and job.state in {JobState.RUNNING, JobState.RESIZING}:
             jobs.set_columns(connection, job, reason=self._now_on(run))
         return runs.change(connection, run, world_size=self.world_size, view=self.view)
+
+    def _is_where_wanted(self, run: RunRecord) -> bool:
+        """As many as wanted, and at the right place: the word may be on a resize that was called off meanwhile."""
+        target = trimmed(run.becomes or run.placement, run.wanted)
+        return self.world_size == run.wanted and self.nodes in (None, dict(target))
 
     def _settle(self, connection: Connection, run: RunRecord, job: JobRecord) -> RunRecord:
         """It has what it should have: what else was kept for it is free."""
@@ -131,6 +139,13 @@ def first_world(data: Mapping[str, Any], launched: int) -> int:
 def running(workers: int, run: str) -> str:
     """Why a job is RUNNING."""
     return f"runs on {counted(workers, 'worker')} ({run})"
+
+
+def _nodes_of(data: Mapping[str, Any]) -> Mapping[str, int] | None:
+    """Where its workers lie, of a `resized` event's data; None where it does not say."""
+    told = data.get("nodes")
+    said = isinstance(told, dict) and all(_is_count(workers, MOST_WORKERS) for workers in told.values())
+    return told if said else None
 
 
 def _is_count(value: object, most: int) -> TypeGuard[int]:

@@ -1,4 +1,4 @@
-"""Placements of runs: both of one that is being resized, and what it has of them when that goes wrong."""
+"""Placements of runs: parts of them, and what a run has of two when a resize goes wrong."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ def trimmed(placement: Placed, workers: int) -> Placed:
             kept.append((node, stay))
             workers -= stay
     return tuple(kept)
-
-
-def both(one: Placed, other: Placed) -> Placed:
-    """What holds both of them, of each node the larger share."""
-    shares = dict(one)
-    for node, count in other:
-        shares[node] = max(count, shares.get(node, 0))
-    return tuple(shares.items())
 
 
 def between(one: Placed, other: Placed, workers: int) -> Placed:

@@ -10,15 +10,17 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, UsageError
 from orchestrator.base.text import counted
 from orchestrator.control.accounts import charge
+from orchestrator.control.demands import placement_of
 from orchestrator.control.headroom import Headroom
 from orchestrator.control.membership import running
-from orchestrator.control.places import between, both, trimmed
+from orchestrator.control.places import between, trimmed
 from orchestrator.control.site import Site
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.wishes import running_run
 from orchestrator.lifecycle.reasons import Holder, duration, too_few_slots
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.launch import is_elastic, kind_of
+from orchestrator.scheduling.cluster import joined
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.store import jobs, runs
 from orchestrator.store.records import JobRecord, Placed, RunRecord
@@ -154,7 +156,7 @@ def write_down(
     now = site.clock.now()
     run = charge(connection, site, run)
     becomes, workers = tuple((node, count) for node, count in placement), sum(count for _, count in placement)
-    held = both(run.placement, becomes)
+    held = joined(placement_of(run.placement) or (), placement_of(becomes) or ())
     runs.change(
         connection,
         run,
@@ -163,7 +165,7 @@ def write_down(
         resizing_since=now,
         resized_at=now,
         slots=max(run.slots, sum(count for _, count in held) * job.slots_per_worker),
-        placement=held,
+        placement=tuple(map(tuple, held)),
         was=run.placement,
         becomes=becomes,
         freed_for=freed_for,

@@ -8,6 +8,7 @@ from typing import cast
 from orchestrator.backends.protocol import AllocationState, Observation
 from orchestrator.control.accounts import charge
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.places import trimmed
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import RunState
@@ -93,4 +94,5 @@ class Stops:
 
 def first_wish(run: RunRecord, grace: float) -> Control:
     """What the controller wants of a run that begins."""
-    return Control(generation=1, token=run.token, want="run", world_size=run.wanted, grace_seconds=grace)
+    size, placement = run.wanted, trimmed(run.becomes or run.placement, run.wanted) or None
+    return Control(1, run.token, "run", size, grace_seconds=grace, placement=placement)

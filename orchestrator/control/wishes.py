@@ -1,17 +1,18 @@
-"""What is wanted of runs that go on, kept in their control.json: how many workers, and checkpoints asked for."""
+"""What is wanted of runs that go on, kept in their control.json: workers, their place, and checkpoints asked for."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection
 
 from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.control.places import trimmed
 from orchestrator.control.site import Site
 from orchestrator.control.stops import first_wish
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.planning.launch import is_elastic, kind_of
 from orchestrator.rundir.control import read_control, write_control
 from orchestrator.store import events, runs
-from orchestrator.store.records import JobRecord, RunRecord
+from orchestrator.store.records import JobRecord, Placed, RunRecord
 
 _ASKED = "checkpointing"
 
@@ -21,7 +22,7 @@ class Wishes:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._told: dict[str, tuple[int, int]] = {}
+        self._told: dict[str, tuple[int, int, Placed | None]] = {}
 
     def tell(self, run: RunRecord) -> None:
         """Write what has changed.
@@ -29,13 +30,15 @@ class Wishes:
         Raises:
             OSError: the run directory cannot be written.
         """
-        wanted = (run.wanted, run.checkpoints_asked)
+        placement = trimmed(run.becomes or run.placement, run.wanted) or None
+        wanted = (run.wanted, run.checkpoints_asked, placement)
         if self._told.get(run.id) == wanted:
             return
         directory = self._site.run_directory(run)
         wish = read_control(directory) or first_wish(run, self._site.profile.watch.cancel_grace)
-        if (wish.world_size, wish.checkpoint) != wanted:
-            write_control(directory, wish.next(world_size=run.wanted, checkpoint=run.checkpoints_asked))
+        if (wish.world_size, wish.checkpoint, wish.placement) != wanted:
+            changes = {"world_size": run.wanted, "checkpoint": run.checkpoints_asked, "placement": placement}
+            write_control(directory, wish.next(**changes))
         self._told[run.id] = wanted
 
     def forget(self, run: str) -> None:

@@ -24,6 +24,8 @@ class Control:
         world_size: wanted workers.
         checkpoint: rises each time a checkpoint is asked for.
         grace_seconds: how long a stop may take before processes are killed.
+        placement: (node, workers) of all of the wanted workers. An engine with several nodes obeys it, so that a run
+            can move; one with a single node has no choice. None: where the launch said.
     """
 
     generation: int
@@ -33,6 +35,7 @@ class Control:
     cause: StopCause | None = None
     checkpoint: int = 0
     grace_seconds: float = 20.0
+    placement: tuple[tuple[str, int], ...] | None = None
 
     def next(self, **changes: Any) -> Control:
         """The wish that follows this one."""
@@ -50,4 +53,6 @@ def read_control(run: RunDirectory) -> Control | None:
     if document is None:
         return None
     known = {field.name for field in fields(Control)}
-    return Control(**{key: value for key, value in document.items() if key in known})
+    values = {key: value for key, value in document.items() if key in known}
+    placement = values.get("placement")
+    return Control(**values | {"placement": None if placement is None else tuple(map(tuple, placement))})

@@ -189,7 +189,8 @@ class SimulatedBackend:
                 return replace(old, state="ended")
         if old.position >= len(old.argv):
             return old
-        effect = perform(old.argv[old.position], run, name, old.token)
+        has = tuple((node, slots // old.each) for node, slots in old.placement)
+        effect = perform(old.argv[old.position], run, name, old.token, has)
         return replace(_after(old, effect, free), position=old.position + 1)
 
     def _free(self, known: Mapping[str, Allocation]) -> dict[str, int]:
@@ -231,8 +232,17 @@ def _after(old: Allocation, effect: Effect, free: Mapping[str, int]) -> Allocati
         state=effect.state or old.state,
         failure_class=effect.failure_class or old.failure_class,
         stubborn=old.stubborn or effect.stubborn,
-        placement=old.placement if effect.workers is None else _resized(old, effect.workers * old.each, free),
+        placement=_placed_after(old, effect, free),
     )
+
+
+def _placed_after(old: Allocation, effect: Effect, free: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Where its control.json says: nobody else is there. Without such a word the engine chooses."""
+    if effect.placement is not None:
+        held, placement = dict(old.placement), tuple((node, workers * old.each) for node, workers in effect.placement)
+        assert all(slots <= free.get(node, 0) + held.get(node, 0) for node, slots in placement), (placement, free)
+        return placement
+    return old.placement if effect.workers is None else _resized(old, effect.workers * old.each, free)
 
 
 def _resized(old: Allocation, slots: int, free: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

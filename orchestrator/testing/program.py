@@ -3,8 +3,8 @@
 wait               nothing
 start              its ranks run
 progress:<n>       n of 10 steps are done
-resize             it has as many workers as its control.json wants
-follow             the same, where its control.json wants another number than before
+resize             it has as many workers as its control.json wants, and where that says
+follow             the same, where its control.json wants another number or place than it has
 workers:<n>        it has n workers: one was lost, or joined
 goodput:<u>/<r>/<i>  so many seconds were useful, redone and idle
 say:<kind>         an event of this kind, without data
@@ -30,6 +30,8 @@ from orchestrator.rundir.events import EventWriter, read_events
 from orchestrator.rundir.launch import read_launch
 from orchestrator.rundir.layout import RunDirectory
 
+Placement = tuple[tuple[str, int], ...]
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -40,23 +42,32 @@ class Effect:
         failure_class: what the engine says ended it.
         stubborn: it ignores `stop` from now on.
         workers: that it has from now on.
+        placement: (node, workers) of them; None: the engine chooses.
     """
 
     state: str | None = None
     failure_class: str | None = None
     stubborn: bool = False
     workers: int | None = None
+    placement: Placement | None = None
 
 
-def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect:
+def perform(word: str, run: RunDirectory, allocation: str, token: int, placement: Placement) -> Effect:
     """Do one word of a script.
+
+    Args:
+        word: to do.
+        run: its files.
+        allocation: its name.
+        token: its fencing token.
+        placement: (node, workers) that it has.
 
     Raises:
         ValueError: there is no such word.
     """
     name, _, argument = word.partition(":")
     if name == "first":
-        return perform(argument, run, allocation, token) if run.run.endswith("-r1") else Effect()
+        return perform(argument, run, allocation, token, placement) if run.run.endswith("-r1") else Effect()
     writer = EventWriter(run, "agent-0", token)
     match name:
         case "wait":
@@ -68,12 +79,13 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int) -> Effect
         case "resize":
             control = read_control(run)
             assert control is not None, "the controller writes it before a launch"
-            return _view(run, writer, control.world_size, "resize")
+            return _view(run, writer, control.world_size, "resize", control.placement)
         case "follow":
             control = read_control(run)
             assert control is not None, "the controller writes it before a launch"
-            same = control.world_size == _workers(run)
-            return Effect() if same else _view(run, writer, control.world_size, "resize")
+            there = control.placement is None or dict(control.placement) == dict(placement)
+            same = control.world_size == _workers(run) and there
+            return Effect() if same else _view(run, writer, control.world_size, "resize", control.placement)
         case "workers":
             return _view(run, writer, int(argument), "lost")
         case "goodput":
@@ -106,10 +118,13 @@ def _workers(run: RunDirectory) -> int:
     return int(told[-1])
 
 
-def _view(run: RunDirectory, writer: EventWriter, workers: int, cause: str) -> Effect:
+def _view(
+    run: RunDirectory, writer: EventWriter, workers: int, cause: str, placement: Placement | None = None
+) -> Effect:
     views = sum(1 for event in read_events(run, {}) if event.kind == "resized")
-    writer.append("resized", world_size=workers, epoch=views + 2, cause=cause)
-    return Effect(workers=workers)
+    told = {} if placement is None else {"nodes": dict(placement)}
+    writer.append("resized", world_size=workers, epoch=views + 2, cause=cause, **told)
+    return Effect(workers=workers, placement=placement)
 
 
 def stop_effect(run: RunDirectory, token: int) -> Effect:

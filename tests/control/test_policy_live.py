@@ -214,16 +214,23 @@ def held(world: World) -> dict[str, int]:
         return runs.held(connection, list(world.backend.nodes))
 
 
+def placed(world: World, job: str) -> tuple[tuple[str, int], ...]:
+    """Slots that the engine gives it."""
+    return world.backend.allocations()[f"{job}-r1.0"].placement
+
+
 def test_a_run_that_moves_holds_both_places_until_it_is_there(tmp_path: Path) -> None:
-    world, job = squeezed(tmp_path, "resize", *["wait"] * 5, "succeed")
+    world, job = squeezed(tmp_path, "resize", *["wait"] * 60, "succeed")
     assert "4 workers: 2 more idle on b, moving there" in str(world.job(job).reason)
     assert held(world) == {"a": 4, "b": 4}
     spare(world)
     waiting = command(world, 2, 3)
     until(world, job, "running")
-    assert held(world)["b"] == 4
     until(world, waiting, "running")
-    assert world.backend.allocations()[f"{waiting}-r1.0"].placement == (("a", 2),)
+    assert world.state(job) == "running"
+    assert placed(world, job) == (("b", 4),)
+    assert placed(world, waiting) == (("a", 2),)
+    assert held(world) == {"a": 4, "b": 4}
     spare(world)
 
 

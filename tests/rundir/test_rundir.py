@@ -1,5 +1,7 @@
 import errno
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,16 @@ def test_control_keeps_the_newest_wish(run: RunDirectory) -> None:
     write_control(run, wish)
     write_control(run, wish.next(want="stop", cause="cancel"))
     assert read_control(run) == Control(generation=2, token=3, want="stop", world_size=2, cause="cancel")
+
+
+def test_control_tells_the_place_of_the_workers_and_is_read_where_it_does_not(run: RunDirectory) -> None:
+    wish = Control(1, 3, "run", 2, placement=(("n-1", 1), ("n-2", 1)))
+    write_control(run, wish)
+    assert read_control(run) == wish
+    document = json.loads(run.control.read_text())
+    del document["placement"]
+    run.control.write_text(json.dumps(document))
+    assert read_control(run) == replace(wish, placement=None)
 
 
 def test_a_key_of_a_newer_controller_is_passed_over(run: RunDirectory) -> None:
