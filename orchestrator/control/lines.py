@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.base.text import counted
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.explain.runs import asked_to_become
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.answers import JobLine, NodeView, SlotCount, TeamLine, WindowView
@@ -80,7 +80,7 @@ def asked_of(running: Running, brief: Brief | None) -> str:
         return ""
     if running.stopping:
         return "was asked to stop" if brief is None else brief.reason
-    return f"is resized to {counted(running.workers, 'worker')}"
+    return asked_to_become(running)
 
 
 def node_views(outlook: Outlook, marks: Mapping[str, NodeMark]) -> list[NodeView]:

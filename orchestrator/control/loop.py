@@ -89,7 +89,7 @@ class Controller:
             observed, capacity = self._look(active)
             self._outage.over()
             for run in active:
-                self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)))
+                self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)), capacity)
             self._accounts.keep()
             due = self._queue.serve(capacity)
             self._learning.follow()  # after the starts, which shall not wait for it
@@ -152,10 +152,10 @@ class Controller:
             observed = backend.observe([run.allocation for run in active]) if active else {}
             return observed, backend.capacity()
 
-    def _guarded(self, run: RunRecord, seen: Observation) -> None:
+    def _guarded(self, run: RunRecord, seen: Observation, capacity: Capacity) -> None:
         """One run's trouble is not the others'."""
         try:
-            self._judge(self._again(run), seen)
+            self._judge(self._again(run), seen, capacity)
             self._troubles.over(run.job)
         except (BackendUnavailable, Fenced, StoreError):
             raise
@@ -164,7 +164,7 @@ class Controller:
         except Exception as error:
             self._troubles.met(run.job, error)
 
-    def _judge(self, run: RunRecord, seen: Observation) -> None:
+    def _judge(self, run: RunRecord, seen: Observation, capacity: Capacity) -> None:
         if seen.state is not AllocationState.ABSENT:
             self._absences.present(run.allocation)
             if seen.state is not AllocationState.ENDED:
@@ -181,7 +181,7 @@ class Controller:
             self._starts.launched(run)
         else:
             self._wishes.tell(run)
-            self._resizes.watch(run)
+            self._resizes.watch(run, capacity)
             self._limit_time(run)
 
     def _ended(self, run: RunRecord, seen: Observation) -> None:

@@ -22,10 +22,11 @@ from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.launch import is_elastic, kind_of
 from orchestrator.scheduling.cluster import joined
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.store import jobs, runs
+from orchestrator.store import events, jobs, nodes, runs
 from orchestrator.store.records import JobRecord, Placed, RunRecord
 
 _UNCHANGED = "nothing was changed"
+_LONGEST_REST = 6 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -195,41 +196,70 @@ class Resizes:
         self._site = site
         self._elapsed = Elapsed(site.clock)
 
-    def watch(self, run: RunRecord) -> None:
-        """Call a resize off that does not come about in time: the run goes on with the workers that it had."""
+    def watch(self, run: RunRecord, capacity: Capacity) -> None:
+        """Call a resize off that cannot or does not come about: the run goes on with the workers that it had."""
         if run.resizing_since is None or run.resizing_from is None:
             return
         key = f"{run.id} {run.resizing_since}"
         limit = self._site.profile.watch.resize_within
-        if self._elapsed.since(key, run.resizing_since) <= limit:
+        gone = self._unusable(run, capacity)
+        late = self._elapsed.since(key, run.resizing_since) > limit
+        if not (late or gone):
             return
+        why = gone or f"{run.wanted} did not come about within {duration(limit)}"
         with self._site.commit("resize called off") as connection:
-            job = jobs.get(connection, run.job)
-            before = run.resizing_from
-            run = charge(connection, self._site, run)
-            workers = max(before, run.world_size)
-            runs.change(
-                connection,
-                run,
-                wanted=before,
-                resizing_from=None,
-                resizing_since=None,
-                resized_at=self._site.clock.now(),
-                slots=workers * job.slots_per_worker,
-                placement=between(run.was or run.placement, run.becomes or run.placement, workers),
-                was=None,
-                becomes=None,
-                freed_for=None,
-            )
-            self._forget_claim(connection, run.freed_for)
-            if job.state is JobState.RESIZING and job.token == run.token:
-                reason = (
-                    f"wanted on {counted(before, 'worker')} again: {run.wanted} did not come about within "
-                    f"{duration(limit)}, it has {run.world_size}; `orchestrator logs {job.id}` may tell why"
-                )
-                now = self._site.clock.now()
-                jobs.move(connection, job, JobState.RUNNING, reason=reason, time=now, run=run.id)
+            self._call_off(connection, run, run.resizing_from, why, slow=not gone)
         self._elapsed.drop(key)
+
+    def _unusable(self, run: RunRecord, capacity: Capacity) -> str:
+        """Which node that it was to go to takes nothing more; empty: none of them."""
+        has, wanted = dict(run.was or run.placement), run.becomes or ()
+        goes_to = [node for node, count in wanted if count > has.get(node, 0)]
+        if not goes_to:
+            return ""
+        with self._site.store.read() as connection:
+            marks = nodes.all(connection)
+        up = {node.name for node in capacity.nodes if node.up}
+        for name in goes_to:
+            if name not in up:
+                return f"node {name} is down"
+            if name in marks and marks[name].state == "drained":
+                return f"node {name} is drained"
+        return ""
+
+    def _call_off(self, connection: Connection, run: RunRecord, before: int, why: str, *, slow: bool) -> None:
+        job = jobs.get(connection, run.job)
+        run = charge(connection, self._site, run)
+        workers, now = max(before, run.world_size), self._site.clock.now()
+        times = self._called_off_before(connection, run) + slow
+        runs.change(
+            connection,
+            run,
+            wanted=before,
+            resizing_from=None,
+            resizing_since=None,
+            resized_at=now + (self._rest(times) if slow else 0.0),
+            slots=workers * job.slots_per_worker,
+            placement=between(run.was or run.placement, run.becomes or run.placement, workers),
+            was=None,
+            becomes=None,
+            freed_for=None,
+        )
+        self._forget_claim(connection, run.freed_for)
+        if job.state is JobState.RESIZING and job.token == run.token:
+            had = f"wanted on {counted(before, 'worker')} again: {why}, it has {run.world_size}"
+            reason = f"{had}; `orchestrator logs {job.id}` may tell why" if slow else had
+            told = {"number": times}
+            jobs.move(connection, job, JobState.RUNNING, reason=reason, time=now, run=run.id, data=told)
+
+    def _called_off_before(self, connection: Connection, run: RunRecord) -> int:
+        """How many resizes of this run were too slow."""
+        told = events.numbers(connection, run.job, run.id, "state")
+        return max((number for number in told if isinstance(number, int)), default=0)
+
+    def _rest(self, times: int) -> float:
+        """Seconds for which a run that was too slow so often is asked for no resize, beside the policy's `between`."""
+        return float(min(_LONGEST_REST, self._site.profile.watch.resize_within * 2.0 ** min(times - 1, 30)))
 
     def _forget_claim(self, connection: Connection, name: str | None) -> None:
         """Nothing is freed for that job after all: it is decided anew."""

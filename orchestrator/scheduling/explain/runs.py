@@ -49,7 +49,7 @@ def _width(running: Running, policy: Policy) -> str:
     if running.stopping:
         return "was asked to stop"
     if running.keeps is not None:
-        return f"is resized to {counted(workers, 'worker')}"
+        return asked_to_become(running)
     if running.pinned:
         return f"a person chose {counted(workers, 'worker')}"
     if demand.workers_min == demand.workers_max:
@@ -64,6 +64,14 @@ def _width(running: Running, policy: Policy) -> str:
     return f"{asked}: more is given where slots are idle and what it saves is worth the pause"
 
 
+def asked_to_become(running: Running) -> str:
+    """What a run that is being resized will have: on one node it shrinks, of several it leaves some, as in a move."""
+    target = counted(running.workers, "worker")
+    return (
+        f"shrinks to {target}" if len(running.placement) == 1 else f"goes to {target} on {places(running.keeps or ())}"
+    )
+
+
 def _shrinking(state: State, running: Running, policy: Policy, now: float) -> str:
     elastic, demand = policy.elastic, running.job.demand
     if running.keeps is not None or demand.workers_min == demand.workers_max:
@@ -75,6 +83,8 @@ def _shrinking(state: State, running: Running, policy: Policy, now: float) -> st
         return "is not shrunk: its width is pinned"
     if running.workers <= fewest:
         return "is not shrunk: it has its fewest workers"
+    if now < running.resized:
+        return f"is not shrunk before {utc(running.resized + elastic.between)}: it was too slow for its last resize"
     if now < running.resized + elastic.between:
         return f"is not shrunk before {utc(running.resized + elastic.between)}: it changed at {utc(running.resized)}"
     if is_late(running, state.idle.layout, policy, now):

@@ -243,7 +243,11 @@ def test_a_run_is_told_why_it_keeps_its_width_and_its_place() -> None:
     [
         ({"pinned": True}, "a person chose 4 workers; is not shrunk: its width is pinned"),
         ({"keeps": ()}, "was asked to stop"),
-        ({"keeps": (Share("n-1", 2),)}, "is resized to 2 workers"),
+        ({"keeps": (Share("n-1", 2),)}, "shrinks to 2 workers"),
+        (
+            {"placement": (Share("n-1", 4), Share("n-2", 8)), "keeps": (Share("n-2", 8),)},
+            "holds 12 gpu slots on n-1 (4) and n-2 (8); goes to 8 workers on n-2",
+        ),
     ],
 )
 def test_what_was_asked_of_a_run_is_told(change: dict[str, object], said: str) -> None:
