@@ -21,7 +21,10 @@ from orchestrator.spec.profile import PolicySection
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A snapshot, exactly as the policy saw it; it holds names of jobs, owners, teams and nodes, and no workload.
+    """A snapshot and its policy; it holds names of jobs, owners, teams and nodes, and no workload.
+
+    It is a look at the queue of its own, not that of the last decision: between the two a job may have ended, and slots
+    that others hold are believed at once.
 
     Attributes:
         snapshot: the queue and the cluster.
@@ -42,12 +45,14 @@ class CaseFile:
         Raises:
             UsageError: it is none.
         """
+        hint = "give a file that `orchestrator queue --snapshot FILE` wrote, unchanged"
         try:
             document = json.loads(text)
             policy = PolicySection.model_validate(document["policy"])
             return cls(load_snapshot(json.dumps(document["snapshot"])), policy)
+        except RecursionError:
+            raise UsageError("not a snapshot of a queue: nested too deeply", hint=hint) from None
         except (KeyError, TypeError, ValueError, ValidationError) as error:
-            hint = "give a file that `orchestrator queue --snapshot FILE` wrote, unchanged"
             raise UsageError(f"not a snapshot of a queue: {type(error).__name__}: {error}", hint=hint) from None
 
     @cached_property

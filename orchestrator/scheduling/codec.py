@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.snapshot import Snapshot
+from orchestrator.scheduling.sound import faults
 
 _SNAPSHOT = TypeAdapter(Snapshot)
 _WIDTH = 120
@@ -20,14 +21,27 @@ def load_snapshot(text: str) -> Snapshot:
     """The snapshot that `dump` wrote.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none, or one in which no cluster could be.
     """
+    hint = "give what was written, unchanged"
     try:
         found = _SNAPSHOT.validate_python(json.loads(text))
-    except (ValueError, ValidationError) as error:
-        hint = "give what was written, unchanged"
+    except ValidationError as error:
+        raise UsageError(f"not a snapshot: {_first(error)}", hint=hint) from None
+    except ValueError as error:
         raise UsageError(f"not a snapshot: {error}", hint=hint) from None
+    except RecursionError:
+        raise UsageError("not a snapshot: nested too deeply", hint=hint) from None
+    if (fault := next(faults(found), None)) is not None:
+        raise UsageError(f"not a snapshot: {fault}", hint=hint)
     return found
+
+
+def _first(error: ValidationError) -> str:
+    """Where it first is wrong, and how."""
+    found = error.errors(include_url=False)[0]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"])
+    return f"{where.lstrip('.')}: {found['msg']}"
 
 
 def dump(value: object) -> str:

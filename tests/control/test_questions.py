@@ -346,7 +346,11 @@ def test_a_saved_queue_gives_the_same_answers(world: World) -> None:
         case.why("j-none")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"policy": {}, "snapshot": 1}', '{"policy": 1, "snapshot": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "[" * 100_000, '{"policy": {}, "snapshot": 1}', '{"policy": 1, "snapshot": {}}'],
+    ids=["nothing", "list", "empty", "deep", "number", "policy"],
+)
 def test_what_is_no_saved_queue_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a snapshot") as error:
         CaseFile.of(text)
