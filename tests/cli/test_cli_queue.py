@@ -159,6 +159,15 @@ def test_a_queue_that_was_saved_is_explained_without_a_server(
     assert cli("queue", "--snapshot", str(tmp_path / "none" / "queue.json")).code == 2
 
 
+@pytest.mark.parametrize("options", [("--team", "vision"), ("--all",), ("--teams",)])
+@pytest.mark.usefixtures("live")
+def test_only_the_whole_queue_is_saved(cli, tmp_path: Path, options: tuple[str, ...]) -> None:
+    file = tmp_path / "queue.json"
+    refused = cli("queue", "--snapshot", str(file), *options)
+    assert (refused.code, "leave --team, --all and --teams out" in refused.err) == (2, True)
+    assert not file.exists()
+
+
 def test_a_held_job_and_an_unknown_start_are_shown_as_such(service: FakeService) -> None:
     view = service.questions.queue()
     held = line("j-held", state="held", position=3, reason="held by otto")

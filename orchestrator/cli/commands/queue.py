@@ -22,11 +22,11 @@ def save(path: str, *, as_json: bool) -> None:
     """
     content = connect().snapshot()
     try:
-        Path(path).write_text(content)
+        Path(path).write_text(content, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="name a file that you may write") from None
     hint = f"`orchestrator why JOB --snapshot {path}` explains it anywhere; it names jobs, owners, teams and nodes"
-    emit(as_json, {"file": path, "bytes": len(content)}, lambda: f"{path} written: {hint}")
+    emit(as_json, {"file": path, "bytes": len(content.encode())}, lambda: f"{path} written: {hint}")
 
 
 @click.command()
@@ -47,6 +47,9 @@ def command(team: str | None, everything: bool, teams: bool, snapshot: str | Non
     from orchestrator.cli.queuetext import queue_text
 
     if snapshot is not None:
+        if team is not None or everything or teams:
+            hint = "leave --team, --all and --teams out"
+            raise UsageError("--snapshot saves the whole queue, not a part of it", hint=hint)
         save(snapshot, as_json=as_json)
         return
     queue = connect().queue(team=team, limit=None if everything else _SHOWN)
