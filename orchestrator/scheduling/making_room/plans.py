@@ -6,9 +6,23 @@ from dataclasses import dataclass, field
 
 from orchestrator.scheduling.cluster import Placement, Share, workers_of
 from orchestrator.scheduling.givers import Giver
+from orchestrator.scheduling.jobs import Running
 
 _SAVING_FAILS = 0.02
 """Share of the stops, as far as the cost of one goes, in which a run dies before it has saved its state."""
+
+_DELAY = 8
+"""Slots that each stop counts for beside those that are stopped: somebody waits for it, however small it is."""
+
+
+def lost_by_stop(run: Running, now: float) -> float:
+    """Seconds of work at full width that a stop loses: what was done since the newest checkpoint.
+
+    Who saves its state when it is asked to stop loses that work only where the saving fails; where nothing is said of
+    checkpoints no work is lost.
+    """
+    done = 0.0 if run.saved is None else max(0.0, run.worked(now) - run.saved)
+    return done * (_SAVING_FAILS if run.saves else 1.0)
 
 
 @dataclass(frozen=True)
@@ -86,16 +100,11 @@ class Price:
     _lost: dict[str, float] = field(default_factory=dict)
 
     def of_stop(self, giver: Giver) -> Ask:
-        """It loses what it did since its newest checkpoint, and the time of a restart, on all its slots.
-
-        Who saves its state when it is asked to stop loses that work only where the saving fails; where nothing is said
-        of checkpoints no work is lost.
-        """
+        """It loses some work, and the time of a restart, on all its slots and some more."""
         run = giver.running
         if run.job.id not in self._lost:
-            done = 0.0 if run.saved is None else max(0.0, run.worked(self.now) - run.saved)
-            lost = done / run.job.speed(run.workers) * (_SAVING_FAILS if run.saves else 1.0)
-            self._lost[run.job.id] = (lost + self.stop) * run.slots
+            lost = lost_by_stop(run, self.now) / run.job.speed(run.workers)
+            self._lost[run.job.id] = (lost + self.stop) * (run.slots + _DELAY)
         return Ask(giver, (), giver.placement, self._lost[run.job.id])
 
     def of_shrink(self, giver: Giver, gives: Placement) -> Ask:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.givers import Giver, goes_before
 from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.making_room.plans import lost_by_stop
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.spec.policy import Policy
 
@@ -62,7 +63,18 @@ def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
         return True
     if not goes_before(draft.policy, claimant.rank, giver.rank):
         return False
-    return job.priority > run.job.priority if rules.for_whom == "priority" else rules.for_whom == "earlier"
+    if rules.for_whom == "priority":
+        return job.priority > run.job.priority
+    return rules.for_whom == "earlier" and _is_worth_it(draft, claimant, giver)
+
+
+def _is_worth_it(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
+    """Whether the newcomer needs so much less that it still does once the work that a stop loses is added."""
+    (ahead, needs, *_), (behind, left, *_) = claimant.rank, giver.rank
+    if draft.policy.order.by != "shortest" or ahead < behind or draft.policy.preemption is None:
+        return True
+    lost = lost_by_stop(giver.running, draft.now)
+    return not lost or needs + lost <= (1 - draft.policy.preemption.margin) * left
 
 
 def may_spare(draft: Draft, claimant: Claimant, giver: Giver) -> int:

@@ -1,5 +1,7 @@
 """The named policies."""
 
+from dataclasses import replace
+
 import pytest
 from policy_kit import NOW, decide, expects, job, resized, runs, settle, snapshot, started, stopped
 
@@ -58,3 +60,19 @@ def test_by_default_who_has_just_come_takes_what_is_idle_however_narrow() -> Non
     newcomer = job(9, 2, 4, estimate=expects(100.0), submitted=NOW, waits_since=NOW)
     made = decide(snapshot(newcomer, long), preset("default"))
     assert (started(made), made.resizes) == ({"j-9": 2}, ())
+
+
+def test_by_default_nobody_is_stopped_who_would_lose_more_work_than_that_is_worth() -> None:
+    newcomer = fresh(9, 8, 8, 100.0)
+    for saved, saves, stops in ((None, False, True), (0.0, False, False), (0.0, True, True), (2_950.0, False, True)):
+        command = runs(fresh(1, 8, 8, 4_000), NOW - 3_000, a=8, saved=saved)
+        found = snapshot(newcomer, replace(command, saves=saves))
+        assert bool(decide(found, preset("default")).preempts) is stops, (saved, saves)
+    urgent = replace(newcomer, priority=1)
+    assert decide(snapshot(urgent, command), preset("default")).preempts
+
+
+def test_one_stop_of_more_slots_is_cheaper_than_several_of_fewer() -> None:
+    small = [runs(fresh(n, 2, 2, 50_000), NOW - 1000, a=2) for n in (1, 2, 3)]
+    large = runs(fresh(4, 8, 8, 50_000), NOW - 1000, b=8)
+    assert stopped(decide(snapshot(fresh(9, 8, 8, 100), *small, large, nodes="ab"), preset("default"))) == ["j-4"]
