@@ -73,18 +73,26 @@ def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
     return Told(job, view)
 
 
+def _goes_on(job: JobRecord) -> str:
+    return (
+        "it starts from the beginning"
+        if job.kind == "command"
+        else "it goes on from its last checkpoint, if it has one"
+    )
+
+
 def _to_do(job: JobRecord) -> list[Remedy]:
     match job.state:
         case JobState.FAILED:
             return [
                 Remedy(text="its output may tell more", command=f"orchestrator logs {job.id}"),
                 Remedy(
-                    text="once the cause is gone, queue it again; it goes on from its last checkpoint",
+                    text=f"once the cause is gone, queue it again; {_goes_on(job)}",
                     command=_retry(job),
                 ),
             ]
         case JobState.CANCELLED:
-            return [Remedy(text="queue it again; it goes on from its last checkpoint", command=_retry(job))]
+            return [Remedy(text=f"queue it again; {_goes_on(job)}", command=_retry(job))]
         case JobState.SUCCEEDED:
             return [Remedy(text="what it found", command=f"orchestrator results {job.id}")]
         case JobState.HELD:
