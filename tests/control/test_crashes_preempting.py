@@ -24,7 +24,7 @@ def opened(root: Path, probes: Probes, slots: int | dict[str, int] = 4) -> World
 
 
 def submit_low(world: World, name: str = "low", workers: int = 4) -> str:
-    job = world.submit("start", *["wait"] * 8, "succeed", key=name, name=name, resources={"workers": workers})
+    job = world.submit("start", *["wait"] * 14, "succeed", key=name, name=name, resources={"workers": workers})
     until_it_runs(world, job)
     return job
 
