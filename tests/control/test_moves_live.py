@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from policy_kit import command, hold_decisions, spare, until, widths, world_of
+from live_policy_kit import command, hold_decisions, spare, until, widths, world_of
 
 from orchestrator.rundir.events import EventWriter
 from orchestrator.store import runs

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_kit import command, hold_decisions, spare, training, widths, world_of
+from live_policy_kit import command, hold_decisions, spare, training, widths, world_of
 
 from orchestrator.backends.protocol import NodeFacts
 from orchestrator.control.snapshot import current_snapshot

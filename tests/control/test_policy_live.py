@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from policy_kit import command, hold_decisions, spare, training, widths, world_of
+from live_policy_kit import command, hold_decisions, spare, training, widths, world_of
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict
