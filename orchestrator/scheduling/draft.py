@@ -171,8 +171,7 @@ class Draft:
 
         The same holds for it as for `place`.
         """
-        until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
-        room = self.guard.free_until(self, expected_end(self._wider(running, workers), self.now))
+        room, until = self._wide_room(running, workers)
         return room.extend(running.job.demand, running.placement, workers, self.now, until)
 
     def move(self, running: Running, workers: int) -> Placement | None:
@@ -181,8 +180,7 @@ class Draft:
         Nodes that are wholly its own it keeps, if it can have the others beside them. The same holds as for `place`.
         """
         demand, held = running.job.demand, running.placement
-        until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
-        room = self.guard.free_until(self, expected_end(self._wider(running, workers), self.now))
+        room, until = self._wide_room(running, workers)
         nodes = self.state.nodes
         whole = tuple(s for s in held if s.node in nodes and s.workers == capacity(nodes[s.node], demand))
         kept = whole if workers > max(self.room.layout.shape(demand).most, default=0) else ()
@@ -195,6 +193,11 @@ class Draft:
                 if found is not None:
                     return found
             return room.fit(demand, workers, self.now, until)
+
+    def _wide_room(self, running: Running, workers: int) -> tuple[Room, float]:
+        """What is free for a run that gets so many workers now, and until when it may hold that."""
+        until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
+        return self.guard.free_until(self, expected_end(self._wider(running, workers), self.now)), until
 
     def _wider(self, running: Running, workers: int) -> Running:
         job = replace(running.job, worked=running.worked(self.now))

@@ -100,6 +100,11 @@ class Shape:
     holds: int
     simple: Part | None
 
+    @property
+    def alike(self) -> bool:
+        """Whether an empty node holds as many workers as any other."""
+        return len({part.capacity for group in self.parts for part in group}) <= 1
+
 
 class Layout:
     """Immutable, whatever it remembers; shared by all rooms over the same nodes.

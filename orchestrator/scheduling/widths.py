@@ -39,8 +39,7 @@ def steps(draft: Draft, job: Job, fewest: int, most: int) -> Sequence[int]:
     """
     shape = draft.room.layout.shape(job.demand)
     node = max(shape.most, default=0)
-    alike = len({part.capacity for group in shape.parts for part in group}) == 1
-    if not job.demand.packed or most <= node or not alike:
+    if not job.demand.packed or most <= node or not shape.alike:
         return range(fewest, most + 1)
     ends = {fewest, draft.widest(job)}
     return [width for width in range(fewest, most + 1) if width <= node or width % node == 0 or width in ends]
@@ -60,8 +59,7 @@ def smaller_fits(draft: Draft, demand: Demand) -> bool:
     shape = draft.room.layout.shape(demand)
     if shape.simple is not None or (demand.workers_min == demand.workers_max and not shape.windows):
         return True
-    parts = [part for group in shape.parts for part in group]
-    return len({part.capacity for part in parts}) <= 1 and not any(part.counted for part in parts)
+    return shape.alike and not any(part.counted for group in shape.parts for part in group)
 
 
 def _by_halves(draft: Draft, job: Job, steps: Sequence[int]) -> Placement | None:

@@ -9,7 +9,7 @@ from orchestrator.scheduling.givers import Giver
 from orchestrator.scheduling.jobs import Running
 
 _SAVING_FAILS = 0.02
-"""Share of the stops, as far as the cost of one goes, in which a run dies before it has saved its state."""
+"""Share of the stops in which a run is taken to die before it has saved its state: assumed, not measured."""
 
 _DELAY = 8
 """Slots that each stop counts for beside those that are stopped: somebody waits for it, however small it is."""
