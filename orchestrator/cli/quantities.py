@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,34 +12,47 @@ if TYPE_CHECKING:
     from orchestrator.simulation.truth import Drain
 
 
-class DurationType(click.ParamType):  # type: ignore[type-arg]
+class SecondsType(click.ParamType, ABC):  # type: ignore[type-arg]
+    """A text that stands for seconds."""
+
+    @abstractmethod
+    def parse(self, value: Any) -> float:
+        """Seconds.
+
+        Raises:
+            ValueError: it is no such text; the message says what would be one.
+        """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, or a refusal that names the option."""
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class DurationType(SecondsType):
     """Seconds, or a text such as 90m, 36h or 30d."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def parse(self, value: Any) -> float:
         """Seconds."""
         from orchestrator.spec.units import parse_duration
 
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        return parse_duration(value)
 
 
-class InstantType(click.ParamType):  # type: ignore[type-arg]
+class InstantType(SecondsType):
     """A time with its offset, such as 2026-12-01T06:00+01:00."""
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def parse(self, value: Any) -> float:
         """Seconds since the epoch."""
         from orchestrator.spec.profile import parse_instant
 
-        try:
-            return parse_instant(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        return parse_instant(value)
 
 
 class DrainType(click.ParamType):  # type: ignore[type-arg]
