@@ -3,12 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from orchestrator.control.mirror import Mirror
-from orchestrator.scheduling import fold
-from orchestrator.scheduling.decisions import Decisions
-from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import runs
 from orchestrator.testing.world import World
 
@@ -18,18 +12,6 @@ POLICY: dict[str, Any] = {
     "preemption": {"min_run": 5},
     "elastic": {"between": 1, "price": 0.1},
 }
-
-
-def hold_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every decision from now on is held against the one that is made from nothing."""
-    original = Mirror.decide
-
-    def decide(self: Mirror, snapshot: Snapshot) -> Decisions:
-        found = original(self, snapshot)
-        assert found == fold.decide(snapshot, self._policy)
-        return found
-
-    monkeypatch.setattr(Mirror, "decide", decide)
 
 
 def world_of(folder: Path, slots: Any = 4, **profile: Any) -> World:

@@ -43,13 +43,18 @@ def growing(root: Path, probes: Probes) -> World:
     return world
 
 
+def crowded(root: Path, probes: Probes, *, beside: int) -> World:
+    """Half of node a is held for so many words, node b for six."""
+    world = World(root, slots={"a": 4, "b": 4}, probe=probes, ids=RandomIds(), profile={"policy": POLICY})
+    for name, waits, workers in (("beside", beside, 2), ("other", 6, 4)):
+        script = ("start", *["wait"] * waits, "succeed")
+        until_it_runs(world, world.submit(*script, key=name, name=name, resources={"workers": workers}))
+    return world
+
+
 def moving(root: Path, probes: Probes) -> World:
     """A life in which a training on half of node a goes to node b when that becomes idle, and does so at once."""
-    world = World(root, slots={"a": 4, "b": 4}, probe=probes, ids=RandomIds(), profile={"policy": POLICY})
-    beside = world.submit("start", *["wait"] * 24, "succeed", key="beside", name="beside", resources={"workers": 2})
-    until_it_runs(world, beside)
-    other = world.submit("start", *["wait"] * 6, "succeed", key="other", name="other", resources={"workers": 4})
-    until_it_runs(world, other)
+    world = crowded(root, probes, beside=24)
     world.train("start", "wait", *["follow"] * 16, "succeed", key="one", name="one", workers="2..4")
     world.finish()
     world.step(2)
@@ -58,11 +63,7 @@ def moving(root: Path, probes: Probes) -> World:
 
 def called_off(root: Path, probes: Probes) -> World:
     """The same life, but the training is too slow: it goes on where it was."""
-    world = World(root, slots={"a": 4, "b": 4}, probe=probes, ids=RandomIds(), profile={"policy": POLICY})
-    beside = world.submit("start", *["wait"] * 20, "succeed", key="beside", name="beside", resources={"workers": 2})
-    until_it_runs(world, beside)
-    other = world.submit("start", *["wait"] * 6, "succeed", key="other", name="other", resources={"workers": 4})
-    until_it_runs(world, other)
+    world = crowded(root, probes, beside=20)
     job = world.train("start", *["wait"] * 12, "succeed", key="one", name="one", workers="2..4")
     while not world.job(job).terminal and "running" not in world.moves(job)[4:]:
         world.step(seconds=160 if world.state(job) == "resizing" else 0.5)

@@ -4,17 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from live_policy_kit import command, hold_decisions, spare, until, widths, world_of
+from live_policy_kit import command, spare, until, widths, world_of
 
 from orchestrator.rundir.events import EventWriter
 from orchestrator.store import runs
 from orchestrator.testing.world import World
 
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every decision of these lives is the one that is made from nothing."""
-    hold_decisions(monkeypatch)
+pytestmark = pytest.mark.usefixtures("held_decisions")
 
 
 def squeezed(folder: Path, *script: str) -> tuple[World, str]:

@@ -4,18 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_policy_kit import command, hold_decisions, spare, training, widths, world_of
+from live_policy_kit import command, spare, training, widths, world_of
 
 from orchestrator.backends.protocol import NodeFacts
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.store import jobs, nodes
 from orchestrator.testing.world import World
 
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every decision of these lives is the one that is made from nothing."""
-    hold_decisions(monkeypatch)
+pytestmark = pytest.mark.usefixtures("held_decisions")
 
 
 @pytest.fixture

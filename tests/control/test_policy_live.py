@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from live_policy_kit import command, hold_decisions, spare, training, widths, world_of
+from live_policy_kit import command, spare, training, widths, world_of
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict
@@ -14,11 +14,7 @@ from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import jobs, runs
 from orchestrator.testing.world import World
 
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every decision of these lives is the one that is made from nothing."""
-    hold_decisions(monkeypatch)
+pytestmark = pytest.mark.usefixtures("held_decisions")
 
 
 @pytest.fixture

@@ -43,6 +43,14 @@ def versions_until(last: str, folder: Path) -> None:
             path.unlink()
 
 
+def prepare_as_before(path: Path, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store as a version made it whose newest migration was `last`."""
+    with monkeypatch.context() as before:
+        versions_until(last, path.parent / last)
+        before.setattr(schema, "MIGRATIONS", path.parent / last)
+        schema.prepare(path)
+
+
 def columns(path: Path, table: str = "jobs") -> set[str]:
     with closing(sqlite3.connect(path)) as connection:
         return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
@@ -79,10 +87,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monke
 
 def test_jobs_of_the_first_version_have_recorded_no_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "store.sqlite"
-    with monkeypatch.context() as first:
-        versions_until("0001", tmp_path / "first")
-        first.setattr(schema, "MIGRATIONS", tmp_path / "first")
-        schema.prepare(path)
+    prepare_as_before(path, "0001", monkeypatch)
     insert(path, "jobs", JOB.to_row())
     store = open_store(path, clock=SimulatedClock())
     with store.read() as connection:
@@ -92,10 +97,7 @@ def test_jobs_of_the_first_version_have_recorded_no_shell(tmp_path: Path, monkey
 
 def test_runs_of_before_want_the_workers_that_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "store.sqlite"
-    with monkeypatch.context() as second:
-        versions_until("0002", tmp_path / "second")
-        second.setattr(schema, "MIGRATIONS", tmp_path / "second")
-        schema.prepare(path)
+    prepare_as_before(path, "0002", monkeypatch)
     old = {"id": "j-1-r1", "job": "j-1", "number": 1, "token": 1, "allocation": "j-1-r1.0", "backend": "local"}
     old |= {"state": "running", "world_size": 3, "slots": 3, "released": False, "cursors": "{}", "message": ""}
     insert(path, "jobs", JOB.to_row())
@@ -113,10 +115,7 @@ def test_only_trainings_of_before_can_be_resized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, elastic: bool
 ) -> None:
     path = tmp_path / "store.sqlite"
-    with monkeypatch.context() as third:
-        versions_until("0003", tmp_path / "third")
-        third.setattr(schema, "MIGRATIONS", tmp_path / "third")
-        schema.prepare(path)
+    prepare_as_before(path, "0003", monkeypatch)
     insert(path, "jobs", replace(JOB, kind=kind).to_row())
     store = open_store(path, clock=SimulatedClock())
     with store.read() as connection:
@@ -135,10 +134,7 @@ def test_jobs_queued_before_needs_were_kept_get_those_of_their_documents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int, cpus: dict[str, int]
 ) -> None:
     path = tmp_path / "store.sqlite"
-    with monkeypatch.context() as third:
-        versions_until("0003", tmp_path / "third")
-        third.setattr(schema, "MIGRATIONS", tmp_path / "third")
-        schema.prepare(path)
+    prepare_as_before(path, "0003", monkeypatch)
     asked = {"cpus_per_worker": 4, "gpus_per_worker": 2, "memory_per_worker": 1024, "not_on": ["a"], "same_rack": True}
     resources = asked | {"placement": "anywhere", "gpu_types": []}
     document = json.dumps({"name": "job", "time_limit": 60.0, "resources": resources})
@@ -165,10 +161,7 @@ def test_a_run_in_the_middle_of_a_resize_of_before_knows_where_it_begins_and_end
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: dict[str, object], was: int | None, becomes: int | None
 ) -> None:
     path = tmp_path / "store.sqlite"
-    with monkeypatch.context() as fifth:
-        versions_until("0005", tmp_path / "fifth")
-        fifth.setattr(schema, "MIGRATIONS", tmp_path / "fifth")
-        schema.prepare(path)
+    prepare_as_before(path, "0005", monkeypatch)
     old = {"id": "j-1-r1", "job": "j-1", "number": 1, "token": 1, "allocation": "j-1-r1.0", "backend": "local"}
     old |= {"state": "running", "world_size": 3, "slots": 4, "released": False, "cursors": "{}", "message": ""}
     insert(path, "jobs", JOB.to_row())
