@@ -16,6 +16,9 @@ class Moment(Message):
     at: float = Field(description="the median")
     earliest: float | None = Field(default=None, description="one in ten comes before this")
     latest: float | None = Field(default=None, description="one in ten comes after this")
+    by_limit: bool = Field(
+        default=False, description="all that is known of how long some job takes is its time limit: `at` is the latest"
+    )
 
 
 class Remedy(Message):

@@ -65,11 +65,17 @@ def refusal(diagnostics: Iterable[Diagnostic]) -> SpecError:
     return SpecError("\n".join(shown))
 
 
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """What was probably meant; None: nothing that is known looks like it."""
+    lowered = {name.lower(): name for name in reversed([*known])}
+    near = difflib.get_close_matches(str(word).lower()[:100], lowered, n=1, cutoff=0.6)
+    return lowered[near[0]] if near else None
+
+
 def did_you_mean(word: object, known: Sequence[str]) -> str:
     """A hint that names what was probably meant, or else everything that is known."""
-    near = difflib.get_close_matches(str(word).lower()[:100], {k.lower(): k for k in known}, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {next(k for k in known if k.lower() == near[0])!r}?"
+    if (near := nearest(word, known)) is not None:
+        return f"did you mean {near!r}?"
     return f"known: {', '.join(known)}" if known else ""
 
 

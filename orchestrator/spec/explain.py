@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Entries
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.base.text import one_line
 from orchestrator.spec.base import Problems
-from orchestrator.spec.diagnostics import Diagnostic, did_you_mean
-from orchestrator.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, plain
+from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, nearest
+from orchestrator.spec.nodes import Entry, Mapping, Mark, Node, Scalar, Sequence, at, plain, replaced
 from orchestrator.spec.rules import broken, expectation, unexpected
 from orchestrator.spec.vocabulary import Path, Vocabulary
 
@@ -59,14 +59,45 @@ def explain(error: ValidationError, model: type[BaseModel], root: Node) -> list[
         model: what the document should be.
         root: the document.
     """
-    errors = error.errors(include_url=False, include_input=False)
-    located = [_locate(one, root) for found in errors for one in _each(found)]
     explainer = _Explainer(model, root)
     return [
         explainer.diagnostic(complaint)
-        for complaint in _complaints(located)
+        for complaint in _complaints(error, root)
         if not (isinstance(complaint[0].node, Scalar) and complaint[0].node.refused)
     ]
+
+
+def respelt(error: ValidationError, model: type[BaseModel], root: Node) -> tuple[Node, list[Diagnostic]]:
+    """The document with unknown keys read as the missing ones that they look like, and what is to be said of them.
+
+    So nothing is told that follows from the misspelling alone, and what is wrong below such a key is told as well.
+
+    Args:
+        error: of the validation of `plain(root)`.
+        model: what the document should be.
+        root: the document.
+    """
+    explainer = _Explainer(model, root)
+    told: list[Diagnostic] = []
+    for one, *_ in _complaints(error, root):
+        meant = explainer.meant(one)
+        if meant is not None and (renamed := _renamed(root, one.path, meant, explainer.takes)) is not None:
+            root = renamed
+            told.append(explainer.diagnostic([one]))
+    return root, told
+
+
+def _renamed(root: Node, path: Path, meant: str, takes: Callable[[Path, Node], bool]) -> Node | None:
+    """The document with one key renamed; its value is nobody's concern if it does not fit. None: both are there."""
+    *above, key = path
+    mapping = at(root, above)
+    if not isinstance(mapping, Mapping) or str(key) not in mapping.entries or meant in mapping.entries:
+        return None
+    old = mapping.entries[str(key)]
+    fits = takes((*above, meant), old.value)
+    new = old if fits else Entry(old.mark, Scalar(old.value.mark, None, refused=True))
+    entries = {meant if name == key else name: new if name == key else e for name, e in mapping.entries.items()}
+    return replaced(root, above, Mapping(mapping.mark, entries))
 
 
 def _each(error: Entries[str, Any]) -> Iterator[Entries[str, Any]]:
@@ -106,8 +137,10 @@ def _locate(error: Entries[str, Any], root: Node) -> _Located:
     return _Located(error, path, key, node, branch, missing)
 
 
-def _complaints(located: list[_Located]) -> list[list[_Located]]:
+def _complaints(error: ValidationError, root: Node) -> list[list[_Located]]:
     """The errors, those that make one complaint together: of a union, only the branch that was meant counts."""
+    errors = error.errors(include_url=False, include_input=False)
+    located = [_locate(one, root) for found in errors for one in _each(found)]
     unions: dict[Path, dict[str, list[_Located]]] = {}
     for one in located:
         if one.branch is not None:
@@ -157,12 +190,30 @@ class _Explainer:
     def _unknown(self, located: _Located) -> Diagnostic:
         *above, key = located.path
         parent = tuple(above)
-        hint = self._of_recipes(located.path) or did_you_mean(key, list(self._vocabulary.keys(parent)))
+        hint = self._of_recipes(located.path) or did_you_mean(key, self._known(located))
         homes = [] if hint.startswith("did") else self._homes(str(key), located.node)
         if homes:
             hint = f"it belongs in {dotted(homes[0])}" if homes[0] else "it belongs at the top of the document"
         place = f" in {dotted(parent)}" if parent else ""
         return Diagnostic.at(located.key, f"unknown key '{one_line(str(key), 80)}'{place}", hint)
+
+    def meant(self, located: _Located) -> str | None:
+        """The key that an unknown one looks like; None where it belongs elsewhere."""
+        if located.error["type"] != "extra_forbidden" or self._of_recipes(located.path):
+            return None
+        return nearest(located.path[-1], self._known(located))
+
+    def takes(self, path: Path, node: Node) -> bool:
+        """Whether a value may stand at `path`."""
+        return self._vocabulary.takes(path, plain(node))
+
+    def _known(self, located: _Located) -> list[str]:
+        """The keys that an unknown one may have been; if it is known elsewhere, those that take its value."""
+        *above, key = located.path
+        known = list(self._vocabulary.keys(tuple(above)))
+        if not self._homes(str(key), located.node):
+            return known
+        return [name for name in known if self.takes((*above, name), located.node)]
 
     def _of_recipes(self, path: Path) -> str:
         """For a command whose key is a recipe's section, which recipes those are."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.base.errors import NotFound, SpecError
 from orchestrator.base.paths import bundled
 from orchestrator.spec.compose import compose
-from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, refusal
-from orchestrator.spec.nodes import Mapping, Node, Scalar, plain
+from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, nearest, refusal
+from orchestrator.spec.nodes import Mapping, Node, Scalar, plain, replaced
 from orchestrator.spec.nodes import Sequence as SequenceNode
 from orchestrator.spec.overrides import apply_overrides
 from orchestrator.spec.source import decode, read_document
@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # pydantic takes a fifth of a second; who only wants a path o
 
 KINDS = ("recipe", "command")
 """The keys that say what a workload runs; it has exactly one."""
+
+_OF_A_CLUSTER = frozenset({"backend", "nodes", "teams"})
+"""Keys that tell a cluster profile from a policy."""
 
 
 def load_workload(path: Path | str, overrides: Sequence[str] = ()) -> Workload:
@@ -62,15 +65,17 @@ def parse_workload(text: str | bytes, filename: str, overrides: Sequence[str] = 
     problems += wrong
     if key == "command":
         return _validate(CommandWorkload, root, problems)
-    recipe = root.entries[key].value if key else None
-    name = recipe.value if isinstance(recipe, Scalar) else None
-    model = RECIPES.get(name) if isinstance(name, str) else None
-    if model is None:
-        if recipe is not None:
-            shown = f"unknown recipe {name!r}" if isinstance(name, str) else "recipe: expected the name of a recipe"
-            problems.append(Diagnostic.at(recipe.mark, shown, did_you_mean(name, list(RECIPES))))
+    if not key:
         raise refusal(problems)
-    return _validate(model, root, problems)
+    recipe = root.entries[key].value
+    name = recipe.value if isinstance(recipe, Scalar) else None
+    if isinstance(name, str) and name in RECIPES:
+        return _validate(RECIPES[name], root, problems)
+    shown = f"unknown recipe {name!r}" if isinstance(name, str) else "recipe: expected the name of a recipe"
+    problems.append(Diagnostic.at(recipe.mark, shown, did_you_mean(name, list(RECIPES))))
+    if (meant := nearest(name, RECIPES)) is None:
+        raise refusal(problems)
+    return _validate(RECIPES[meant], replaced(root, (key,), Scalar(recipe.mark, meant)), problems)
 
 
 def load_profile(name_or_path: Path | str) -> ClusterProfile:
@@ -120,7 +125,7 @@ def load_policy(name_or_path: Path | str) -> Policy:
         UsageError, SpecError: the file cannot be read, or is wrong.
     """
     from orchestrator.spec.presets import PRESETS
-    from orchestrator.spec.profile import ClusterProfile, PolicySection
+    from orchestrator.spec.profile import ClusterProfile, PolicyFile, PolicySection
 
     text = str(name_or_path)
     if text in PRESETS:
@@ -130,10 +135,11 @@ def load_policy(name_or_path: Path | str) -> Policy:
         more = "" if hint.startswith("did") else "; or the name of a YAML file"
         raise NotFound(f"there is no policy {text[:100]!r}", hint=hint + more)
     root, problems = _read(read_document(Path(text)), text, ())
-    if "backend" in root.entries:
+    if _OF_A_CLUSTER & root.entries.keys():
         return _validate(ClusterProfile, root, problems).policy
-    section = root.entries["policy"].value if list(root.entries) == ["policy"] else root
-    return _validate(PolicySection, section, problems)
+    if "policy" in {nearest(key, ("policy",)) for key in root.entries}:
+        return _validate(PolicyFile, root, problems).policy
+    return _validate(PolicySection, root, problems)
 
 
 def load_card(name_or_path: Path | str, base: Path = Path()) -> DatasetCard:
@@ -206,11 +212,10 @@ def _kind(root: Mapping) -> tuple[Mapping, str, list[Diagnostic]]:
             [Diagnostic.at(last, "a workload has a recipe or a command, not both", "leave one out")],
         )
     for key, entry in root.entries.items():
-        hint = did_you_mean(key, KINDS)
-        if hint.startswith("did"):
-            meant = hint.split("'")[1]
+        if (meant := nearest(key, KINDS)) is not None:
             entries = {meant if k == key else k: e for k, e in root.entries.items()}
-            return Mapping(root.mark, entries), meant, [Diagnostic.at(entry.mark, f"unknown key '{key}'", hint)]
+            wrong = Diagnostic.at(entry.mark, f"unknown key '{key}'", did_you_mean(key, KINDS))
+            return Mapping(root.mark, entries), meant, [wrong]
     hint = "`recipe: regnet` trains or searches, `command: …` runs any program"
     return root, "", [Diagnostic.at(root.mark, "a workload needs a recipe or a command", hint)]
 
@@ -221,9 +226,12 @@ def _validate(model: type[D], root: Node, problems: list[Diagnostic]) -> D:
     try:
         document = model.model_validate(plain(root))
     except ValidationError as error:
-        from orchestrator.spec.explain import explain
+        from orchestrator.spec.explain import explain, respelt
         from orchestrator.spec.hidden import hidden
 
+        read, misspelt = respelt(error, model, root)
+        if misspelt:
+            return _validate(model, read, [*problems, *misspelt])
         found = explain(error, model, root)
         if (more := hidden(error, model, root)) is not None:
             found += explain(more, model, root)

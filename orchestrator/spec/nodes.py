@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Entries
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,29 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
+Path = Items[str | int]
+
+
+def at(node: Node, path: Path) -> Node:
+    """What lies at `path`, which the node has."""
+    for part in path:
+        if isinstance(node, Sequence):
+            node = node.items[int(part)]
+        elif isinstance(node, Mapping):
+            node = node.entries[str(part)].value
+    return node
+
+
+def replaced(node: Node, path: Path, new: Node) -> Node:
+    """The node with another one at `path`, which it has."""
+    if not path:
+        return new
+    first, rest = path[0], path[1:]
+    below = replaced(at(node, [first]), rest, new)
+    if isinstance(node, Sequence):
+        return Sequence(node.mark, tuple(below if i == first else item for i, item in enumerate(node.items)))
+    assert isinstance(node, Mapping)
+    return Mapping(node.mark, {**node.entries, str(first): Entry(node.entries[str(first)].mark, below)})
 
 
 def plain(node: Node) -> Any:

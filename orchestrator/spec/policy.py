@@ -6,12 +6,18 @@ import math
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from orchestrator.spec.base import Document, Line
 from orchestrator.spec.units import Duration
 
 OrderName = Literal["fifo", "priority", "fair", "attained", "shortest"]
+
+
+def _ascending(thresholds: list[float]) -> list[float]:
+    if any(low >= high for low, high in pairwise(thresholds)):
+        raise ValueError("each is above the one before")
+    return thresholds
 
 
 class Order(Document):
@@ -30,7 +36,7 @@ class Order(Document):
     priority_weight: float = Field(default=1.0, ge=0, description="fair: weight of a point of priority")
     size_weight: float = Field(default=0.0, description="fair: weight of a slot asked for; negative: small ones first")
     half_life: Duration = Field(default=7 * 86_400.0, gt=0, description="fair: usage counts half after so long")
-    thresholds: list[Annotated[float, Field(gt=0)]] = Field(
+    thresholds: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(_ascending)] = Field(
         default_factory=lambda: [3_600.0 * 4**i for i in range(5)],
         max_length=30,
         description="attained: slot-seconds at which a job sinks to the next queue, ascending",
@@ -38,12 +44,6 @@ class Order(Document):
     overdue: Duration | None = Field(
         default=None, gt=0, description="who waits longer than this goes before all others, oldest first"
     )
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Order:
-        if any(low >= high for low, high in pairwise(self.thresholds)):
-            raise ValueError("thresholds: each is above the one before")
-        return self
 
 
 class Preemption(Document):

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -77,17 +87,24 @@ class Maintenance(Document):
     end: Instant
     why: Line = "maintenance"
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Maintenance:
-        if self.end <= self.start:
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: float, info: ValidationInfo) -> float:
+        if end <= info.data.get("start", -math.inf):
             raise ValueError("maintenance ends before it starts")
-        return self
+        return end
+
+
+def _known(name: str) -> str:
+    return preset(name).name
 
 
 class PolicySection(Policy):
     """How the queue is served: a policy by its name, or `preset` and what differs from it."""
 
-    preset: Name = Field(default="default", description=f"one of {', '.join(PRESETS)}")
+    preset: Annotated[Name, AfterValidator(_known)] = Field(
+        default="default", description=f"one of {', '.join(PRESETS)}"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -97,7 +114,8 @@ class PolicySection(Policy):
         if not isinstance(value, dict):
             return value
         named = value.get("preset", "default")
-        return _merged(preset(named).model_dump(), value) if isinstance(named, str) else value
+        base = PRESETS.get(named) if isinstance(named, str) else None
+        return value if base is None else _merged(base.model_dump(), value)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -114,6 +132,12 @@ def _merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+class PolicyFile(Document):
+    """A policy in a file of its own, under the key that it has in a profile."""
+
+    policy: PolicySection
 
 
 class Limits(Document):

@@ -24,6 +24,11 @@ class Vocabulary:
             for key, schema in place.get("properties", {}).items()
         }
 
+    def takes(self, path: Path, value: object) -> bool:
+        """Whether what is known at `path` may be of this value's type."""
+        types = {place.get("type") for place in self._at(path)}
+        return None in types or bool(types & _types_of(value))
+
     def homes(self, key: str, value: object) -> list[Path]:
         """Where else a key is known that takes values of this one's type, the shortest path first."""
         found = self._all(self._schema, (), 0)

@@ -36,6 +36,21 @@ def test_a_misspelt_key() -> None:
     )
 
 
+def test_what_follows_from_a_misspelt_key_alone_is_not_told_and_what_is_wrong_below_it_is() -> None:
+    text = REGNET.replace("recipe:", "recpie:").replace("optim:", "optm:").replace("lr: 0.1", "lr: -1")
+    assert message(text) == (
+        "w.yaml:2:1: unknown key 'recpie'\n    recpie: regnet\n    ^\n  hint: did you mean 'recipe'?\n"
+        "w.yaml:6:1: unknown key 'optm'\n    optm:\n    ^\n  hint: did you mean 'optim'?\n"
+        "w.yaml:7:7: optim.lr: must be more than 0, not -1\n      lr: -1\n          ^"
+    )
+
+
+def test_below_a_misspelt_recipe_the_rest_is_looked_at_too() -> None:
+    told = message(REGNET.replace("regnet", "regnt").replace("epochs: 2", "epochs: 0"))
+    assert "w.yaml:2:9: unknown recipe 'regnt'" in told
+    assert "w.yaml:9:11: train.epochs: must be at least 1, not 0" in told
+
+
 def test_a_key_in_the_wrong_section() -> None:
     assert message(REGNET + "epochs: 3\n") == (
         "w.yaml:13:1: unknown key 'epochs'\n    epochs: 3\n    ^\n  hint: it belongs in train"

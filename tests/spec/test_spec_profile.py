@@ -1,5 +1,7 @@
 """Cluster profiles: policies by name, teams, maintenance."""
 
+import re
+import textwrap
 import time
 from pathlib import Path
 
@@ -131,7 +133,8 @@ WINDOW = "maintenance:\n  - {nodes: [b], start: 1, end: 2}\n"
         ("limits: {max_workers: 0}\n" + WINDOW, ["limits.max_workers", "no node b"], []),
         ("nodes:\n  - {name: a, cpus: -1}\n" + WINDOW, ["nodes[0].cpus", "no node b"], []),
         ("nodes:\n  - {name: a/b}\n" + WINDOW, ["nodes[0].name"], ["no node"]),
-        ("nodes:\n  - {name: a, cout: 3}\n" + WINDOW, ["unknown key 'cout'"], ["no node"]),
+        ("nodes:\n  - {name: a, tally: 3}\n" + WINDOW, ["unknown key 'tally'"], ["no node"]),
+        ("nodes:\n  - {name: a, cout: 3}\n" + WINDOW, ["unknown key 'cout'", "no node b"], []),
         ("teams:\n  - {nam: v}\n  - {name: x, parent: v}\n", ["unknown key 'nam'"], ["is no team"]),
         ("node:\n  - {name: b}\n" + WINDOW, ["unknown key 'node'"], ["no node b"]),
     ],
@@ -151,3 +154,33 @@ def test_a_policys_file_may_hold_the_section_with_or_without_its_key(tmp_path: P
     path.write_text(text)
     assert load_policy(path).backfill == "easy"
     assert load_policy(path).order.by == "fifo"
+
+
+SECTION = "  preset: fairr\n  order: {by: fare, thresholds: [3, 2]}\n  depth: 0\n  elastik: {floor: 3}\n"
+WRONG = ["policy.preset", "policy.order.by", "policy.order.thresholds", "policy.depth", "'elastik'", "elastic.floor"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (textwrap.dedent(SECTION), [place.removeprefix("policy.") for place in WRONG]),
+        ("policy:\n" + SECTION, WRONG),
+        ("name: x\nbackend: local\nnodes: [{cpus: none}]\npolicy:\n" + SECTION, ["nodes[0].cpus", *WRONG]),
+    ],
+    ids=["a section", "a section under its key", "a profile"],
+)
+def test_everything_that_is_wrong_with_a_policy_is_told_at_once(tmp_path: Path, text: str, wrong: list[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as error:
+        load_policy(path)
+    told = [line for line in error.value.message.splitlines() if re.match(r".*mine\.yaml:\d+:\d+: ", line)]
+    assert [place for place in wrong if not any(place in line for line in told)] == []
+    assert len(told) == len(wrong)
+
+
+def test_a_mix_of_the_two_ways_to_write_a_policy_is_told_what_goes_where(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("policy: easy\nround: 30s\n")
+    with pytest.raises(SpecError, match=r"mine\.yaml:2:1: unknown key 'round'[^✗]*it belongs in policy"):
+        load_policy(path)
