@@ -145,7 +145,10 @@ def _left(job: JobView) -> str:
     """By its own word and by what was expected of it, together."""
     if job.left is None:
         return ""
-    return f"{duration(job.left.seconds)}, 8 of 10 times {duration(job.left.low)} to {duration(job.left.high)}"
+    now = time.time()
+    ends = point(now + job.left.seconds, now)
+    likely = f"8 of 10 times {duration(job.left.low)} to {duration(job.left.high)}"
+    return f"{duration(job.left.seconds)}, {likely}; ends about {ends}"
 
 
 def _estimate(job: JobView) -> str:

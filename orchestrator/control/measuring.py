@@ -16,6 +16,7 @@ from orchestrator.base.text import one_line
 from orchestrator.blueprint.features import Features
 from orchestrator.control.foreign import FOREIGN_ERRORS, amount_of
 from orchestrator.control.site import Site
+from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.estimate import History, estimate_of, forecast_or_none, work_of
@@ -31,12 +32,14 @@ from orchestrator.scheduling.estimates.devices import canonical, is_cpu
 from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
 from orchestrator.scheduling.estimates.forecast import RunEstimate, Work
 from orchestrator.scheduling.estimates.measurement import AMOUNTS, NO_TRIAL, Measurement
+from orchestrator.spec.answers import Moment
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
-from orchestrator.store import jobs, measurements
+from orchestrator.store import jobs, measurements, runs
 from orchestrator.store.measurements import MeasurementRecord
 from orchestrator.store.records import JobRecord, RunRecord
 
+_WORKING = frozenset({JobState.RUNNING, JobState.RESIZING})
 _MOST_WORKERS, _MOST_TRIALS = 1_000_000, 2**31
 
 
@@ -169,7 +172,7 @@ def expected_of(connection: Connection, ids: Collection[str]) -> Mapping[str, Ru
 
 
 def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: float) -> Eta | None:
-    """When a running job ends: its own word and what was expected of it, together.
+    """When a running job ends: its own word and what was expected of it, together, and no later than its limit.
 
     Args:
         job: with its newest progress.
@@ -177,6 +180,33 @@ def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: floa
         estimate: of the job.
         now: seconds since the epoch.
     """
+    found = _watched(job, run, estimate, now)
+    if found is None or run.time_limit is None:
+        return found
+    most = max(0.0, run.created_at + run.time_limit - now)
+    return Eta(min(found.seconds, most), min(found.low, most), min(found.high, most))
+
+
+def left_now(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: float) -> Eta | None:
+    """The same; None also where it does not run, or stands still, as too few workers are left."""
+    works = job.state in _WORKING and run.world_size >= job.workers_min
+    return left(job, run, estimate, now) if works else None
+
+
+def ends_of(connection: Connection, now: float) -> dict[str, Moment]:
+    """When each job that works should be over, as `left_now` has it; who is not named has said nothing to go by."""
+    working = {job.id: job for job in jobs.in_states(connection, _WORKING)}
+    expected = expected_of(connection, working)
+    newest = {run.job: run for run in runs.unreleased(connection) if run.job in working}
+    found = {name: left_now(working[name], run, expected.get(name), now) for name, run in newest.items()}
+    return {
+        name: Moment(at=now + eta.seconds, earliest=now + eta.low, latest=now + eta.high)
+        for name, eta in found.items()
+        if eta is not None
+    }
+
+
+def _watched(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: float) -> Eta | None:
     told: Mapping[str, Any] = job.progress or {}
     try:
         total, done = amount_of(told.get("total") or 0.0), amount_of(told.get("done") or 0.0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
 from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
+from orchestrator.control.measuring import ends_of
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import Snapshots
@@ -145,7 +146,7 @@ class Questions:
             BackendUnavailable: the engine does not say what it has.
         """
         with self._answering() as look:
-            return CaseFile(look.outlook.snapshot, look.outlook.policy).text()
+            return CaseFile(look.outlook.snapshot, look.outlook.policy, look.outlook.words).text()
 
     def nodes(self) -> list[NodeView]:
         """The machines, by name.
@@ -265,9 +266,10 @@ class Questions:
 
     def _take(self, version: int, now: float) -> _Look:
         snapshot = self._snapshots(self._site)
-        outlook = Outlook(snapshot, self._site.profile.policy, self._mirror.copy_at(snapshot))
         with self._site.store.read() as connection:
-            return _Look(outlook, nodes.all(connection), version, now)
+            words, marks = ends_of(connection, snapshot.now), nodes.all(connection)
+        outlook = Outlook(snapshot, self._site.profile.policy, self._mirror.copy_at(snapshot), words=words)
+        return _Look(outlook, marks, version, now)
 
     def _lines(self, outlook: Outlook, shown: Sequence[str]) -> Lines:
         return Lines(outlook, self._briefs(shown))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from orchestrator.base.text import span
-from orchestrator.control.measuring import expected_of, left
+from orchestrator.control.measuring import expected_of, left_now
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.rundir.layout import JobDirectory
@@ -73,9 +73,7 @@ class Views:
         )
 
     def _left(self, job: JobRecord, launched: Sequence[RunRecord], expected: RunEstimate | None) -> Expected | None:
-        if job.state not in _WORKING or not launched or launched[-1].world_size < job.workers_min:
-            return None
-        found = left(job, launched[-1], expected, self._site.clock.now())
+        found = left_now(job, launched[-1], expected, self._site.clock.now()) if launched else None
         return None if found is None else Expected(seconds=found.seconds, low=found.low, high=found.high)
 
     def _run(self, run: RunRecord) -> RunView:

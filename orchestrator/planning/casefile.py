@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.base.errors import NotFound, UsageError
 from orchestrator.planning.outlook import Outlook
@@ -14,9 +15,11 @@ from orchestrator.planning.waits import just_before, waiting_view
 from orchestrator.scheduling.codec import dump, load_snapshot
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.spec.answers import JobLine, WhyView
+from orchestrator.spec.answers import JobLine, Moment, WhyView
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.profile import PolicySection
+
+_WORDS = TypeAdapter(dict[str, Moment])
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,17 @@ class CaseFile:
     Attributes:
         snapshot: the queue and the cluster.
         policy: how it is served.
+        words: when running jobs should be over by what they tell of themselves.
     """
 
     snapshot: Snapshot
     policy: Policy
+    words: Mapping[str, Moment] = field(default_factory=dict)
 
     def text(self) -> str:
         """What `of` reads: JSON, a line for each job and node."""
-        return dump({"policy": self.policy.model_dump(mode="json"), "snapshot": self.snapshot})
+        words = {job: end.model_dump(exclude_defaults=True) for job, end in self.words.items()}
+        return dump({"policy": self.policy.model_dump(mode="json"), "words": words, "snapshot": self.snapshot})
 
     @classmethod
     def of(cls, text: str) -> CaseFile:
@@ -49,7 +55,8 @@ class CaseFile:
         try:
             document = json.loads(text)
             policy = PolicySection.model_validate(document["policy"])
-            return cls(load_snapshot(json.dumps(document["snapshot"])), policy)
+            words = _WORDS.validate_python(document["words"])
+            return cls(load_snapshot(json.dumps(document["snapshot"])), policy, words)
         except RecursionError:
             raise UsageError("not a snapshot of a queue: nested too deeply", hint=hint) from None
         except (KeyError, TypeError, ValueError, ValidationError) as error:
@@ -58,7 +65,7 @@ class CaseFile:
     @cached_property
     def outlook(self) -> Outlook:
         """What follows from it."""
-        return Outlook(self.snapshot, self.policy)
+        return Outlook(self.snapshot, self.policy, words=self.words)
 
     def why(self, job: str) -> WhyView:
         """Why a job waited, or ran as it did, at that moment.

@@ -48,15 +48,23 @@ class Outlook:
         policy: how it is served.
         state: the snapshot made ready for decisions, where somebody has done that; not changed.
         before: of the queue without jobs that were added; None: none were.
+        words: when running jobs should be over by what they tell of themselves; people are told so, and no decision
+            goes by it.
     """
 
     def __init__(
-        self, snapshot: Snapshot, policy: Policy, state: State | None = None, before: Outlook | None = None
+        self,
+        snapshot: Snapshot,
+        policy: Policy,
+        state: State | None = None,
+        before: Outlook | None = None,
+        words: Mapping[str, Moment] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.policy = policy
         self._state = state or State.of(snapshot)
         self._before = before
+        self.words: Mapping[str, Moment] = {job: end for job, end in (words or {}).items() if job in self.running}
 
     @property
     def now(self) -> float:
@@ -75,7 +83,8 @@ class Outlook:
 
     @cached_property
     def _reasons(self) -> Reasons:
-        return Reasons(self._state, self.policy, self.now)
+        sure = {job: end.at for job, end in self.ends.items() if not end.by_limit}
+        return Reasons(self._state, self.policy, self.now, sure)
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -115,7 +124,9 @@ class Outlook:
         """The same with one more job that waits; the same jobs are played through, and this one if it is among them."""
         state = self._state.copy()
         state.apply(Pends(job), self.now)
-        return Outlook(replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy, state, self)
+        return Outlook(
+            replace(self.snapshot, pending=(*self.snapshot.pending, job)), self.policy, state, self, self.words
+        )
 
     def explained(self, job: str) -> Explanation:
         """Why one job waits, with remedies that were tried."""
@@ -131,7 +142,7 @@ class Outlook:
         if job not in view.starts and place <= FURTHER and self.policy.backfill != "conservative":
             view = self._played(self.order[:place], _MIDDLE)
         if (at := view.starts.get(job)) is not None:
-            return Wait.played(job, at, view) if at > self.now else None
+            return Wait.played(job, at, view, by_limit=self._by_limit(at, view)) if at > self.now else None
         start = self.start_of(job)
         return None if start is None else Wait(start.at, before=place - 1)
 
@@ -144,7 +155,8 @@ class Outlook:
         if self.pending[job].held:
             return None
         if job in self.likely.starts:
-            return Moment(at=self.likely.starts[job])
+            at = self.likely.starts[job]
+            return Moment(at=at, by_limit=at > self.now and self._by_limit(at, self.likely))
         looked_at_all = self.likely.until >= self.now + HORIZON
         if self.reason(job).kind in _NOT_BY_WORK or (job in self.near and looked_at_all):
             return None
@@ -153,7 +165,7 @@ class Outlook:
     def sure_start_of(self, job: str) -> Moment | None:
         """The same, and how sure it is: as if all jobs were as quick, or as slow, as one in ten."""
         found = self.start_of(job)
-        if found is None or found.earliest is not None or found.at <= self.now:
+        if found is None or found.earliest is not None or found.at <= self.now or found.by_limit:
             return found
         until = tuple(other for other in self.near if self.places[other] <= self.places[job])
         quick, slow = (self._played(until, share).starts.get(job) for share in (_QUICK, _SLOW))
@@ -163,23 +175,52 @@ class Outlook:
             latest=None if slow is None else max(slow, found.at),
         )
 
+    @cached_property
+    def ends(self) -> Mapping[str, Moment]:
+        """When each running job that was not asked to stop should be over, as `end_of` has it."""
+        found = {name: self.end_of(running) for name, running in self.running.items() if not running.stopping}
+        return {name: end for name, end in found.items() if end is not None}
+
+    def latest_of(self, at: float) -> Moment:
+        """A time at which a job starts at the latest, where nobody can tell when it should."""
+        return Moment(at=at, by_limit=any(end.by_limit and end.at <= at for end in self.ends.values()))
+
+    def _by_limit(self, at: float, view: Forecast) -> bool:
+        """Whether a job ends by then of which nothing but its time limit says when."""
+        waiting = {job.id for job in self.snapshot.pending if job.estimate is None and job.limit is not None}
+        limited = waiting | {job for job, end in self.ends.items() if end.by_limit}
+        return any(self.now < view.ends.get(job, math.inf) <= at for job in limited)
+
     def end_of(self, running: Running) -> Moment | None:
-        """When a run should be over; None where nobody has an idea how long it takes."""
-        job, now = running.job, self.now
-        worked, workers = running.worked(now), running.workers
+        """When a run should be over; None where nobody has an idea how long it takes, and nothing ends it.
+
+        By its own word where it gives one, else by its estimate; where there is none, its time limit ends it.
+        """
+        job, now, workers = running.job, self.now, running.workers
+        if (told := self.words.get(job.id)) is not None:
+            return told
+        limits = [limit for limit in (job.limit, job.max_time) if limit is not None]
+        most = max(now, running.since + min(limits)) if limits else math.inf
         if job.estimate is None or workers == 0:
-            return None
-        begins = max(now, running.counted)
-        speed = job.speed(workers)
+            return Moment(at=most, by_limit=True) if limits and workers else None
+        worked, begins, speed = running.worked(now), max(now, running.counted), job.speed(workers)
         early, middle, late = (
-            begins + max(0.0, quantile(job.estimate, worked, q) - worked) / speed for q in (_QUICK, _MIDDLE, _SLOW)
+            min(most, begins + max(0.0, quantile(job.estimate, worked, q) - worked) / speed)
+            for q in (_QUICK, _MIDDLE, _SLOW)
         )
         return Moment(at=middle, earliest=early, latest=late)
 
     def _played(self, jobs: tuple[str, ...], share: float) -> Forecast:
         chosen = set(jobs)
         near = replace(self.snapshot, pending=tuple(job for job in self.snapshot.pending if job.id in chosen))
-        return forecast(near, self.policy, horizon=HORIZON, share=share, most_events=MOST_EVENTS)
+        known = {job: self._work(self.running[job], end, share) for job, end in self.words.items()}
+        return forecast(near, self.policy, horizon=HORIZON, share=share, most_events=MOST_EVENTS, known=known)
+
+    def _work(self, running: Running, end: Moment, share: float) -> float:
+        """All the work of a run that says when it should be over, as of one that is so quick among those like it."""
+        at = {_QUICK: end.earliest, _SLOW: end.latest}.get(share)
+        left = max(0.0, (end.at if at is None else at) - max(self.now, running.counted))
+        return running.worked(self.now) + left * running.job.speed(running.working)
 
     def _beyond(self, job: str) -> Moment | None:
         """By the work before it, as if all slots shared it evenly; its error as of a sum of independent jobs."""

@@ -21,24 +21,27 @@ class Wait:
         ends: jobs that end by then, first to last.
         starts: jobs that start by then and go on.
         before: jobs before it in the queue, where these were not played through but reckoned by their work.
+        by_limit: of some that end by then nothing but their time limit says when: it may start earlier.
     """
 
     at: float
     ends: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
     before: int = 0
+    by_limit: bool = False
 
     @classmethod
-    def played(cls, job: str, at: float, view: Forecast) -> Wait:
+    def played(cls, job: str, at: float, view: Forecast, *, by_limit: bool = False) -> Wait:
         """Of a job that starts at `at` in this forecast."""
         ends = _until(at, view.ends)
         starts = tuple(other for other in _until(at, view.starts) if other not in {job, *ends})
-        return cls(at, ends, starts)
+        return cls(at, ends, starts, by_limit=by_limit)
 
     @property
     def text(self) -> str:
         """`wait until about 2026-11-21 14:20:00 UTC: 5 jobs (j-1, j-2, j-3, …) should end and j-9 start before it`."""
-        return f"wait until about {utc(self.at)}{self._what()}"
+        when = f"{utc(self.at)} at the latest (time limits)" if self.by_limit else f"about {utc(self.at)}"
+        return f"wait until {when}{self._what()}"
 
     def _what(self) -> str:
         if self.before:

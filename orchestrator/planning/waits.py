@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.explain.types import Cure, Explanation
-from orchestrator.spec.answers import JobLine, Remedy, WhyView
+from orchestrator.spec.answers import JobLine, Moment, Remedy, WhyView
 
 _BEFORE = 3
+_FIRST = frozenset({Waiting.HELD, Waiting.DEPENDENCY, Waiting.LIMIT, Waiting.TOO_LARGE})
+"""These jobs wait for something that no waiting brings."""
 
 
 def just_before(job: str, outlook: Outlook) -> tuple[str, ...]:
@@ -35,7 +37,7 @@ def waiting_view(told: WhyView, outlook: Outlook, before: Sequence[JobLine], *, 
             "kind": str(found.kind),
             "reason": found.text,
             "since": found.since,
-            "expected_start": outlook.sure_start_of(job),
+            "expected_start": outlook.sure_start_of(job) or _after_waiting(found, outlook),
             "position": outlook.places[job],
             "queue": len(outlook.order),
             "before": list(before),
@@ -43,6 +45,14 @@ def waiting_view(told: WhyView, outlook: Outlook, before: Sequence[JobLine], *, 
             "remedies": _remedies(found, outlook, more_nodes=more_nodes),
         }
     )
+
+
+def _after_waiting(found: Explanation, outlook: Outlook) -> Moment | None:
+    """When a job that is not in sight starts at the latest: nobody has to do anything but wait."""
+    if found.kind in _FIRST:
+        return None
+    waits = (one.at for one in found.remedies if one.kind is Cure.WAIT and one.at is not None)
+    return next((outlook.latest_of(at) for at in waits), None)
 
 
 def _remedies(found: Explanation, outlook: Outlook, *, more_nodes: bool) -> list[Remedy]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.jobs import Job, total_expected
@@ -15,6 +16,7 @@ from orchestrator.spec.policy import Policy
 
 MOST_EVENTS = 20_000
 _DELAY = 1.0
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def forecast(
     share: float | None = None,
     charges: Charges | None = None,
     most_events: int = MOST_EVENTS,
+    known: Mapping[str, float] = NOTHING,
 ) -> Forecast:
     """Run ahead of a snapshot, with the scheduler itself.
 
@@ -80,11 +83,12 @@ def forecast(
         share: as if each job took as long as this share of those that are like it; None: as long as is expected.
         charges: what preemptions and resizes cost.
         most_events: so many events end it earlier.
+        known: seconds of work, in all, of jobs of which more is known than their estimates.
     """
     if extra is not None:
         snapshot = replace(snapshot, pending=(*snapshot.pending, extra))
     until = snapshot.now + horizon
-    engine = Engine(snapshot, (), policy, work=_work(snapshot, share), charges=charges)
+    engine = Engine(snapshot, (), policy, work=_work(snapshot, share) | dict(known), charges=charges)
     result = engine.run(until=until, most_events=most_events)
     waited = {job.id for job in snapshot.pending}
     starts = {outcome.job: outcome.started for outcome in result.outcomes if outcome.job in waited}

@@ -14,6 +14,8 @@ from measured_kit import FEATURES, LONG, tell
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.hardware import cpu_name
 from orchestrator.control.measuring import Expected, left, memory_default
+from orchestrator.control.questions import Questions
+from orchestrator.lifecycle.reasons import utc
 from orchestrator.lifecycle.states import RunState
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.store import measurements
@@ -191,6 +193,19 @@ def test_a_running_job_shows_what_is_left(world: World) -> None:
     assert view.state == "running"
     assert view.left is not None
     assert 0 < view.left.low < view.left.seconds < view.left.high
+
+
+def test_its_end_is_one_and_the_same_wherever_it_is_told(world: World) -> None:
+    job = world.train("start", "progress:2", *["wait"] * 50, workers="2", train=LONG)
+    world.step(6)
+    waiting, questions = world.submit(), Questions(world.service.site)
+    world.step()
+    told, queue = questions.why(job).expected_end, questions.queue()
+    assert told is not None
+    assert world.job(job).left.seconds == pytest.approx(told.at - world.clock.now())  # type: ignore[union-attr]
+    assert queue.running[0].expected_end == told
+    assert queue.waiting[0].expected_start.at == pytest.approx(told.at)  # type: ignore[union-attr]
+    assert f"2 more expected at {utc(told.at)} from {job}" in questions.why(waiting).reason
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from orchestrator.scheduling.cluster import Demand, Node, Share, Window
 from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.spec.answers import EstimateView
+from orchestrator.spec.answers import EstimateView, Moment
 from orchestrator.spec.load import parse_workload
 from orchestrator.spec.presets import PRESETS
 from orchestrator.spec.profile import ClusterProfile
@@ -115,6 +115,17 @@ def test_a_run_ends_when_its_estimate_says_given_what_it_has_done() -> None:
     assert end is not None
     assert end.at == NOW + 500
     assert queue().end_of(runs(0, 4, seconds=None)) is None
+
+
+def test_where_only_a_time_limit_is_known_an_end_and_the_starts_after_it_are_told_as_the_latest() -> None:
+    found = queue(job(1, 4), running=(runs(0, 4, seconds=None, limit=700.0),))
+    assert found.end_of(found.running["j-0"]) == Moment(at=NOW + 600, by_limit=True)
+    assert found.sure_start_of("j-1") == Moment(at=NOW + 600, by_limit=True)
+    wait = found.wait_for("j-1")
+    assert wait is not None
+    assert "at the latest (time limits): j-0 should end before it" in wait.text
+    sure = queue(job(1, 4), running=(runs(0, 4, limit=700.0),))
+    assert sure.start_of("j-1") == Moment(at=NOW + 500)
 
 
 def whatif(found: Outlook, workers: str = "2", seconds: float = 600.0) -> WhatIf:

@@ -49,7 +49,12 @@ class Diagnosis:
         if scene.policy.backfill == "none" and self._head is not None and job.id != self._head.job:
             return self._head.why
         reserved = scene.reservations.get(job.id)
-        return found if reserved is None or reserved.at <= scene.now else _with_reservation(found, reserved)
+        return found if reserved is None or reserved.at <= scene.now else self._reserved(found, reserved)
+
+    def _reserved(self, found: Why, reserved: Reservation) -> Why:
+        latest = " at the latest (time limits)" if self._scene.goes_by_limits(reserved.at) else ""
+        text = f"{found.text}; reserved for it from {utc(reserved.at)}{latest} on {places(reserved.placement)}"
+        return found._replace(text=text, expected=reserved.at)
 
     def _passed_over(self, job: Job) -> Why:
         """There is room for it, and others have a better right to it."""
@@ -127,11 +132,6 @@ class Diagnosis:
 class _Head(NamedTuple):
     job: str
     why: Why
-
-
-def _with_reservation(found: Why, reserved: Reservation) -> Why:
-    text = f"{found.text}; reserved for it from {utc(reserved.at)} on {places(reserved.placement)}"
-    return found._replace(text=text, expected=reserved.at)
 
 
 def _own(job: Job, now: float) -> Why | None:

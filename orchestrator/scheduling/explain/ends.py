@@ -33,6 +33,20 @@ def _by_limit_and_estimate(job: Job) -> list[Job]:
     return [job] if job.estimate is None or job.limit is None else [job, replace(job, limit=None)]
 
 
+class RunEnd(NamedTuple):
+    """When a running job should be over.
+
+    Attributes:
+        running: the job.
+        at: seconds since the epoch; infinite where nobody knows.
+        by_limit: its limit is all that is known.
+    """
+
+    running: Running
+    at: float
+    by_limit: bool = False
+
+
 class Opening(NamedTuple):
     """Room that comes by itself.
 
@@ -67,21 +81,21 @@ class _Rack(NamedTuple):
 class Ends:
     """Ends of the jobs that run, by node; those that were asked to stop give their room to jobs that claim it."""
 
-    def __init__(self, floor: Floor, running: Iterable[Running], claiming: Iterable[Job], now: float) -> None:
+    def __init__(self, floor: Floor, running: Iterable[RunEnd], claiming: Iterable[Job], now: float) -> None:
         self._floor, self._now = floor, now
         self._known: dict[tuple[_Rack, int | None], list[tuple[float, str]]] = {}
         self._on: dict[str, list[_End]] = {name: [] for name in floor.nodes}
-        for job in running:
-            self._add(likely_end(job, now), job.job, job.placement if job.keeps is None else job.keeps)
+        for run, at, limited in running:
+            self._add(at, run.job, run.placement if run.keeps is None else run.keeps, limited)
         for owner in claiming:
-            self._add(claimed_end(owner, now), owner, owner.claim or ())
+            self._add(claimed_end(owner, now), owner, owner.claim or (), by_limit(owner))
         for ends in self._on.values():
             ends.sort()
 
-    def _add(self, at: float, job: Job, placement: Placement) -> None:
+    def _add(self, at: float, job: Job, placement: Placement, limited: bool) -> None:
         for node, workers in placement:
             if node in self._on:
-                self._on[node].append(_End(at, job.id, workers * job.demand.slots, by_limit(job)))
+                self._on[node].append(_End(at, job.id, workers * job.demand.slots, limited))
 
     def opening(self, demand: Demand, until: float) -> Opening | None:
         """The earliest room for the fewest workers of a demand, if nobody takes it before; None: nobody knows.

@@ -10,12 +10,11 @@ from orchestrator.lifecycle.reasons import slots, utc
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.deltas import Delta, Gone, NodeIs, Teams
 from orchestrator.scheduling.explain.confirm import settled
-from orchestrator.scheduling.explain.ends import by_limit, claimed_end, likely_end
+from orchestrator.scheduling.explain.ends import by_limit, claimed_end
 from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
 from orchestrator.scheduling.explain.words import names
-from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.room import capacity
 from orchestrator.scheduling.teams import Team
 
@@ -25,7 +24,7 @@ _WHERE = "by `teams` in the cluster's profile and a new start of its server"
 def wait(trial: Trial) -> Remedy | None:
     """The earliest time at which it starts by what is known: when jobs end, maintenance ends, runs may be stopped."""
     known = sorted((at, job) for at, job in _ends(trial.scene) if math.isfinite(at) and job != trial.job.id)
-    limited = {job.id for job in _working(trial.scene) if by_limit(job)}
+    limited = set(_limited(trial.scene))
     moments = {at: what for at, what in _moments(trial) if trial.scene.now < at < math.inf}
     times = sorted({at for at, _ in known} | set(moments))
 
@@ -44,16 +43,18 @@ def wait(trial: Trial) -> Remedy | None:
 def _over(jobs: list[str], limited: set[str]) -> list[str]:
     likely, surely = [j for j in jobs if j not in limited], [j for j in jobs if j in limited]
     said = [f"{names(likely)} should be over"] if likely else []
-    return said + ([f"{names(surely)} {'is' if len(surely) == 1 else 'are'} over at the latest"] if surely else [])
+    over = f"{names(surely)} {'is' if len(surely) == 1 else 'are'} over at the latest (time limit)"
+    return said + ([over] if surely else [])
 
 
-def _working(scene: Scene) -> Iterator[Job]:
-    yield from (running.job for running in scene.after.running.values())
-    yield from (job for job in scene.waiting if job.claim is not None)
+def _limited(scene: Scene) -> Iterator[str]:
+    """Jobs of which nothing but their time limit says how long they take."""
+    yield from (running.job.id for running in scene.after.running.values() if scene.end_of(running).by_limit)
+    yield from (job.id for job in scene.waiting if job.claim is not None and by_limit(job))
 
 
 def _ends(scene: Scene) -> Iterator[tuple[float, str]]:
-    yield from ((likely_end(r, scene.now), r.job.id) for r in scene.after.running.values() if not r.stopping)
+    yield from ((scene.end_of(r).at, r.job.id) for r in scene.after.running.values() if not r.stopping)
     yield from ((claimed_end(job, scene.now), job.id) for job in scene.waiting if job.claim is not None)
 
 

@@ -132,7 +132,9 @@ def _shortage(
         more = ""
     elif opening is not None and opening.jobs:
         expected = opening.at
-        when = f"at the latest by {utc(opening.at)}" if opening.latest else f"expected at {utc(opening.at)}"
+        when = (
+            f"at the latest by {utc(opening.at)} (time limit)" if opening.latest else f"expected at {utc(opening.at)}"
+        )
         more = f"; {opening.slots} more {when} from {names(opening.jobs)}"
         if takes is not None and (over := _maintenance_before(scene, demand, until, takes, opening)) is not None:
             expected, more = over, f"{more}, and maintenance keeps it until {utc(over)}"

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 
 from orchestrator.scheduling.cluster import Demand, Node, Placement, workers_of
-from orchestrator.scheduling.explain.ends import Ends
+from orchestrator.scheduling.expected import expected_end
+from orchestrator.scheduling.explain.ends import Ends, RunEnd, by_limit, likely_end
 from orchestrator.scheduling.explain.floor import Floor
 from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.explain.words import Takes, names
 from orchestrator.scheduling.hurdles import hurdle
-from orchestrator.scheduling.jobs import Job
+from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.walk import walk
 from orchestrator.spec.policy import Policy
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Scene:
@@ -24,18 +29,21 @@ class Scene:
         state: as it is; not changed.
         policy: what it is decided by.
         now: seconds since the epoch.
+        told: when running jobs should be over, where more is known than the state says; nothing is decided by it.
 
     Attributes:
         now: seconds since the epoch.
         policy: what it is decided by.
+        told: when running jobs should be over, by job.
         before: as it is.
         after: as it will be.
         reservations: by job, in the order of the queue.
         waiting: jobs that go on waiting, first to last.
     """
 
-    def __init__(self, state: State, policy: Policy, now: float) -> None:
+    def __init__(self, state: State, policy: Policy, now: float, told: Mapping[str, float] = NOTHING) -> None:
         self.now = now
+        self.told = told
         self.policy = policy
         self.before = state
         self._draft = draft = state.draft(policy, now)
@@ -74,7 +82,19 @@ class Scene:
     def ends(self) -> Ends:
         """When running jobs should be over."""
         claiming = [job for job in self.waiting if job.id in self.claims]
-        return Ends(self.floor, self.after.running.values(), claiming, self.now)
+        return Ends(self.floor, map(self.end_of, self.after.running.values()), claiming, self.now)
+
+    def end_of(self, running: Running) -> RunEnd:
+        """When a running job should be over: as is told of it, else by our estimate, by its limit at the latest."""
+        at = self.told.get(running.job.id)
+        if at is not None and at > self.now:
+            return RunEnd(running, at)
+        return RunEnd(running, likely_end(running, self.now), by_limit(running.job))
+
+    def goes_by_limits(self, at: float) -> bool:
+        """Whether what is planned for a time goes by the time limit of a running job, which may be over before."""
+        runs = (r for r in self.after.running.values() if r.job.limit is not None and not r.stopping)
+        return any(expected_end(running, self.now) <= at for running in runs)
 
     @cached_property
     def teams(self) -> Standings:

@@ -92,4 +92,4 @@ class Trial:
 
 def _scene(today: Scene, first: Remedy) -> Scene:
     state, now = first.apply(today.before, today.now)
-    return Scene(state, today.policy, now)
+    return Scene(state, today.policy, now, today.told)

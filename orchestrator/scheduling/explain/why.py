@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.base.errors import NotFound
@@ -9,7 +10,7 @@ from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.scheduling.decisions import Start
 from orchestrator.scheduling.explain.diagnose import Diagnosis
 from orchestrator.scheduling.explain.remedies import remedies
-from orchestrator.scheduling.explain.scene import Scene
+from orchestrator.scheduling.explain.scene import NOTHING, Scene
 from orchestrator.scheduling.explain.types import Cure, Explanation
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Job
@@ -25,14 +26,15 @@ class Reasons:
         state: as it is; not changed.
         policy: what is decided by.
         now: seconds since the epoch.
+        ends: when running jobs should be over, where more is known than the state says; for what is told alone.
 
     Attributes:
         order: of the queue, those that start now first.
         decisions: what the policy does now.
     """
 
-    def __init__(self, state: State, policy: Policy, now: float) -> None:
-        scene = self._scene = Scene(state, policy, now)
+    def __init__(self, state: State, policy: Policy, now: float, ends: Mapping[str, float] = NOTHING) -> None:
+        scene = self._scene = Scene(state, policy, now, ends)
         self.decisions = scene.decisions
         self._diagnosis = Diagnosis(scene)
         self._starts = {start.job: start for start in scene.decisions.starts}
