@@ -48,7 +48,7 @@ def cluster_of(profile: ClusterProfile, nodes: tuple[Node, ...] | None = None) -
         nodes: in the place of its own, whose maintenance is then nothing to them.
 
     Raises:
-        UsageError: it says `auto` where a simulation needs a number.
+        UsageError: it says `auto` where a number is needed.
     """
     windows, limits = windows_of(profile) if nodes is None else {}, profile.limits
     return Cluster(nodes or _nodes(profile), teams_of(profile), windows, limits.max_workers, limits.max_time)
@@ -89,6 +89,6 @@ def _equal(profile: ClusterProfile, spec: NodeSpec) -> list[Node]:
 
 def _unknown(profile: ClusterProfile, spec: NodeSpec, key: str) -> UsageError:
     return UsageError(
-        f"the profile {profile.name!r} has `{key}: auto` for the node {spec.name!r}: a simulation cannot measure it",
+        f"the profile {profile.name!r} has `{key}: auto` for the node {spec.name!r}; only a sole node is measured",
         hint="write a number there, or describe the cluster by --nodes N --slots M",
     )

@@ -140,8 +140,19 @@ def test_the_maintenance_of_a_profile_counts_once_it_is_said_when_the_load_begin
     assert figures_of(outcome)["makespan"] == ["3h 06m"]
 
 
-def test_a_cluster_that_must_be_measured_is_refused_with_what_to_type(cli, trace: Path) -> None:
-    outcome = cli("simulate", "--trace", trace, "--cluster", "local")
+def test_the_cluster_that_is_this_machine_has_what_was_measured(
+    cli, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(str(index) for index in range(8)))
+    outcome = cli("simulate", "--trace", trace, "--cluster", "local", "--policy", "fifo")
+    assert "4 jobs on 1 node with 8 slots" in outcome.out
+    assert figures_of(outcome)["average JCT"] == ["1m 55s"]
+
+
+def test_several_nodes_that_must_be_measured_are_refused_with_what_to_type(cli, trace: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "two.yaml"
+    profile.write_text("name: two\nbackend: local\nnodes: [{name: a}, {name: b, gpus: 8}]\n")
+    outcome = cli("simulate", "--trace", trace, "--cluster", profile)
     assert outcome.code == 2
     assert "gpus: auto" in outcome.err
     assert "--nodes" in outcome.err

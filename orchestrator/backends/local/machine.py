@@ -109,6 +109,18 @@ def measure(profile: ClusterProfile, environment: Mapping[str, str], list_gpus: 
     )
 
 
+def with_numbers(
+    profile: ClusterProfile, environment: Mapping[str, str], list_gpus: Callable[[], list[str]]
+) -> ClusterProfile:
+    """The profile with what was measured in the place of each `auto`; as it is where it has more than one machine."""
+    if len(profile.nodes) != 1 or profile.nodes[0].count != 1:
+        return profile
+    machine = measure(profile, environment, list_gpus)
+    gpus, cpus = (machine.slots, machine.cores) if machine.kind == "gpu" else (0, machine.slots)
+    node = profile.nodes[0].model_copy(update={"gpus": gpus, "cpus": cpus, "memory": machine.memory})
+    return profile.model_copy(update={"nodes": [node]})
+
+
 def gpus_of_this_machine() -> list[str]:
     """Indices of the GPUs that the driver lists; none where there is no driver."""
     if not any(Path("/dev").glob("nvidia[0-9]*")):

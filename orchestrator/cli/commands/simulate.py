@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,6 +154,7 @@ def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
 
 
 def _cluster(name: str | None, nodes: int | None, slots: int | None) -> Cluster:
+    from orchestrator.backends.local.machine import gpus_of_this_machine, with_numbers
     from orchestrator.simulation.clusters import Cluster, cluster_of, plain_nodes
     from orchestrator.spec.load import load_profile
 
@@ -162,7 +164,8 @@ def _cluster(name: str | None, nodes: int | None, slots: int | None) -> Cluster:
     if name is None:
         assert given is not None
         return Cluster(given)
-    return cluster_of(load_profile(name), given)
+    profile = load_profile(name)
+    return cluster_of(profile if given else with_numbers(profile, os.environ, gpus_of_this_machine), given)
 
 
 def _upkeep(cluster: Cluster, begin: float | None, drains: tuple[Drain, ...]) -> Upkeep:
