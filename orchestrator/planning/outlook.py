@@ -15,6 +15,7 @@ from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.explain import Reasons, explain_running
 from orchestrator.scheduling.explain.types import Explanation
 from orchestrator.scheduling.jobs import Job, Running, total_expected
+from orchestrator.scheduling.layout import usable
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.simulation.forecast import Forecast, forecast
@@ -145,6 +146,14 @@ class Outlook:
             return Wait.played(job, at, view, by_limit=self._by_limit(at, view)) if at > self.now else None
         start = self.start_of(job)
         return None if start is None else Wait(start.at, before=place - 1)
+
+    def resumed_for(self, job: str) -> tuple[tuple[str, ...], Outlook]:
+        """Drained nodes that a job accepts, and what follows if all of them take work again."""
+        demand, now = self.pending[job].demand, self.now
+        up = {node.name: replace(node, state="up") for node in self.snapshot.nodes if node.state == "drained"}
+        chosen = {name: node for name, node in sorted(up.items()) if usable(node, demand, now, now)}
+        nodes = tuple(chosen.get(node.name, node) for node in self.snapshot.nodes)
+        return tuple(chosen), Outlook(replace(self.snapshot, nodes=nodes), self.policy, words=self.words)
 
     def explained_run(self, job: str) -> str:
         """Why a running job has its width."""

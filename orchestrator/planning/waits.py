@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.explain.types import Cure, Explanation
+from orchestrator.scheduling.explain.words import names
 from orchestrator.spec.answers import JobLine, Moment, Remedy, WhyView
 
 _BEFORE = 3
+_RESUME = "orchestrator cluster resume"
 _FIRST = frozenset({Waiting.HELD, Waiting.DEPENDENCY, Waiting.LIMIT, Waiting.TOO_LARGE})
 """These jobs wait for something that no waiting brings."""
 
@@ -59,7 +61,19 @@ def _remedies(found: Explanation, outlook: Outlook, *, more_nodes: bool) -> list
     """What was tried at this moment; before that, what comes by itself, as it was played through."""
     possible = [one for one in found.remedies if more_nodes or one.kind is not Cure.NODES]
     tried = [Remedy(text=one.text, command=one.command or "", proved=True) for one in possible]
-    if found.kind is Waiting.STARTS or any(one.kind is Cure.WAIT for one in found.remedies):
+    kinds = {one.kind for one in found.remedies}
+    if found.kind is Waiting.STARTS or Cure.WAIT in kinds:
         return tried
     wait = outlook.wait_for(found.job)
-    return tried if wait is None else [Remedy(text=wait.text), *tried]
+    if wait is not None:
+        return [Remedy(text=wait.text), *tried]
+    return tried if found.kind is not Waiting.NODES or Cure.RESUME in kinds else [*_resumed(found.job, outlook), *tried]
+
+
+def _resumed(job: str, outlook: Outlook) -> list[Remedy]:
+    """Its turn comes some time after the nodes that are drained take work again."""
+    drained, after = outlook.resumed_for(job)
+    wait = after.wait_for(job) if drained else None
+    if wait is None:
+        return []
+    return [Remedy(text=f"resume {names(drained)}, and {wait.text}", command=f"{_RESUME} {' '.join(drained)}")]

@@ -5,14 +5,16 @@ import math
 import pytest
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
+from orchestrator.lifecycle.reasons import utc
 from orchestrator.planning import outlook as module
 from orchestrator.planning.outlook import PLAYED, Outlook
+from orchestrator.planning.waits import waiting_view
 from orchestrator.planning.whatif import NEW, WhatIf, candidate, offline_view, some_widths
 from orchestrator.scheduling.cluster import Demand, Node, Share, Window
 from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.spec.answers import EstimateView, Moment
+from orchestrator.spec.answers import EstimateView, Moment, WhyView
 from orchestrator.spec.load import parse_workload
 from orchestrator.spec.presets import PRESETS
 from orchestrator.spec.profile import ClusterProfile
@@ -188,6 +190,15 @@ def test_a_job_far_behind_is_played_with_all_before_it_or_told_by_their_work(mon
     assert reckoned is not None
     assert (reckoned.at, reckoned.before) == (played.at, PLAYED + 9)
     assert "59 jobs before it should be done with most of their work" in reckoned.text
+
+
+def test_behind_others_on_a_drained_node_the_wait_after_it_is_resumed_is_told() -> None:
+    node = Node("a", 4, state="drained")
+    found = Outlook(Snapshot(NOW, (node,), (job(1, 4), job(2, 4)), (runs(0, 4),)), FIFO)
+    told = WhyView(job="j-2", name="", state="queued", now=NOW, reason="")
+    first = waiting_view(told, found, (), more_nodes=False).remedies[0]
+    assert (first.command, first.proved) == ("orchestrator cluster resume a", False)
+    assert first.text.startswith(f"resume a, and wait until about {utc(NOW + 1100)}: ")
 
 
 def urgent(found: Outlook, seconds: float) -> WhatIf:

@@ -18,6 +18,8 @@ from orchestrator.scheduling.explain.words import names
 from orchestrator.scheduling.room import capacity
 from orchestrator.scheduling.teams import Team
 
+_MANY, _FEW = 8, 4
+"""Nodes of which each is tried: without it; and alone, where it takes time too."""
 _WHERE = "by `teams` in the cluster's profile and a new start of its server"
 
 
@@ -80,26 +82,41 @@ def _moments(trial: Trial) -> Iterator[tuple[float, str]]:
 
 def resume(trial: Trial) -> Remedy | None:
     """The fewest nodes that would have to take work again."""
-    job, scene = trial.job, trial.scene
-    accepted = scene.whole.accepts(job.demand, 0.0)
-    away = [name for name in accepted if scene.after.nodes[name].state != "up"]
-    away.sort(key=lambda name: (scene.after.nodes[name].state, name), reverse=True)
-
-    def back(chosen: list[str]) -> Remedy:
-        drained = [name for name in chosen if scene.after.nodes[name].state == "drained"]
-        down = [name for name in chosen if name not in drained]
-        texts = [f"resume {names(drained)}"] if drained else []
-        texts += [f"bring {names(down)} up again"] if down else []
-        command = f"orchestrator cluster resume {' '.join(drained)}" if drained and not down else None
-        deltas = tuple(NodeIs(replace(scene.after.nodes[name], state="up")) for name in chosen)
-        return Remedy(Cure.RESUME, " and ".join(texts), command, deltas)
-
+    away = _away(trial)
     if len(away) > _MANY:
-        return trial.least(1, len(away), lambda count: back(away[:count]))
-    return trial.fewest(away[::-1], back)
+        return trial.least(1, len(away), lambda count: _back(trial.scene, away[:count]))
+    return trial.fewest(away[::-1], lambda chosen: _back(trial.scene, chosen))
 
 
-_MANY = 8
+def resume_and_wait(trial: Trial) -> Remedy | None:
+    """Nodes that would have to take work again, although they are full: it starts on them when jobs end."""
+    away = _away(trial)
+    choices = [[name] for name in away[:_FEW]] if 1 < len(away) <= _FEW else []
+    found = [pair for chosen in [*choices, away] if chosen and (pair := _then_wait(trial, _back(trial.scene, chosen)))]
+    return min(found, key=lambda pair: (pair.at, pair.text), default=None)
+
+
+def _then_wait(trial: Trial, back: Remedy) -> Remedy | None:
+    later = trial.then(back)
+    waits = wait(later)
+    return None if waits is None else replace(later.joined(waits), kind=Cure.RESUME, command=back.command)
+
+
+def _away(trial: Trial) -> list[str]:
+    """Nodes that it accepts and that take no work: first those that are drained."""
+    nodes = trial.scene.after.nodes
+    away = [name for name in trial.scene.whole.accepts(trial.job.demand, 0.0) if nodes[name].state != "up"]
+    return sorted(away, key=lambda name: (nodes[name].state, name), reverse=True)
+
+
+def _back(scene: Scene, chosen: list[str]) -> Remedy:
+    drained = [name for name in chosen if scene.after.nodes[name].state == "drained"]
+    down = [name for name in chosen if name not in drained]
+    texts = [f"resume {names(drained)}"] if drained else []
+    texts += [f"bring {names(down)} up again"] if down else []
+    command = f"orchestrator cluster resume {' '.join(drained)}" if drained and not down else None
+    deltas = tuple(NodeIs(replace(scene.after.nodes[name], state="up")) for name in chosen)
+    return Remedy(Cure.RESUME, " and ".join(texts), command, deltas)
 
 
 def more_nodes(trial: Trial) -> Remedy | None:

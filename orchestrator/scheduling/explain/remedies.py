@@ -19,8 +19,11 @@ def remedies(scene: Scene, job: str) -> tuple[Remedy, ...]:
         return (trial.joined(alone) if trial.first is None else trial.first,)
     found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
     if not found and (higher := grants.limits(trial)) is not None:
-        trial = Trial(scene, job, trial.joined(higher))
+        trial = trial.then(higher)
         found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
+    if not {remedy.kind for remedy in found} & {Cure.WAIT, Cure.RESUME}:
+        pair = grants.resume_and_wait(trial)
+        found += () if pair is None else (pair,)
     return found
 
 

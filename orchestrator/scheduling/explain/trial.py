@@ -56,6 +56,10 @@ class Trial:
             at=max(ats, default=None),
         )
 
+    def then(self, first: Remedy) -> Trial:
+        """What else would start it once that is so, too."""
+        return Trial(self._today, self.job.id, self.joined(first))
+
     def works(self, remedy: Remedy) -> bool:
         """Whether the job starts with it; a remedy that cannot be tried any more does not work."""
         self._left -= 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.base.errors import NotFound
-from orchestrator.lifecycle.reasons import Waiting
+from orchestrator.lifecycle.reasons import Waiting, utc
 from orchestrator.scheduling.cluster import Constraints, Demand, Node, Share, Window
 from orchestrator.scheduling.explain import explain, explain_all, explain_running
 from orchestrator.scheduling.explain.confirm import starts
@@ -145,6 +145,14 @@ def test_a_drained_node_is_named_with_its_note_and_resumed() -> None:
     assert found.kind is Waiting.NODES
     assert found.text == "needs 8 gpu slots on one node; 4 can be used now: n-2 is drained (ana: cables)"
     assert cures(found)[Cure.RESUME].command == "orchestrator cluster resume n-2"
+
+
+def test_a_drained_node_that_is_full_is_resumed_and_waited_for() -> None:
+    machines, run = (Node("n-1", 8, state="drained"),), runs(91, "n-1", 8, 3600.0)
+    found = explain(Snapshot(NOW, machines, (job(101, gang(8)),), (run,)), STRICT, "j-101")
+    pair = cures(found)[Cure.RESUME]
+    assert pair.command == "orchestrator cluster resume n-1"
+    assert pair.text.startswith(f"resume n-1, and wait until {utc(NOW + 3600)}, when j-91 ")
 
 
 def test_maintenance_that_a_run_would_meet_keeps_it_until_it_is_over() -> None:
