@@ -37,8 +37,9 @@ class Draft:
         after: what nobody will hold or claim once all that was asked for is done.
         claimed: valid claims, by job.
         begun: what those who start, and who hold a claim, should give free again.
+        stops_anybody: whether running jobs may be stopped for others: to take a quota back there has to be one.
+        asks_anybody: whether they may be stopped or shrunk.
         first_blocked: rank of the first job that waits for room; once there is one with a reservation, of that one.
-        starts_before: so many started before it.
         reservations: of jobs that wait for room, in the order of the queue.
         prospects: of those who want room to be made; None: nobody did so far.
     """
@@ -57,8 +58,8 @@ class Draft:
         self.begun: list[Freed] = []
         self.reservations: list[Reservation] = []
         self.prospects: Prospects | None = None
+        self.stops_anybody, self.asks_anybody = _asks(policy, quotas=state.tree.quotas)
         self.first_blocked: Key | None = None
-        self.starts_before = 0
         self.claimed = state.claims(now)
         self.idle, self.room = state.idle.copy() if self.claimed else state.idle, state.idle.copy()
         self.after = self.room
@@ -76,12 +77,6 @@ class Draft:
             self._begin(self.state.pending[name], claim)
             self.after.take(claim, self.state.pending[name].demand)
         self.room = self.idle.least(self.after)
-
-    @property
-    def stops_anybody(self) -> bool:
-        """Whether running jobs may be stopped for others: to take a quota back there has to be one."""
-        rules = self.policy.preemption
-        return rules is not None and (rules.for_whom != "quota" or self.book.tree.quotas)
 
     @property
     def later(self) -> Room:
@@ -253,7 +248,6 @@ class Draft:
         """It waits for room, and has a reservation if there could be one for it."""
         if self.first_blocked is None or (self.reservations and self.reservations[-1].job == job.id):
             self.first_blocked = self.rank(job)
-            self.starts_before = len(self.starts)
 
     def begin_again(self, now: float) -> bool:
         """What was decided is carried out; whether those who wait are still in the same order."""
@@ -262,7 +256,6 @@ class Draft:
         self.now = now
         self.starts.clear()
         self.begun.clear()
-        self.starts_before = 0
         return True
 
     def reserve(self, reservation: Reservation) -> None:
@@ -313,7 +306,9 @@ class Draft:
         edges = self.room.layout.edges
         if edges and (self.state.pending or self.policy.elastic is not None):
             self.wake(next((edge for edge in edges if edge > self.now), None))
-        wakes = [at for at in (*self.wakes, self.waiting.next_change()) if self.now < at < math.inf]
+        wakes = [at for at in self.wakes if at > self.now]
+        if self.now < (change := self.waiting.next_change()) < math.inf:
+            wakes.append(change)
         return Decisions(
             starts=tuple(self.starts),
             preempts=tuple(self.preempts.values()),
@@ -321,3 +316,10 @@ class Draft:
             claims=tuple(self.claims),
             wake=min(wakes, default=None),
         )
+
+
+def _asks(policy: Policy, *, quotas: bool) -> tuple[bool, bool]:
+    """Whether running jobs may be stopped for others, and whether they may be stopped or shrunk."""
+    rules, elastic = policy.preemption, policy.elastic
+    stops = rules is not None and (rules.for_whom != "quota" or quotas)
+    return stops, stops or (elastic is not None and elastic.shrink != "never")

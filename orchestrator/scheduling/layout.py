@@ -91,19 +91,20 @@ class Shape:
         most: workers on one node, for each group of parts.
         windows: whether any has maintenance ahead.
         holds: the most workers that fit, were all of them empty and without maintenance.
+        alike: whether an empty node holds as many workers as any other.
         simple: the only part, where the demand is packed and nothing but slots counts.
+        nested: whether a gang fits wherever a larger one does. Where nodes differ it may not: 24 workers may fit on
+            three nodes, while 16 belong on a larger one; and not even the same gang, if that one is about to go into
+            maintenance.
     """
 
     parts: tuple[tuple[Part, ...], ...]
     most: tuple[int, ...]
     windows: bool
     holds: int
+    alike: bool
     simple: Part | None
-
-    @property
-    def alike(self) -> bool:
-        """Whether an empty node holds as many workers as any other."""
-        return len({part.capacity for group in self.parts for part in group}) <= 1
+    nested: bool
 
 
 class Layout:
@@ -181,12 +182,16 @@ class Layout:
         groups = self._by_rack(parts) if demand.constraints.same_rack else [tuple(parts)] if parts else []
         holds = (sum(part.capacity * part.members.bit_count() for part in group) for group in groups)
         simple = demand.packed and len(parts) == len(groups) == 1 and not (parts[0].counted or parts[0].windows)
+        windows, alike = any(part.windows for part in parts), len({part.capacity for part in parts}) <= 1
+        rigid = demand.workers_min == demand.workers_max and not windows
         return Shape(
             tuple(groups),
             tuple(group[0].capacity for group in groups),
-            windows=any(part.windows for part in parts),
+            windows=windows,
             holds=max(holds, default=0),
+            alike=alike,
             simple=parts[0] if simple else None,
+            nested=simple or rigid or (alike and not any(part.counted for part in parts)),
         )
 
     def _by_rack(self, parts: list[Part]) -> list[tuple[Part, ...]]:

@@ -103,10 +103,9 @@ class Line:
         while piece < len(pieces):
             if shortest[piece] <= within:
                 entries = pieces[piece]
-                while place < len(entries):
-                    if entries[place].seconds <= within:
-                        return piece, place
-                    place += 1
+                for number in range(place, len(entries)):
+                    if entries[number].seconds <= within:
+                        return piece, number
             piece, place = piece + 1, 0
         return None
 

@@ -169,7 +169,7 @@ class State:
         return decisions
 
     def _remember(self, draft: Draft, decisions: Decisions) -> None:
-        self._last = _Last(draft, decisions, self._version) if settles(draft, decisions) else None
+        self._last = _Last(draft, decisions, self._version) if settles(draft) else None
         self._news = []
         if not decisions:
             self._carried_out(decisions)

@@ -71,20 +71,23 @@ def _advance(draft: Draft, cursor: Cursor, then: _Then) -> bool:
     return cursor.advance(draft.guard.patience(draft) if then is _Then.SHORTER else math.inf)
 
 
-def settles(draft: Draft, decisions: Decisions) -> bool:
+def settles(draft: Draft) -> bool:
     """Whether this walk can be resumed for jobs that come later, once it is carried out and if nothing else happens.
 
     Nobody who waits now can start for as long as nothing is freed and nothing that was expected has passed: there is
-    only less time left before what is reserved. And what is reserved stays where it is, if nobody passed it.
+    only less time left before what is reserved. And what is reserved stays where it is, if whoever passed it is over
+    before.
     """
     policy, guard = draft.policy, draft.guard
     if draft.stops_anybody or policy.elastic is not None:
         return False
-    if draft.claimed or draft.state.leaving or draft.room.layout.begins or draft.book.kept:
+    if draft.claimed or draft.state.leaving or draft.room.layout.begins:
+        return False
+    if draft.state.tree.bounded and draft.book.kept:
         return False
     if draft.first_blocked is None:
         return True
-    return guard.settled() and (not draft.reservations or draft.starts_before == len(decisions.starts))
+    return guard.settled() and guard.stays()
 
 
 def resume(draft: Draft, news: list[Job], now: float) -> Decisions | None:
@@ -104,12 +107,12 @@ def _only_room_counts(draft: Draft) -> bool:
     """Whether a job without room changes nothing: nobody is asked to make it, nothing more is reserved or kept."""
     policy = draft.policy
     asks_nobody = not draft.stops_anybody and policy.elastic is None
-    return asks_nobody and draft.guard.settled() and not draft.book.tree.bounded
+    return asks_nobody and draft.guard.settled() and not draft.state.tree.bounded
 
 
 def _hopeless(draft: Draft, demand: Demand) -> bool:
     """Whether the fewest workers do not fit, so that no more do, were nothing reserved and no maintenance ahead."""
-    return not draft.room.could(demand) and widths.smaller_fits(draft, demand)
+    return draft.room.layout.shape(demand).nested and not draft.room.could(demand)
 
 
 def _item(draft: Draft, cursor: Cursor) -> tuple[Key, str, Cursor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.scheduling.cluster import Demand, Placement
+from orchestrator.scheduling.cluster import Placement
 
 if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
@@ -25,7 +25,7 @@ def choose(draft: Draft, job: Job) -> Placement | None:
     if elastic is not None and elastic.start == "narrow":
         most = min(most, (draft.room.free - (draft.wanted - fewest * slots)) // slots)
     most = max(fewest, most)
-    if draft.reservations or not smaller_fits(draft, job.demand) or _races(draft, job):
+    if draft.reservations or not draft.room.layout.shape(job.demand).nested or _races(draft, job):
         places = (draft.place(job, width) for width in reversed(steps(draft, job, fewest, most)))
         return next((place for place in places if place is not None), None)  # a larger one may be over sooner
     return _by_halves(draft, job, steps(draft, job, fewest, most))
@@ -48,18 +48,6 @@ def steps(draft: Draft, job: Job, fewest: int, most: int) -> Sequence[int]:
 def _races(draft: Draft, job: Job) -> bool:
     """Whether a larger gang may be over before a maintenance that a smaller one would meet."""
     return job.limit is None and job.estimate is not None and draft.room.layout.shape(job.demand).windows
-
-
-def smaller_fits(draft: Draft, demand: Demand) -> bool:
-    """Whether a gang fits wherever a larger one does.
-
-    Where nodes differ it may not: 24 workers may fit on three nodes, while 16 belong on a larger one; and not even the
-    same gang, if that one is about to go into maintenance.
-    """
-    shape = draft.room.layout.shape(demand)
-    if shape.simple is not None or (demand.workers_min == demand.workers_max and not shape.windows):
-        return True
-    return shape.alike and not any(part.counted for group in shape.parts for part in group)
 
 
 def _by_halves(draft: Draft, job: Job, steps: Sequence[int]) -> Placement | None:

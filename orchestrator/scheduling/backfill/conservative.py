@@ -85,6 +85,10 @@ class Conservative:
         """It would have a reservation too."""
         return False
 
+    def stays(self) -> bool:
+        """Time that passes may move it."""
+        return False
+
     def asks_all(self, draft: Draft) -> bool:
         """As long as there are not too many."""
         return len(draft.reservations) < self._depth and self._looks > 0

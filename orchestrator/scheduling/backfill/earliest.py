@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.scheduling.cluster import ONE_WORKER, Demand, Placement
@@ -90,40 +90,32 @@ def _among_alike(draft: Draft, demand: Demand, workers: int, part: Part) -> Open
     """Where nodes are alike and only slots count, free slots are added up, and room is sought once enough is free."""
     after, at = draft.after, draft.now
     wanted, enough = (1, workers * demand.slots) if workers <= part.capacity else (workers // part.capacity, part.slots)
-    found = after.count(part, enough)
+    missing = wanted - after.count(part, enough)
     free: dict[str, int] = {}
     risen: list[str] = []
-    passed: list[Freed] = []
-    counts, free_on = after.layout.counts, after.free_on
-    for freed in chain(coming(draft), (_NEVER,)):
-        ends, _, placement, theirs, _ = freed
+    free_on = after.free_on
+    for ends, _, placement, theirs, _ in chain(coming(draft), (_NEVER,)):
         if ends > at:
-            if found + len(risen) >= wanted:
-                place = after.fit_with(demand, workers, free, risen)
-                if place is not None:
-                    return Opening(at, place, _spare(after, demand, place, free, passed))
+            if len(risen) >= missing and (place := after.fit_with(demand, workers, free, risen)) is not None:
+                return Opening(at, place, _spare(draft, demand, place, free, at))
             at = ends
-        if counts:
-            passed.append(freed)
         slots = theirs.slots
         for node, count in placement:
-            if (before := free.get(node)) is None:
-                before = free_on(node)
+            before = free[node] if node in free else free_on(node)
             free[node] = now = before + count * slots
             if before < enough <= now:
                 risen.append(node)
     return None
 
 
-def _spare(
-    after: Room, demand: Demand, place: Placement, free: dict[str, int], passed: list[Freed]
-) -> Room | dict[str, int]:
-    """What is free beside a placement on its nodes, once all these have passed."""
+def _spare(draft: Draft, demand: Demand, place: Placement, free: dict[str, int], at: float) -> Room | dict[str, int]:
+    """What is free then beside a placement, on its nodes."""
+    after = draft.after
     if not after.layout.counts:
         slots = demand.slots
         return {node: (free[node] if node in free else after.free_on(node)) - count * slots for node, count in place}
     spare = after.copy()
-    for _, _, theirs, each, _ in passed:
+    for _, _, theirs, each, _ in takewhile(lambda freed: freed.at <= at, coming(draft)):
         spare.give(theirs, each)
     spare.take(place, demand)
     return spare

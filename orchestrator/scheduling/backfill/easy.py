@@ -25,6 +25,7 @@ class Easy:
     def __init__(self) -> None:
         self._opening: Opening | None = None
         self._beside: Room | None = None
+        self._stays = True
 
     def free_until(self, draft: Draft, end: float) -> Room:
         """Who should be over before the reserved time may use all that is free; others only what is spare then too.
@@ -44,6 +45,7 @@ class Easy:
             return
         if end > self._opening.at:
             self._beside.take(placement, demand)
+            self._stays = False
         else:
             self._beside.cap(draft.room, placement)
 
@@ -66,6 +68,10 @@ class Easy:
     def settled(self) -> bool:
         """Once there is a reservation."""
         return self._opening is not None
+
+    def stays(self) -> bool:
+        """What those who are over before had is free again by then; others may have had the place that fits best."""
+        return self._stays
 
     def asks_all(self, draft: Draft) -> bool:
         """Only one has a reservation."""

@@ -57,6 +57,10 @@ class Guard(Protocol):
         """Whether a further job that waits for room changes nothing."""
         ...
 
+    def stays(self) -> bool:
+        """Whether what is reserved is still the same once those who passed run: nobody did who lasts longer."""
+        ...
+
     def asks_all(self, draft: Draft) -> bool:
         """Whether each job that waits for room gets a reservation, so that none may be left out of the walk."""
         ...
@@ -88,6 +92,10 @@ class Open:
 
     def settled(self) -> bool:
         """Nothing is reserved for it."""
+        return True
+
+    def stays(self) -> bool:
+        """Nothing is reserved."""
         return True
 
     def asks_all(self, draft: Draft) -> bool:

@@ -53,12 +53,7 @@ def has_returned(draft: Draft, job: Job) -> bool:
 
 def has_just_come(draft: Draft, job: Job) -> bool:
     """Whether others who need the same may have room made, but not yet this one."""
-    return draft.now < _asks_from(draft, job) and _asks_anybody(draft)
-
-
-def _asks_anybody(draft: Draft) -> bool:
-    elastic = draft.policy.elastic
-    return draft.stops_anybody or (elastic is not None and elastic.shrink != "never")
+    return draft.asks_anybody and draft.now < _asks_from(draft, job)
 
 
 def _asks_from(draft: Draft, job: Job) -> float:
@@ -66,7 +61,7 @@ def _asks_from(draft: Draft, job: Job) -> float:
 
 
 def _may_ask(draft: Draft, job: Job) -> bool:
-    if not draft.state.running or not _asks_anybody(draft):
+    if not draft.asks_anybody or not draft.state.running:
         return False
     draft.wake(_asks_from(draft, job))
     return draft.now >= _asks_from(draft, job)
