@@ -56,7 +56,7 @@ class InstantType(SecondsType):
 
 
 class DrainType(click.ParamType):  # type: ignore[type-arg]
-    """A node, and from when until when it takes no work: `node-3:36h..44h`, or `node-3:36h..` for good."""
+    """A node, and from when until when it takes no work: `node-03:36h..44h`, or `node-03:36h..` for good."""
 
     name = "node:from..to"
 
@@ -70,7 +70,7 @@ class DrainType(click.ParamType):  # type: ignore[type-arg]
         node, colon, times = value.rpartition(":")
         start, dots, end = times.partition("..")
         if not (node and colon and dots):
-            self.fail("expected a node and two times since the first job, such as node-3:36h..44h", param, ctx)
+            self.fail("expected a node and two times since the first job, such as node-03:36h..44h", param, ctx)
         try:
             drain = Drain(node, parse_duration(start), parse_duration(end) if end else math.inf)
         except ValueError as error:

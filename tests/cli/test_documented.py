@@ -38,6 +38,14 @@ def test_the_documented_tokens_are_read(tmp_path: Path) -> None:
     assert all(f"| `{role}` |" in PAGE for role in ROLES)
 
 
+def test_files_that_pages_name_as_shipped_are_there() -> None:
+    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    named = {
+        name for page in pages for name in re.findall(r"\b(?:workloads|cluster|datasets)/\w+\.yaml", page.read_text())
+    }
+    assert {name for name in named if not (DOCS.parent / name).is_file()} == {"cluster/lab.yaml"}  # "of your own"
+
+
 MADE_UP = r"^    orchestrator (simulate .*--synthetic.*)$"
 SIMULATIONS = re.findall(MADE_UP, (DOCS / "simulation.md").read_text(), re.MULTILINE)
 
@@ -50,4 +58,4 @@ def test_the_documented_simulations_run(cli, line: str, tmp_path: Path, monkeypa
 
 
 def test_simulations_are_documented() -> None:
-    assert len(SIMULATIONS) == 3
+    assert len(SIMULATIONS) == 4

@@ -62,7 +62,7 @@ _CHECKPOINTS = 1_800.0
 @click.option("--mttr", type=DURATION, default=3_600.0, help="Mean time to its repair. [default: 1h]")
 @click.option("--begin", type=INSTANT, help="When the first job comes: the profile's maintenance counts by it.")
 @click.option(
-    "--drain", "drains", type=DRAIN, multiple=True, help="Such as node-3:36h..44h after the first job; may be repeated."
+    "--drain", "drains", type=DRAIN, multiple=True, help="Such as node-03:36h..44h of 32 nodes, after the first job."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of loads, estimates and failures.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write out.png, .svg or .pdf.")
