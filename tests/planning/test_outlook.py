@@ -245,6 +245,13 @@ def test_each_width_is_an_option_and_takes_its_own_time() -> None:
     assert ends == [2400, 600]
 
 
+def test_whose_a_job_would_be_is_told_and_what_looks_like_a_typo() -> None:
+    found = queue(replace(job(1, 1), team="video"))
+    asked = workload("1").model_copy(update={"team": "vidoe"})
+    view = WhatIf(found, candidate(asked, CAPACITY, found, estimate=None), {}).view("p", [], live=True)
+    assert view.notes == ["it is counted to team vidoe", "team vidoe had no job before; did you mean 'video'?"]
+
+
 def test_the_empty_cluster_starts_what_fits_at_once() -> None:
     profile = ClusterProfile.model_validate({"name": "p", "backend": "local", "nodes": [{"name": "a"}]})
     view = offline_view(workload("1..4"), CAPACITY, profile, [], estimate=None, now=NOW)
