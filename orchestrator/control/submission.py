@@ -18,6 +18,7 @@ from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.launch import is_elastic, kind_of
+from orchestrator.planning.teams import NOBODYS, unheard_of
 from orchestrator.spec.messages import SubmitRequest
 from orchestrator.spec.workload import Workload
 from orchestrator.store import jobs
@@ -57,7 +58,7 @@ class Submission:
         _refuse_priority(workload, highest)
         _refuse_team(workload, teams)
         capacity = self._site.backend.capacity()
-        warnings = self._check(workload, capacity, Path(request.workdir))
+        warnings = [*self._check(workload, capacity, Path(request.workdir)), *self._of_team(workload.team)]
         self._refuse_full_disk()
         expected = self._expectations.of(workload, owner=owner, content=content, workdir=Path(request.workdir))
         job = self._record(request, owner, workload, content, capacity, expected)
@@ -68,6 +69,13 @@ class Submission:
             if expected is not None:
                 keep(connection, job.id, expected)
         return job, True, warnings
+
+    def _of_team(self, team: str) -> list[str]:
+        """Where the profile names no teams, what to say of one that nobody has used yet."""
+        if self._site.profile.teams or team == NOBODYS:
+            return []
+        with self._site.store.read() as connection:
+            return [] if jobs.has_team(connection, team) else unheard_of(team, jobs.teams(connection))
 
     def _check(self, workload: Workload, capacity: Capacity, workdir: Path) -> list[str]:
         """Warnings; what the cluster and what the dependencies have against the workload is refused in one message."""

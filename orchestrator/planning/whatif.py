@@ -9,6 +9,7 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
+from orchestrator.planning.teams import counted_to, unheard_of
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Estimate, Job, planned_limit
 from orchestrator.scheduling.profiles import teams_of, windows_of
@@ -65,11 +66,18 @@ class WhatIf:
             waiting=len(self.outlook.order),
             estimate=known,
             options=[self._option(as_it_is), *(self._option(self._with(width)) for width in others)],
-            notes=[*notes, *self._not_looked_at()],
+            notes=[*notes, *counted_to(self.job.team), *self._unheard_of(live=live), *self._not_looked_at()],
         )
 
     def _with(self, workers: int) -> Outlook:
         return self.outlook.plus(of_width(self.job, workers, self.seconds))
+
+    def _unheard_of(self, *, live: bool) -> list[str]:
+        snapshot = self.outlook.snapshot
+        if snapshot.teams or not live:
+            return []
+        jobs = [*snapshot.pending, *(running.job for running in snapshot.running)]
+        return unheard_of(self.job.team, {job.team for job in jobs} | {usage.team for usage in snapshot.usage})
 
     def _not_looked_at(self) -> list[str]:
         behind = len(self.outlook.order) - PLAYED

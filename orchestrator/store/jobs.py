@@ -197,6 +197,16 @@ def newest(
     return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
 
 
+def has_team(connection: Connection, team: str) -> bool:
+    """Whether a job of this team is or was there."""
+    return connection.execute(select(jobs.c.id).where(jobs.c.team == team).limit(1)).first() is not None
+
+
+def teams(connection: Connection) -> set[str]:
+    """Those that have or had jobs; it reads the whole table."""
+    return set(connection.execute(select(jobs.c.team).distinct()).scalars())
+
+
 def in_states(connection: Connection, states: Collection[JobState]) -> list[JobRecord]:
     """All jobs in these states, oldest first."""
     query = select(jobs).where(_in(states)).order_by(jobs.c.sequence)

@@ -40,6 +40,18 @@ def test_a_profile_without_teams_takes_any(tmp_path: Path) -> None:
     assert world.job(world.submit("start", "succeed", team="video")).team == "video"
 
 
+def test_a_team_that_had_no_job_before_is_told_with_the_one_that_it_looks_like(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def warned(team: str) -> list[str]:
+        return world.service.submit(world.request("start", "succeed", team=team), "ann").warnings
+
+    assert warned("video") == ["team video had no job before"]
+    assert warned("video") == warned("default") == []
+    assert warned("vidoe") == ["team vidoe had no job before; did you mean 'video'?"]
+    assert warned("defautl") == ["team defautl had no job before; did you mean 'default'?"]
+
+
 @pytest.mark.parametrize(("teams", "error"), [(["video"], None), (["speech"], NotAllowed), ([], NotAllowed)])
 def test_a_person_charges_only_the_teams_of_their_token(
     world: World, teams: list[str], error: type[OrchestratorError] | None

@@ -1,6 +1,7 @@
 """When jobs should start and end, how sure that is, and what one more job would change."""
 
 import math
+from dataclasses import replace
 
 import pytest
 

@@ -16,6 +16,7 @@ from orchestrator.cli.output import CommandFailed, emit, note
 from orchestrator.cli.source import read_source
 from orchestrator.cli.watch import follow, way_back
 from orchestrator.client import Client
+from orchestrator.planning.teams import counted_to
 from orchestrator.spec.messages import JobView, ResultsView, SubmitReply, SubmitRequest
 
 
@@ -47,6 +48,8 @@ def command(
     job = reply.job.id
     for warning in reply.warnings:
         note(f"warning: {warning}")
+    for whose in counted_to(reply.job.team):
+        note(f"note: {whose}")
     if not reply.created:
         note(f"this key was known already: {job} is {reply.job.state}")
     if not watch:
