@@ -29,6 +29,7 @@ def job_details(job: JobView, checkpoint: EventView | None = None) -> str:
     lines = [
         f"{job.id}  {one_line(job.name)}  {state(job.state)}",
         *_field("reason", job.reason),
+        *_field("phase", job.phase),
         *_field("starts", _expected(job)),
         *_field("kind", f"{job.kind}, {counted(job.workers, 'worker')}, on {job.profile}, priority {job.priority}"),
         *_field("owner", f"{job.owner} (team {job.team})"),

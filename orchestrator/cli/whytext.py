@@ -28,6 +28,7 @@ def what_if_text(view: WhatIfView) -> str:
 
 def _why(why: WhyView) -> Iterator[str]:
     yield f"{why.job}  {one_line(why.name)}  {state(why.state)}"
+    yield from _field("phase", why.phase)
     yield from _field("why", why.reason)
     for detail in why.details:
         yield from _field("", detail)
@@ -36,14 +37,21 @@ def _why(why: WhyView) -> Iterator[str]:
     if why.state in _WAITING:
         yield from _field("starts", expected_text(why.expected_start, why.now, whole=True))
     if why.workers is not None:
-        pinned = ": a person chose that, and the policy leaves it alone" if why.pinned else ""
-        yield from _field("width", f"{counted(why.workers, 'worker')}{pinned}")
+        yield from _field("width", _width(why))
     if why.expected_end is not None:
         yield from _field("ends", expected_text(why.expected_end, why.now, whole=True))
     if why.preemptions:
         yield from _field("preempted", f"{counted(why.preemptions, 'time')} so far")
     yield from _place(why)
     yield from _remedies(why)
+
+
+def _width(why: WhyView) -> str:
+    """`2 workers, of 1..4 that it asked for`."""
+    low, high = why.workers_min, why.workers_max
+    asked = f", of {span(low, high)} that it asked for" if low is not None and high is not None and low < high else ""
+    pinned = ": a person chose that, and the policy leaves it alone" if why.pinned else ""
+    return f"{counted(why.workers, 'worker')}{asked}{pinned}"
 
 
 def _place(why: WhyView) -> Iterator[str]:

@@ -44,6 +44,8 @@ class Told:
                 "since": running.since,
                 "expected_end": end,
                 "workers": sum(share.workers for share in running.placement),
+                "workers_min": self.job.workers_min,
+                "workers_max": self.job.workers_max,
                 "pinned": running.pinned,
                 "preemptions": running.job.preemptions,
                 "remedies": _unpin(self.job.id) if running.pinned else [],

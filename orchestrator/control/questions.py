@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
 from orchestrator.control.history import Told, told_of
@@ -14,6 +14,7 @@ from orchestrator.control.measuring import ends_of
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import Snapshots
+from orchestrator.control.starting import phase_of
 from orchestrator.lifecycle.reasons import Waiting, position
 from orchestrator.planning.casefile import CaseFile
 from orchestrator.planning.estimate import estimate_of
@@ -33,7 +34,7 @@ from orchestrator.spec.answers import (
 from orchestrator.spec.load import parse_workload
 from orchestrator.spec.messages import JobView
 from orchestrator.spec.workload import Workload
-from orchestrator.store import briefs, jobs, nodes
+from orchestrator.store import briefs, jobs, nodes, runs
 
 _LONGEST_AGE = 10.0
 """Seconds for which an answer holds while nothing is written down; engines change by themselves."""
@@ -146,7 +147,10 @@ class Questions:
             BackendUnavailable: the engine does not say what it has.
         """
         with self._answering() as look:
-            return CaseFile(look.outlook.snapshot, look.outlook.policy, look.outlook.words).text()
+            outlook = look.outlook
+            known = self._briefs(list(outlook.running)).values()
+            asked = {brief.id: (brief.workers_min, brief.workers_max) for brief in known}
+            return CaseFile(outlook.snapshot, outlook.policy, outlook.words, asked).text()
 
     def nodes(self) -> list[NodeView]:
         """The machines, by name.
@@ -233,7 +237,10 @@ class Questions:
 
     def _told(self, job: str) -> Told:
         with self._site.store.read() as connection:
-            return told_of(connection, jobs.get(connection, job), self._site.clock.now())
+            record = jobs.get(connection, job)
+            told = told_of(connection, record, self._site.clock.now())
+            phase = phase_of(self._site, connection, record, runs.newest_of(connection, job))
+        return replace(told, view=told.view.model_copy(update={"phase": phase}))
 
     @contextmanager
     def _answering(self) -> Iterator[_Look]:
@@ -298,7 +305,8 @@ def _running(job: str, told: Told, look: _Look) -> WhyView:
     if running is None:
         return told.view
     end = None if running.stopping else look.outlook.end_of(running)
-    return told.running(running, look.outlook.now, reason=look.outlook.explained_run(job), end=end)
+    reason = look.outlook.explained_run(job, (told.job.workers_min, told.job.workers_max))
+    return told.running(running, look.outlook.now, reason=reason, end=end)
 
 
 def _filled(view: JobView, outlook: Outlook) -> JobView:

@@ -15,6 +15,7 @@ from orchestrator.control.headroom import Headroom
 from orchestrator.control.membership import running
 from orchestrator.control.places import between, trimmed
 from orchestrator.control.site import Site
+from orchestrator.control.starting import phase_of
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.wishes import running_run
 from orchestrator.lifecycle.reasons import Holder, duration, too_few_slots
@@ -26,6 +27,7 @@ from orchestrator.store import events, jobs, nodes, runs
 from orchestrator.store.records import JobRecord, Placed, RunRecord
 
 _UNCHANGED = "nothing was changed"
+_NOT_YET = frozenset({JobState.QUEUED, JobState.HELD, JobState.RECOVERING, JobState.STARTING})
 _LONGEST_REST = 6 * 3600.0
 
 
@@ -51,6 +53,7 @@ class Pin:
                 f"job {self.job.id} {self.job.state.clause}",
                 hint=f"cancel it, and submit it anew with --set resources.workers={self.workers}",
             )
+        self._refuse_while_it_starts()
         run = running_run(self.connection, self.job, "be resized")
         self._refuse_for_ever(workload)
         if run.wanted == self.workers:
@@ -63,6 +66,14 @@ class Pin:
                 hint="wait until that is done; `orchestrator status` tells",
             )
         self._write_down(run, self._placement(run, capacity))
+
+    def _refuse_while_it_starts(self) -> None:
+        phase = phase_of(self.site, self.connection, self.job, runs.newest_of(self.connection, self.job.id))
+        if phase:
+            raise Conflict(
+                f"job {self.job.id} cannot be resized yet, it is {phase}",
+                hint=f"{_UNCHANGED}; once it runs (`orchestrator status {self.job.id}`), ask again",
+            )
 
     def _elastic(self) -> RegNetWorkload:
         workload = self.site.workload_of(self.job)
@@ -183,9 +194,11 @@ def unpin(connection: Connection, job: JobRecord) -> None:
         Conflict: it neither runs nor waits with a width that a person chose.
     """
     last = runs.newest_of(connection, job.id)
-    if job.state in {JobState.QUEUED, JobState.HELD, JobState.RECOVERING} and last is not None and last.pinned:
+    if job.state in _NOT_YET and last is not None and last.pinned:
         runs.change(connection, last, pinned=False)
         return
+    if job.state is JobState.STARTING:
+        raise Conflict(f"no person chose the width of job {job.id}", hint=f"{_UNCHANGED}: the policy chooses it")
     runs.change(connection, running_run(connection, job, "be resized"), pinned=False)
 
 

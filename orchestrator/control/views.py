@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from orchestrator.base.text import span
 from orchestrator.control.measuring import expected_of, left_now
 from orchestrator.control.site import Site
+from orchestrator.control.starting import phase_of
 from orchestrator.lifecycle.states import JobState
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.estimates.forecast import RunEstimate
@@ -35,7 +36,12 @@ class Views:
         launched = runs.of_jobs(connection, [job.id for job in records if job.runs])
         told = [job.id for job in records if job.state in _WORKING or len(records) == 1]
         expected = expected_of(connection, told)
-        return [self._job(job, launched.get(job.id, []), expected.get(job.id)) for job in records]
+        views = [self._job(job, launched.get(job.id, []), expected.get(job.id)) for job in records]
+        if len(records) == 1 and records[0].state is JobState.STARTING:
+            newest = launched.get(records[0].id, [])[-1:]
+            phase = phase_of(self._site, connection, records[0], newest[0] if newest else None)
+            return [views[0].model_copy(update={"phase": phase})]
+        return views
 
     def tracking(self, job: JobRecord) -> dict[str, Any]:
         """Where a job's metrics go."""

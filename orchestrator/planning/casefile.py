@@ -20,6 +20,7 @@ from orchestrator.spec.policy import Policy
 from orchestrator.spec.profile import PolicySection
 
 _WORDS = TypeAdapter(dict[str, Moment])
+_ASKED = TypeAdapter(dict[str, tuple[int, int]])
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,19 @@ class CaseFile:
         snapshot: the queue and the cluster.
         policy: how it is served.
         words: when running jobs should be over by what they tell of themselves.
+        asked: the fewest and the most workers that running jobs asked for.
     """
 
     snapshot: Snapshot
     policy: Policy
     words: Mapping[str, Moment] = field(default_factory=dict)
+    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def text(self) -> str:
         """What `of` reads: JSON, a line for each job and node."""
         words = {job: end.model_dump(exclude_defaults=True) for job, end in self.words.items()}
-        return dump({"policy": self.policy.model_dump(mode="json"), "words": words, "snapshot": self.snapshot})
+        beside = {"policy": self.policy.model_dump(mode="json"), "words": words, "asked": self.asked}
+        return dump(beside | {"snapshot": self.snapshot})
 
     @classmethod
     def of(cls, text: str) -> CaseFile:
@@ -55,8 +59,8 @@ class CaseFile:
         try:
             document = json.loads(text)
             policy = PolicySection.model_validate(document["policy"])
-            words = _WORDS.validate_python(document["words"])
-            return cls(load_snapshot(json.dumps(document["snapshot"])), policy, words)
+            words, asked = _WORDS.validate_python(document["words"]), _ASKED.validate_python(document["asked"])
+            return cls(load_snapshot(json.dumps(document["snapshot"])), policy, words, asked)
         except RecursionError:
             raise UsageError("not a snapshot of a queue: nested too deeply", hint=hint) from None
         except (KeyError, TypeError, ValueError, ValidationError) as error:
@@ -81,9 +85,12 @@ class CaseFile:
         if (running := outlook.running.get(job)) is not None:
             told = _told(running.job, "running", outlook.now)
             end = None if running.stopping else outlook.end_of(running)
-            reason = outlook.explained_run(job)
-            update = {"reason": reason, "since": running.since, "expected_end": end, "workers": running.workers}
-            return told.model_copy(update=update | {"pinned": running.pinned})
+            demand, asked = running.job.demand, self.asked.get(job)
+            low, high = asked or (demand.workers_min, demand.workers_max)
+            width = {"workers": running.workers, "workers_min": low, "workers_max": high, "pinned": running.pinned}
+            reason = outlook.explained_run(job, asked)
+            update = {"reason": reason, "since": running.since, "expected_end": end}
+            return told.model_copy(update=update | width)
         count = len(outlook.pending) + len(outlook.running)
         raise NotFound(f"{job} is none of the {count} jobs in it", hint="give the whole identifier of one of them")
 

@@ -155,9 +155,9 @@ class Outlook:
         nodes = tuple(chosen.get(node.name, node) for node in self.snapshot.nodes)
         return tuple(chosen), Outlook(replace(self.snapshot, nodes=nodes), self.policy, words=self.words)
 
-    def explained_run(self, job: str) -> str:
-        """Why a running job has its width."""
-        return explain_running(self.snapshot, self.policy, job)
+    def explained_run(self, job: str, asked: tuple[int, int] | None) -> str:
+        """Why a running job has its width; it asked for so many workers at least and at most, as far as is known."""
+        return explain_running(self.snapshot, self.policy, job, asked)
 
     def start_of(self, job: str) -> Moment | None:
         """When a waiting job should start; None where nobody knows, or a person holds it."""

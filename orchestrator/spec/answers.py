@@ -62,13 +62,16 @@ class WhyView(Message):
     kind: str = Field(default="", description="what it waits for: slots, turn, quota, backoff, …")
     reason: str = Field(description="in words and numbers")
     details: list[str] = Field(default_factory=list, description="more of them, a sentence each")
+    phase: str = Field(default="", description="of a job that is starting: what it does, and for how long")
     since: float | None = None
     expected_start: Moment | None = None
     expected_end: Moment | None = None
     position: int | None = Field(default=None, description="in the policy's order, from 1")
     queue: int | None = Field(default=None, description="jobs that wait")
     before: list[JobLine] = Field(default_factory=list, description="the next ones before it, nearest last")
-    workers: int | None = None
+    workers: int | None = Field(default=None, description="that it has, of a job that runs")
+    workers_min: int | None = Field(default=None, description="the fewest that it asked for, of a job that runs")
+    workers_max: int | None = Field(default=None, description="the most")
     pinned: bool = False
     preemptions: int = 0
     remedies: list[Remedy] = Field(default_factory=list)

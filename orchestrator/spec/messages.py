@@ -117,6 +117,7 @@ class JobView(Message):
     state: str
     terminal: bool
     reason: str = Field(description="why it is where it is, in words")
+    phase: str = Field(default="", description="of one job that is starting: what it does, and for how long")
     profile: str
     workers: str
     created_at: float

@@ -251,7 +251,7 @@ def test_a_width_is_pinned_by_a_resize_and_handed_back_by_auto(cli, service: Fak
     assert "pinned: the policy leaves it so until `resize --auto`" in cli("resize", "j-a", "2").out
     outcome = cli("resize", "j-a", "--auto")
     assert outcome.code == 0
-    assert "the policy chooses its width from now on" in outcome.out
+    assert "the policy chooses its width from now on, within " in outcome.out
     assert service.resized == [("j-a", 2), ("j-a", None)]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import Conflict, NotFound, UsageError
+from orchestrator.control.questions import Questions
 from orchestrator.rundir.control import Control, read_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.membership import Member, View, publish_view
@@ -112,6 +113,25 @@ def test_only_a_running_job_is_resized(world: World) -> None:
         world.service.resize(job, 2)
     with pytest.raises(NotFound):
         world.service.resize("j-nobody", 2)
+
+
+def test_a_job_that_is_starting_says_what_it_does_and_that_it_can_be_resized_later(world: World) -> None:
+    job = world.train(*["wait"] * 50, workers="2..4")
+    world.step(2)
+    assert world.job(job).phase == "starting for 1 s: the engine has taken it, and its agent has not reported yet"
+    directory = world.run_directory(job)
+    EventWriter(directory, "agent-0", 1).append("agent_started", host="node", pid=1, start_ticks=1)
+    EventWriter(directory, "rank-1", 1)
+    (directory.logs / "rank-0.log").touch()
+    (directory.logs / "rank-1.log").touch()
+    world.step(2)
+    phase = "starting for 2 s: its agent runs on node; 1 of 4 workers is ready, 2 have been started"
+    why = Questions(world.service.site).why(job)
+    assert why.phase == world.job(job).phase == phase
+    assert "; 4 workers of 2..4 that it asked for: " in why.reason
+    with pytest.raises(Conflict, match="cannot be resized yet, it is starting for 2 s") as refused:
+        world.service.resize(job, 2)
+    assert "once it runs" in refused.value.hint
 
 
 def test_a_job_that_was_asked_to_stop_is_not_resized(world: World) -> None:

@@ -9,7 +9,6 @@ import click
 from orchestrator.base.errors import UsageError
 from orchestrator.base.text import counted, one_line
 from orchestrator.cli.connect import connect
-from orchestrator.cli.jobtext import workers_text
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import CommandFailed, emit, state
 from orchestrator.cli.poll import until
@@ -57,7 +56,9 @@ def command(job: str, workers: int | None, auto: bool, wait: bool, as_json: bool
 
 
 def _handed_back(view: JobView) -> str:
-    return f"{view.id} {state(view.state)} on {workers_text(view)} workers; the policy chooses its width from now on"
+    has = f" on {counted(view.runs[-1].world_size, 'worker')}" if view.state in {"running", "resizing"} else ""
+    within = counted(view.workers, "worker")
+    return f"{view.id} {state(view.state)}{has}; the policy chooses its width from now on, within {within}"
 
 
 def _check(view: JobView, workers: int) -> None:

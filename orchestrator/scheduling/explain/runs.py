@@ -23,8 +23,14 @@ _WHOM = {
 }
 
 
-def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
+def explain_running(snapshot: Snapshot, policy: Policy, job: str, asked: tuple[int, int] | None = None) -> str:
     """Where it runs, why with so many workers, and whether the policy may take some or all of them away now.
+
+    Args:
+        snapshot: as it is.
+        policy: what is decided by.
+        job: that runs.
+        asked: the fewest and the most workers that it asked for; a snapshot does not tell while they cannot change.
 
     Raises:
         NotFound: no such job runs.
@@ -36,7 +42,7 @@ def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
     held = f"holds {slots(running.slots, snapshot.slot_kind)} on {places(running.placement)}"
     said = [
         held,
-        _width(running, policy),
+        _width(running, policy, asked),
         _shrinking(state, running, policy, snapshot.now),
         *_stopping(state, running, policy, snapshot.now),
         _maintenance(state, running, snapshot.now),
@@ -44,7 +50,7 @@ def explain_running(snapshot: Snapshot, policy: Policy, job: str) -> str:
     return "; ".join(filter(None, said))
 
 
-def _width(running: Running, policy: Policy) -> str:
+def _width(running: Running, policy: Policy, range_asked: tuple[int, int] | None) -> str:
     demand, workers = running.job.demand, running.workers
     if running.stopping:
         return "was asked to stop"
@@ -52,6 +58,9 @@ def _width(running: Running, policy: Policy) -> str:
         return asked_to_become(running)
     if running.pinned:
         return f"a person chose {counted(workers, 'worker')}"
+    if demand.workers_min == demand.workers_max and range_asked is not None and range_asked[0] < range_asked[1]:
+        why = "that cannot change while it starts or is resized" if running.saves else "such a job keeps what it has"
+        return f"{counted(workers, 'worker')} of {span(*range_asked)} that it asked for: {why}"
     if demand.workers_min == demand.workers_max:
         return f"asked for {counted(workers, 'worker')}"
     asked = f"{counted(workers, 'worker')} of {span(demand.workers_min, demand.workers_max)}"
