@@ -17,6 +17,7 @@ from orchestrator.spec.data import Weights
 from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.units import as_written
 from orchestrator.spec.workload import Workload
 
 
@@ -107,7 +108,7 @@ def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) 
         yield f"resources.workers is at least {resources.workers.min}; cluster {profile.name} allows {limit} a job"
     longest = profile.limits.max_time
     if longest is not None and workload.time_limit is not None and workload.time_limit > longest:
-        yield f"time_limit is {workload.time_limit:g} s; cluster {profile.name} allows {longest:g} s"
+        yield f"time_limit is {as_written(workload.time_limit)}; cluster {profile.name} allows {as_written(longest)}"
 
 
 def _wrong_team(workload: Workload, profile: ClusterProfile, slots: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.text import counted
+from orchestrator.scheduling.explain.words import binary
 from orchestrator.spec.workload import Workload
 
 
@@ -62,7 +63,7 @@ def _wants(workload: Workload, slots: int, slot_kind: str) -> str:
     asked = workload.resources
     each = [f"{counted(slots, f'{slot_kind} slot')}"]
     if asked.memory_per_worker:
-        each.append(f"{asked.memory_per_worker:,} bytes of memory")
+        each.append(f"{binary(asked.memory_per_worker)} of memory")
     if slot_kind == "gpu":
         each.append(counted(asked.cpus_per_worker, "core"))
     where = [f"of type {' or '.join(asked.gpu_types)}"] if asked.gpu_types else []

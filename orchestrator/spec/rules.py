@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.base.text import one_line
 from orchestrator.spec.diagnostics import did_you_mean
+from orchestrator.spec.units import as_written
 
 _KINDS = {
     "int_type": "a whole number",
@@ -52,7 +53,7 @@ def broken(error: Mapping[str, Any], value: object) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"{words} {_number(context[name])}, not {shown(value)}", ""
+        return f"{words} {_bound(context[name], value)}, not {shown(value)}", ""
     if kind == "value_error":
         message, _, hint = str(context["error"]).partition("; ")
         return message, hint
@@ -79,6 +80,13 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return f"'{one_line(value, 60)}'" if value else "an empty text"
     return str(value)
+
+
+def _bound(bound: object, value: object) -> str:
+    """A bound in the unit of the value that breaks it: where that is a duration, as one."""
+    if isinstance(value, str) and isinstance(bound, int | float) and re.search(r"(ms|[smhd])\s*$", value):
+        return as_written(bound)
+    return _number(bound)
 
 
 def _number(value: object) -> str:

@@ -51,6 +51,15 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
+def as_written(seconds: float) -> str:
+    """A duration as people write it: `1h30m`, `30d`, `10ms`; to the millisecond."""
+    left, parts = round(seconds * 1000), []
+    for unit, size in reversed(_SECONDS.items()):
+        count, left = divmod(left, round(size * 1000))
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"
+
+
 def _parts(text: str) -> float | None:
     parts = re.findall(_DURATION_PART, text)
     if not parts or re.sub(r"\s", "", text) != "".join(number + unit for number, unit in parts):

@@ -44,7 +44,10 @@ def test_what_fits_somewhere_is_taken(resources: dict[str, object]) -> None:
         ({"workers": 5, "gpu_types": ["a100"]}, "(of type a100); cluster lab has room for 4 workers"),
         ({"workers": 13, "same_rack": True}, "(in one rack); cluster lab has room for 12 workers"),
         ({"workers": 13, "not_on": ["a"]}, "(not on a); cluster lab has room for 12 workers"),
-        ({"workers": 3, "memory_per_worker": 2**40}, "cluster lab has room for 2 workers"),
+        (
+            {"workers": 3, "memory_per_worker": 2**40},
+            "1 TiB of memory, 1 core each; cluster lab has room for 2 workers",
+        ),
         ({"workers": 3, "cpus_per_worker": 64}, "cluster lab has room for 2 workers"),
         ({"workers": 1, "gpus_per_worker": 16}, "1 worker with 16 gpu slots, 1 core each; cluster lab has room for 0"),
     ],

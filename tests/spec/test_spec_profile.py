@@ -74,6 +74,7 @@ def test_machines_of_one_kind_are_numbered() -> None:
         ("nodes:\n  - {name: a, count: 2}\n  - {name: a-1}", "a-1 is there twice"),
         ("maintenance:\n  - {nodes: [b], start: 2026-12-01T06:00Z, end: 2026-12-02T06:00Z}", "there is no node b"),
         ("maintenance:\n  - {nodes: [localhost], start: 2, end: 1}", "ends before it starts"),
+        ("watch: {poll: 1ms}", "must be at least 10ms, not '1ms'"),
     ],
 )
 def test_what_does_not_hold_together_is_refused(tmp_path: Path, text: str, rule: str) -> None:

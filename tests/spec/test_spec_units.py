@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.spec.units import CountRange, Interval, WorkerRange, parse_bytes, parse_count, parse_duration
+from orchestrator.spec.units import (
+    CountRange,
+    Interval,
+    WorkerRange,
+    as_written,
+    parse_bytes,
+    parse_count,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +63,11 @@ def test_a_unit_in_the_wrong_case_is_answered_with_the_right_one() -> None:
 def test_half_a_byte_is_refused() -> None:
     with pytest.raises(ValueError, match=r"1\.5 is not a whole number"):
         parse_bytes(1.5)
+
+
+@pytest.mark.parametrize("text", ["30d", "1h30m", "10ms", "2d12h5m1s", "0s"])
+def test_a_duration_is_written_as_people_write_it(text: str) -> None:
+    assert as_written(parse_duration(text)) == text
 
 
 def test_no_duration_is_longer_than_ten_years() -> None:
