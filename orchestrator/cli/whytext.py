@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.base.text import counted, one_line, span
 from orchestrator.cli.human import clock, duration
@@ -21,9 +21,14 @@ def why_text(why: WhyView) -> str:
     return "\n".join(_why(why))
 
 
-def what_if_text(view: WhatIfView) -> str:
-    """A line for each number of workers: when it would start and end, and whom it would delay."""
-    return "\n".join(_what_if(view))
+def what_if_text(view: WhatIfView, asked: Collection[int] = ()) -> str:
+    """A line for each number of workers, the earliest end first: when it would start and end, and whom it would delay.
+
+    Args:
+        view: the answer.
+        asked: numbers of workers that a person asked for: these are shown even where others are better.
+    """
+    return "\n".join(_what_if(view, asked))
 
 
 def _why(why: WhyView) -> Iterator[str]:
@@ -85,7 +90,7 @@ def _remedy(remedy: Remedy) -> Iterator[str]:
         yield f"      {one_line(remedy.command, 500)}"
 
 
-def _what_if(view: WhatIfView) -> Iterator[str]:
+def _what_if(view: WhatIfView, asked: Collection[int]) -> Iterator[str]:
     what = f"in the queue of cluster {view.profile}" if view.live else f"on cluster {view.profile} while it is empty"
     yield f"{what} (policy {view.policy}):"
     if view.estimate is not None:
@@ -94,20 +99,31 @@ def _what_if(view: WhatIfView) -> Iterator[str]:
     if view.position is not None and view.live:
         yield f"  position   {view.position:,} of {view.waiting + 1:,}"
     heads = ("workers", ">slots", "starts", "ends", "it would delay", "why")
-    for line in table(heads, [_option(option, view.now) for option in view.options]).splitlines():
+    shown = [option for option in view.options if not option.worse or option.workers_max in asked]
+    ordered = _by_end(shown)
+    written = view.options[0] if view.options and ordered[0] is not view.options[0] else None
+    rows = [_option(option, view.now, ", as written" if option is written else "") for option in ordered]
+    for line in table(heads, rows).splitlines():
         yield f"  {line}"
+    if left_out := [str(option.workers_max) for option in view.options if option not in shown]:
+        yield f"  left out   {', '.join(left_out)} workers: others end earlier and cost no more (--workers N shows it)"
     for entry in view.notes:
         yield f"  note       {one_line(entry, 500)}"
 
 
-def _option(option: Option, now: float) -> tuple[str, ...]:
+def _by_end(options: Sequence[Option]) -> list[Option]:
+    """The earliest end first; the workload as it is written first of those that nobody knows the end of."""
+    return sorted(options, key=lambda option: math.inf if option.end is None else option.end.at)
+
+
+def _option(option: Option, now: float, remark: str) -> tuple[str, ...]:
     workers = span(option.workers_min, option.workers_max)
     if option.workers is not None and workers != str(option.workers):
         workers += f" ({option.workers} at first)"
     starts = expected_text(option.start, now, whole=True) if option.start is not None else "not in sight"
     ends = "" if option.end is None else expected_text(option.end, now)
     slots = span(option.workers_min * option.slots, option.workers_max * option.slots)
-    return workers, slots, starts, ends, _delays(option), one_line(option.reason, 80)
+    return workers + remark, slots, starts, ends, _delays(option), one_line(option.reason, 80)
 
 
 def _delays(option: Option) -> str:

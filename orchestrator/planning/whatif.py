@@ -9,6 +9,7 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
+from orchestrator.planning.ranking import ranked
 from orchestrator.planning.teams import counted_to, unheard_of
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Estimate, Job, planned_limit
@@ -65,7 +66,7 @@ class WhatIf:
             position=as_it_is.places.get(NEW),
             waiting=len(self.outlook.order),
             estimate=known,
-            options=[self._option(as_it_is), *(self._option(self._with(width)) for width in others)],
+            options=ranked([self._option(as_it_is), *(self._option(self._with(width)) for width in others)]),
             notes=[*notes, *counted_to(self.job.team), *self._unheard_of(live=live), *self._not_looked_at()],
         )
 

@@ -211,6 +211,7 @@ class Option(Message):
     shrunk: list[str] = Field(default_factory=list, description="running jobs that would be shrunk for it at once")
     delayed: int = Field(default=0, description="how many jobs would end later")
     delays: list[Delay] = Field(default_factory=list, description="the longest of them")
+    worse: bool = Field(default=False, description="another one ends earlier, with no more slots and no more delays")
 
 
 class WhatIfView(Message):
@@ -223,5 +224,5 @@ class WhatIfView(Message):
     position: int | None = None
     waiting: int = 0
     estimate: EstimateView | None = None
-    options: list[Option] = Field(description="first: as it is written")
+    options: list[Option] = Field(description="first: as it is written; then by their ends")
     notes: list[str] = Field(default_factory=list)

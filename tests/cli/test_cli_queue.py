@@ -340,6 +340,18 @@ def test_what_if_is_a_line_for_each_width() -> None:
     ]
 
 
+def test_what_if_tells_the_earliest_end_first_and_leaves_out_what_is_worse_unless_it_was_asked_for() -> None:
+    options = [
+        Option(workers_min=1, workers_max=2, slots=1, end=Moment(at=NOW + 900)),
+        Option(workers_min=1, workers_max=1, slots=1, end=Moment(at=NOW + 600)),
+        Option(workers_min=4, workers_max=4, slots=1, end=Moment(at=NOW + 990), worse=True),
+    ]
+    view = WhatIfView(now=NOW, profile="p", policy="fifo", live=False, options=options)
+    workers = [line.split("  ")[0] for line in map(str.strip, what_if_text(view).splitlines()[1:])]
+    assert workers == ["WORKERS", "1", "1..2, as written", "left out"]
+    assert "left out" not in what_if_text(view, [4])
+
+
 @pytest.mark.usefixtures("live")
 def test_status_tells_a_pinned_width_preemptions_and_the_expected_start(cli, service: FakeService) -> None:
     service.add("j-a", state="running")

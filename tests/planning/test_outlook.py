@@ -241,9 +241,15 @@ def test_a_job_far_behind_is_not_played_through_as_if_nobody_were_before_it() ->
 def test_each_width_is_an_option_and_takes_its_own_time() -> None:
     found = queue(running=(runs(0, 2),))
     view = whatif(found, "1..4", 600.0).view("p", [1, 4], live=True)
-    assert [(o.workers_min, o.workers_max, o.workers) for o in view.options] == [(1, 4, 2), (1, 1, 1), (4, 4, None)]
+    assert [(o.workers_min, o.workers_max, o.workers) for o in view.options] == [(1, 4, 2), (4, 4, None), (1, 1, 1)]
     ends = [o.end.at - o.start.at for o in view.options[1:] if o.end is not None and o.start is not None]
-    assert ends == [2400, 600]
+    assert ends == [600, 2400]
+
+
+def test_a_width_that_ends_later_than_one_that_takes_less_is_marked_as_worse() -> None:
+    found = queue(running=(runs(0, 2, seconds=6000.0),))
+    view = whatif(found, "1..4", 600.0).view("p", [1, 2, 4], live=True)
+    assert [(o.workers_max, o.worse) for o in view.options] == [(4, False), (2, False), (1, False), (4, True)]
 
 
 def test_whose_a_job_would_be_is_told_and_what_looks_like_a_typo() -> None:

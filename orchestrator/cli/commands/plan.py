@@ -71,7 +71,7 @@ def command(
     estimate = _estimate(plan)
     asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate)
     view = asked or _alone(workload, profile, backend, widths, estimate)
-    emit(as_json, {**plan.data(), "queue": view}, lambda: _text(plan, view))
+    emit(as_json, {**plan.data(), "queue": view}, lambda: _text(plan, view, widths))
 
 
 def _check_widths(workload: Workload, widths: Sequence[int]) -> None:
@@ -173,7 +173,7 @@ def _estimate(plan: PlanDocument) -> EstimateView | None:
     )
 
 
-def _text(plan: PlanDocument, view: WhatIfView) -> str:
+def _text(plan: PlanDocument, view: WhatIfView, widths: Sequence[int]) -> str:
     from orchestrator.cli.whytext import what_if_text
 
-    return f"{plan.render()}\n{what_if_text(view)}"
+    return f"{plan.render()}\n{what_if_text(view, widths)}"
