@@ -41,8 +41,10 @@ def cheapest(
     tried = 0
     while heap and (best is None or (tried < _NODES and heap[0][0] <= best.cost)):
         _, name = heapq.heappop(heap)
-        plan = _plan(draft, claimant, prospects, Share(name, claimant.workers), asked)
         tried += 1
+        if best is not None and best.cost < prospects.closer_bound(name, need - free_on(name)):
+            continue
+        plan = _plan(draft, claimant, prospects, Share(name, claimant.workers), asked)
         if plan is not None and (best is None or plan.cost < best.cost):
             best = plan
     return best

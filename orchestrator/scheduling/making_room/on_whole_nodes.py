@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,61 @@ def _whole(asks: Iterable[Ask], prospects: Prospects) -> tuple[Ask, ...]:
     )
 
 
+def _nodes_of(givers: Iterable[Giver]) -> set[str]:
+    return {share.node for giver in givers for share in giver.placement}
+
+
+_Cost = tuple[float, float, tuple[Key, ...]]
+"""Lost by stops, lost by shrinks, and who is asked."""
+_UNKNOWN = -1.0
+"""In the place of what is lost by shrinks: sorts a bound before each cost that it may stand for."""
+
+
+class _Nodes:
+    """Nodes that could be cleared, the cheapest first; each comes up once, if it can be cleared.
+
+    What that costs is looked up when it may count: once no other node is cheaper for sure, or before anybody who is
+    there is asked for something.
+
+    Args:
+        names: of them.
+        bound: what is lost by stops at least.
+        cost: of clearing one too, as it is at that time; None where it cannot be cleared.
+    """
+
+    def __init__(
+        self, names: Iterable[str], bound: Callable[[str], float], cost: Callable[[str], _Cost | None]
+    ) -> None:
+        self._cost = cost
+        self._heap: list[tuple[_Cost, str]] = [((bound(name), _UNKNOWN, ()), name) for name in names]
+        heapq.heapify(self._heap)
+        self._unknown, self._left = {name for _, name in self._heap}, set[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        """Those that are left."""
+        while self._heap:
+            (_, shrinks, _), name = heapq.heappop(self._heap)
+            if shrinks == _UNKNOWN:
+                self.look_at((name,))
+            elif name in self._left:
+                self._left.remove(name)
+                yield name
+
+    def look_at(self, names: Iterable[str]) -> None:
+        """Somebody there is about to be asked for something."""
+        for name in self._unknown.intersection(names):
+            self._unknown.remove(name)
+            if (cost := self._cost(name)) is not None:
+                self._left.add(name)
+                heapq.heappush(self._heap, (cost, name))
+
+    def look_again(self, names: Iterable[str]) -> None:
+        """Somebody there was asked to stop."""
+        for name in self._left.intersection(names):
+            if (cost := self._cost(name)) is not None:
+                heapq.heappush(self._heap, (cost, name))
+
+
 class _Clearing:
     """Nodes cleared so far, for one claimant.
 
@@ -75,31 +130,33 @@ class _Clearing:
 
     def make(self, room: Room, rack: str | None, nodes: Iterable[str]) -> list[Share] | None:
         """Where the gang lies once all have done what they are asked for; None: nowhere."""
-        heap = [(cost, name) for name in nodes if (cost := self._cost(name)) is not None]
-        heapq.heapify(heap)
         shares: list[Share] = []
-        rest, left = self._claimant.workers, {name for _, name in heap}
+        rest, left = self._claimant.workers, _Nodes(nodes, self._prospects.to_clear, self._cost)
+        if self._draft.book.tree.quotas:
+            left.look_at(nodes)  # each ask counts for all who are in its team
         largest = max(self._draft.idle.layout.shape(self._claimant.job.demand).most)
         while rest > 0:
             if rest <= largest and (last := self._last(room, rack, rest)) is not None:
                 return [*shares, *last]
-            if not heap:
+            if (share := self._clear(left, rest)) is None:
                 return None
-            _, name = heapq.heappop(heap)
-            most = capacity(self._draft.state.nodes[name], self._claimant.job.demand)
-            if name not in left or most <= 0:
-                continue
-            left.remove(name)
-            if (asks := self._asks(name)) is None:
-                continue
-            stopped = self._ask(asks)
-            shares.append(Share(name, min(rest, most)))
-            self.trial.take((shares[-1],))
-            rest -= shares[-1].workers
-            for other in sorted({share.node for giver in stopped for share in giver.placement} & left):
-                if (cost := self._cost(other)) is not None:
-                    heapq.heappush(heap, (cost, other))
+            shares.append(share)
+            rest -= share.workers
         return shares
+
+    def _clear(self, left: _Nodes, rest: int) -> Share | None:
+        """Clear one node more, the cheapest that still can be; the part of the gang that lies there then."""
+        for name in left:
+            most = capacity(self._draft.state.nodes[name], self._claimant.job.demand)
+            if most <= 0 or (asks := self._asks(name)) is None:
+                continue
+            left.look_at(_nodes_of(ask.giver for ask in asks))
+            stopped = self._ask(asks)
+            share = Share(name, min(rest, most))
+            self.trial.take((share,))
+            left.look_again(_nodes_of(stopped))
+            return share
+        return None
 
     def _last(self, room: Room, rack: str | None, workers: int) -> tuple[Share, ...] | None:
         """The rest of the gang on one node, beside others."""
@@ -114,7 +171,7 @@ class _Clearing:
         self._ask(plan.asks)
         return plan.placement
 
-    def _cost(self, node: str) -> tuple[float, float, tuple[Key, ...]] | None:
+    def _cost(self, node: str) -> _Cost | None:
         """Lost by clearing a node too: slot-seconds by stops, speed by shrinks; None where it cannot be cleared.
 
         Of two that cost the same, the one whose jobs are last in the order goes first.

@@ -100,12 +100,16 @@ class Price:
     _lost: dict[str, float] = field(default_factory=dict)
 
     def of_stop(self, giver: Giver) -> Ask:
+        """All of it is asked for."""
+        return Ask(giver, (), giver.placement, self.stop_cost(giver))
+
+    def stop_cost(self, giver: Giver) -> float:
         """It loses some work, and the time of a restart, on all its slots and some more."""
         run = giver.running
         if run.job.id not in self._lost:
             lost = lost_by_stop(run, self.now) / run.job.speed(run.workers)
             self._lost[run.job.id] = (lost + self.stop) * (run.slots + _DELAY)
-        return Ask(giver, (), giver.placement, self._lost[run.job.id])
+        return self._lost[run.job.id]
 
     def of_shrink(self, giver: Giver, gives: Placement) -> Ask:
         """What counts is the part of its full speed that it loses."""

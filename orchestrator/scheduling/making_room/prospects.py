@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.scheduling.cluster import Demand, Placement, Share
+from orchestrator.scheduling.cluster import Demand, Placement, Share, workers_of
 from orchestrator.scheduling.givers import Giver, Givers, goes_before
 from orchestrator.scheduling.making_room.plans import Plan, Price
 from orchestrator.scheduling.making_room.rules import Claimant
@@ -16,7 +17,23 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.draft import Draft
 
 Bound = tuple[object, ...]
-_NOTHING: Bound = (0.0, ())
+
+
+class _Least(NamedTuple):
+    """What those on a node lose at least by stops, in slot-seconds.
+
+    Attributes:
+        by_slot: for each slot that is freed.
+        by_one: if anybody is asked.
+        by_all: if nobody stays, and gangs on several nodes that may leave this one do; a part of what a gang loses
+            that has to stop, for each of its nodes.
+        last: who is the last of them in the order.
+    """
+
+    by_slot: float = 0.0
+    by_one: float = 0.0
+    by_all: float = 0.0
+    last: Bound = ()
 
 
 class Prospects:
@@ -35,13 +52,14 @@ class Prospects:
         self.price = Price(draft.now, draft.policy.preemption.price if draft.policy.preemption else 0.0)
         self.failed: dict[tuple[object, ...], Key] = {}
         self._asked: set[str] = set()
-        self._bounds: dict[str, Bound] = {}
+        self._bounds: dict[str, _Least] = {}
         self._room, self._by_shrinks = draft.later.copy(), draft.later.copy()
         elastic = draft.policy.elastic
         for giver in self.givers.all:
             spared, demand = _spared(giver), giver.running.job.demand
             self._room.give(giver.placement if giver.stops else spared, demand)
-            self._by_shrinks.give(spared, demand)
+            if spared:
+                self._by_shrinks.give(spared, demand)
         last_first = sorted(self.givers.all, key=lambda giver: giver.rank, reverse=True) if ranked else []
         self._stopping = [giver for giver in last_first if giver.stops]
         self._sparing = last_first if elastic is not None and elastic.shrink == "earlier" else []
@@ -77,18 +95,34 @@ class Prospects:
         """What a plan on this node costs at least that frees so many slots; it sorts before the cost of each."""
         if missing <= 0:
             return (0.0, 0)
-        if (found := self._bounds.get(node)) is None:
-            found = self._bounds[node] = self._of_node(self.givers.on(node))
-        return (missing * found[0], 1, 0.0, 0, found[1])  # type: ignore[operator]
+        least = self._least(node)
+        return (missing * least.by_slot, 1, 0.0, 0, least.last)
 
-    def _of_node(self, givers: Iterable[Giver]) -> Bound:
-        """The least that is lost for a slot, and who is the last in the order."""
-        lost, last = [], []
+    def closer_bound(self, node: str, missing: int) -> Bound:
+        """The same, no lower: nobody stops in part. Nodes are not tried in its order: it knows nothing of rests."""
+        if missing <= 0:
+            return (0.0, 0)
+        least = self._least(node)
+        return (max(missing * least.by_slot, least.by_one), 1, 0.0, 0, least.last)
+
+    def to_clear(self, node: str) -> float:
+        """Slot-seconds that are lost at least by stops when nobody stays on this node."""
+        return self._least(node).by_all
+
+    def _least(self, node: str) -> _Least:
+        if (found := self._bounds.get(node)) is None:
+            found = self._bounds[node] = self._of_node(node, self.givers.on(node))
+        return found
+
+    def _of_node(self, node: str, givers: Iterable[Giver]) -> _Least:
+        by_slot, by_one, by_all, last = [], [], [], []
         for giver in givers:
-            ask = self.price.of_stop(giver)
-            lost.append(0.0 if giver.spare else ask.cost / ask.slots)
+            cost, nodes = self.price.stop_cost(giver), len(giver.placement)
+            by_slot.append(0.0 if giver.spare else cost / (workers_of(giver.placement) * giver.slots))
+            by_one.append(0.0 if giver.spare else cost)
+            by_all.append(0.0 if nodes > 1 and giver.on(node) <= giver.spare else cost / nodes)
             last.append(tuple(-part for part in giver.rank))
-        return (min(lost), (min(last),)) if lost else _NOTHING
+        return _Least(min(by_slot), min(by_one), math.fsum(by_all), (min(last),)) if last else _Least()
 
     def _holds_on(self, room: Room, giver: Giver, placement: Placement, sign: int = 1) -> None:
         if giver.running.job.id not in self._asked:
