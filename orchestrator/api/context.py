@@ -78,8 +78,8 @@ class Service(Protocol):
         """Let nothing new start on a node."""
         ...
 
-    def evict(self, node: str, by: str) -> None:
-        """Preempt what runs on a node: it checkpoints, and goes on elsewhere."""
+    def evict(self, node: str, by: str) -> Sequence[str]:
+        """Preempt what runs on a node: it checkpoints, and goes on elsewhere. The jobs that were asked to."""
         ...
 
     def resume(self, node: str, by: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.base.text import counted, one_line
 from orchestrator.cli.human import point
@@ -23,20 +23,46 @@ def node_sentence(node: NodeView) -> str:
     changed = f"; nothing was changed: {node.change}" if node.change else ""
     if node.unknown:
         return f"{node.name} {state(node.state)}; what is on it is not known: {one_line(node.unknown, 200)}{changed}"
-    jobs = f"; {counted(len(node.jobs), 'job')} on it: {_jobs(node)}" if node.jobs else "; nothing runs on it"
+    jobs = f"; {counted(len(node.jobs), 'job')} on it: {_named(node.jobs)}" if node.jobs else "; nothing runs on it"
     return f"{node.name} {state(node.state)}{jobs}{changed}"
+
+
+def drain_sentence(node: NodeView, *, now: bool) -> str:
+    """What becomes of the jobs on a node that takes nothing new: they are stopped `now`, or go on to their end."""
+    parts = [f"{node.name} {state(node.state)}", *_goodbyes(node, now=now)]
+    if node.unknown:
+        parts.append(f"what is on it is not known: {one_line(node.unknown, 200)}")
+    elif len(parts) == 1:
+        parts.append("nothing runs on it")
+    return "; ".join(parts)
+
+
+def _goodbyes(node: NodeView, *, now: bool) -> Iterator[str]:
+    stopped = {job: node.jobs.get(job, 0) for job in node.stopped}
+    others = {job: workers for job, workers in node.jobs.items() if job not in stopped}
+    if len(stopped) == 1:
+        yield f"1 job on it is asked to save its state and stop: {_named(stopped)}"
+        yield "it goes back to its place in the queue"
+    elif stopped:
+        yield f"{len(stopped):,} jobs on it are asked to save their state and stop: {_named(stopped)}"
+        yield "they go back to their places in the queue"
+    if others and now:
+        yield f"{counted(len(others), 'job')} on it asked before: {_named(others)}"
+    elif others:
+        yield f"{counted(len(others), 'job')} on it, left to end: {_named(others)}"
 
 
 def _row(node: NodeView, now: float) -> tuple[str, ...]:
     kept = f"{node.claimed:,}" if node.claimed else ""
     kind = node.gpu_type or node.kind
     counts = (f"{node.slots:,}", f"{node.used:,}", f"{node.free:,}", kept)
-    return (node.name, state(node.state), *counts, kind, node.rack, _jobs(node), _note(node, now))
+    return (node.name, state(node.state), *counts, kind, node.rack, _named(node.jobs), _note(node, now))
 
 
-def _jobs(node: NodeView) -> str:
-    named = [f"{job} ({workers})" for job, workers in list(node.jobs.items())[:_JOBS_SHOWN]]
-    more = len(node.jobs) - len(named)
+def _named(jobs: Mapping[str, int]) -> str:
+    """Jobs and their workers; of one that has gone by now, the job alone."""
+    named = [f"{job} ({workers})" if workers else job for job, workers in list(jobs.items())[:_JOBS_SHOWN]]
+    more = len(jobs) - len(named)
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 

@@ -181,9 +181,13 @@ class JobService:
         """
         operators.mark_node(self._site, node, "drained", note=note, by=by)
 
-    def evict(self, node: str, by: str = "somebody") -> None:
-        """Preempt what runs on a node: it checkpoints, and goes on elsewhere; nothing there: nothing changes."""
-        evicting.evict(self._site, node, by)
+    def evict(self, node: str, by: str = "somebody") -> Sequence[str]:
+        """Preempt what runs on a node: it checkpoints, and goes on elsewhere; nothing there: nothing changes.
+
+        Returns:
+            The jobs that were asked to stop, without those that were before.
+        """
+        return evicting.evict(self._site, node, by)
 
     def resume(self, node: str, by: str = "somebody") -> None:
         """Start on a drained node again.

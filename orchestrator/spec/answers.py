@@ -142,6 +142,7 @@ class NodeView(Message):
     by: str = Field(default="", description="who drained it")
     windows: list[WindowView] = Field(default_factory=list)
     jobs: dict[str, int] = Field(default_factory=dict, description="workers of the jobs on it")
+    stopped: list[str] = Field(default_factory=list, description="jobs on it that the change asked to stop")
     unknown: str = Field(default="", description="why its slots and jobs are not known; empty where they are")
     change: str = Field(default="", description="what to know of the change that was asked for")
 

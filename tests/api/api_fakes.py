@@ -184,8 +184,9 @@ class FakeService:
         self._known(node)
         self.asked.append(("drain", node, note, by))
 
-    def evict(self, node: str, by: str) -> None:
+    def evict(self, node: str, by: str) -> list[str]:
         self.asked.append(("evict", node, by))
+        return ["j-run"] if node == "a" else []
 
     def _known(self, node: str) -> None:
         if node not in self.questions.states:

@@ -161,8 +161,9 @@ def test_draining_is_for_operators(http: TestClient, service: FakeService) -> No
 
 
 def test_a_drain_that_cannot_wait_empties_the_node_too(http: TestClient, service: FakeService) -> None:
-    http.post("nodes/b/drain", json={"now": True}, headers=bearer("operator"))
-    assert service.asked == [("drain", "b", "", "otto"), ("evict", "b", "otto")]
+    answer = http.post("nodes/a/drain", json={"now": True}, headers=bearer("operator"))
+    assert service.asked == [("drain", "a", "", "otto"), ("evict", "a", "otto")]
+    assert answer.json()["stopped"] == ["j-run"]
 
 
 @pytest.mark.parametrize("name", ["nope", "..%2Fa", "a%00", "%20"])

@@ -9,7 +9,7 @@ import pytest
 from api_fakes import NOW, TOKENS, FakeService, line
 
 from orchestrator.cli.human import point
-from orchestrator.cli.nodetext import node_table
+from orchestrator.cli.nodetext import drain_sentence, node_table
 from orchestrator.cli.queuetext import expected_text, queue_text
 from orchestrator.cli.whytext import what_if_text, why_text
 from orchestrator.spec.answers import (
@@ -286,10 +286,25 @@ def test_nodes_are_a_line_each_with_who_drained_them_and_what_is_planned() -> No
 def test_a_node_is_drained_emptied_and_resumed(cli, service: FakeService) -> None:
     assert "a up" in squeezed(cli("cluster", "nodes").out)[1]
     outcome = cli("cluster", "drain", "a", "--note", "fan is loud", "--now")
-    assert outcome.out == "a up; 1 job on it: j-run (2)\n"
+    stops = "1 job on it is asked to save its state and stop: j-run (2); it goes back to its place in the queue"
+    assert outcome.out == f"a up; {stops}\n"
     assert "orchestrator cluster resume a" in outcome.err
     assert "nothing was changed: it was not drained, but up" in cli("cluster", "resume", "a").out
     assert service.asked == [("drain", "a", "fan is loud", "root"), ("evict", "a", "root"), ("resume", "a", "root")]
+
+
+def test_a_drain_says_what_becomes_of_the_jobs_on_the_node() -> None:
+    node = NodeView(name="a", state="drained", slots=8, used=4, free=4, jobs={"j-1": 2, "j-2": 1, "j-3": 1})
+
+    def told(node: NodeView, *, now: bool) -> str:
+        return click.unstyle(drain_sentence(node, now=now))
+
+    assert told(node, now=False) == "a drained; 3 jobs on it, left to end: j-1 (2), j-2 (1), j-3 (1)"
+    assert told(node.model_copy(update={"stopped": ["j-1", "j-2"]}), now=True) == (
+        "a drained; 2 jobs on it are asked to save their state and stop: j-1 (2), j-2 (1); "
+        "they go back to their places in the queue; 1 job on it asked before: j-3 (1)"
+    )
+    assert told(node.model_copy(update={"jobs": {}}), now=True) == "a drained; nothing runs on it"
 
 
 @pytest.mark.usefixtures("live")

@@ -182,8 +182,8 @@ def test_an_emptied_node_sends_its_jobs_elsewhere(tmp_path: Path) -> None:
     world.step(2)
     (name,) = (node.name for node in questions.nodes() if node.jobs)
     world.service.drain(name, "", "otto")
-    world.service.evict(name, "otto")
-    world.service.evict(name, "otto")
+    assert world.service.evict(name, "otto") == [job]
+    assert world.service.evict(name, "otto") == []
     assert any("otto empties node" in detail for detail in questions.why(job).details)
     world.step(20)
     (other,) = (node.name for node in questions.nodes() if node.jobs)

@@ -22,10 +22,9 @@ def drain(node: str, request: DrainRequest, caller: Caller, context: Context) ->
     """Let nothing new start on a node."""
     caller.require("operator")
     context.service.drain(node, request.note, caller.user)
-    if request.now:
-        context.service.evict(node, caller.user)
+    stopped = list(context.service.evict(node, caller.user)) if request.now else []
     context.wake()
-    return _view(node, "drained", context)
+    return _view(node, "drained", context).model_copy(update={"stopped": stopped})
 
 
 @router.post("/nodes/{node}/resume")

@@ -16,8 +16,8 @@ from orchestrator.cli.output import emit, note
 @json_option
 def command(node: str, why: str, now: bool, as_json: bool) -> None:
     """Let nothing new start on NODE; what runs there goes on to its end. It takes the role operator."""
-    from orchestrator.cli.nodetext import node_sentence
+    from orchestrator.cli.nodetext import drain_sentence
 
     view = connect().drain(node, note=why, now=now)
-    emit(as_json, view, lambda: node_sentence(view))
+    emit(as_json, view, lambda: drain_sentence(view, now=now))
     note(f"next: orchestrator cluster nodes   orchestrator cluster resume {view.name}")
