@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import BackendError, BackendUnavailable
+from orchestrator.base.text import counted
 
 SLOTS_VARIABLE = "ORCHESTRATOR_SLOTS_DIR"
 _TRIES = 5
@@ -97,7 +98,7 @@ class SlotLocks:
         for handle in taken.values():
             os.close(handle)
         raise BackendUnavailable(
-            f"{count} slots are wanted, and only {len(taken)} of {len(self.names)} are free on this machine",
+            f"{counted(count, f'{self.kind} slot')} wanted, and only {len(taken)} of {len(self.names)} are free here",
             hint="another server on this machine may hold them; the launch is tried again",
         )
 

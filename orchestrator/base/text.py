@@ -33,6 +33,14 @@ def counted(number: object, noun: str) -> str:
     return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
+def binary(size: int) -> str:
+    """Bytes as `64 GiB`."""
+    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size} B"
+
+
 def span(low: int, high: int) -> str:
     """`1..4`, or `2` where both ends are the same."""
     return str(low) if low == high else f"{low}..{high}"

@@ -27,6 +27,7 @@ from orchestrator.control.troubles import Troubles
 from orchestrator.control.wishes import Wishes
 from orchestrator.control.workloads import Workloads
 from orchestrator.lifecycle.failures import FailureClass
+from orchestrator.lifecycle.reasons import duration
 from orchestrator.lifecycle.states import RunState
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store import events, jobs, runs
@@ -196,7 +197,7 @@ class Controller:
             self._starts.resume(run)
         elif self._absences.absent(run.allocation) and not (run := self._last_word(run)).state.terminal:
             seconds = self._site.profile.watch.lost_after
-            message = f"absent from the engine for {seconds:g} s"
+            message = f"absent from the engine for {duration(seconds)}"
             self._end(run, Ending("lost", message, FailureClass.INFRASTRUCTURE, self._signs.end_of(run)))
 
     def _end(self, run: RunRecord, ending: Ending) -> None:
@@ -218,7 +219,7 @@ class Controller:
         if run.time_limit is None or run.started_at is None:
             return
         if self._running.since(run.id, run.started_at) > run.time_limit:
-            message = f"runs longer than its time limit of {run.time_limit:g} s; asked to stop"
+            message = f"runs longer than its time limit of {duration(run.time_limit)}; asked to stop"
             with self._site.commit("time limit") as connection:
                 runs.change(connection, run, stop_cause="time_limit")
                 jobs.set_columns(connection, jobs.get(connection, run.job), reason=message)

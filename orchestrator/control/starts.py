@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.backends.protocol import LaunchRequest
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused, OrchestratorError, SpecError
 from orchestrator.base.files import write_atomic, write_json
-from orchestrator.base.text import one_line
+from orchestrator.base.text import binary, one_line
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.site import Site
 from orchestrator.control.stops import first_wish
@@ -165,7 +165,7 @@ class Starts:
 
     def _cannot_write(self, error: OSError) -> str:
         root = self._site.runs_root
-        return f"its run directory cannot be written ({error}); {free_bytes(root):,} bytes are free under {root}"
+        return f"its run directory cannot be written ({error}); {binary(free_bytes(root))} are free under {root}"
 
     def _tell(self, job: JobRecord, reason: str) -> None:
         """What keeps a job in STARTING; the next pass tries again."""

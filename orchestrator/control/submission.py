@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, NotAllowed, StoreError, UsageError
+from orchestrator.base.text import binary
 from orchestrator.control.demands import needs_of
 from orchestrator.control.measuring import Expectations, Expected, keep, memory_default
 from orchestrator.control.site import Site
@@ -143,7 +144,7 @@ class Submission:
         free = free_bytes(self._site.runs_root)
         if free < RESERVE:
             raise StoreError(
-                f"{self._site.runs_root}: the disk is full: {free:,} bytes are free, at least {RESERVE:,} are needed",
+                f"{self._site.runs_root}: the disk is full: {binary(free)} are free, at least {binary(RESERVE)} needed",
                 hint="nothing was created; free some space and submit again",
             )
 

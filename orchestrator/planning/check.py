@@ -10,6 +10,7 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import DataError, NotFound, UsageError
 from orchestrator.base.text import counted
 from orchestrator.blueprint.workload import cost_of, parameters_of, population_of, warmup_steps
+from orchestrator.lifecycle.reasons import slots
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
 from orchestrator.planning.places import no_place
@@ -66,7 +67,7 @@ def examine(
     """Everything that is known of a workload's chances on this cluster."""
     problems = [
         *_too_large(workload, profile, capacity),
-        *_wrong_team(workload, profile, slots_per_worker(workload, capacity)),
+        *_wrong_team(workload, profile, capacity),
         *_bad_place(workload, workdir),
     ]
     unbuilt: list[str] = []
@@ -111,16 +112,16 @@ def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) 
         yield f"time_limit is {as_written(workload.time_limit)}; cluster {profile.name} allows {as_written(longest)}"
 
 
-def _wrong_team(workload: Workload, profile: ClusterProfile, slots: int) -> Iterator[str]:
+def _wrong_team(workload: Workload, profile: ClusterProfile, capacity: Capacity) -> Iterator[str]:
     """Where the profile names teams, others are none; what a team may never hold would wait for ever."""
     known = [team.name for team in profile.teams]
     if known and workload.team not in known:
         yield f"team: cluster {profile.name} has no team {workload.team!r}; {did_you_mean(workload.team, known)}"
-    wanted = workload.resources.workers.min * slots
+    wanted = workload.resources.workers.min * slots_per_worker(workload, capacity)
     for team in profile.chain_of(workload.team):
         if team.limit is not None and wanted > team.limit:
             yield (
-                f"resources.workers needs at least {counted(wanted, 'slot')}; "
+                f"resources.workers needs at least {slots(wanted, capacity.slot_kind)}; "
                 f"team {team.name} may hold {team.limit} on cluster {profile.name}"
             )
 

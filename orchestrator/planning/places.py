@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
-from orchestrator.base.text import counted
-from orchestrator.scheduling.explain.words import binary
+from orchestrator.base.text import binary, counted
 from orchestrator.spec.workload import Workload
 
 

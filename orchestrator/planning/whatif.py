@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
+from orchestrator.lifecycle.reasons import duration
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.planning.ranking import ranked
@@ -218,7 +219,7 @@ def notes_of(job: Job) -> list[str]:
     """What to say beside the numbers."""
     if job.estimate is not None:
         return []
-    as_if = "as if it never ended" if job.limit is None else f"as if it took its limit of {job.limit / 3600:,.1f} h"
+    as_if = "as if it never ended" if job.limit is None else f"as if it took its limit of {duration(job.limit)}"
     return [f"nobody has an idea how long it takes: whom it delays is told {as_if}"]
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from orchestrator.base.errors import StoreError
+from orchestrator.base.text import binary
 
 RESTORE = (
     "stop the server, move the file and its -wal and -shm aside, and copy a backup to its place; "
@@ -25,7 +26,7 @@ def translate(error: BaseException, path: Path) -> StoreError | None:
         return damaged(path, str(error))
     if name.startswith(_NO_ROOM):
         return StoreError(
-            f"{path} cannot grow ({error}); {free_bytes(path.parent):,} bytes are free there",
+            f"{path} cannot grow ({error}); {binary(free_bytes(path.parent))} are free there",
             hint="nothing was changed; free some space and try again",
         )
     if isinstance(error, sqlite3.OperationalError):

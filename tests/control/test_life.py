@@ -383,7 +383,7 @@ def test_a_run_directory_that_cannot_be_written_is_told_and_tried_again(world: W
     job = world.submit()
     world.step(2)
     assert "its run directory cannot be written" in world.job(job).reason
-    assert "bytes are free" in world.job(job).reason
+    assert "iB are free" in world.job(job).reason
     (world.root / "runs" / "jobs").unlink()
     world.finish()
     assert world.state(job) == "succeeded"

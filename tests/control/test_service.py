@@ -101,7 +101,7 @@ def test_a_full_disk_refuses_a_submit_with_the_path_and_the_bytes_free(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submission, "free_bytes", lambda folder: 12_345)
-    with pytest.raises(StoreError, match=rf"{world.root}.*12,345 bytes are free"):
+    with pytest.raises(StoreError, match=rf"{world.root}.*12.06 KiB are free, at least .* MiB needed"):
         world.submit()
     assert world.service.list() == []
 
@@ -111,7 +111,7 @@ def test_a_store_that_cannot_grow_refuses_a_submit_and_running_jobs_go_on(world:
     world.step(2)
     with world.store.write() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1")
-    with pytest.raises(StoreError, match=r"store.sqlite cannot grow .*bytes are free there"):
+    with pytest.raises(StoreError, match=r"store.sqlite cannot grow .*[GMTK]iB are free there"):
         _submit_large_jobs(world, 100)
     refused = len(world.service.list())
     with world.store.write() as connection:

@@ -6,13 +6,13 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from orchestrator.base.text import counted
+from orchestrator.base.text import binary, counted
 from orchestrator.lifecycle.reasons import Waiting, slots, utc
 from orchestrator.scheduling.cluster import ANYWHERE, Demand, Node
 from orchestrator.scheduling.explain.ends import Opening
 from orchestrator.scheduling.explain.floor import Count
 from orchestrator.scheduling.explain.scene import Scene
-from orchestrator.scheduling.explain.words import Takes, binary, kind_of_node, names, needs
+from orchestrator.scheduling.explain.words import Takes, kind_of_node, names, needs
 
 
 class Why(NamedTuple):
@@ -66,7 +66,7 @@ def _too_large(scene: Scene, demand: Demand) -> Why:
     most = max(node.slots for node in accepting)
     if count.largest == 0:
         beside = _beside(demand)
-        text = f"{asked}{beside}; the largest node{accepted} has {_size(accepting)}"
+        text = f"{asked}{beside}; the largest node{accepted} has {_size(accepting, scene.slot_kind)}"
         return Why(Waiting.TOO_LARGE, text, f"a worker is too large for a node of {most}")
     nodes = f"{count.nodes} node{'' if count.nodes == 1 else 's'}{accepted}"
     rack = " and no rack holds it" if demand.constraints.same_rack else ""
@@ -81,8 +81,8 @@ def _beside(demand: Demand) -> str:
     return f" with {' and '.join(parts)}{each}" if parts else ""
 
 
-def _size(found: list[Node]) -> str:
-    parts = [f"{max(node.slots for node in found)} slots"]
+def _size(found: list[Node], kind: str) -> str:
+    parts = [slots(max(node.slots for node in found), kind)]
     parts += [f"{cpus} cores"] if (cpus := max(node.cpus for node in found)) else []
     parts += [binary(memory)] if (memory := max(node.memory for node in found)) else []
     return ", ".join(parts)

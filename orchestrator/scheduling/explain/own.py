@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from orchestrator.base.text import binary
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.scheduling.cluster import ANYWHERE, Constraints, Demand
 from orchestrator.scheduling.deltas import Delta, Gone, Pends
 from orchestrator.scheduling.explain.confirm import stopped_for
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
-from orchestrator.scheduling.explain.words import binary, names, one_of
+from orchestrator.scheduling.explain.words import names, one_of
 from orchestrator.scheduling.hurdles import hurdle
 from orchestrator.scheduling.jobs import Job
 from orchestrator.spec.base import HIGHEST_PRIORITY

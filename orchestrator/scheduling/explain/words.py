@@ -47,14 +47,6 @@ def one_of(choices: Sequence[str]) -> str:
     return " or ".join(choices)
 
 
-def binary(size: int) -> str:
-    """Bytes as `64 GiB`."""
-    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= factor:
-            return f"{size / factor:.4g} {unit}"
-    return f"{size} B"
-
-
 def kind_of_node(wants: Constraints) -> str:
     """What nodes it accepts: ` of type h200`, ` but n-1 and n-2`."""
     types = f" of type {one_of(wants.gpu_types)}" if wants.gpu_types else ""

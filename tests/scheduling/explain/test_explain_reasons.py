@@ -194,7 +194,7 @@ def test_a_run_that_may_meet_maintenance_is_told_that_it_is_asked_to_stop_then()
 def test_what_no_node_could_hold_needs_larger_nodes() -> None:
     found = explain(Snapshot(NOW, nodes(2), (job(101, Demand(1, 1, 16)),)), STRICT, "j-101")
     assert found.kind is Waiting.TOO_LARGE
-    assert found.text == "needs 16 gpu slots on one node; the largest node has 8 slots"
+    assert found.text == "needs 16 gpu slots on one node; the largest node has 8 gpu slots"
     assert cures(found)[Cure.NODES].text == "add 1 node of 16 gpu slots"
 
 
