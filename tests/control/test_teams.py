@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.mark.parametrize("team", ["lab", "video"])
 def test_what_a_team_or_one_above_it_may_never_hold_is_refused(world: World, team: str) -> None:
-    with pytest.raises(UsageError, match="needs at least 5 slots; team lab may hold 4"):
+    with pytest.raises(UsageError, match="needs at least 5 cpu slots; team lab may hold 4"):
         world.submit("start", "succeed", team=team, resources={"workers": 5})
     assert world.state(world.submit("start", "succeed", team=team, resources={"workers": 4})) == "queued"
     assert world.state(world.submit("start", "succeed", team="speech", resources={"workers": 8})) == "queued"
