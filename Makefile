@@ -20,18 +20,24 @@ setup: $(READY)  ## .venv with all that the lock names
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
-	@echo "Setting up $(VENV) (about 6 GB with PyTorch; once) …" >&2
+	@echo "Setting up $(VENV), once: about 6 GB, most of it PyTorch and its CUDA libraries; 5 to 10 minutes with a good line." >&2
+	@echo "1/3 a virtual environment with uv, which installs the rest …" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@awk '/^[^ ]/{take = /^uv==/} take' requirements.lock > $(VENV)/uv.lock
-	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock; then \
-	  $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
+	@packages="up to $$(grep -c '^[a-z0-9]' requirements.lock) packages: this is what takes long"; project="3/3 orchestrator itself …"; \
+	if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock; then \
+	  echo "2/3 $$packages …" >&2 \
+	  && $(UV) pip install --python $(BIN)/python --require-hashes -r requirements.lock \
+	  && echo "$$project" >&2 \
 	  && $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
 	else \
-	  echo "uv is not to be had; pip does the same more slowly." >&2; \
-	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock \
+	  echo "2/3 uv is not to be had; pip installs $$packages …" >&2; \
+	  $(BIN)/python -m pip install --require-hashes --no-deps -r requirements.lock \
+	  && echo "$$project" >&2 \
 	  && $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . ; \
 	fi
 	@touch $@
+	@echo "Ready: source $(BIN)/activate" >&2
 
 demo: setup  ## the main job: a RegNet search from YAML to EDF, on this machine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator submit workloads/regnet_sweep.yaml --watch
