@@ -33,20 +33,6 @@ _OF_A_CLUSTER = frozenset({"backend", "nodes", "teams"})
 """Keys that tell a cluster profile from a policy."""
 
 
-def load_workload(path: Path | str, overrides: Sequence[str] = ()) -> Workload:
-    """The workload in a file.
-
-    Args:
-        path: the file.
-        overrides: texts such as `optim.lr=0.1`.
-
-    Raises:
-        UsageError: the file cannot be read.
-        SpecError: the workload is wrong; the message says everything that is.
-    """
-    return parse_workload(read_document(Path(path)), str(path), overrides)
-
-
 def parse_workload(text: str | bytes, filename: str, overrides: Sequence[str] = ()) -> Workload:
     """The workload in a text.
 

@@ -24,10 +24,11 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.scheduling.estimates.history import Finished
 from orchestrator.scheduling.estimates.measurement import Measurement
-from orchestrator.spec.load import load_profile, load_workload, parse_workload
+from orchestrator.spec.load import load_profile, parse_workload
 from orchestrator.spec.regnet import TrialScheduler
 from orchestrator.spec.workload import Workload
 from orchestrator.store.measurements import MeasurementRecord
+from orchestrator.testing.workloads import workload_in
 
 SWEEP = bundled("workloads") / "regnet_sweep.yaml"
 TRAINING = bundled("workloads") / "regnet_cifar10.yaml"
@@ -43,13 +44,13 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PlanD
     backend = LocalBackend(profile, state=tmp_path / "state", slots=tmp_path / "slots")
 
     def make(path: Path, *overrides: str, history: History = NO_HISTORY) -> PlanDocument:
-        return make_plan(load_workload(path, overrides), profile, backend, workdir=tmp_path, history=history)
+        return make_plan(workload_in(path, overrides), profile, backend, workdir=tmp_path, history=history)
 
     return make
 
 
 def work(path: Path, tmp_path: Path, *overrides: str):  # type: ignore[no-untyped-def]
-    workload = load_workload(path, overrides)
+    workload = workload_in(path, overrides)
     facts = dataset_facts(workload.data.dataset, workdir=tmp_path, state_dir=tmp_path)  # type: ignore[union-attr]
     return work_of(workload, facts)
 
@@ -152,7 +153,7 @@ def test_of_a_command_without_history_and_limit_nothing_is_said() -> None:
 
 
 def test_what_will_not_fit_or_end_in_time_is_warned_of() -> None:
-    workload = load_workload(TRAINING, ["time_limit=10m", "resources.memory_per_worker=1GiB"])
+    workload = workload_in(TRAINING, ["time_limit=10m", "resources.memory_per_worker=1GiB"])
     expected = RunEstimate(3600.0, 0.3, 2, {1: 7000.0, 2: 3600.0}, device="cpu:x", memory=3e9)
     capacity = Capacity(slots=2, free=2, largest_gang=2, nodes=(NodeFacts("n", 2, 2, memory=2**31),))
     warnings = list(estimate_warnings(workload, expected, capacity))

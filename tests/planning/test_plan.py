@@ -15,9 +15,10 @@ from orchestrator.planning.document import PlanDocument
 from orchestrator.planning.launch import kind_of, launch_for
 from orchestrator.planning.plan import make_plan
 from orchestrator.rundir.launch import Launch
-from orchestrator.spec.load import load_profile, load_workload, parse_workload
+from orchestrator.spec.load import load_profile, parse_workload
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.workload import Workload
+from orchestrator.testing.workloads import workload_in
 
 SWEEP = bundled("workloads") / "regnet_sweep.yaml"
 TRAINING = bundled("workloads") / "regnet_cifar10.yaml"
@@ -35,7 +36,7 @@ def plan(profile: ClusterProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     backend = LocalBackend(profile, state=tmp_path / "state", slots=tmp_path / "slots")
 
     def make(path: Path, *overrides: str) -> PlanDocument:
-        return make_plan(load_workload(path, overrides), profile, backend, workdir=tmp_path)
+        return make_plan(workload_in(path, overrides), profile, backend, workdir=tmp_path)
 
     return make
 
@@ -112,11 +113,11 @@ def test_a_training_is_launched_elastic_and_a_search_or_a_command_is_not() -> No
     def launch(workload: Workload) -> Launch:
         return launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=3, workdir="/")
 
-    asked = load_workload(TRAINING, ["resources.workers=2..4", "elastic={lost_after: 3, replacements: 1}"])
+    asked = workload_in(TRAINING, ["resources.workers=2..4", "elastic={lost_after: 3, replacements: 1}"])
     training = launch(asked)
     assert (training.elastic, training.workers, training.min_workers) == (True, 3, 2)
     assert (training.lost_after, training.hang_after, training.replacements) == (3.0, 300.0, 1)
-    assert not launch(load_workload(SWEEP)).elastic
+    assert not launch(workload_in(SWEEP)).elastic
     assert not launch(command("name: w\ncommand: [a]")).elastic
 
 
@@ -154,7 +155,7 @@ def test_a_command_is_planned_without_any_recipe(plan: Callable[..., PlanDocumen
 
 
 def test_a_search_is_one_driver_on_all_slots() -> None:
-    workload = load_workload(SWEEP)
+    workload = workload_in(SWEEP)
     launch = launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=2, workdir="/")
     assert launch.ranks_share_slots
     assert kind_of(workload) == "regnet search"
@@ -210,7 +211,7 @@ def test_a_command_runs_with_the_submitters_path_and_its_own_env_wins() -> None:
     assert environment(command("name: w\ncommand: [a]")) == shell
     own = command("name: w\ncommand: [a]\nenv: {PATH: /mine, A: b}")
     assert environment(own) == {"PATH": "/mine", "A": "b", "VIRTUAL_ENV": "/tools"}
-    assert environment(load_workload(SWEEP)) == {}
+    assert environment(workload_in(SWEEP)) == {}
 
 
 def test_the_plan_of_a_command_shows_what_it_takes_over_from_the_shell(
@@ -222,17 +223,17 @@ def test_the_plan_of_a_command_shows_what_it_takes_over_from_the_shell(
 
 def test_an_unknown_dataset_is_refused_with_what_is_alike(check: Check) -> None:
     with pytest.raises(OrchestratorError, match="digits"):
-        check(load_workload(SWEEP, ["data.dataset=digitz"]))
+        check(workload_in(SWEEP, ["data.dataset=digitz"]))
 
 
 def test_a_dataset_that_is_not_built_is_refused_with_the_command_that_builds_it(check: Check) -> None:
     with pytest.raises(UsageError, match="orchestrator data build cifar10 --source"):
-        check(load_workload(bundled("workloads") / "regnet_cifar10.yaml"))
+        check(workload_in(bundled("workloads") / "regnet_cifar10.yaml"))
 
 
 def test_a_space_that_holds_no_such_model_is_refused(check: Check) -> None:
     with pytest.raises(UsageError, match="flops"):
-        check(load_workload(SWEEP, ["search.constraints.flops=1..2", "search.max_draws=500"]))
+        check(workload_in(SWEEP, ["search.constraints.flops=1..2", "search.max_draws=500"]))
 
 
 ONE = (
@@ -354,7 +355,7 @@ def test_how_samples_are_drawn_is_told(plan: Callable[..., PlanDocument]) -> Non
 
 def test_weights_that_the_dataset_does_not_have_are_refused(check: Check) -> None:
     with pytest.raises(UsageError, match="digits has no column 'weight' of type float64 or int64; it has image"):
-        check(load_workload(SWEEP, ["data.resample.weights=weight"]))
+        check(workload_in(SWEEP, ["data.resample.weights=weight"]))
 
 
 @pytest.mark.parametrize("named", ["mine.yaml", "./mine.yaml"])
@@ -367,6 +368,6 @@ def test_an_own_card_without_classes_has_to_be_built_first(
     )
     for ask in (check, lambda workload: plan(SWEEP, f"data.dataset={named}")):
         with pytest.raises(UsageError) as refused:
-            ask(load_workload(SWEEP, [f"data.dataset={named}"]))
+            ask(workload_in(SWEEP, [f"data.dataset={named}"]))
         assert "classes" not in str(refused.value)
         assert str(refused.value).count(f"orchestrator data build {named} --source FOLDER") == 1

@@ -16,7 +16,8 @@ from orchestrator.base.paths import bundled
 from orchestrator.planning.check import check_submission
 from orchestrator.planning.dataset import dataset_facts
 from orchestrator.planning.remote import read_remote_index
-from orchestrator.spec.load import load_profile, load_workload
+from orchestrator.spec.load import load_profile
+from orchestrator.testing.workloads import workload_in
 
 HEADER = {
     "format": 1,
@@ -37,7 +38,7 @@ def url() -> Iterator[str]:
 
 
 def submit(dataset: str, tmp_path: Path, *overrides: str) -> list[str]:
-    workload = load_workload(bundled("workloads") / "regnet_sweep.yaml", [f"data.dataset={dataset}", *overrides])
+    workload = workload_in(bundled("workloads") / "regnet_sweep.yaml", [f"data.dataset={dataset}", *overrides])
     profile = load_profile(bundled("cluster") / "local.yaml")
     capacity = Capacity(slots=2, free=2, largest_gang=2, slot_kind="cpu")
     return check_submission(workload, profile, capacity, workdir=tmp_path, state_dir=tmp_path)

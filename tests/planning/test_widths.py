@@ -16,8 +16,9 @@ from orchestrator.planning.document import PlanDocument
 from orchestrator.planning.estimate import NO_HISTORY, estimate_of, seconds_of_widths
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.whatif import offline_view
-from orchestrator.spec.load import load_profile, load_workload
+from orchestrator.spec.load import load_profile
 from orchestrator.spec.workload import Workload
+from orchestrator.testing.workloads import workload_in
 
 # 512 samples a step in slices of 16: 32 of them
 BATCH = ("train.batch_size=512", "train.samples_per_virtual_worker=16")
@@ -25,7 +26,7 @@ SIZES = (8, 16, 24, 32)
 
 
 def training(*overrides: str) -> Workload:
-    return load_workload(bundled("workloads") / "regnet_cifar10.yaml", (*BATCH, *overrides))
+    return workload_in(bundled("workloads") / "regnet_cifar10.yaml", (*BATCH, *overrides))
 
 
 def exactly(workers: int, tmp_path: Path) -> float:
@@ -74,7 +75,7 @@ def test_a_what_if_of_another_width_ends_when_the_recipe_says(plan: PlanDocument
 
 
 def test_what_has_no_recipe_says_nothing_of_other_widths() -> None:
-    workload = load_workload(bundled("workloads") / "command.yaml", ())
+    workload = workload_in(bundled("workloads") / "command.yaml", ())
     assert seconds_of_widths(workload, None, NO_HISTORY, cpu_name(), SIZES) == {}
 
 

@@ -12,15 +12,16 @@ import pytest
 from orchestrator.base.errors import NotFound, SpecError, UsageError
 from orchestrator.base.paths import bundled
 from orchestrator.spec.card import Fractions, HoldOut
-from orchestrator.spec.load import load_card, load_profile, load_workload, parse_workload
+from orchestrator.spec.load import load_card, load_profile, parse_workload
 from orchestrator.spec.workload import CommandWorkload
+from orchestrator.testing.workloads import workload_in
 
 WORKLOADS = sorted(bundled("workloads").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", WORKLOADS, ids=lambda path: path.stem)
 def test_every_bundled_workload_loads(path: Path) -> None:
-    assert load_workload(path).name
+    assert workload_in(path).name
 
 
 @pytest.mark.parametrize("path", sorted(bundled("cluster").glob("*.yaml")), ids=lambda path: path.stem)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from orchestrator.base.errors import SpecError
 from orchestrator.base.paths import bundled
-from orchestrator.spec.load import freeze_workload, load_workload, parse_workload, thaw_workload
+from orchestrator.spec.load import freeze_workload, parse_workload, thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.units import Interval, WorkerRange
 from orchestrator.spec.workload import CommandWorkload
+from orchestrator.testing.workloads import workload_in
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 LINES = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), max_size=40)
@@ -79,12 +80,12 @@ def test_a_search_thaws_equal(values: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("path", sorted(bundled("workloads").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_bundled_workload_thaws_equal(path: object) -> None:
-    workload = load_workload(str(path))
+    workload = workload_in(path)
     assert thaw_workload(freeze_workload(workload)) == workload
 
 
 def test_what_is_frozen_is_also_a_workload() -> None:
-    workload = load_workload(bundled("workloads") / "regnet_sweep.yaml", ["resources.workers=2..8"])
+    workload = workload_in(bundled("workloads") / "regnet_sweep.yaml", ["resources.workers=2..8"])
     assert parse_workload(freeze_workload(workload), "spec.yaml") == workload
     assert workload.resources.workers == WorkerRange(low=2, high=8)
     assert json.loads(freeze_workload(workload))["search"]["space"]["depth"]["range"] == "4..12"

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from orchestrator.base.errors import SpecError
 from orchestrator.base.paths import bundled
 from orchestrator.spec.card import DatasetCard
-from orchestrator.spec.load import freeze_workload, load_card, load_profile, load_workload, parse_workload
+from orchestrator.spec.load import freeze_workload, load_card, load_profile, parse_workload
 from orchestrator.spec.profile import ClusterProfile
+from orchestrator.testing.workloads import workload_in
 
 HOSTILE = [
     "a\nb", "a\n", "\na", "a\0b", "a;b", "$(id)", "`id`", "a'b", 'a"b', "../a", "a/b", "-a", "--flag", ".a", "", " a",
@@ -113,8 +114,8 @@ def replaced(document: Any, path: tuple[str | int, ...], value: str) -> Any:
 
 
 EXAMPLES = [
-    json.loads(freeze_workload(load_workload(bundled("workloads") / "regnet_sweep.yaml"))),
-    json.loads(freeze_workload(load_workload(bundled("workloads") / "command.yaml"))),
+    json.loads(freeze_workload(workload_in(bundled("workloads") / "regnet_sweep.yaml"))),
+    json.loads(freeze_workload(workload_in(bundled("workloads") / "command.yaml"))),
     load_profile("local").model_dump(mode="json"),
     load_card("digits").model_dump(mode="json"),
 ]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from orchestrator.base.errors import SpecError, UsageError
 from orchestrator.spec.compose import MAX_DEPTH, compose
-from orchestrator.spec.load import load_workload, parse_workload
+from orchestrator.spec.load import parse_workload
 from orchestrator.spec.nodes import Source, plain
-from orchestrator.spec.source import MAX_BYTES
+from orchestrator.spec.source import MAX_BYTES, read_document
 
 GOOD = "name: hello\ncommand: echo\n"
 
@@ -108,7 +108,7 @@ def test_fifty_megabytes_are_refused_without_being_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(50_000_000)
     with pytest.raises(SpecError, match="has 50,000,000 bytes; at most 1,048,576 are read"):
-        load_workload(path)
+        read_document(path)
 
 
 @pytest.mark.parametrize("text", ["a" * (MAX_BYTES + 1), b"a" * (MAX_BYTES + 1), "é" * (MAX_BYTES // 2 + 1)])
@@ -130,13 +130,13 @@ def test_a_document_of_very_many_values_is_refused() -> None:
 def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(GOOD)
     with pytest.raises(UsageError, match=r"there is no file .*swep.yaml\n  hint: did you mean 'sweep.yaml'"):
-        load_workload(tmp_path / "swep.yaml")
+        read_document(tmp_path / "swep.yaml")
 
 
 @pytest.mark.parametrize("name", [".", "/dev/zero", "a\0b", "x" * 5000])
 def test_what_is_not_a_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError):
-        load_workload(tmp_path / name)
+        read_document(tmp_path / name)
 
 
 @pytest.mark.parametrize(
