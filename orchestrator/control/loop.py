@@ -12,12 +12,12 @@ from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, StoreError
 from orchestrator.control.accounts import Accounts, charge
 from orchestrator.control.adopting import place_older_runs
+from orchestrator.control.dispatcher import Dispatcher
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.evidence import Signs
 from orchestrator.control.ingest import ingest
 from orchestrator.control.learning import Learning
 from orchestrator.control.outage import Outage
-from orchestrator.control.queue import Queue
 from orchestrator.control.resizing import Resizes
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.starts import Starts
@@ -65,7 +65,7 @@ class Controller:
         self._wishes = Wishes(self._site)
         self._resizes = Resizes(self._site)
         self._troubles = Troubles(self._site)
-        self._queue = Queue(self._site, self._starts, self._troubles)
+        self._dispatcher = Dispatcher(self._site, self._starts, self._troubles)
         self._accounts = Accounts(self._site)
         self._outage = Outage(self._site)
         self._learning = Learning(self._site)
@@ -92,7 +92,7 @@ class Controller:
             for run in active:
                 self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)), capacity)
             self._accounts.keep()
-            due = self._queue.serve(capacity)
+            due = self._dispatcher.serve(capacity)
             self._learning.follow()  # after the starts, which shall not wait for it
         except BackendUnavailable as error:
             self._absences.unknown()

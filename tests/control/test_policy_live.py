@@ -7,8 +7,8 @@ from live_policy_kit import command, spare, training, widths, world_of
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict
+from orchestrator.control.dispatcher import Dispatcher
 from orchestrator.control.questions import Questions
-from orchestrator.control.queue import Queue
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.store import jobs, runs
@@ -215,16 +215,16 @@ def test_a_start_is_called_off_where_a_person_took_the_room_meanwhile(
     world.step(20)
     world.service.resize(wide, 2)
     world.step(4)
-    original = Queue._look
+    original = Dispatcher._look
 
-    def meanwhile(self: Queue, capacity: Capacity) -> Snapshot:
+    def meanwhile(self: Dispatcher, capacity: Capacity) -> Snapshot:
         found = original(self, capacity)
         world.service.resize(wide, 4)
         return found
 
     other = command(world, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Queue, "_look", meanwhile)
+        patch.setattr(Dispatcher, "_look", meanwhile)
         world.controller.step()
     assert world.state(other) == "queued"
     world.step(4)

@@ -1,4 +1,4 @@
-"""The queue served: what is free again goes back into it or leaves it, and what the policy says is carried out."""
+"""`Dispatcher`: what is free again goes back into the queue or leaves it, and what the policy says is carried out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 _DEAD = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
-class Queue:
+class Dispatcher:
     """Everything between two runs of a job, and what the policy asks of runs."""
 
     def __init__(self, site: Site, starts: Starts, troubles: Troubles) -> None:
