@@ -132,3 +132,7 @@ class Backend(Protocol):
     def capacity(self) -> Capacity:
         """What there is and what is free."""
         ...
+
+    def others(self, node: str) -> str:
+        """Who beside us holds slots of a node, in words; empty where nobody does, or the engine does not know."""
+        ...

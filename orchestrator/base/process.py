@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,33 @@ def processes_with_environment(variable: str, value: str, *others: tuple[str, st
         if needles <= {*entries} and (identity := ProcessIdentity.of(int(name))) is not None:
             found.append(identity)
     return found
+
+
+def processes_with_open(paths: Collection[str]) -> dict[int, int]:
+    """Live processes of this user, this one aside, that have some of these files open, and how many of them."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        if count := len(set(_open_files(name)) & set(paths)):
+            found[int(name)] = count
+    return found
+
+
+def _open_files(pid: str) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for handle in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{handle}")
+
+
+def arguments_of(pid: int) -> list[str]:
+    """The command line of a process; empty where it is gone or another user's."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return [os.fsdecode(part) for part in file.read().split(b"\0")[:-1]]
+    except OSError:
+        return []
 
 
 def computed_ticks(pid: int) -> int | None:

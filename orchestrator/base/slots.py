@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import BackendError, BackendUnavailable
+from orchestrator.base.process import processes_with_open
 from orchestrator.base.text import counted
 
 SLOTS_VARIABLE = "ORCHESTRATOR_SLOTS_DIR"
@@ -106,6 +107,11 @@ class SlotLocks:
         """How many slots nobody holds."""
         self._prepare()
         return sum(1 for slot in range(len(self.names)) if self._is_free(self._path(slot)))
+
+    def openers(self) -> dict[int, int]:
+        """Processes of this user that have lock files open, and how many: whoever holds a slot is among them."""
+        paths = {os.path.realpath(self._path(slot)) for slot in range(len(self.names))}
+        return processes_with_open(paths)
 
     def _path(self, slot: int) -> Path:
         return self.folder / f"slot-{self.kind}-{self.names[slot].replace('/', '_')}"

@@ -72,6 +72,7 @@ def _note(node: NodeView, now: float) -> str:
         who = f"by {one_line(node.by, 30)}" if node.by else ""
         since = "" if node.since is None else f"since {point(node.since, now)}"
         parts.append(" ".join(part for part in (who, since) if part))
+    parts += [one_line(node.others, 300)] if node.others else []
     parts += [_window(window, now) for window in node.windows if window.end is None or window.end > now]
     return "; ".join(parts)
 

@@ -12,11 +12,12 @@ from orchestrator.spec.answers import JobLine, Moment, QueueView, SlotCount, Tea
 _RUN_HEADS = ("job", "name", "team", ">prio", "state", ">wants", ">has", ">runs", "ends", "what it is asked")
 _WAIT_HEADS = (">#", "job", "name", "team", ">prio", "state", ">wants", ">waits", "starts", "why it waits")
 _LONGEST_REASON = 90
+_LONGEST_NOTE = 500
 
 
 def queue_text(queue: QueueView, *, teams: bool) -> str:
     """A summary line; what runs; what waits, in the policy's order; teams where they are asked for."""
-    parts = [_summary(queue)]
+    parts = ["\n".join([_summary(queue), *(f"note: {one_line(said, _LONGEST_NOTE)}" for said in queue.notes)])]
     if teams:
         parts.append(_teams(queue.teams, queue.slots.kind))
     if queue.running:
@@ -33,6 +34,8 @@ def slots_text(slots: SlotCount) -> str:
     rest = [f"{slots.free:,} free"]
     if slots.claimed:
         rest.append(f"{slots.claimed:,} kept for who they were freed for")
+    if slots.elsewhere:
+        rest.append(f"{slots.elsewhere:,} held by others")
     if slots.drained:
         rest.append(f"{slots.drained:,} on nodes that take nothing new")
     return f"{slots.used:,} of {counted(slots.total, f'{slots.kind} slot')} used, {', '.join(rest)}"

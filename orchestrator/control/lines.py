@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from orchestrator.control.elsewhere import Elsewhere
+from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.explain.runs import asked_to_become
@@ -15,6 +18,8 @@ from orchestrator.spec.answers import JobLine, NodeView, SlotCount, TeamLine, Wi
 from orchestrator.store.briefs import Brief
 from orchestrator.store.nodes import NodeMark
 
+WITHHELD = "others hold slots that it needs"
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -23,19 +28,22 @@ class Lines:
     Attributes:
         outlook: what is known.
         briefs: what people call the jobs.
+        shared: whether others than this server hold slots: what is too large now may not be so for ever.
     """
 
     outlook: Outlook
     briefs: Mapping[str, Brief]
+    shared: bool = False
 
     def waiting(self, job: Job) -> JobLine:
         """Of a job that waits."""
+        why = self.outlook.reason(job.id)
         return self._line(job, "held" if job.held else "queued").model_copy(
             update={
                 "position": self.outlook.places.get(job.id),
                 "since": max(job.submitted, job.waits_since),
                 "expected_start": self.outlook.start_of(job.id),
-                "reason": self.outlook.reason(job.id).short,
+                "reason": WITHHELD if self.shared and why.kind is Waiting.TOO_LARGE else why.short,
             }
         )
 
@@ -83,14 +91,18 @@ def asked_of(running: Running, brief: Brief | None) -> str:
     return asked_to_become(running)
 
 
-def node_views(outlook: Outlook, marks: Mapping[str, NodeMark]) -> list[NodeView]:
-    """The nodes, by name."""
+def node_views(
+    outlook: Outlook, marks: Mapping[str, NodeMark], elsewhere: Mapping[str, Elsewhere] = MappingProxyType({})
+) -> list[NodeView]:
+    """The nodes, by name; slots that others than this server hold count among theirs, and are told."""
     snapshot, tally = outlook.snapshot, _Tally.of(outlook)
     views = []
     for node in sorted(snapshot.nodes, key=lambda node: node.name):
         used, free, kept = tally.split(node)
         view = _node(node, marks.get(node.name), snapshot.slot_kind)
         numbers = {"used": used, "free": free, "claimed": kept, "jobs": tally.jobs.get(node.name, {})}
+        if (held := elsewhere.get(node.name)) is not None:
+            numbers |= {"slots": node.slots + held.slots, "elsewhere": held.slots, "others": held.text}
         views.append(view.model_copy(update=numbers))
     return views
 
@@ -141,7 +153,8 @@ def slot_count(nodes: Sequence[NodeView], kind: str) -> SlotCount:
         used=sum(node.used for node in nodes),
         free=sum(node.free for node in nodes),
         claimed=sum(node.claimed for node in nodes),
-        drained=sum(max(0, node.slots - node.used) for node in nodes if node.state != "up"),
+        drained=sum(max(0, node.slots - node.elsewhere - node.used) for node in nodes if node.state != "up"),
+        elsewhere=sum(node.elsewhere for node in nodes),
         kind=kind,
     )
 

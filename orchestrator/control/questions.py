@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
+from orchestrator.control.elsewhere import Elsewhere, elsewhere_of
 from orchestrator.control.history import Told, told_of
-from orchestrator.control.lines import Lines, chain, known_teams, node_views, slot_count, team_lines
+from orchestrator.control.lines import WITHHELD, Lines, chain, known_teams, node_views, slot_count, team_lines
 from orchestrator.control.measuring import ends_of
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
@@ -56,12 +57,14 @@ class _Look:
     Attributes:
         outlook: the queue.
         marks: what people said of the nodes.
+        elsewhere: what others hold of the nodes, by name.
         version: of the store, read before.
         taken: monotonic seconds.
     """
 
     outlook: Outlook
     marks: Mapping[str, nodes.NodeMark]
+    elsewhere: Mapping[str, Elsewhere]
     version: int
     taken: float
 
@@ -102,7 +105,7 @@ class Questions:
             with self._answering() as look:
                 if job not in look.outlook.pending:
                     return _running(job, told, look)
-                return self._waiting(job, told, look.outlook)
+                return self._waiting(job, told, look)
         except BackendUnavailable as error:
             return _unknown(told, self._site.backend.name, error)
 
@@ -126,18 +129,20 @@ class Questions:
         running = [r for r in outlook.snapshot.running if chosen is None or r.job.team in chosen]
         waiting = [outlook.pending[job] for job in outlook.order]
         waiting = [job for job in waiting if chosen is None or job.team in chosen]
-        lines = self._lines(outlook, [*(r.job.id for r in running), *(job.id for job in waiting[:limit])])
+        shown = [*(r.job.id for r in running), *(job.id for job in waiting[:limit])]
+        lines = Lines(outlook, self._briefs(shown), shared=bool(look.elsewhere))
         return QueueView(
             now=outlook.now,
             profile=self._site.profile.name,
             policy=outlook.policy.name,
-            slots=slot_count(node_views(outlook, look.marks), outlook.snapshot.slot_kind),
+            slots=slot_count(node_views(outlook, look.marks, look.elsewhere), outlook.snapshot.slot_kind),
             running=[lines.running(r) for r in sorted(running, key=lambda r: (r.since, r.job.sequence))],
             waiting=[lines.waiting(job) for job in waiting[:limit]],
             waiting_total=len(waiting),
             held=sum(job.held for job in waiting),
             teams=team_lines(outlook),
             team=team or "",
+            notes=[held.text for held in look.elsewhere.values()],
         )
 
     def snapshot(self) -> str:
@@ -159,7 +164,7 @@ class Questions:
             BackendUnavailable: the engine does not say what it has.
         """
         with self._answering() as look:
-            return node_views(look.outlook, look.marks)
+            return node_views(look.outlook, look.marks, look.elsewhere)
 
     def what_if(self, request: WhatIfRequest) -> WhatIfView:
         """When a workload would start, and whom it would delay; nothing is queued.
@@ -276,21 +281,24 @@ class Questions:
         with self._site.store.read() as connection:
             words, marks = ends_of(connection, snapshot.now), nodes.all(connection)
         outlook = Outlook(snapshot, self._site.profile.policy, self._mirror.copy_at(snapshot), words=words)
-        return _Look(outlook, marks, version, now)
-
-    def _lines(self, outlook: Outlook, shown: Sequence[str]) -> Lines:
-        return Lines(outlook, self._briefs(shown))
+        return _Look(outlook, marks, elsewhere_of(self._site, snapshot), version, now)
 
     def _briefs(self, shown: Sequence[str]) -> Mapping[str, briefs.Brief]:
         """What people call jobs; of a long queue, those that are shown."""
         with self._site.store.read() as connection:
             return briefs.of_jobs(connection, shown)
 
-    def _waiting(self, job: str, told: Told, outlook: Outlook) -> WhyView:
+    def _waiting(self, job: str, told: Told, look: _Look) -> WhyView:
         """Of a job that waits."""
-        lines = self._lines(outlook, before := just_before(job, outlook))
+        outlook = look.outlook
+        lines = Lines(outlook, self._briefs(before := just_before(job, outlook)))
         more_nodes = self._site.profile.backend not in _ONE_NODE
-        return waiting_view(told.view, outlook, [lines.brief(other) for other in before], more_nodes=more_nodes)
+        view = waiting_view(told.view, outlook, [lines.brief(other) for other in before], more_nodes=more_nodes)
+        if not look.elsewhere or view.kind == Waiting.STARTS:
+            return view
+        reason = f"{WITHHELD}: {view.reason}" if view.kind == Waiting.TOO_LARGE else view.reason
+        details = [*(held.text for held in look.elsewhere.values()), *view.details]
+        return view.model_copy(update={"reason": reason, "details": details})
 
 
 def _unknown(told: Told, engine: str, error: BackendUnavailable) -> WhyView:

@@ -85,6 +85,7 @@ class SlotCount(Message):
     free: int
     claimed: int = Field(default=0, description="free, and kept for a job that something was freed for")
     drained: int = Field(default=0, description="unused on nodes that take nothing new")
+    elsewhere: int = Field(default=0, description="held by others than this server")
     kind: str = "gpu"
 
 
@@ -115,6 +116,7 @@ class QueueView(Message):
     held: int = Field(default=0, description="jobs among them that a person holds")
     teams: list[TeamLine] = Field(default_factory=list)
     team: str = Field(default="", description="only its jobs and those of teams under it are listed; empty: all")
+    notes: list[str] = Field(default_factory=list, description="what else is to be known of the slots")
 
 
 class WindowView(Message):
@@ -134,6 +136,8 @@ class NodeView(Message):
     used: int
     free: int
     claimed: int = 0
+    elsewhere: int = Field(default=0, description="slots that others than this server hold")
+    others: str = Field(default="", description="who they are, as far as is known, in a sentence")
     kind: str = "gpu"
     gpu_type: str = ""
     rack: str = ""

@@ -162,6 +162,10 @@ class SimulatedBackend:
         total = sum(node.slots for node in nodes)
         return Capacity(total, sum(node.free for node in nodes), total, nodes=nodes)
 
+    def others(self, node: str) -> str:
+        """Somebody, where the test says so."""
+        return "somebody" if self.foreign.get(node) else ""
+
     def tick(self) -> None:
         """Every live script goes on by one word."""
         known = self._read()

@@ -1,6 +1,7 @@
 """Slots of the machine as locked files."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,11 @@ def test_a_take_that_finds_too_few_takes_none(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="only 2 of 2"):
         locks.take(3)
     assert locks.free() == 2
+
+
+def test_a_process_that_holds_slots_is_found_with_how_many(tmp_path: Path) -> None:
+    locks = SlotLocks(tmp_path / "slots", "cpu", ("0", "1", "2"))
+    with locks.hold(2) as lease, subprocess.Popen(["sleep", "60"], pass_fds=lease.handles) as holder:
+        assert locks.openers() == {holder.pid: 2}
+        holder.kill()
+    assert locks.openers() == {}

@@ -231,6 +231,20 @@ def test_no_remedy_adds_nodes_where_the_engine_has_one(world: World, questions: 
     assert not [remedy for remedy in remedies if remedy.text.startswith("add ")]
 
 
+def test_slots_that_another_server_holds_are_told_by_the_queue_the_nodes_and_why(tmp_path: Path) -> None:
+    world = World(tmp_path, slots=4)
+    world.backend.foreign = {"localhost": 3}
+    waiting, questions = world.submit(**WIDE), Questions(world.service.site)
+    said = "3 of 4 cpu slots of localhost are held by another server: somebody"
+    queue, (node,) = questions.queue(), questions.nodes()
+    assert (queue.slots.total, queue.slots.free, queue.slots.elsewhere, queue.notes) == (4, 1, 3, [said])
+    assert (node.slots, node.free, node.elsewhere, node.others) == (4, 1, 3, said)
+    why = questions.why(waiting)
+    assert why.details[0] == said
+    assert why.reason.startswith("others hold slots that it needs: needs 2 cpu slots")
+    assert queue.waiting[0].reason == "others hold slots that it needs"
+
+
 def test_what_if_takes_the_widths_that_are_asked_for(questions: Questions) -> None:
     view = questions.what_if(what_if(workers=[2, 16]))
     assert [(o.workers_min, o.workers_max) for o in view.options] == [(1, 2), (2, 2), (16, 16)]

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.backends.local.machine import Machine, gpus_of_this_machine, measure
+from orchestrator.backends.local.neighbours import AGENT, Agent, others_among
 from orchestrator.backends.local.records import KEPT, Record, Records
 from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
@@ -25,7 +26,6 @@ from orchestrator.rundir.grant import GRANT, Grant, Pool
 from orchestrator.rundir.launch import for_jobs
 from orchestrator.spec.profile import ClusterProfile
 
-_AGENT = "orchestrator.runtime.agent"
 _START_SECONDS = 30.0
 _KILL_SECONDS = 2.0
 _ENDED = Observation(AllocationState.ENDED)
@@ -145,6 +145,16 @@ class LocalBackend:
         total, free = self.machine.slots, self._slots.free()
         return Capacity(total, free, total, self.machine.kind, nodes=(self.machine.facts(free),))
 
+    def others(self, node: str) -> str:
+        """Agents of other servers of this user, and what else holds slot locks of this machine: by process."""
+        del node  # there is one
+        held = self._slots.openers()
+        return others_among(held, self._is_ours)
+
+    def _is_ours(self, agent: Agent) -> bool:
+        record = self._records.find(agent.allocation)
+        return record is not None and str(record.directory) == agent.directory
+
     def _was_started(self, record: Record) -> bool:
         """Whether an agent has claimed it, or is about to."""
         if record.files.read_claim() is not None:
@@ -222,7 +232,7 @@ class LocalBackend:
 
 
 def _agent_argv(request: LaunchRequest) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", _AGENT, str(request.directory.path.absolute()), request.allocation)
+    return (sys.executable, "-P", "-m", AGENT, str(request.directory.path.absolute()), request.allocation)
 
 
 def _check(request: LaunchRequest) -> None:
