@@ -91,7 +91,7 @@ def measure(profile: ClusterProfile, environment: Mapping[str, str], list_gpus: 
     if len(profile.nodes) != 1 or profile.nodes[0].count != 1:
         raise UsageError(
             f"profile {profile.name}: the local backend has exactly one node",
-            hint="leave one entry in `nodes`, with count 1",
+            hint="leave one entry in `nodes`, with count 1; `orchestrator simulate` takes any profile",
         )
     node = profile.nodes[0]
     devices = _devices(node, environment, list_gpus)
