@@ -31,6 +31,7 @@ from orchestrator.scheduling.estimates.codec import (
 from orchestrator.scheduling.estimates.devices import canonical, is_cpu
 from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
 from orchestrator.scheduling.estimates.forecast import RunEstimate, Work
+from orchestrator.scheduling.estimates.history import Asked, from_history
 from orchestrator.scheduling.estimates.measurement import AMOUNTS, NO_TRIAL, Measurement
 from orchestrator.spec.answers import Moment
 from orchestrator.spec.regnet import RegNetWorkload
@@ -165,10 +166,21 @@ def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:
     measurements.put(connection, record)
 
 
-def expected_of(connection: Connection, ids: Collection[str]) -> Mapping[str, RunEstimate]:
-    """What is expected of some jobs, of those where something is."""
-    known = measurements.works_of(connection, ids)
-    return {job: found for job, document in known.items() if (found := _estimate(document)) is not None}
+def expected_of(connection: Connection, records: Collection[JobRecord]) -> Mapping[str, RunEstimate]:
+    """What is expected of some jobs, of those where something is.
+
+    Of one that works, and of which nobody had an idea when it was submitted, by what has ended since. People are told
+    so; decisions stay with what was known then.
+    """
+    known = measurements.works_of(connection, [job.id for job in records])
+    found = {job: found for job, document in known.items() if (found := _estimate(document)) is not None}
+    unknown = [job for job in records if job.state in _WORKING and job.id not in found]
+    history = {name: finished(connection, name=name) for name in {job.name for job in unknown}}
+    for job in unknown:
+        asked = Asked(job.name, job.owner, job.content, job.workers_max, job.time_limit)
+        if (since := from_history(asked, history[job.name])) is not None:
+            found[job.id] = since
+    return found
 
 
 def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: float) -> Eta | None:
@@ -196,7 +208,7 @@ def left_now(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: 
 def ends_of(connection: Connection, now: float) -> dict[str, Moment]:
     """When each job that works should be over, as `left_now` has it; who is not named has said nothing to go by."""
     working = {job.id: job for job in jobs.in_states(connection, _WORKING)}
-    expected = expected_of(connection, working)
+    expected = expected_of(connection, working.values())
     newest = {run.job: run for run in runs.unreleased(connection) if run.job in working}
     found = {name: left_now(working[name], run, expected.get(name), now) for name, run in newest.items()}
     return {

@@ -34,7 +34,7 @@ class Views:
     def of(self, connection: Connection, records: Sequence[JobRecord]) -> list[JobView]:
         """Views of these jobs, with their runs."""
         launched = runs.of_jobs(connection, [job.id for job in records if job.runs])
-        told = [job.id for job in records if job.state in _WORKING or len(records) == 1]
+        told = [job for job in records if job.state in _WORKING or len(records) == 1]
         expected = expected_of(connection, told)
         views = [self._job(job, launched.get(job.id, []), expected.get(job.id)) for job in records]
         if len(records) == 1 and records[0].state is JobState.STARTING:

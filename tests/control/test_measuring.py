@@ -195,6 +195,18 @@ def test_a_running_job_shows_what_is_left(world: World) -> None:
     assert 0 < view.left.low < view.left.seconds < view.left.high
 
 
+def test_a_command_that_was_submitted_before_one_like_it_ended_is_expected_to_end_as_that_one_did(world: World) -> None:
+    first = world.submit("start", *["wait"] * 20, "succeed", resources={"workers": 2})
+    second = world.submit("start", *["wait"] * 20, "succeed", resources={"workers": 2})
+    while world.state(second) != "running":
+        world.step()
+    assert world.state(first) == "succeeded"
+    end = Questions(world.service.site).why(second).expected_end
+    assert end is not None
+    assert not end.by_limit
+    assert 5 < end.at - world.clock.now() < 12
+
+
 def test_its_end_is_one_and_the_same_wherever_it_is_told(world: World) -> None:
     job = world.train("start", "progress:2", *["wait"] * 50, workers="2", train=LONG)
     world.step(6)
