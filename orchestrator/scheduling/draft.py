@@ -205,6 +205,8 @@ class Draft:
         self._serve(job, placement)
         end = self._begin(job, placement)
         self._take(placement, job.demand, end)
+        if self.prospects is not None:
+            self.prospects.taken(placement, job.demand)
 
     def redeem(self, job: Job) -> None:
         """Start it on what was freed for it, once all of that is free; `room` never held it."""

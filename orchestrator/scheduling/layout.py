@@ -96,6 +96,7 @@ class Shape:
         nested: whether a gang fits wherever a larger one does. Where nodes differ it may not: 24 workers may fit on
             three nodes, while 16 belong on a larger one; and not even the same gang, if that one is about to go into
             maintenance.
+        even: whether a gang might start wherever a larger one might, as far as its slots go.
     """
 
     parts: tuple[tuple[Part, ...], ...]
@@ -105,6 +106,7 @@ class Shape:
     alike: bool
     simple: Part | None
     nested: bool
+    even: bool
 
 
 class Layout:
@@ -183,7 +185,7 @@ class Layout:
         holds = (sum(part.capacity * part.members.bit_count() for part in group) for group in groups)
         simple = demand.packed and len(parts) == len(groups) == 1 and not (parts[0].counted or parts[0].windows)
         windows, alike = any(part.windows for part in parts), len({part.capacity for part in parts}) <= 1
-        rigid = demand.workers_min == demand.workers_max and not windows
+        rigid = demand.workers_min == demand.workers_max
         return Shape(
             tuple(groups),
             tuple(group[0].capacity for group in groups),
@@ -191,7 +193,8 @@ class Layout:
             holds=max(holds, default=0),
             alike=alike,
             simple=parts[0] if simple else None,
-            nested=simple or rigid or (alike and not any(part.counted for part in parts)),
+            nested=simple or (rigid and not windows) or (alike and not any(part.counted for part in parts)),
+            even=alike or rigid,
         )
 
     def _by_rack(self, parts: list[Part]) -> list[tuple[Part, ...]]:

@@ -1,159 +1,21 @@
-"""`Room`: what is free on which node, and where a gang fits."""
+"""`Room`: where a gang fits on what is free."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
-from orchestrator.scheduling.cluster import Demand, Node, Placement, Share, workers_of
-from orchestrator.scheduling.layout import Layout, Part, bits, capacity, least_sets, usable
+from orchestrator.scheduling.cluster import Demand, Placement, Share, workers_of
+from orchestrator.scheduling.layout import Part, bits, capacity, usable
+from orchestrator.scheduling.stock import Stock
 
 __all__ = ["Room", "capacity", "usable"]
 
-_SHUT = 1 << 40
 
+class Room(Stock):
+    """A stock that is looked up by what is sought."""
 
-class Room:
-    """Free slots, cores and memory of each node; changed by `take` and `give`.
-
-    Nodes that are alike are kept in sets by their number of free slots, so that the fullest one that still has room
-    is found without looking at the others, and a copy is cheap.
-    """
-
-    __slots__ = ("_cpus", "_memory", "_sets", "_slots", "layout")
-
-    def __init__(self, nodes: Iterable[Node]) -> None:
-        self._begin(Layout(nodes))
-
-    @classmethod
-    def on(cls, layout: Layout) -> Room:
-        """All of it is free."""
-        room = cls.__new__(cls)
-        room._begin(layout)
-        return room
-
-    def _begin(self, layout: Layout) -> None:
-        self.layout = layout
-        self._slots = [node.slots for node in layout.nodes.values()]
-        self._cpus = [node.cpus for node in layout.nodes.values()]
-        self._memory = [node.memory for node in layout.nodes.values()]
-        self._sets = [[0] * (cls.like.slots + 1) for cls in layout.classes]
-        for sets, cls in zip(self._sets, layout.classes, strict=True):
-            sets[-1] = cls.members
-
-    def copy(self) -> Room:
-        """One that can be changed by itself."""
-        other = Room.__new__(Room)
-        other.layout = self.layout
-        other._slots = self._slots.copy()
-        counts = self.layout.counts
-        other._cpus = self._cpus.copy() if counts else self._cpus
-        other._memory = self._memory.copy() if counts else self._memory
-        other._sets = [sets.copy() for sets in self._sets]
-        return other
-
-    @property
-    def free(self) -> int:
-        """Slots that are free, on whatever node that is up."""
-        return sum(
-            free * members.bit_count()
-            for sets, cls in zip(self._sets, self.layout.classes, strict=True)
-            if cls.like.state == "up"
-            for free, members in enumerate(sets)
-            if members
-        )
-
-    def free_on(self, node: str) -> int:
-        """Slots that are free on one node; negative where more is promised than there is."""
-        number = self.layout.index.get(node)
-        return 0 if number is None else self._slots[number]
-
-    def take(self, placement: Placement, demand: Demand, sign: int = 1) -> None:
-        """Mark as used. Nodes that are gone are passed over."""
-        index = self.layout.index
-        each = sign * demand.slots
-        for node, workers in placement:
-            if (number := index.get(node)) is not None:
-                self._set(number, self._slots[number] - workers * each)
-        if self.layout.counts and (demand.cpus or demand.memory):
-            for node, workers in placement:
-                if (number := index.get(node)) is not None:
-                    self._cpus[number] -= sign * workers * demand.cpus
-                    self._memory[number] -= sign * workers * demand.memory
-
-    def give(self, placement: Placement, demand: Demand) -> None:
-        """Mark as free again."""
-        self.take(placement, demand, -1)
-
-    @contextmanager
-    def lent(self, placement: Placement, demand: Demand, sign: int = 1) -> Iterator[None]:
-        """Inside, this is free; or used, with `sign` -1."""
-        self.take(placement, demand, -sign)
-        try:
-            yield
-        finally:
-            self.take(placement, demand, sign)
-
-    def shut(self, placement: Placement) -> None:
-        """Nothing fits on these nodes any more, whatever is given."""
-        for node, _ in placement:
-            if (number := self.layout.index.get(node)) is not None:
-                self._set(number, self._slots[number] - _SHUT)
-
-    def _set(self, number: int, free: int) -> None:
-        before, layout = self._slots[number], self.layout
-        self._slots[number] = free
-        sets = self._sets[layout.class_of[number]]
-        top = len(sets) - 1
-        was = before if 0 <= before <= top else (0 if before < 0 else top)
-        now = free if 0 <= free <= top else (0 if free < 0 else top)
-        if was != now:
-            bit = layout.bits[number]
-            sets[was] ^= bit
-            sets[now] |= bit
-
-    def lower(self, free: Mapping[str, int]) -> None:
-        """No more than so many slots are free on these nodes."""
-        for node, slots in free.items():
-            number = self.layout.index[node]
-            if slots < self._slots[number]:
-                self._set(number, slots)
-
-    def count(self, part: Part, slots: int) -> int:
-        """Nodes of a part on which so many slots are free at least."""
-        return sum((those & part.members).bit_count() for those in self._sets[part.cls][slots:])
-
-    def cap(self, other: Room, placement: Placement) -> None:
-        """On these nodes no more is free than in `other`."""
-        for node, _ in placement:
-            if (number := self.layout.index.get(node)) is not None:
-                self._cap(other, number)
-
-    def _cap(self, other: Room, number: int) -> None:
-        if other._slots[number] < self._slots[number]:
-            self._set(number, other._slots[number])
-        if self.layout.counts:
-            self._cpus[number] = min(self._cpus[number], other._cpus[number])
-            self._memory[number] = min(self._memory[number], other._memory[number])
-
-    def least(self, other: Room) -> Room:
-        """Of each node what is free in both; they are rooms of one layout."""
-        both = Room.__new__(Room)
-        both.layout = self.layout
-        both._slots = list(map(min, self._slots, other._slots))
-        both._cpus = list(map(min, self._cpus, other._cpus)) if self.layout.counts else self._cpus
-        both._memory = list(map(min, self._memory, other._memory)) if self.layout.counts else self._memory
-        both._sets = [least_sets(*pair) for pair in zip(self._sets, other._sets, strict=True)]
-        return both
-
-    def holds(self, placement: Placement, demand: Demand) -> bool:
-        """Whether this very placement is free."""
-        index = self.layout.index
-        return all(
-            (number := index.get(node)) is not None and self._fits(number, demand) >= workers
-            for node, workers in placement
-        )
+    __slots__ = ()
 
     def fit(self, demand: Demand, workers: int, now: float, until: float) -> Placement | None:
         """Where a gang of so many workers fits; None where it does not.
@@ -255,14 +117,35 @@ class Room:
 
     def might(self, demand: Demand, workers: int) -> bool:
         """Whether a packed gang fits as far as its slots go, racks and maintenance ahead aside."""
+        parts = [part for group in self.layout.shape(demand).parts for part in group]
+        return self._on_one(parts, demand, workers) or self._on_many(parts, demand, workers)
+
+    def might_start(self, demand: Demand, workers: int) -> bool:
+        """The same for a gang that holds nothing yet: it lies in one rack if it has to, and if it can on one node."""
+        shape = self.layout.shape(demand)
+        if shape.windows:
+            return self.might(demand, workers)
+        return any(
+            self._on_one(group, demand, workers) if workers <= most else self._on_many(group, demand, workers)
+            for group, most in zip(shape.parts, shape.most, strict=True)
+        )
+
+    def might_start_at_all(self, demand: Demand, fewest: int) -> bool:
+        """The same for any width from that on."""
+        even = self.layout.shape(demand).even
+        return self.might_start(demand, fewest) if even else self.might(demand, fewest)
+
+    def _on_one(self, parts: Iterable[Part], demand: Demand, workers: int) -> bool:
+        """Whether any node has the slots."""
+        least, sets = workers * demand.slots, self._sets
+        return any(workers <= part.capacity and _meet(sets[part.cls][least:], part.members) for part in parts)
+
+    def _on_many(self, parts: Iterable[Part], demand: Demand, workers: int) -> bool:
+        """Whether whole nodes and one other may have the slots."""
         whole = last = 0
-        for group in self.layout.shape(demand).parts:
-            for part in group:
-                sets, members = self._sets[part.cls], part.members
-                if workers <= part.capacity and _meet(sets[workers * demand.slots :], members):
-                    return True
-                whole += part.capacity * (sets[part.slots] & members).bit_count()
-                last = max(last, part.capacity if part.counted else (part.slots - 1) // demand.slots)
+        for part in parts:
+            whole += part.capacity * (self._sets[part.cls][part.slots] & part.members).bit_count()
+            last = max(last, part.capacity if part.counted else (part.slots - 1) // demand.slots)
         return whole + last >= workers
 
     def roomy(self, demand: Demand, slots: int | None, now: float, until: float) -> list[str]:
@@ -383,16 +266,6 @@ class Room:
         ]
         for fits, number in sorted(found):
             yield number, -fits
-
-    def _fits(self, number: int, demand: Demand) -> int:
-        most = self._slots[number] // demand.slots
-        if self.layout.counts and (demand.cpus or demand.memory):
-            node = self.layout.nodes[self.layout.names[number]]
-            if demand.cpus and node.cpus:
-                most = min(most, self._cpus[number] // demand.cpus)
-            if demand.memory and node.memory:
-                most = min(most, self._memory[number] // demand.memory)
-        return most
 
 
 def _meet(sets: list[int], members: int) -> bool:

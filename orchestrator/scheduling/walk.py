@@ -112,7 +112,11 @@ def _only_room_counts(draft: Draft) -> bool:
 
 def _hopeless(draft: Draft, demand: Demand) -> bool:
     """Whether the fewest workers do not fit, so that no more do, were nothing reserved and no maintenance ahead."""
-    return draft.room.layout.shape(demand).nested and not draft.room.could(demand)
+    room, shape = draft.room, draft.room.layout.shape(demand)
+    slots_count = shape.simple is None and demand.packed and not shape.windows
+    if slots_count and not room.might_start_at_all(demand, demand.workers_min):
+        return True
+    return shape.nested and not room.could(demand)
 
 
 def _item(draft: Draft, cursor: Cursor) -> tuple[Key, str, Cursor]:

@@ -24,9 +24,12 @@ def make_room(draft: Draft, job: Job) -> bool:
     It gets its fewest workers, by shrinks or else by stops, if it does not get more (`make_wide_room`). Of all nodes
     (or sets of nodes) the cheapest is taken, and of those asked nobody can be left out.
     """
-    if make_wide_room(draft, job, 0):
-        return True
-    return _may_ask(draft, job) and _claim(draft, Claimant.of(draft, job, draft.fewest(job), stops=True))
+    if not _may_ask(draft, job):
+        return False
+    claimant = Claimant.of(draft, job, draft.fewest(job), stops=True)
+    if _in_vain(draft, claimant):
+        return False
+    return make_wide_room(draft, job, 0) or _claim(draft, claimant)
 
 
 def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
@@ -67,33 +70,46 @@ def _may_ask(draft: Draft, job: Job) -> bool:
     return draft.now >= _asks_from(draft, job)
 
 
+def _prospects(draft: Draft, claimant: Claimant) -> Prospects:
+    if draft.prospects is None:
+        draft.prospects = Prospects(draft, claimant)
+    return draft.prospects
+
+
+def _in_vain(draft: Draft, claimant: Claimant) -> bool:
+    """Whether a job would not even fit with these, its fewest workers, nor with more, if all gave what they can."""
+    demand, prospects = claimant.job.demand, _prospects(draft, claimant)
+    if not demand.packed or prospects.room(claimant).might_start_at_all(demand, claimant.workers):
+        return False
+    draft.wake(prospects.givers.wake)
+    return True
+
+
 def _claim(draft: Draft, claimant: Claimant) -> bool:
     """Find the cheapest plan and carry it out."""
     job, demand = claimant.job, claimant.job.demand
     if not draft.book.allows(job.team, claimant.workers * demand.slots):
         return False
-    if draft.prospects is None:
-        draft.prospects = Prospects(draft, claimant)
+    prospects = _prospects(draft, claimant)
     team = job.team if draft.book.tree.quotas else ""
     begins = draft.room.layout.begins if draft.room.layout.shape(demand).windows else ()
     meets = bisect_left(begins, claimant.until)
     kind = (demand, claimant.workers, job.priority, meets, claimant.owners, claimant.stops, team)
-    failed = draft.prospects.failed
-    if (first := failed.get(kind)) is not None and first <= claimant.rank:
+    if (first := prospects.failed.get(kind)) is not None and first <= claimant.rank:
         return False
-    plan = _cheapest(draft, claimant, draft.prospects)
+    plan = _cheapest(draft, claimant, prospects)
     if plan is None:
-        failed.setdefault(kind, claimant.rank)
-        draft.wake(draft.prospects.givers.wake)
+        prospects.failed.setdefault(kind, claimant.rank)
+        draft.wake(prospects.givers.wake)
         return False
-    _carry_out(draft, claimant, draft.prospects, plan)
+    _carry_out(draft, claimant, prospects, plan)
     return True
 
 
 def _cheapest(draft: Draft, claimant: Claimant, prospects: Prospects) -> Plan | None:
     demand, workers = claimant.job.demand, claimant.workers
     room = prospects.room(claimant)
-    if demand.packed and not room.might(demand, workers):
+    if demand.packed and not room.might_start(demand, workers):
         return None
     if draft.after is not draft.room and (freed := place(draft, claimant)) is not None:
         return Plan(freed)

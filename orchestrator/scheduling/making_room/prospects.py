@@ -88,8 +88,12 @@ class Prospects:
                 self._by_shrinks.give(ask.gives, ask.giver.running.job.demand)
             else:
                 self.givers.shrunk(ask.giver, ask.keeps)
-        self._room.take(plan.placement, demand)
-        self._by_shrinks.take(plan.placement, demand)
+        self.taken(plan.placement, demand)
+
+    def taken(self, placement: Placement, demand: Demand) -> None:
+        """This belongs to a job that starts, or will once it is free."""
+        self._room.take(placement, demand)
+        self._by_shrinks.take(placement, demand)
 
     def bound(self, node: str, missing: int) -> Bound:
         """What a plan on this node costs at least that frees so many slots; it sorts before the cost of each."""

@@ -49,7 +49,8 @@ class Claimant:
 
 def _given_within(policy: Policy) -> float:
     """Seconds that a stop or a resize is reckoned to take: a claim must not meet maintenance when they have passed."""
-    return max((rules.price for rules in (policy.preemption, policy.elastic) if rules is not None), default=0.0)
+    preemption, elastic = policy.preemption, policy.elastic
+    return max(0.0 if preemption is None else preemption.price, 0.0 if elastic is None else elastic.price)
 
 
 def may_stop(draft: Draft, claimant: Claimant, giver: Giver) -> bool:
