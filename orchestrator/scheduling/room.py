@@ -125,10 +125,10 @@ class Room(Stock):
         shape = self.layout.shape(demand)
         if shape.windows:
             return self.might(demand, workers)
-        return any(
-            self._on_one(group, demand, workers) if workers <= most else self._on_many(group, demand, workers)
-            for group, most in zip(shape.parts, shape.most, strict=True)
-        )
+        for group, most in zip(shape.parts, shape.most, strict=True):
+            if self._on_one(group, demand, workers) if workers <= most else self._on_many(group, demand, workers):
+                return True
+        return False
 
     def might_start_at_all(self, demand: Demand, fewest: int) -> bool:
         """The same for any width from that on."""

@@ -38,14 +38,14 @@ def walk(draft: Draft) -> Decisions:
         draft.redeem(draft.state.pending[name])
     heap = [_item(draft, Cursor(line)) for line in draft.waiting.lines.values()]
     heapq.heapify(heap)
-    pruned = False
+    prunes = _only_room_counts(draft)
     while heap and len(draft.claims) < ROOMS:
         cursor = heap[0][2]
         then = _serve(draft, cursor.entry.job)
         if then is _Then.NOBODY:
             break
-        if not pruned and draft.first_blocked is not None and _only_room_counts(draft):
-            pruned = True
+        if prunes and draft.first_blocked is not None and draft.guard.settled():
+            prunes = False
             heap = [item for item in heap if item[2] is cursor or not _hopeless(draft, item[2].line.demand)]
             heapq.heapify(heap)
         if _advance(draft, cursor, then):
@@ -104,10 +104,8 @@ def resume(draft: Draft, news: list[Job], now: float) -> Decisions | None:
 
 
 def _only_room_counts(draft: Draft) -> bool:
-    """Whether a job without room changes nothing: nobody is asked to make it, nothing more is reserved or kept."""
-    policy = draft.policy
-    asks_nobody = not draft.stops_anybody and policy.elastic is None
-    return asks_nobody and draft.guard.settled() and not draft.state.tree.bounded
+    """Whether a job without room changes nothing, once others are settled: nobody makes room, nothing more is kept."""
+    return not draft.stops_anybody and draft.policy.elastic is None and not draft.state.tree.bounded
 
 
 def _hopeless(draft: Draft, demand: Demand) -> bool:
@@ -132,9 +130,10 @@ def _serve(draft: Draft, job: Job) -> _Then:
     demand = job.demand
     if not draft.possible(job):
         return _Then.NONE_LIKE_IT
-    if not sharing.allows(draft, job, fewest := draft.fewest(job) * demand.slots):
+    fewest = draft.fewest(job)
+    if not sharing.allows(draft, job, fewest * demand.slots):
         if draft.policy.backfill != "skip" or draft.overdue(job):
-            draft.book.keep(job.team, fewest)
+            draft.book.keep(job.team, fewest * demand.slots)
         return _Then.NONE_LIKE_IT
     hopeless = _hopeless(draft, demand)
     placement = None if hopeless else widths.choose(draft, job)
@@ -143,7 +142,7 @@ def _serve(draft: Draft, job: Job) -> _Then:
     if placement is not None and sharing.allows(draft, job, workers_of(placement) * demand.slots):
         draft.start(job, placement)
         return _Then.NEXT
-    if making_room.make_room(draft, job):
+    if making_room.make_room(draft, job, fewest):
         return _Then.NEXT
     others_pass = draft.guard.block(draft, job)
     draft.blocked(job)

@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from orchestrator.scheduling.room import Room
 
 
-def make_room(draft: Draft, job: Job) -> bool:
+def make_room(draft: Draft, job: Job, fewest: int) -> bool:
     """Whether running jobs were asked to give up what `job`, which fits nowhere, claims; it is no longer blocked then.
 
-    It gets its fewest workers, by shrinks or else by stops, if it does not get more (`make_wide_room`). Of all nodes
+    It gets its `fewest` workers, by shrinks or else by stops, if it does not get more (`make_wide_room`). Of all nodes
     (or sets of nodes) the cheapest is taken, and of those asked nobody can be left out.
     """
-    if not _may_ask(draft, job):
+    if not _may_ask(draft, job) or _in_vain(draft, job, fewest):
         return False
-    claimant = Claimant.of(draft, job, draft.fewest(job), stops=True)
-    if _in_vain(draft, claimant):
-        return False
-    return make_wide_room(draft, job, 0) or _claim(draft, claimant)
+    return make_wide_room(draft, job, 0) or _claim(draft, Claimant.of(draft, job, fewest, stops=True))
 
 
 def make_wide_room(draft: Draft, job: Job, workers: int) -> bool:
@@ -70,16 +67,16 @@ def _may_ask(draft: Draft, job: Job) -> bool:
     return draft.now >= _asks_from(draft, job)
 
 
-def _prospects(draft: Draft, claimant: Claimant) -> Prospects:
+def _prospects(draft: Draft, job: Job) -> Prospects:
     if draft.prospects is None:
-        draft.prospects = Prospects(draft, claimant)
+        draft.prospects = Prospects(draft, draft.rank(job))
     return draft.prospects
 
 
-def _in_vain(draft: Draft, claimant: Claimant) -> bool:
-    """Whether a job would not even fit with these, its fewest workers, nor with more, if all gave what they can."""
-    demand, prospects = claimant.job.demand, _prospects(draft, claimant)
-    if not demand.packed or prospects.room(claimant).might_start_at_all(demand, claimant.workers):
+def _in_vain(draft: Draft, job: Job, fewest: int) -> bool:
+    """Whether a job would not even fit if all gave what they can; one that was stopped has rules of its own."""
+    demand, prospects = job.demand, _prospects(draft, job)
+    if not demand.packed or job.preemptions or prospects.most.might_start_at_all(demand, fewest):
         return False
     draft.wake(prospects.givers.wake)
     return True
@@ -90,7 +87,7 @@ def _claim(draft: Draft, claimant: Claimant) -> bool:
     job, demand = claimant.job, claimant.job.demand
     if not draft.book.allows(job.team, claimant.workers * demand.slots):
         return False
-    prospects = _prospects(draft, claimant)
+    prospects = _prospects(draft, job)
     team = job.team if draft.book.tree.quotas else ""
     begins = draft.room.layout.begins if draft.room.layout.shape(demand).windows else ()
     meets = bisect_left(begins, claimant.until)

@@ -45,10 +45,11 @@ class Prospects:
         failed: for each kind of claimant, the rank of the first one that no room could be made for.
     """
 
-    def __init__(self, draft: Draft, claimant: Claimant) -> None:
+    def __init__(self, draft: Draft, first: Key) -> None:
+        """Look them up; `first`: the rank of the first claimant."""
         self._policy = draft.policy
         ranked = not draft.book.tree.quotas
-        self.givers = Givers(draft, claimant.rank if ranked else None)
+        self.givers = Givers(draft, first if ranked else None)
         self.price = Price(draft.now, draft.policy.preemption.price if draft.policy.preemption else 0.0)
         self.failed: dict[tuple[object, ...], Key] = {}
         self._asked: set[str] = set()
@@ -63,6 +64,11 @@ class Prospects:
         last_first = sorted(self.givers.all, key=lambda giver: giver.rank, reverse=True) if ranked else []
         self._stopping = [giver for giver in last_first if giver.stops]
         self._sparing = last_first if elastic is not None and elastic.shrink == "earlier" else []
+
+    @property
+    def most(self) -> Room:
+        """What could be free at most for any claimant that is still to come."""
+        return self._room
 
     def room(self, claimant: Claimant) -> Room:
         """What could be free for it at most, were all but a few rules forgotten."""
