@@ -91,7 +91,7 @@ class Draft:
 
     def rank(self, job: Job) -> Key:
         """Sorts jobs as the policy's order has it."""
-        key = self.ranking.key(job, self.now)
+        key = self.waiting.key(job)
         return (key[0] + self.offset_of(job), *key[1:]) if self._offsets else key
 
     def offset(self, group: str) -> float:

@@ -13,7 +13,7 @@ from orchestrator.scheduling.hurdles import Hurdle, hurdle
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.latest import Latest
 from orchestrator.scheduling.lines import Entry, Line
-from orchestrator.scheduling.orders.ranking import Ranking
+from orchestrator.scheduling.orders.ranking import Key, Ranking
 
 Kind = tuple[str, int, str, int]
 """Group, number of the demand, and where they count team and priority: what the jobs of a line have in common. None of
@@ -116,6 +116,16 @@ class Queue:
             line.remove(entry)
             if not line:
                 del self.lines[kind]
+
+    def key(self, job: Job) -> Key:
+        """By which a job is sorted, without the offset of its group; looked up where it waits in a line."""
+        found = self._where.get(job.id)
+        return found[1].key if found is not None and found[1].job is job else self.ranking.key(job, self.now)
+
+    def alike(self, job: Job) -> int | None:
+        """A number that jobs which need the same have in common; None: it waits in no line."""
+        found = self._where.get(job.id)
+        return None if found is None else found[0][1]
 
     def _own(self, kind: Kind) -> Line:
         """A line that no copy of this queue shares."""

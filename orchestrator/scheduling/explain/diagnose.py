@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class Diagnosis:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._on_nodes: dict[tuple[Demand, Takes | None], Why | None] = {}
-        self._known: dict[tuple[Demand, str, Takes | None], Why | None] = {}
+        self._known: dict[tuple[Hashable, str], Why | None] = {}
         self._remarks: dict[str, str] = {}
 
     def why(self, job: Job) -> Why:
@@ -71,7 +72,7 @@ class Diagnosis:
         return Why(Waiting.RESERVATION, text, f"would delay {first.job}")
 
     def _of_many(self, job: Job) -> Why | None:
-        key = (self._scene.asked(job), job.team, self._scene.takes(job))
+        key = (self._scene.question(job), job.team)
         if key not in self._known:
             self._known[key] = self._team(job) or self._nodes(job)
         return self._known[key]

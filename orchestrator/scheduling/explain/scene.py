@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -112,6 +112,11 @@ class Scene:
         """What the policy gives it at least: where it has a floor, that may be more than the fewest workers."""
         fewest = self._draft.fewest(job)
         return job.demand if fewest == job.demand.workers_min else replace(job.demand, workers_min=fewest)
+
+    def question(self, job: Job) -> Hashable:
+        """The same for jobs of which the same is asked, and which may take as long."""
+        alike = self._draft.waiting.alike(job)
+        return job.demand if alike is None else alike, self._draft.fewest(job), self.takes(job)
 
     def horizon(self, takes: Takes | None) -> float:
         """Until when a run that starts now may hold its place; 0 where no maintenance is ahead."""
