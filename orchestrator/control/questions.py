@@ -207,7 +207,8 @@ class Questions:
                 return view
             start, where = outlook.start_of(view.id), position(outlook.places[view.id], len(outlook.order))
             reason = f"{outlook.reason(view.id).text}; {where}"
-        return filled.model_copy(update={"reason": reason, "expected_start": None if start is None else start.at})
+        likely = None if start is None or start.by_limit else start.at  # the reason tells of limits
+        return filled.model_copy(update={"reason": reason, "expected_start": likely})
 
     def fill(self, views: Sequence[JobView], *, max_age: float = 0.0) -> list[JobView]:
         """The views with why those that wait do, in a few words.
