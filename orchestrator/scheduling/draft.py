@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.backfill.build import guard
 from orchestrator.scheduling.backfill.guard import Reservation
-from orchestrator.scheduling.cluster import Demand, Placement, Share, without, workers_of
+from orchestrator.scheduling.cluster import Demand, Placement, without, workers_of
 from orchestrator.scheduling.decisions import Claim, Decisions, Preempt, Resize, Start
 from orchestrator.scheduling.ends import Freed
-from orchestrator.scheduling.expected import expected_end, expected_seconds
+from orchestrator.scheduling.expected import expected_end_with, expected_seconds
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.scheduling.room import Room, capacity
@@ -192,12 +191,7 @@ class Draft:
     def _wide_room(self, running: Running, workers: int) -> tuple[Room, float]:
         """What is free for a run that gets so many workers now, and until when it may hold that."""
         until = upper_bound_end(running, workers, self.now) if self.room.layout.begins else math.inf
-        return self.guard.free_until(self, expected_end(self._wider(running, workers), self.now)), until
-
-    def _wider(self, running: Running, workers: int) -> Running:
-        job = replace(running.job, worked=running.worked(self.now))
-        placement = (Share("", workers),)
-        return replace(running, job=job, placement=placement, counted=self.now)
+        return self.guard.free_until(self, expected_end_with(running, workers, self.now)), until
 
     def start(self, job: Job, placement: Placement) -> None:
         """Start it there; what it takes is no longer free."""
@@ -242,7 +236,7 @@ class Draft:
         self.resizes[running.job.id] = Resize(running.job.id, placement, None, why)
         more, less = without(placement, running.placement), without(running.placement, placement)
         self.book.add(running.job.team, workers_of(more) * running.job.demand.slots)
-        self._take(more, running.job.demand, expected_end(self._wider(running, workers_of(placement)), self.now))
+        self._take(more, running.job.demand, expected_end_with(running, workers_of(placement), self.now))
         if less:
             self._give_later(less, running.job.demand)
 

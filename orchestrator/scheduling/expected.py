@@ -22,6 +22,15 @@ def expected_end(running: Running, now: float) -> float:
     return next(end for end in _ends(running) if end > now)
 
 
+def expected_end_with(running: Running, workers: int, now: float) -> float:
+    """The same if it gets so many workers now."""
+    job = running.job
+    if job.limit is not None or job.estimate is None:
+        return expected_end(running, now)
+    worked, speed = running.worked(now), job.speed(min(workers, job.demand.workers_max))
+    return next(end for total in _totals(job.estimate) if (end := now + (total - worked) / speed) > now)
+
+
 def expected_seconds(job: Job, workers: int) -> float:
     """How long a run of a waiting job should take; infinite where nobody has an idea."""
     if job.limit is not None:
