@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.scheduling.cluster import Placement, workers_of
 from orchestrator.scheduling.jobs import Running
-from orchestrator.scheduling.late import is_kept, is_late
+from orchestrator.scheduling.late import is_kept
 from orchestrator.scheduling.orders.ranking import Key
 from orchestrator.spec.policy import Policy
 
@@ -147,7 +147,7 @@ class Givers:
         spare = run.workers - rules.fewest(least, most)
         if spare <= 0 or not self._past(run.resized + rules.between):
             return 0
-        return 0 if is_late(run, draft.room.layout, self._policy, self._now) else spare
+        return spare
 
     def _past(self, due: float) -> bool:
         if due <= self._now:

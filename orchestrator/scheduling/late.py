@@ -1,8 +1,8 @@
-"""Gangs that have lost much time: under `protect_late` they keep what they have, and get what is idle first.
+"""Gangs that have lost much time: under `protect_late` they are not stopped for others, and get what is idle first.
 
 An order by what jobs still need does not look at what they have lost, and of all jobs a wide gang loses most: it is
-started narrow, shrunk and stopped again and again. Who has lost so much is left alone from then on; nothing changes
-in the queue, where it would delay all others.
+started narrow, shrunk and stopped again and again. Who has lost so much runs on from then on, perhaps narrower than
+it could; nothing changes in the queue, where it would delay all others.
 """
 
 from __future__ import annotations
@@ -29,6 +29,6 @@ def is_late(run: Running, layout: Layout, policy: Policy, now: float) -> bool:
 
 
 def is_kept(run: Running, layout: Layout, policy: Policy, now: float) -> bool:
-    """Whether it is not stopped for others either: at full width it is no more than an eighth of the cluster."""
+    """Whether it is not stopped for others: it is late, and at full width no more than an eighth of the cluster."""
     slots = run.job.demand.workers_max * run.job.demand.slots
     return policy.protect_late is not None and slots * _PART <= layout.slots and is_late(run, layout, policy, now)

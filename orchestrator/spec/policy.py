@@ -127,8 +127,8 @@ class Policy(Document):
     protect_late: Duration | None = Field(
         default=None,
         gt=0,
-        description="gangs larger than a node that have lost more than this (time since submission less work done) are "
-        "not shrunk, if at most an eighth of the cluster not preempted, and grow first",
+        description="gangs larger than a node that have lost more than this (time since submission less work done) "
+        "grow first, and are not preempted if they are at most an eighth of the cluster",
     )
     asks_after: Duration = Field(
         default=0.0, description="running jobs are stopped or shrunk only for who has waited so long"

@@ -10,7 +10,7 @@ from orchestrator.lifecycle.reasons import duration, slots, utc
 from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Running
-from orchestrator.scheduling.late import is_kept, is_late
+from orchestrator.scheduling.late import is_kept
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.state import State
 from orchestrator.scheduling.upper_bound import upper_bound_end
@@ -96,8 +96,6 @@ def _shrinking(state: State, running: Running, policy: Policy, now: float) -> st
         return f"is not shrunk before {utc(running.resized + elastic.between)}: it was too slow for its last resize"
     if now < running.resized + elastic.between:
         return f"is not shrunk before {utc(running.resized + elastic.between)}: it changed at {utc(running.resized)}"
-    if is_late(running, state.idle.layout, policy, now):
-        return f"is not shrunk: {_lost(policy)}"
     whom = "others" if elastic.shrink == "always" else "jobs before it in the order"
     return f"may be shrunk to {counted(fewest, 'worker')} for {whom}"
 

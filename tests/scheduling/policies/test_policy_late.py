@@ -1,4 +1,4 @@
-"""`protect_late`: gangs that have lost much time keep what they have and grow first."""
+"""`protect_late`: gangs that have lost much time are not stopped, and grow first."""
 
 import pytest
 from policy_kit import HOUR, NOW, Node, decide, expects, job, on, resized, runs, snapshot, stopped
@@ -57,19 +57,17 @@ def short(workers: int) -> Job:
     return job(9, workers, submitted=NOW - HOUR, waits_since=NOW - HOUR, estimate=expects(60.0))
 
 
-def test_a_late_gang_is_neither_shrunk_nor_stopped() -> None:
-    early = Snapshot(NOW, NODES, (short(8),), full(gang(8, 16, 10, "ab")))
-    assert resized(decide(early, POLICY)) == {"j-1": 8}
-    late = Snapshot(NOW, NODES, (short(8),), full(gang(8, 16, 20, "ab")))
-    assert not decide(late, POLICY).resizes
-    assert not decide(late, POLICY).preempts
-    rigid = Snapshot(NOW, NODES, (short(8),), full(gang(16, 16, 10, "ab")))
-    assert stopped(decide(rigid, POLICY)) == ["j-1"]
+def test_a_late_gang_is_shrunk_but_not_stopped() -> None:
+    for ago in (10, 20):
+        elastic = Snapshot(NOW, NODES, (short(8),), full(gang(8, 16, ago, "ab")))
+        assert resized(decide(elastic, POLICY)) == {"j-1": 8}
+    early, late = (Snapshot(NOW, NODES, (short(8),), full(gang(16, 16, ago, "ab"))) for ago in (10, 20))
+    assert stopped(decide(early, POLICY)) == ["j-1"]
+    assert not decide(late, POLICY)
 
 
-def test_one_that_is_more_than_an_eighth_of_the_cluster_is_not_shrunk_but_stopped() -> None:
-    late = Snapshot(NOW, NODES, (short(8),), full(gang(8, 24, 20, "abc")))
-    assert not resized(decide(late, POLICY))
+def test_one_that_is_more_than_an_eighth_of_the_cluster_is_stopped() -> None:
+    late = Snapshot(NOW, NODES, (short(8),), full(gang(24, 24, 20, "abc")))
     assert stopped(decide(late, POLICY)) == ["j-1"]
 
 
@@ -88,22 +86,21 @@ def test_a_late_gang_grows_first(grow: str) -> None:
 
 def test_it_is_told() -> None:
     found = Snapshot(NOW, NODES, (), (gang(8, 16, 20, "ab"),))
-    assert "is not shrunk: it is larger than a node and has lost more than 12.0 h" in explain_running(
-        found, POLICY, "j-1"
-    )
-    assert "is not stopped for others: it is larger" in explain_running(found, POLICY, "j-1")
+    told = explain_running(found, POLICY, "j-1")
+    assert "may be shrunk to 8 workers" in told
+    assert "is not stopped for others: it is larger than a node and has lost more than 12.0 h" in told
 
 
 def test_it_holds_what_it_held() -> None:
     """A claim elsewhere is possible all the same."""
     other = gang(16, 16, 2, "cd", number=2)
-    found = Snapshot(NOW, NODES, (short(8),), full(gang(8, 16, 20, "ab"), other))
+    found = Snapshot(NOW, NODES, (short(8),), full(gang(16, 16, 20, "ab"), other))
     decisions = decide(found, POLICY)
     assert stopped(decisions) == ["j-2"]
     assert decisions.claims[0].placement in (on(c=8), on(d=8))
 
 
-def test_the_default_protects_after_twelve_hours() -> None:
-    kept = Snapshot(NOW, NODES, (short(16),), full(gang(16, 16, 14, "ab")))
+def test_the_default_protects_after_six_hours() -> None:
+    kept = Snapshot(NOW, NODES, (short(16),), full(gang(16, 16, 7.5, "ab")))
     assert not decide(kept, preset("default"))
     assert stopped(decide(kept, preset("default").model_copy(update={"protect_late": None}))) == ["j-1"]
