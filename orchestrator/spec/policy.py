@@ -93,7 +93,10 @@ class Elastic(Document):
         description="running jobs take what is idle; fastest: whom a slot makes faster by most; order: the first ones",
     )
     floor: float = Field(
-        default=0.0, ge=0, le=1, description="no job gets fewer than this part of its most workers, rounded up"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="no job gets fewer than this part of its most workers, rounded (0.6: 1 of 2, 2 of 4, 5 of 8)",
     )
     room_for: Literal["fewest", "most"] = Field(
         default="fewest",
@@ -107,7 +110,7 @@ class Elastic(Document):
 
     def fewest(self, least: int, most: int) -> int:
         """Workers below which this policy does not go by itself, of a job that has so many at least and at most."""
-        return max(least, math.ceil(self.floor * most - 1e-9))
+        return max(least, math.floor(self.floor * most + 0.5))
 
 
 class Policy(Document):

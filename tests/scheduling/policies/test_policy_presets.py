@@ -31,7 +31,7 @@ def test_every_one_fills_an_empty_cluster(name: str) -> None:
 def test_by_default_a_job_that_needs_half_as_much_has_others_shrink_and_else_stop() -> None:
     long = runs(fresh(1, 4, 8, 10_000), NOW - 1000, a=8)
     found = snapshot(fresh(9, 2, 4, 1000), long)
-    assert resized(decide(found, preset("default"))) == {"j-1": 4}
+    assert resized(decide(found, preset("default"))) == {"j-1": 6}
     found = snapshot(fresh(9, 8, 8, 1000), long)
     assert stopped(decide(found, preset("default"))) == ["j-1"]
     after, _ = settle(found, preset("default"))
