@@ -95,7 +95,8 @@ def _what_if(view: WhatIfView, asked: Collection[int]) -> Iterator[str]:
     yield f"{what} (policy {view.policy}):"
     if view.estimate is not None:
         sure = f", give or take a factor of {math.exp(view.estimate.error):.1f}" if view.estimate.error else ""
-        yield f"  run time   {duration(view.estimate.seconds)} with the most workers{sure}"
+        width = "any number of workers" if not view.estimate.exponent else "the most workers"
+        yield f"  run time   {duration(view.estimate.seconds)} with {width}{sure}"
     if view.position is not None and view.live:
         yield f"  position   {view.position:,} of {view.waiting + 1:,}"
     heads = ("workers", ">slots", "starts", "ends", "it would delay", "why")
@@ -106,7 +107,7 @@ def _what_if(view: WhatIfView, asked: Collection[int]) -> Iterator[str]:
     for line in table(heads, rows).splitlines():
         yield f"  {line}"
     if left_out := [str(option.workers_max) for option in view.options if option not in shown]:
-        yield f"  left out   {', '.join(left_out)} workers: others end earlier and cost no more (--workers N shows it)"
+        yield f"  left out   {', '.join(left_out)} workers: others end as early and cost no more (--workers N shows it)"
     for entry in view.notes:
         yield f"  note       {one_line(entry, 500)}"
 

@@ -19,7 +19,7 @@ from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.devices import device_of
-from orchestrator.planning.estimate import History, estimate_of, forecast_or_none, work_of
+from orchestrator.planning.estimate import History, blind_exponent, estimate_of, forecast_or_none, work_of
 from orchestrator.planning.history import finished, measured
 from orchestrator.rundir.events import RunEvent
 from orchestrator.scheduling.estimates.codec import (
@@ -177,7 +177,8 @@ def expected_of(connection: Connection, records: Collection[JobRecord]) -> Mappi
     unknown = [job for job in records if job.state in _WORKING and job.id not in found]
     history = {name: finished(connection, name=name) for name in {job.name for job in unknown}}
     for job in unknown:
-        asked = Asked(job.name, job.owner, job.content, job.workers_max, job.time_limit)
+        exponent = blind_exponent(job.kind)
+        asked = Asked(job.name, job.owner, job.content, job.workers_max, job.time_limit, exponent)
         if (since := from_history(asked, history[job.name])) is not None:
             found[job.id] = since
     return found

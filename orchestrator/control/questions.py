@@ -239,7 +239,9 @@ class Questions:
         """By earlier runs of the same name; what takes a look into datasets is the caller's to say."""
         with self._site.store.read() as connection:
             found = estimate_of(workload, None, history_of(connection, name=workload.name))
-        return None if found is None else EstimateView(seconds=found.seconds, error=found.error)
+        if found is None:
+            return None
+        return EstimateView(seconds=found.seconds, error=found.error, exponent=found.exponent)
 
     def _told(self, job: str) -> Told:
         with self._site.store.read() as connection:

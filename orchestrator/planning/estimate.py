@@ -70,8 +70,20 @@ def estimate_of(
     work = work_of(workload, facts, designs) if facts is not None and device else None
     if work is not None:
         return forecast_or_none(work, history.measurements, device)
-    asked = Asked(workload.name, owner, content, workload.workers.max, workload.time_limit)
+    exponent = blind_exponent(kind_of(workload))
+    asked = Asked(workload.name, owner, content, workload.workers.max, workload.time_limit, exponent)
     return from_history(asked, history.finished)
+
+
+def blind_exponent(kind: str) -> float:
+    """Of the speed over workers of what no recipe tells of: a command takes as long with any number of them.
+
+    Whether it shares its work among them nobody knows, and a promise that it does would have wide ones recommended.
+
+    Args:
+        kind: of the job.
+    """
+    return 0.0 if kind == "command" else 1.0
 
 
 def forecast_or_none(work: Work, measurements: Sequence[Measurement], device: str) -> RunEstimate | None:

@@ -12,7 +12,7 @@ def ranked(options: Sequence[Option]) -> list[Option]:
     """The first one, the workload as it is written, and the others by their ends, each marked if it is worse."""
     first, *others = options
     marked = [o.model_copy(update={"worse": any(_beats(x, o) for x in options if x is not o)}) for o in others]
-    return [first, *sorted(marked, key=end_of)]
+    return [first, *sorted(marked, key=lambda option: (end_of(option), _slots(option)))]
 
 
 def end_of(option: Option) -> float:
@@ -21,9 +21,13 @@ def end_of(option: Option) -> float:
 
 
 def _beats(one: Option, other: Option) -> bool:
-    """It is over earlier (where that is the same, begun), takes no more slots, and delays others no more."""
-    earlier = (end_of(one), _start_of(one)) < (end_of(other), _start_of(other))
-    return earlier and _slots(one) <= _slots(other) and _harm(one) <= _harm(other)
+    """It is over earlier (where that is the same, begun), takes no more slots, and delays others no more.
+
+    One that is known to be over at the same time does so where it takes fewer slots.
+    """
+    mine, yours = ((end_of(option), _start_of(option)) for option in (one, other))
+    better = mine < yours or (mine == yours and one.end is not None and _slots(one) < _slots(other))
+    return better and _slots(one) <= _slots(other) and _harm(one) <= _harm(other)
 
 
 def _start_of(option: Option) -> float:

@@ -131,7 +131,7 @@ class NodeView(Message):
     """A machine of the cluster."""
 
     name: str
-    state: str = Field(description="up, drained or down")
+    state: str = Field(description="up, drained, down, or maintenance: it is up and takes nothing new")
     slots: int
     used: int
     free: int
@@ -147,6 +147,9 @@ class NodeView(Message):
     windows: list[WindowView] = Field(default_factory=list)
     jobs: dict[str, int] = Field(default_factory=dict, description="workers of the jobs on it")
     stopped: list[str] = Field(default_factory=list, description="jobs on it that the change asked to stop")
+    restarts: list[str] = Field(
+        default_factory=list, description="jobs on it that start from the beginning once they are stopped: commands"
+    )
     unknown: str = Field(default="", description="why its slots and jobs are not known; empty where they are")
     change: str = Field(default="", description="what to know of the change that was asked for")
 
@@ -216,7 +219,7 @@ class Option(Message):
     shrunk: list[str] = Field(default_factory=list, description="running jobs that would be shrunk for it at once")
     delayed: int = Field(default=0, description="how many jobs would end later")
     delays: list[Delay] = Field(default_factory=list, description="the longest of them")
-    worse: bool = Field(default=False, description="another one ends earlier, with no more slots and no more delays")
+    worse: bool = Field(default=False, description="another one ends as early, with no more slots and no more delays")
 
 
 class WhatIfView(Message):

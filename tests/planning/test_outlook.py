@@ -8,6 +8,7 @@ import pytest
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.planning import outlook as module
+from orchestrator.planning.estimate import estimate_of
 from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.planning.waits import waiting_view
 from orchestrator.planning.whatif import NEW, WhatIf, candidate, offline_view, some_widths
@@ -250,6 +251,21 @@ def test_a_width_that_ends_later_than_one_that_takes_less_is_marked_as_worse() -
     found = queue(running=(runs(0, 2, seconds=6000.0),))
     view = whatif(found, "1..4", 600.0).view("p", [1, 2, 4], live=True)
     assert [(o.workers_max, o.worse) for o in view.options] == [(4, False), (2, False), (1, False), (4, True)]
+
+
+def test_a_command_takes_as_long_with_any_number_of_workers_submitted_or_asked_for() -> None:
+    profile = ClusterProfile.model_validate({"name": "p", "backend": "local", "nodes": [{"name": "a"}]})
+    ends, worse = set(), []
+    for workers, widths in (("4", [1, 2]), ("1", [2, 4]), ("2", [])):
+        asked = workload(workers).model_copy(update={"time_limit": 600.0})
+        expected = estimate_of(asked, None)
+        assert expected is not None
+        told = EstimateView(seconds=expected.seconds, error=expected.error, exponent=expected.exponent)
+        view = offline_view(asked, CAPACITY, profile, widths, estimate=told, now=NOW)
+        ends |= {option.end.at - NOW for option in view.options if option.end is not None}
+        worse += [option.workers_max for option in view.options if option.worse]
+    assert ends == {240.0}
+    assert worse == [2, 2, 4]  # more workers for nothing
 
 
 def test_whose_a_job_would_be_is_told_and_what_looks_like_a_typo() -> None:

@@ -64,6 +64,7 @@ class RunEstimate:
         evaluation: seconds of evaluations, which are in `seconds`.
         memory: bytes of one worker; None: not known.
         memory_error: of it, as `error`.
+        assumed: the exponent where the seconds of one width are all that is known.
     """
 
     seconds: float
@@ -76,6 +77,7 @@ class RunEstimate:
     evaluation: float = 0.0
     memory: float | None = None
     memory_error: float = 0.0
+    assumed: float = 1.0
 
     @property
     def estimate(self) -> Estimate:
@@ -92,7 +94,7 @@ class RunEstimate:
         """Speed of k of n workers is (k / n) ** exponent, once it has started: between the fewest and the most."""
         low, high = min(self.widths, default=self.workers), max(self.widths, default=self.workers)
         if low == high:
-            return 1.0
+            return self.assumed
         narrow, wide = self._started(self.widths[low]), self._started(self.widths[high])
         return min(1.0, max(0.0, math.log(narrow / wide) / math.log(high / low)))
 

@@ -56,6 +56,7 @@ class Asked:
         content: digest of what is submitted; empty where it is not submitted yet.
         workers_max: the most workers that it can use.
         limit: seconds that a run may take; None: none was set.
+        exponent: of its speed over its workers, as far as anybody knows: 0.0 where more of them do not make it faster.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Asked:
     content: str = ""
     workers_max: int = 1
     limit: float | None = None
+    exponent: float = 1.0
 
 
 def from_history(asked: Asked, finished: Sequence[Finished]) -> RunEstimate | None:
@@ -80,7 +82,7 @@ def from_history(asked: Asked, finished: Sequence[Finished]) -> RunEstimate | No
     if asked.limit is None:
         return None
     seconds = LIMIT_SHARE * asked.limit
-    return RunEstimate(seconds, _LIMIT_ERROR, asked.workers_max, {asked.workers_max: seconds}, "from its time limit")
+    return _told(asked, seconds, _LIMIT_ERROR, "from its time limit")
 
 
 def _levels(asked: Asked) -> Sequence[tuple[str, Callable[[Finished], bool], float]]:
@@ -103,4 +105,9 @@ def _mean(asked: Asked, found: Sequence[Finished], words: str, prior: float) -> 
     if asked.limit is not None:
         seconds = min(seconds, asked.limit)
     source = f"from {counted(count, 'finished run')} {words}"
-    return RunEstimate(seconds, error, asked.workers_max, {asked.workers_max: seconds}, source)
+    return _told(asked, seconds, error, source)
+
+
+def _told(asked: Asked, seconds: float, error: float, source: str) -> RunEstimate:
+    most = asked.workers_max
+    return RunEstimate(seconds, error, most, {most: seconds}, source, assumed=asked.exponent)
