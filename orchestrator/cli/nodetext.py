@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.base.text import counted, one_line
@@ -18,13 +19,21 @@ def node_table(nodes: Sequence[NodeView], now: float) -> str:
     return table(heads, [_row(node, now) for node in nodes])
 
 
-def node_sentence(node: NodeView) -> str:
+def node_sentence(node: NodeView, now: float) -> str:
     """What a node does now."""
     changed = f"; nothing was changed: {node.change}" if node.change else ""
     if node.unknown:
         return f"{node.name} {state(node.state)}; what is on it is not known: {one_line(node.unknown, 200)}{changed}"
     jobs = f"; {counted(len(node.jobs), 'job')} on it: {_named(node.jobs)}" if node.jobs else "; nothing runs on it"
-    return f"{node.name} {state(node.state)}{jobs}{changed}"
+    return f"{node.name} {state(node.state)}{_lasts(node, now)}{jobs}{changed}"
+
+
+def _lasts(node: NodeView, now: float) -> str:
+    """How long maintenance keeps a node from taking work; empty where it does not."""
+    ends = [window.end for window in node.windows if window.start <= now < (window.end or math.inf)]
+    if node.state != "maintenance" or not ends:
+        return ""
+    return ": nothing starts there until " + ("further notice" if ends[0] is None else point(ends[0], now))
 
 
 def drain_sentence(node: NodeView, *, now: bool) -> str:
@@ -40,12 +49,20 @@ def drain_sentence(node: NodeView, *, now: bool) -> str:
 def _goodbyes(node: NodeView, *, now: bool) -> Iterator[str]:
     stopped = {job: node.jobs.get(job, 0) for job in node.stopped}
     others = {job: workers for job, workers in node.jobs.items() if job not in stopped}
-    if len(stopped) == 1:
-        yield f"1 job on it is asked to save its state and stop: {_named(stopped)}"
+    lost = {job: workers for job, workers in stopped.items() if job in node.unsaved}
+    saved = {job: workers for job, workers in stopped.items() if job not in lost}
+    if len(saved) == 1:
+        yield f"1 job on it is asked to save its state and stop: {_named(saved)}"
         yield "it goes back to its place in the queue"
-    elif stopped:
-        yield f"{len(stopped):,} jobs on it are asked to save their state and stop: {_named(stopped)}"
+    elif saved:
+        yield f"{len(saved):,} jobs on it are asked to save their state and stop: {_named(saved)}"
         yield "they go back to their places in the queue"
+    if len(lost) == 1:
+        yield f"1 job on it is stopped without saving its state: {_named(lost)}"
+        yield "it goes back to its place in the queue, a command to start from the beginning"
+    elif lost:
+        yield f"{len(lost):,} jobs on it are stopped without saving their state: {_named(lost)}"
+        yield "they go back to their places in the queue, commands to start from the beginning"
     if others and now:
         yield f"{counted(len(others), 'job')} on it asked before: {_named(others)}"
     elif others:
@@ -79,4 +96,5 @@ def _note(node: NodeView, now: float) -> str:
 
 def _window(window: WindowView, now: float) -> str:
     end = "until further notice" if window.end is None else f"to {point(window.end, now)}"
-    return f"{one_line(window.why, 40)} {point(window.start, now)} {end}"
+    why = "" if window.why == "maintenance" else f" ({one_line(window.why, 40)})"
+    return f"maintenance{why} {point(window.start, now)} {end}"

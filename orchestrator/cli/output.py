@@ -26,6 +26,7 @@ _COLOURS = {
     "lost": "red",
     "stopped": "yellow",
     "drained": "yellow",
+    "maintenance": "yellow",
     "down": "red",
 }
 

@@ -19,6 +19,8 @@ from orchestrator.store.briefs import Brief
 from orchestrator.store.nodes import NodeMark
 
 WITHHELD = "others hold slots that it needs"
+MAINTENANCE = "maintenance"
+"""The state of a node that is up and takes nothing new, since maintenance of it has begun."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,11 @@ def node_views(
     snapshot, tally = outlook.snapshot, _Tally.of(outlook)
     views = []
     for node in sorted(snapshot.nodes, key=lambda node: node.name):
-        used, free, kept = tally.split(node)
-        view = _node(node, marks.get(node.name), snapshot.slot_kind)
-        numbers = {"used": used, "free": free, "claimed": kept, "jobs": tally.jobs.get(node.name, {})}
+        view = _node(node, marks.get(node.name), snapshot.slot_kind, snapshot.now)
+        used, free, kept = tally.split(node, takes_work=view.state == "up")
+        there = tally.jobs.get(node.name, {})
+        numbers = {"used": used, "free": free, "claimed": kept, "jobs": there}
+        numbers["unsaved"] = [job for job in there if not outlook.running[job].saves]
         if (held := elsewhere.get(node.name)) is not None:
             numbers |= {"slots": node.slots + held.slots, "elsewhere": held.slots, "others": held.text}
         views.append(view.model_copy(update=numbers))
@@ -136,11 +140,11 @@ class _Tally:
                 tally.later[name] += workers * job.demand.slots
         return tally
 
-    def split(self, node: Node) -> tuple[int, int, int]:
+    def split(self, node: Node, *, takes_work: bool) -> tuple[int, int, int]:
         """Used, free for anybody, and unused but kept for who it was freed for."""
         used = self.held[node.name]
         unused = max(0, node.slots - used)
-        if node.state != "up":
+        if not takes_work:
             return used, 0, 0
         free = max(0, node.slots - max(used, self.later[node.name]))
         return used, free, unused - free
@@ -220,11 +224,11 @@ def _share(name: str, teams: Mapping[str, Team]) -> float:
     return share
 
 
-def _node(node: Node, mark: NodeMark | None, kind: str) -> NodeView:
+def _node(node: Node, mark: NodeMark | None, kind: str, now: float) -> NodeView:
     said = mark if mark is not None and mark.state == node.state != "up" else None
     return NodeView(
         name=node.name,
-        state=node.state,
+        state=MAINTENANCE if node.state == "up" and node.window_at(now) is not None else node.state,
         slots=node.slots,
         used=0,
         free=0,

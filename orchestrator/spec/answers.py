@@ -147,8 +147,8 @@ class NodeView(Message):
     windows: list[WindowView] = Field(default_factory=list)
     jobs: dict[str, int] = Field(default_factory=dict, description="workers of the jobs on it")
     stopped: list[str] = Field(default_factory=list, description="jobs on it that the change asked to stop")
-    restarts: list[str] = Field(
-        default_factory=list, description="jobs on it that start from the beginning once they are stopped: commands"
+    unsaved: list[str] = Field(
+        default_factory=list, description="jobs on it that save no state when they are stopped: commands start again"
     )
     unknown: str = Field(default="", description="why its slots and jobs are not known; empty where they are")
     change: str = Field(default="", description="what to know of the change that was asked for")
@@ -202,6 +202,7 @@ class Delay(Message):
     team: str = ""
     seconds: float
     at_least: bool = Field(default=False, description="it would be later than was looked ahead")
+    by_limit: bool = Field(default=False, description="by time limits alone: it may be far less")
 
 
 class Option(Message):

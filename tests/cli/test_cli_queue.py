@@ -9,7 +9,7 @@ import pytest
 from api_fakes import NOW, TOKENS, FakeService, line
 
 from orchestrator.cli.human import point
-from orchestrator.cli.nodetext import drain_sentence, node_table
+from orchestrator.cli.nodetext import drain_sentence, node_sentence, node_table
 from orchestrator.cli.queuetext import expected_text, queue_text
 from orchestrator.cli.whytext import what_if_text, why_text
 from orchestrator.spec.answers import (
@@ -278,7 +278,7 @@ def test_nodes_are_a_line_each_with_who_drained_them_and_what_is_planned() -> No
         "NODE STATE SLOTS USED FREE KEPT TYPE RACK JOBS NOTE",
         "a up 8 6 1 1 h200 r1 j-0 (1), j-1 (1), j-2 (1), j-3 (1) and 2 more",
         "b drained 8 0 0 gpu fan; by otto since 13:45",
-        "c up 8 0 8 gpu new switch 14:46 to 15:46",
+        "c up 8 0 8 gpu maintenance (new switch) 14:46 to 15:46",
     ]
 
 
@@ -305,6 +305,19 @@ def test_a_drain_says_what_becomes_of_the_jobs_on_the_node() -> None:
         "they go back to their places in the queue; 1 job on it asked before: j-3 (1)"
     )
     assert told(node.model_copy(update={"jobs": {}}), now=True) == "a drained; nothing runs on it"
+    assert told(node.model_copy(update={"stopped": ["j-1", "j-2", "j-3"], "unsaved": ["j-2", "j-3"]}), now=True) == (
+        "a drained; 1 job on it is asked to save its state and stop: j-1 (2); it goes back to its place in the queue; "
+        "2 jobs on it are stopped without saving their state: j-2 (1), j-3 (1); "
+        "they go back to their places in the queue, commands to start from the beginning"
+    )
+
+
+def test_a_node_that_is_resumed_in_maintenance_says_until_when_nothing_starts_there() -> None:
+    window = WindowView(start=NOW - 60, end=NOW + 600, why="new switch")
+    node = NodeView(name="a", state="maintenance", slots=8, used=0, free=0, windows=[window])
+    assert click.unstyle(node_sentence(node, NOW)) == (
+        "a maintenance: nothing starts there until 13:56; nothing runs on it"
+    )
 
 
 @pytest.mark.usefixtures("live")
@@ -323,7 +336,7 @@ def test_every_cluster_command_has_help_and_json(cli, name: str) -> None:
 
 def test_what_if_is_a_line_for_each_width() -> None:
     start = Moment(at=NOW + 600, earliest=NOW + 300, latest=NOW + 900)
-    delays = [Delay(job=f"j-{i}", seconds=60 * i) for i in (3, 2, 1)]
+    delays = [Delay(job=f"j-{i}", seconds=60 * i, by_limit=i == 3) for i in (3, 2, 1)]
     options = [
         Option(workers_min=4, workers_max=8, slots=2, start=Moment(at=NOW), end=Moment(at=NOW + 3600), workers=4),
         Option(workers_min=8, workers_max=8, slots=2, start=start, delayed=5, delays=delays, reason="needs 16, 8 free"),
@@ -348,7 +361,7 @@ def test_what_if_is_a_line_for_each_width() -> None:
         "WORKERS SLOTS STARTS ENDS IT WOULD DELAY WHY",
         "4..8 (4 at first) 8..16 now 14:46 nobody",
         "8 16 13:56, in 10m 00s (13:51 to 14:01) "
-        "j-3 by 3m 00s, j-2 by 2m 00s, j-1 by 1m 00s and 2 more needs 16, 8 free",
+        "j-3 by up to 3m 00s (time limits), j-2 by 2m 00s, j-1 by 1m 00s and 2 more needs 16, 8 free",
         "99 198 not in sight nobody too large for the cluster",
         "1 2 not in sight stops j-9, shrinks j-8",
         "note one more thing",

@@ -11,7 +11,7 @@ from orchestrator.control.site import Site
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.planning import outlook
 from orchestrator.planning.casefile import CaseFile
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Node, Window
 from orchestrator.scheduling.jobs import Estimate, Job
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import EstimateView, WhatIfRequest
@@ -173,6 +173,16 @@ def test_nodes_tell_what_is_on_them_and_who_drained_them(tmp_path: Path) -> None
     assert (a.jobs, a.used, a.free) == ({job: 2}, 2, 0)
     assert (b.state, b.note, b.by, b.since) == ("drained", "fan is loud", "otto", world.clock.now())
     assert (b.used, b.free, questions.queue().slots.drained) == (0, 0, 2)
+
+
+def test_a_node_in_maintenance_has_nothing_free(tmp_path: Path) -> None:
+    world = World(tmp_path, slots={"a": 2})
+    snapshot = current_snapshot(world.service.site)
+    closed = tuple(replace(node, windows=(Window(snapshot.now - 60),)) for node in snapshot.nodes)
+    questions = Questions(world.service.site, snapshots=lambda site: replace(snapshot, nodes=closed))
+    (node,), queue = questions.nodes(), questions.queue()
+    assert (node.state, node.free) == ("maintenance", 0)
+    assert (queue.slots.free, queue.slots.drained) == (0, 2)
 
 
 def test_an_emptied_node_sends_its_jobs_elsewhere(tmp_path: Path) -> None:

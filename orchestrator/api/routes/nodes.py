@@ -37,7 +37,8 @@ def resume(node: str, caller: Caller, context: Context) -> NodeView:
     after = _view(node, "up", context)
     if before.state == "drained":
         return after
-    return after.model_copy(update={"change": "" if before.unknown else f"it was not drained, but {before.state}"})
+    was = "in maintenance" if before.state == "maintenance" else before.state
+    return after.model_copy(update={"change": "" if before.unknown else f"it was not drained, but {was}"})
 
 
 def _view(name: str, state: str, context: ApiContext) -> NodeView:

@@ -12,7 +12,9 @@ from orchestrator.cli.output import emit, note
 @click.command()
 @click.argument("node", type=NODE)
 @click.option("--note", "why", default="", help="Why; shown to everybody who asks.")
-@click.option("--now", is_flag=True, help="Also preempt what runs on it: it checkpoints, and goes on elsewhere.")
+@click.option(
+    "--now", is_flag=True, help="Also stop what runs on it: trainings save their state and go on, commands start again."
+)
 @json_option
 def command(node: str, why: str, now: bool, as_json: bool) -> None:
     """Let nothing new start on NODE; what runs there goes on to its end. It takes the role operator."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from orchestrator.cli.connect import connect
@@ -17,4 +19,4 @@ def command(node: str, as_json: bool) -> None:
     from orchestrator.cli.nodetext import node_sentence
 
     view = connect().resume(node)
-    emit(as_json, view, lambda: node_sentence(view))
+    emit(as_json, view, lambda: node_sentence(view, time.time()))
