@@ -9,7 +9,7 @@ from orchestrator.base.text import counted, one_line, span
 from orchestrator.cli.human import clock, duration
 from orchestrator.cli.output import state, table
 from orchestrator.cli.queuetext import expected_text
-from orchestrator.spec.answers import Option, Remedy, WhatIfView, WhyView
+from orchestrator.spec.answers import Delay, Option, Remedy, WhatIfView, WhyView
 
 _WAITING = frozenset({"queued", "held", "recovering"})
 _LONGEST = 2000
@@ -131,11 +131,18 @@ def _delays(option: Option) -> str:
     changed = [f"stops {job}" for job in option.stopped] + [f"shrinks {job}" for job in option.shrunk]
     if not option.delayed:
         return ", ".join(changed) or "nobody"
-    named = [
-        f"{d.job} by {'more than ' if d.at_least else ''}{duration(d.seconds)}" for d in option.delays[:_DELAYS_SHOWN]
-    ]
+    named = [_delay(each) for each in option.delays[:_DELAYS_SHOWN]]
     more = option.delayed - len(named)
     return ", ".join([*changed, *named]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _delay(delay: Delay) -> str:
+    """How much later; by time limits alone, at most so much."""
+    sure = "up to " if delay.by_limit else ""
+    return (
+        f"{delay.job} by {'more than ' if delay.at_least else sure}{duration(delay.seconds)}"
+        f"{' (time limits)' if delay.by_limit else ''}"
+    )
 
 
 def _field(name: str, value: str) -> list[str]:

@@ -194,6 +194,14 @@ class Outlook:
         """A time at which a job starts at the latest, where nobody can tell when it should."""
         return Moment(at=at, by_limit=any(end.by_limit and end.at <= at for end in self.ends.values()))
 
+    def rests_on_limits(self, job: str) -> bool:
+        """Whether nothing but time limits says when a job should end: its own, or one that its start waits for."""
+        if job in self.running:
+            return job in self.ends and self.ends[job].by_limit
+        waiting, at = self.pending[job], self.likely.starts.get(job)
+        endless = waiting.estimate is None and waiting.limit is not None
+        return endless or (at is not None and self._by_limit(at, self.likely))
+
     def _by_limit(self, at: float, view: Forecast) -> bool:
         """Whether a job ends by then of which nothing but its time limit says when."""
         waiting = {job.id for job in self.snapshot.pending if job.estimate is None and job.limit is not None}

@@ -113,13 +113,20 @@ class WhatIf:
     def _delays(self, after: Outlook) -> list[Delay]:
         """Who would end later, the longest delay first; as far as is looked ahead."""
         found = who_is_delayed(self.outlook.likely, after.likely, least=_WORTH_TELLING)
-        return [self._delay(postponed) for postponed in found]
+        return [self._delay(postponed, after) for postponed in found]
 
-    def _delay(self, postponed: Postponed) -> Delay:
+    def _delay(self, postponed: Postponed, after: Outlook) -> Delay:
         job = postponed.job
         known = self.outlook.pending.get(job) or self.outlook.running[job].job
         name = self.names.get(job, "")
-        return Delay(job=job, name=name, team=known.team, seconds=postponed.seconds, at_least=postponed.beyond)
+        return Delay(
+            job=job,
+            name=name,
+            team=known.team,
+            seconds=postponed.seconds,
+            at_least=postponed.beyond,
+            by_limit=self.outlook.rests_on_limits(job) or after.rests_on_limits(job),
+        )
 
 
 def candidate(

@@ -215,6 +215,15 @@ def test_a_job_that_nobody_knows_the_end_of_is_delayed_by_its_start() -> None:
     assert (option.delayed, option.delays[0].job, option.delays[0].seconds) == (1, "j-1", 3_600)
 
 
+def test_a_delay_that_only_time_limits_tell_of_says_so() -> None:
+    blind = replace(job(1, 4, seconds=None), limit=3_600.0)
+    found = Outlook(queue(blind, job(2, 4), running=(runs(0, 4),)).snapshot, PRESETS["priority"])
+    (option,) = urgent(found, 600.0).view("p", [], live=True).options
+    assert [(d.job, d.by_limit) for d in option.delays] == [("j-1", True), ("j-2", True)]
+    (option,) = urgent(queue(job(1, 4), running=(runs(0, 4),)), 600.0).view("p", [], live=True).options
+    assert not any(d.by_limit for d in option.delays)
+
+
 def test_a_job_that_is_pushed_beyond_what_is_looked_at_is_delayed_at_least_so_long() -> None:
     found = Outlook(queue(job(1, 4), running=(runs(0, 4),)).snapshot, PRESETS["priority"])
     (option,) = urgent(found, 8 * 86_400.0).view("p", [], live=True).options
