@@ -161,7 +161,9 @@ class State:
         if last is None or last.version != self._version or not last.carried_out:
             return None
         draft = last.draft
-        if draft.policy is not policy or draft.waiting is not self._queue or not draft.now <= now < last.until:
+        if draft.policy is not policy or draft.waiting is not self._queue:
+            return None
+        if not draft.now <= now < min(last.until, draft.waiting.next_change()):  # newcomers change as time passes too
             return None
         decisions = resume(draft, self._news, now)
         if decisions is not None:

@@ -76,14 +76,14 @@ def settles(draft: Draft) -> bool:
 
     Nobody who waits now can start for as long as nothing is freed and nothing that was expected has passed: there is
     only less time left before what is reserved. And what is reserved stays where it is, if whoever passed it is over
-    before.
+    before. Where teams have limits, who starts may use one up, and then holds back others of its team.
     """
     policy, guard = draft.policy, draft.guard
     if draft.stops_anybody or policy.elastic is not None:
         return False
     if draft.claimed or draft.state.leaving or draft.room.layout.begins:
         return False
-    if draft.state.tree.bounded and draft.book.kept:
+    if draft.state.tree.bounded and (draft.book.kept or draft.starts):
         return False
     if draft.first_blocked is None:
         return True
