@@ -15,6 +15,8 @@ from orchestrator.base.files import read_json, write_json
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
 
+_ONE_SERVER = "each state directory has one server; `orchestrator serve --stop` ends it (its jobs go on)"
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -119,7 +121,7 @@ def _lock(handle: int, path: Path, wait_seconds: float) -> None:
         except BlockingIOError:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "another process"
         if not wait_seconds:
-            raise Conflict(f"{path} is held by process {holder}", hint="one server for each user and host")
+            raise Conflict(f"the server of this state directory runs: process {holder} holds {path}", hint=_ONE_SERVER)
         if time.monotonic() > deadline:
             raise TimedOut(f"process {holder} has held {path} for {wait_seconds:g} s", hint="is it hanging?")
         time.sleep(0.02)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.api.served import served_profiles
 from orchestrator.backends.local import LocalBackend
 from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import RandomIds, SystemClock
@@ -45,7 +46,7 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
     store = open_store(state / "orchestrator.db", clock=clock)
     try:
         service = JobService(store, profile, backend, clock, ids, runs_root)
-        service.refuse_other_clusters()
+        service.refuse_other_clusters(served_profiles())
         controller = Controller(store, backend, profile, clock, ids, runs_root)
         yield Engine(profile, backend, service, Questions(service.site), controller, runs_root)
     finally:

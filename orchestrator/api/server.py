@@ -30,6 +30,7 @@ from orchestrator.api.endpoint import Endpoint, hold, read_endpoint, remove_endp
 from orchestrator.api.engine import Engine, open_engine
 from orchestrator.api.forwarding import ForwarderKeeper, forwarder_command
 from orchestrator.api.loop import ControlThread
+from orchestrator.api.served import from_anywhere, remember
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
@@ -61,6 +62,7 @@ def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda e
     profile = load_served_profile(options.profile)
     wait_seconds = LOCK_SECONDS if options.embedded else 0.0
     with hold("lock", wait_seconds=wait_seconds), listen(options) as listener, open_engine(profile) as engine:
+        remember(profile.name, from_anywhere(options.profile))
         own_token = secrets.token_urlsafe(32)
         server = _Server(options, engine, listener, own_token, loopback_only=loopback)
         server.run(ready)

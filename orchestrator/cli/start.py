@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.api.endpoint import Endpoint, held, hold, read_endpoint, server_folder
+from orchestrator.api.served import from_anywhere, profile_to_serve
 from orchestrator.base.errors import OrchestratorError, ServerUnreachable, TimedOut
 from orchestrator.cli.output import note
 from orchestrator.client import Client, HttpTransport
@@ -24,9 +24,10 @@ def ensure_running(cluster: str | None = None) -> Endpoint:
     """The embedded server, started or replaced where that is needed.
 
     Args:
-        cluster: the profile of a server that is started.
+        cluster: the profile of a server that is started; None: the one that was served last.
 
     Raises:
+        Conflict: the profile that was served last can no longer be served.
         ServerUnreachable: the new server ended at once; the end of its log is in the message.
         TimedOut: it does not come up, or an older one does not go.
     """
@@ -36,7 +37,7 @@ def ensure_running(cluster: str | None = None) -> Endpoint:
             return endpoint
         if endpoint is not None:
             _hand_over(endpoint)
-        return _launch(cluster or "local")
+        return _launch(profile_to_serve() if cluster is None else from_anywhere(cluster))
 
 
 def stop_running() -> Endpoint | None:
@@ -73,12 +74,12 @@ def _shut_down(endpoint: Endpoint) -> None:
         raise TimedOut(f"the server (process {endpoint.pid}) does not end", hint=f"kill {endpoint.pid}")
 
 
-def _launch(cluster: str) -> Endpoint:
+def _launch(profile: str) -> Endpoint:
     log = server_folder() / "server.log"
     size_before = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--profile", _from_here(cluster)],
+            [sys.executable, "-P", "-m", "orchestrator.api.server", "--embedded", "--profile", profile],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -93,7 +94,7 @@ def _launch(cluster: str) -> Endpoint:
         return bool(found) or server.poll() is not None
 
     if not _until(settled, _PATIENCE_SECONDS):
-        note("starting the server …")
+        note(f"starting the server of cluster profile {profile} …")
         _until(settled, START_SECONDS)
     if found:
         if found[0].pid != server.pid:  # another one was faster, or was there: ours only waits for its lock
@@ -112,14 +113,6 @@ def _ended_at_once(log: Path, size_before: int) -> OrchestratorError:
         lines = file.read().decode(errors="replace").strip().splitlines()
     last = "\n".join(f"  {line}" for line in lines[-8:])
     return ServerUnreachable(f"the server ended while it started:\n{last}", hint=f"its log: {log}")
-
-
-def _from_here(cluster: str) -> str:
-    """A profile given as a path, made absolute, because the server stands elsewhere."""
-    local = Path("cluster") / f"{cluster}.yaml"
-    if os.sep in cluster or cluster.endswith((".yaml", ".yml")):
-        return str(Path(cluster).absolute())
-    return str(local.absolute()) if local.is_file() else cluster
 
 
 def _older(version: str, than: str) -> bool:

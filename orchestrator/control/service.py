@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -281,8 +282,11 @@ class JobService:
         with self._site.store.read() as connection:
             return jobs.count(connection, _OPEN)
 
-    def refuse_other_clusters(self) -> None:
+    def refuse_other_clusters(self, served: Mapping[str, str]) -> None:
         """Called before a server takes jobs up: those of another profile or engine were checked against that one.
+
+        Args:
+            served: the profiles that were served before, by the names of their clusters.
 
         Raises:
             Conflict: there are some that are not over; the message names them.
@@ -297,7 +301,7 @@ class JobService:
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise Conflict(
                 f"jobs of another cluster than profile {profile} (engine {backend}) are not over: {shown}{more}",
-                hint="serve that profile until they are over, or serve it and cancel them",
+                hint=_serve_first({name for name in foreign.values() if name != profile}, served),
             )
 
     def _runs_of(self, job: str) -> builtins.list[str]:
@@ -326,6 +330,12 @@ class JobService:
 
     def _move(self, connection: Connection, job: JobRecord, new: JobState, reason: str, **changes: Any) -> None:
         jobs.move(connection, job, new, reason=reason, time=self._site.clock.now(), **changes)
+
+
+def _serve_first(clusters: Collection[str], served: Mapping[str, str]) -> str:
+    commands = [f"orchestrator serve --profile {shlex.quote(served.get(name, 'PATH'))}" for name in sorted(clusters)]
+    shown = f": {'; '.join(commands)}" if commands else ""
+    return f"serve theirs until they are over, or to cancel them{shown}"
 
 
 def _instead(job: JobRecord) -> str:

@@ -157,14 +157,17 @@ def test_only_the_user_can_read_the_servers_token(shared: Home) -> None:
     assert str(shared.endpoint()["url"]).startswith("http://127.0.0.1:")
 
 
-def test_a_killed_server_is_replaced_and_its_job_goes_on(home: Home) -> None:
-    job = home.data("submit", home.workload("until [ -e go ]; do sleep 0.05; done; echo done"))["job"]["id"]
+def test_a_killed_server_is_replaced_by_one_of_the_same_profile_and_its_job_goes_on(home: Home) -> None:
+    (home.path / "lab.yaml").write_text("name: lab\nbackend: local\nteams: [{name: vision}]\n")
+    workload = home.workload("until [ -e go ]; do sleep 0.05; done; echo done", team="vision")
+    job = home.data("submit", workload, "--cluster", "./lab.yaml")["job"]["id"]
     until(lambda: home.state_of(job) == "running")
     killed = home.server()
     os.kill(killed.pid, signal.SIGKILL)
     until(lambda: not killed.alive())
     assert home.state_of(job) == "running"
     assert home.server() != killed
+    assert home.data("status")["server"]["profile"] == "lab"
     (home.path / "go").touch()
     until(lambda: home.state_of(job) == "succeeded")
     assert len(home.data("status", job)["job"]["runs"]) == 1

@@ -265,25 +265,27 @@ def test_jobs_are_listed_newest_first_and_filtered(world: World) -> None:
 
 def test_jobs_of_another_profile_or_engine_are_named_until_they_are_over(world: World) -> None:
     job = world.submit("start", "wait", "succeed")
-    world.service.refuse_other_clusters()
+    world.service.refuse_other_clusters({})
     other = copy(world)
     other.profile = world.profile.model_copy(update={"name": "elsewhere"})
     world.store.close()
     other.open()
     with pytest.raises(Conflict, match=f"profile elsewhere .* are not over: {job} .profile simulated."):
-        other.service.refuse_other_clusters()
+        other.service.refuse_other_clusters({})
+    with pytest.raises(Conflict, match=r"orchestrator serve --profile '/my labs/lab.yaml'"):
+        other.service.refuse_other_clusters({"simulated": "/my labs/lab.yaml"})
     other.store.close()
     world.open()
     world.step(2)
     world.backend.name = "another"
     with pytest.raises(Conflict, match=f"{job} .engine simulated."):
-        world.service.refuse_other_clusters()
+        world.service.refuse_other_clusters({})
     world.backend.name = "simulated"
     world.finish()
     world.step(2)
     world.store.close()
     other.open()
-    other.service.refuse_other_clusters()
+    other.service.refuse_other_clusters({})
 
 
 def test_ten_thousand_jobs_take_no_more_queries_than_ten(tmp_path: Path) -> None:

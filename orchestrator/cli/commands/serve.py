@@ -20,16 +20,16 @@ _SHORTEST_TOKEN = 16
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; beyond loopback needs tokens.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any free one.")
-@click.option("--profile", default="local", show_default=True, help="The cluster, by name or path.")
+@click.option("--profile", help="The cluster, by name or path.  [default: the one that was served last, else local]")
 @click.option("--tokens", type=click.Path(path_type=Path, dir_okay=False), help="The team's tokens (JSON, mode 600).")
 @click.option("--stop", is_flag=True, help="End the server that runs instead; its jobs go on.")
 @json_option
-def command(host: str, port: int, profile: str, tokens: Path | None, stop: bool, as_json: bool) -> None:
+def command(host: str, port: int, profile: str | None, tokens: Path | None, stop: bool, as_json: bool) -> None:
     """Run the server in the foreground; without it, the first command starts one by itself."""
     if stop:
         _stop(as_json)
         return
-    options = _options(host, port, profile, tokens)
+    options = _options(host, port, _profile(profile), tokens)
     check_binding(options)
     import logging
 
@@ -43,6 +43,16 @@ def command(host: str, port: int, profile: str, tokens: Path | None, stop: bool,
         note(f"serving cluster {endpoint.profile}; Ctrl-C ends the server, and its jobs go on")
 
     serve(options, ready=ready)
+
+
+def _profile(named: str | None) -> str:
+    """What to serve; a wrong profile is refused before anything else is loaded."""
+    from orchestrator.api.served import profile_to_serve
+    from orchestrator.spec.load import load_served_profile
+
+    profile = named or profile_to_serve()
+    load_served_profile(profile)
+    return profile
 
 
 def _options(host: str, port: int, profile: str, tokens: Path | None) -> ServeOptions:

@@ -1,0 +1,50 @@
+"""What a command starts where no server runs: the cluster that was served last, and never another in its place."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api.served import profile_to_serve, remember, served_profiles
+from orchestrator.cli import start
+
+pytestmark = pytest.mark.usefixtures("offline")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """A profile that was served here last, and by nobody now."""
+    path = tmp_path / "my labs" / "lab.yaml"
+    path.parent.mkdir()
+    path.write_text("name: lab\nbackend: local\n")
+    remember("local", "local")
+    remember("lab", str(path))
+    return path
+
+
+def test_the_first_server_serves_local_and_later_ones_what_was_served_last(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, offline: Path
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(start, "_launch", started.append)
+    start.ensure_running()
+    start.ensure_running("local")
+    assert started == [str(lab), "local"]
+    assert served_profiles() == {"local": "local", "lab": str(lab)}
+    (offline / "server" / "served.json").unlink()
+    assert profile_to_serve() == "local"
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("name: lab\nbackend: locl\n")])
+def test_a_profile_that_cannot_be_served_any_more_is_replaced_by_no_other(cli, lab: Path, change) -> None:
+    change(lab)
+    outcome = cli("queue")
+    assert outcome.code == 6
+    assert str(lab) in outcome.err
+    assert f"orchestrator serve --profile '{lab}'" in outcome.err
+
+
+def test_where_nobody_knows_what_was_served_last_nothing_is(cli, lab: Path, offline: Path) -> None:
+    (offline / "server" / "served.json").write_text("}garbage{")
+    outcome = cli("queue")
+    assert outcome.code == 6
+    assert "orchestrator serve --profile PATH" in outcome.err
