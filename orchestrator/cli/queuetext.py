@@ -49,14 +49,16 @@ def wants_text(line: JobLine) -> str:
 def expected_text(moment: Moment | None, now: float, *, whole: bool = False) -> str:
     """`now`, `14:20`; with `whole`, how sure that is: `14:20, in 12m 00s (14:05 to 15:10)`.
 
-    Where only time limits tell, `by 14:20`; with `whole`, that it is so.
+    Where only time limits tell, `by 14:20`; with `whole`, that it is so. Where a run is stopped then, `stops 14:20`.
     """
     if moment is None:
         return "not known" if whole else "?"
     about = "now" if moment.at <= now + 1 else f"{'by ' if moment.by_limit else ''}{point(moment.at, now)}"
     if not whole:
-        return about
+        return f"stops {about}" if moment.stops else about
     ahead = "" if moment.at <= now + 1 else f", in {duration(moment.at - now)}"
+    if moment.stops:
+        return f"stops {about}{ahead}: maintenance begins then; it goes back into the queue"
     if moment.by_limit and ahead:
         return f"{about} at the latest{ahead}: by a time limit, nobody knows how long it really takes"
     if moment.earliest is None or moment.latest is None or moment.latest - moment.earliest < 60:

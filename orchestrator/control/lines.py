@@ -56,7 +56,7 @@ class Lines:
                 "workers": sum(share.workers for share in running.placement),
                 "nodes": dict(running.placement),
                 "since": running.since,
-                "expected_end": None if running.stopping else self.outlook.end_of(running),
+                "expected_end": self.outlook.leaves(running),
                 "reason": asked_of(running, self.briefs.get(running.job.id)),
                 "pinned": running.pinned,
             }

@@ -315,7 +315,7 @@ def _running(job: str, told: Told, look: _Look) -> WhyView:
     running = look.outlook.running.get(job)
     if running is None:
         return told.view
-    end = None if running.stopping else look.outlook.end_of(running)
+    end = look.outlook.leaves(running)
     reason = look.outlook.explained_run(job, (told.job.workers_min, told.job.workers_max))
     return told.running(running, look.outlook.now, reason=reason, end=end)
 

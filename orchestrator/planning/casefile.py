@@ -84,12 +84,11 @@ class CaseFile:
             return waiting_view(told, outlook, before, more_nodes=len(self.snapshot.nodes) > 1)
         if (running := outlook.running.get(job)) is not None:
             told = _told(running.job, "running", outlook.now)
-            end = None if running.stopping else outlook.end_of(running)
             demand, asked = running.job.demand, self.asked.get(job)
             low, high = asked or (demand.workers_min, demand.workers_max)
             width = {"workers": running.workers, "workers_min": low, "workers_max": high, "pinned": running.pinned}
             reason = outlook.explained_run(job, asked)
-            update = {"reason": reason, "since": running.since, "expected_end": end}
+            update = {"reason": reason, "since": running.since, "expected_end": outlook.leaves(running)}
             return told.model_copy(update=update | width)
         count = len(outlook.pending) + len(outlook.running)
         raise NotFound(f"{job} is none of the {count} jobs in it", hint="give the whole identifier of one of them")

@@ -9,10 +9,11 @@ from functools import cached_property
 
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.planning.wait import Wait
+from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.deltas import Pends
 from orchestrator.scheduling.estimates.outlived import quantile
-from orchestrator.scheduling.explain import Reasons, explain_running
+from orchestrator.scheduling.explain import Reasons, explain_running, maintenance_of
 from orchestrator.scheduling.explain.types import Explanation
 from orchestrator.scheduling.jobs import Job, Running, total_expected
 from orchestrator.scheduling.layout import usable
@@ -226,6 +227,23 @@ class Outlook:
             for q in (_QUICK, _MIDDLE, _SLOW)
         )
         return Moment(at=middle, earliest=early, latest=late)
+
+    def leaves(self, running: Running) -> Moment | None:
+        """When a run leaves its nodes: it should be over, or is asked to stop where their maintenance begins before.
+
+        None where nobody has an idea, and where it was asked to stop already.
+        """
+        if running.stopping:
+            return None
+        end = self.end_of(running)
+        ahead = maintenance_of(running, self._machines, self.now)
+        if ahead is None or (end is not None and end.at <= ahead[0]):
+            return end
+        return Moment(at=max(self.now, ahead[0]), by_limit=end is None or end.by_limit, stops=True)
+
+    @cached_property
+    def _machines(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.snapshot.nodes}
 
     def _played(self, jobs: tuple[str, ...], share: float) -> Forecast:
         chosen = set(jobs)

@@ -19,6 +19,9 @@ class Moment(Message):
     by_limit: bool = Field(
         default=False, description="all that is known of how long some job takes is its time limit: `at` is the latest"
     )
+    stops: bool = Field(
+        default=False, description="the run is asked to stop then, as maintenance begins, and goes back into the queue"
+    )
 
 
 class Remedy(Message):

@@ -183,6 +183,11 @@ def test_a_held_job_and_an_unknown_start_are_shown_as_such(service: FakeService)
             "by 13:48",
             "by 13:48 at the latest, in 1m 30s: by a time limit, nobody knows how long it really takes",
         ),
+        (
+            Moment(at=NOW + 90, stops=True),
+            "stops 13:48",
+            "stops 13:48, in 1m 30s: maintenance begins then; it goes back into the queue",
+        ),
         (Moment(at=NOW + 90, earliest=NOW + 80, latest=NOW + 100), "13:48", "13:48, in 1m 30s"),
         (Moment(at=NOW + 90, earliest=NOW - 5, latest=NOW + 990), "13:48", "13:48, in 1m 30s (13:46 to 14:03)"),
     ],

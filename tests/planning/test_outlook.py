@@ -121,6 +121,14 @@ def test_a_run_ends_when_its_estimate_says_given_what_it_has_done() -> None:
     assert queue().end_of(runs(0, 4, seconds=None)) is None
 
 
+def test_a_run_that_is_stopped_for_maintenance_is_told_so_and_not_its_end() -> None:
+    shut = (Node("a", 4, windows=(Window(NOW + 300, NOW + 900),)),)
+    found = Outlook(Snapshot(NOW, shut, (), (runs(0, 2), runs(1, 2, seconds=None))), FIFO)
+    assert found.leaves(found.running["j-0"]) == Moment(at=NOW + 300, stops=True)
+    assert found.leaves(found.running["j-1"]) == Moment(at=NOW + 300, stops=True, by_limit=True)
+    assert found.leaves(runs(0, 2, limit=200.0)) == Moment(at=NOW + 100, earliest=NOW + 100, latest=NOW + 100)
+
+
 def test_where_only_a_time_limit_is_known_an_end_and_the_starts_after_it_are_told_as_the_latest() -> None:
     found = queue(job(1, 4), running=(runs(0, 4, seconds=None, limit=700.0),))
     assert found.end_of(found.running["j-0"]) == Moment(at=NOW + 600, by_limit=True)

@@ -65,7 +65,8 @@ class Diagnosis:
         first = next(iter(before.values()))
         more = f" or of {len(before) - 1} others" if len(before) > 1 else ""
         takes = expected_seconds(job, job.demand.workers_min)
-        by_limit = f"it may take {duration(takes)} by its limit" if job.limit is not None else ""
+        whose = "the cluster's limits.max_time" if takes == job.max_time else "its limit"
+        by_limit = f"it may take {duration(takes)} by {whose}" if job.limit is not None else ""
         likely = by_limit or f"it should take {duration(takes)}"
         lasts = "nobody knows how long it takes" if math.isinf(takes) else likely
         text = f"has room, but would delay the reservation of {first.job} at {utc(first.at)}{more}: {lasts}"

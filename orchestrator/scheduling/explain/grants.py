@@ -77,7 +77,7 @@ def _moments(trial: Trial) -> Iterator[tuple[float, str]]:
     if preemption is not None and preemption.returned_after is not None:
         yield job.waits_since + preemption.returned_after, "it may have others stopped again"
     for node in scene.after.nodes.values():
-        yield from ((window.end, f"the {window.why} of {node.name} is over") for window in node.windows)
+        yield from ((window.end, f"{window.of(node.name)} is over") for window in node.windows)
 
 
 def resume(trial: Trial) -> Remedy | None:

@@ -109,7 +109,8 @@ def _away(node: Node, now: float, until: float, takes: Takes | None) -> str:
     window = next(w for w in node.windows if w.start < max(until, now) and now < w.end)
     over = "" if math.isinf(window.end) else f" until {utc(window.end)}"
     if window.start <= now:
-        return f"{node.name} is in {window.why}{over}"
+        why = "" if window.why == "maintenance" else f" ({window.why})"
+        return f"{node.name} is in maintenance{why}{over}"
     planned = f"{window.of(node.name)} begins at {utc(window.start)}"
     ends = "" if math.isinf(window.end) else f" and ends at {utc(window.end)}"
     return f"{planned}{ends}" + (f": {takes.meets}" if takes is not None else "")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from orchestrator.base.errors import NotFound
 from orchestrator.base.text import counted, span
 from orchestrator.lifecycle.reasons import duration, slots, utc
+from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.explain.standing import Standings
 from orchestrator.scheduling.explain.words import places
 from orchestrator.scheduling.jobs import Running
@@ -133,14 +134,18 @@ def _maintenance(state: State, running: Running, now: float) -> str:
     """The first maintenance that it may still run at."""
     if running.stopping:
         return ""
-    latest = upper_bound_end(running, running.workers, now)
-    stays_on = running.placement if running.keeps is None else running.keeps
-    nodes = (state.nodes[name] for name, _ in stays_on if name in state.nodes)
-    ahead = [(w.start, w.of(node.name)) for node in nodes for w in node.windows if w.start < latest and now < w.end]
-    if not ahead:
+    ahead = maintenance_of(running, state.nodes, now)
+    if ahead is None or ahead[0] >= upper_bound_end(running, running.workers, now):
         return ""
-    start, which = min(ahead)
-    return f"is asked to save its state and stop when {which} begins at {utc(start)}, if it still runs then"
+    asked = "is asked to save its state and stop" if running.saves else "is stopped, and saves no state,"
+    return f"{asked} when {ahead[1]} begins at {utc(ahead[0])}, if it still runs then"
+
+
+def maintenance_of(running: Running, nodes: Mapping[str, Node], now: float) -> tuple[float, str] | None:
+    """When maintenance of the nodes that it stays on begins, and which is the first; None: none is ahead."""
+    stays_on = running.placement if running.keeps is None else running.keeps
+    found = (nodes[name] for name, _ in stays_on if name in nodes)
+    return min(((w.start, w.of(node.name)) for node in found for w in node.windows if now < w.end), default=None)
 
 
 def _lost(policy: Policy) -> str:

@@ -30,7 +30,10 @@ class Takes(NamedTuple):
         seconds = upper_bound(job, workers)
         if math.isinf(seconds):
             return cls(seconds, "nobody knows how long it takes, and a run without a time limit would meet it")
-        if job.limit is None and seconds != job.max_time:
+        if seconds == job.max_time:
+            allows = f"a run of up to {duration(seconds)}, which the cluster's limits.max_time allows"
+            return cls(seconds, f"{allows} it, would meet it")
+        if job.limit is None:
             return cls(seconds, f"it is expected to need up to {duration(seconds)} and would meet it")
         return cls(seconds, f"a run of up to {duration(seconds)}, its time limit, would meet it")
 

@@ -162,6 +162,15 @@ def test_maintenance_that_a_run_would_meet_keeps_it_until_it_is_over() -> None:
     assert "maintenance of n-1 begins at" in found.text
     assert "a run of up to 90 min, its time limit, would meet it" in found.text
     assert found.short == "maintenance of n-1"
+    most = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=5400.0, max_time=5400.0),)), STRICT, "j-101")
+    assert "a run of up to 90 min, which the cluster's limits.max_time allows it, would meet it" in most.text
+
+
+def test_maintenance_is_told_by_what_it_is_and_its_purpose_beside_it() -> None:
+    machines = (Node("n-1", 8, windows=(Window(NOW - 60, NOW + 7200, "new fans"),)),)
+    found = explain(Snapshot(NOW, machines, (job(101, gang(8)),)), STRICT, "j-101")
+    assert "n-1 is in maintenance (new fans) until 2026-11-21 16:00:00 UTC" in found.text
+    assert cures(found)[Cure.WAIT].text.endswith("when maintenance of n-1 (new fans) is over")
 
 
 def test_a_job_without_a_limit_is_told_how_long_it_may_need_and_the_limit_with_which_it_starts() -> None:
@@ -182,12 +191,14 @@ def test_a_job_without_a_limit_is_told_how_long_it_may_need_and_the_limit_with_w
 def test_a_run_that_may_meet_maintenance_is_told_that_it_is_asked_to_stop_then() -> None:
     machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200, "new fans"),)), Node("n-2", 8))
     unsure = runs(91, "n-1", 4)
-    unsure = replace(unsure, job=replace(unsure.job, estimate=Estimate(4800.0, 0.5)))
+    unsure = replace(unsure, job=replace(unsure.job, estimate=Estimate(4800.0, 0.5)), saves=True)
     snapshot = Snapshot(NOW, machines, (), (unsure, runs(92, "n-1", 4, 3000.0), runs(93, "n-2", 4)))
     assert explain_running(snapshot, STRICT, "j-91").endswith(
         "is asked to save its state and stop when maintenance of n-1 (new fans) begins at 2026-11-21 15:00:00 UTC, "
         "if it still runs then"
     )
+    command = replace(snapshot, running=(replace(unsure, saves=False),))
+    assert "is stopped, and saves no state, when maintenance of n-1" in explain_running(command, STRICT, "j-91")
     assert "maintenance" not in explain_running(snapshot, STRICT, "j-92") + explain_running(snapshot, STRICT, "j-93")
 
 
