@@ -2,15 +2,13 @@
 
     python benchmarks/schedule.py [--quick] [--json -]
 
-All times are of the processor, with Python's collector of garbage on. As the server does after its first pass, what was
-loaded at first is frozen: it is collected no more.
-The load is generated: seeded, mixed shapes (1 to 64 GPUs, some with cores and memory, two kinds of nodes, three teams),
-with time limits that are two to ten times the true run times.
+All times are of the processor, with Python's collector of garbage on. The load is generated: seeded, mixed shapes
+(1 to 64 GPUs, some with cores and memory, two kinds of nodes, three teams), with time limits that are two to ten times
+the true run times.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import math
 import os
@@ -157,10 +155,9 @@ def waiting(random: Random, number: int) -> Job:
 
 
 def _begun(found: Snapshot, policy: Policy) -> State:
-    """As a server has it when it has begun: the queue in order, and nothing of it for the collector to look at."""
+    """As a server has it when it has begun: the queue in order."""
     state = State.of(found)
     state.queue(policy, NOW)
-    gc.freeze()
     return state
 
 

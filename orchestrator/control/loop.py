@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -112,7 +111,6 @@ class Controller:
         Raises:
             Fenced: another server has taken the store over.
         """
-        begun = False
         while not stopping.is_set():
             self._woken.clear()
             try:
@@ -122,9 +120,6 @@ class Controller:
             except Exception:  # trouble with one job is met where it arises; the next pass may succeed
                 _LOG.exception("a pass of the reconcile loop failed")
                 delay = self._site.profile.watch.poll * 4
-            if not begun:
-                begun = True
-                gc.freeze()  # what was loaded for good: to look at it again takes a full collection tenths of a second
             self._woken.wait(delay)
 
     def _active(self) -> list[RunRecord]:
