@@ -50,15 +50,15 @@ class Service(Protocol):
         """Jobs, newest first."""
         ...
 
-    def cancel(self, job: str) -> JobView:
+    def cancel(self, job: str, by: str) -> JobView:
         """Stop it."""
         ...
 
-    def retry(self, job: str) -> JobView:
+    def retry(self, job: str, by: str) -> JobView:
         """Queue it again."""
         ...
 
-    def resize(self, job: str, workers: int | None) -> JobView:
+    def resize(self, job: str, workers: int | None, by: str) -> JobView:
         """Give it another number of workers while it runs, which the policy leaves alone; None: it chooses again."""
         ...
 
@@ -86,7 +86,7 @@ class Service(Protocol):
         """Let jobs start on a drained node again."""
         ...
 
-    def checkpoint(self, job: str, key: str | None = None) -> JobView:
+    def checkpoint(self, job: str, key: str | None, by: str) -> JobView:
         """Ask it for a checkpoint; the same key again is the same request."""
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from orchestrator.cli.jobtext import event_line
@@ -31,10 +31,19 @@ def repeats(event: EventView) -> bool:
 
 def event_lines(events: Sequence[EventView]) -> Iterator[str]:
     """A line for each entry; one for all checkpoints that follow each other."""
-    told = (event for event in events if not repeats(event))
+    told = _news(event for event in events if not repeats(event))
     for checkpoints, group in groupby(told, key=lambda event: event.kind == CHECKPOINT):
         entries = list(group)
         yield from map(event_line, [_folded(entries)] if checkpoints else entries)
+
+
+def _news(events: Iterable[EventView]) -> Iterator[EventView]:
+    """Without moves whose words are those of the move before: a preempted job is queued again for the same cause."""
+    said = ""
+    for event in events:
+        if event.kind != "state" or not event.message or event.message != said:
+            yield event
+        said = event.message if event.kind == "state" else said
 
 
 def _folded(checkpoints: Sequence[EventView]) -> EventView:

@@ -50,7 +50,7 @@ class PlainDisplay:
 
     def event(self, event: EventView) -> None:
         """Say what happened."""
-        if event.kind not in _QUIET_KINDS and not repeats(event):
+        if event.kind not in _QUIET_KINDS and not repeats(event) and (not event.message or event.message != self._said):
             self._said = event.message
             self._write(event_line(event))
 

@@ -20,7 +20,7 @@ from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.cluster import Placement
 from orchestrator.scheduling.decisions import Decisions, Resize, Start
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.store import jobs, runs
+from orchestrator.store import briefs, jobs, runs
 from orchestrator.store.jobs import OpenJob, Stale
 from orchestrator.store.records import JobRecord
 
@@ -143,7 +143,9 @@ class Dispatcher:
         try:
             with self._site.commit("settle") as connection:
                 if job.state is JobState.CANCELLING:
-                    reason = "cancelled; its slots are free"
+                    told = briefs.newest_events(connection, job.id, {"state"}, 1)
+                    who = next((f" by {event.data['by']}" for event in told if "by" in event.data), "")
+                    reason = f"cancelled{who}; its slots are free"
                     jobs.move(connection, job, JobState.CANCELLED, reason=reason, time=now, finished_at=now)
                 else:
                     failed = sum(job.failures.values())

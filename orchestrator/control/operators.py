@@ -50,12 +50,13 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
         shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
         raise NotFound(f"cluster {site.profile.name} has no node {node!r}", hint=f"its nodes: {shown}")
     note = one_line(note, 300)
-    _LOG.info("node %s: %s by %s%s", node, state, by, f": {note}" if note else "")
     with site.commit("node") as connection:
         said, by, since = nodes.all(connection).get(node), one_line(by, 200), site.clock.now()
         if said is not None and said.state == state:  # who did it, and when, stays
             note, by, since = note or said.note, said.by, said.since
         nodes.set_state(connection, node, state, note=note, by=by, time=since)
+    if state != ("up" if said is None else said.state):
+        _LOG.info("node %s: %s by %s%s", node, state, by, f": {note}" if note else "")
 
 
 def _others(site: Site, known: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import Conflict, UsageError
-from orchestrator.base.text import counted
+from orchestrator.base.text import counted, one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.demands import placement_of
 from orchestrator.control.headroom import Headroom
@@ -39,6 +39,7 @@ class Pin:
     connection: Connection
     job: JobRecord
     workers: int
+    by: str
 
     def begin(self, capacity: Capacity) -> None:
         """Write the wish down; the next pass of the controller tells the run. Asking twice changes nothing.
@@ -47,7 +48,7 @@ class Pin:
             UsageError: the workload can never have so many.
             Conflict: not now: it does not run, another resize is under way, or there is no room.
         """
-        workload = self._elastic()
+        workload = _elastic(self.site, self.job)
         if self.job.state in {JobState.QUEUED, JobState.HELD}:
             raise Conflict(
                 f"job {self.job.id} {self.job.state.clause}",
@@ -57,6 +58,8 @@ class Pin:
         run = running_run(self.connection, self.job, "be resized")
         self._refuse_for_ever(workload)
         if run.wanted == self.workers:
+            if not run.pinned:
+                _say(self.site, self.connection, run, f"pinned at {counted(self.workers, 'worker')} by", self.by)
             runs.change(self.connection, run, pinned=True)
             return
         if self.job.state is JobState.RESIZING:
@@ -74,15 +77,6 @@ class Pin:
                 f"job {self.job.id} cannot be resized yet, it is {phase}",
                 hint=f"{_UNCHANGED}; once it runs (`orchestrator status {self.job.id}`), ask again",
             )
-
-    def _elastic(self) -> RegNetWorkload:
-        workload = self.site.workload_of(self.job)
-        if not is_elastic(workload):
-            raise UsageError(
-                f"job {self.job.id} is a {kind_of(workload)}: it keeps the workers that it was started with",
-                hint="one training of a recipe can be resized",
-            )
-        return workload
 
     def _refuse_for_ever(self, workload: RegNetWorkload) -> None:
         asked = workload.resources.workers
@@ -138,7 +132,7 @@ class Pin:
             runs.change(self.connection, run, wanted=self.workers, slots=slots, placement=placement, pinned=True)
             jobs.set_columns(self.connection, self.job, reason=running(self.workers, run.id))
             return
-        reason = f"asked to resize from {run.wanted} to {counted(self.workers, 'worker')}"
+        reason = f"asked to resize from {run.wanted} to {counted(self.workers, 'worker')} by {one_line(self.by, 200)}"
         write_down(self.site, self.connection, self.job, run, placement, reason=reason, pinned=True)
 
 
@@ -187,19 +181,43 @@ def write_down(
     jobs.move(connection, job, JobState.RESIZING, reason=reason, time=now, run=run.id, data=told)
 
 
-def unpin(connection: Connection, job: JobRecord) -> None:
+def _elastic(site: Site, job: JobRecord) -> RegNetWorkload:
+    """The workload of a job whose width can change while it runs.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    workload = site.workload_of(job)
+    if not is_elastic(workload):
+        raise UsageError(
+            f"job {job.id} is a {kind_of(workload)}: it keeps the workers that it was started with",
+            hint="one training of a recipe can be resized",
+        )
+    return workload
+
+
+def unpin(site: Site, connection: Connection, job: JobRecord, by: str) -> None:
     """The policy chooses its width again, that of its run or of the next one.
 
     Raises:
+        UsageError: it has no width that could change.
         Conflict: it neither runs nor waits with a width that a person chose.
     """
-    last = runs.newest_of(connection, job.id)
-    if job.state in _NOT_YET and last is not None and last.pinned:
-        runs.change(connection, last, pinned=False)
-        return
-    if job.state is JobState.STARTING:
-        raise Conflict(f"no person chose the width of job {job.id}", hint=f"{_UNCHANGED}: the policy chooses it")
-    runs.change(connection, running_run(connection, job, "be resized"), pinned=False)
+    _elastic(site, job)
+    run = runs.newest_of(connection, job.id)
+    if job.state not in _NOT_YET or run is None or not run.pinned:
+        if job.state is JobState.STARTING:
+            raise Conflict(f"no person chose the width of job {job.id}", hint=f"{_UNCHANGED}: the policy chooses it")
+        run = running_run(connection, job, "be resized")
+    if run.pinned:
+        _say(site, connection, run, "its width was handed back to the policy by", by)
+        runs.change(connection, run, pinned=False)
+
+
+def _say(site: Site, connection: Connection, run: RunRecord, what: str, by: str) -> None:
+    """In the history of the job: who changed what nobody else can see."""
+    message = f"{what} {one_line(by, 200)}"
+    events.append(connection, run.job, "width", message, time=site.clock.now(), run=run.id, data={"by": by})
 
 
 class Resizes:

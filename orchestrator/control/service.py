@@ -114,7 +114,7 @@ class JobService:
         with self._site.store.read() as connection:
             return self._views.of(connection, jobs.newest(connection, states=wanted, name=name, limit=limit))
 
-    def cancel(self, job: str) -> JobView:
+    def cancel(self, job: str, by: str = "somebody") -> JobView:
         """Stop a job for good; asking again changes nothing.
 
         Raises:
@@ -126,10 +126,10 @@ class JobService:
             if record.state in {JobState.SUCCEEDED, JobState.FAILED}:
                 raise Conflict(f"job {job} {record.state.clause} already", hint="nothing was changed")
             if record.state not in {JobState.CANCELLING, JobState.CANCELLED}:
-                self._cancel(connection, record)
+                self._cancel(connection, record, by)
         return self.get(job)
 
-    def retry(self, job: str) -> JobView:
+    def retry(self, job: str, by: str = "somebody") -> JobView:
         """Queue a job again that failed or was cancelled, at its old place and with fresh budgets.
 
         Raises:
@@ -142,7 +142,7 @@ class JobService:
                 raise Conflict(f"job {job} {record.state.clause}", hint="only a failed or cancelled job can be retried")
             fresh: dict[str, Any] = {"failures": {}, "not_before": None, "finished_at": None}
             fresh["waits_since"] = self._site.clock.now()
-            self._move(connection, record, JobState.QUEUED, "queued again: somebody asked for a retry", **fresh)
+            self._move(connection, record, JobState.QUEUED, f"queued again: {by} asked for a retry", **fresh)
         return self.get(job)
 
     def hold(self, job: str, by: str = "somebody") -> JobView:
@@ -198,7 +198,7 @@ class JobService:
         """
         operators.mark_node(self._site, node, "up", note="", by=by)
 
-    def resize(self, job: str, workers: int | None) -> JobView:
+    def resize(self, job: str, workers: int | None, by: str = "somebody") -> JobView:
         """Give a running job another number of workers; the controller tells the run, and it goes on without a stop.
 
         The policy leaves its width alone from then on; without a number it chooses again.
@@ -213,12 +213,12 @@ class JobService:
         with self._site.commit("resize") as connection:
             record = jobs.get(connection, job)
             if workers is None or capacity is None:
-                unpin(connection, record)
+                unpin(self._site, connection, record, by)
             else:
-                Pin(self._site, connection, record, workers).begin(capacity)
+                Pin(self._site, connection, record, workers, by).begin(capacity)
         return self.get(job)
 
-    def checkpoint(self, job: str, key: str | None = None) -> JobView:
+    def checkpoint(self, job: str, key: str | None = None, by: str = "somebody") -> JobView:
         """Ask a running job for a checkpoint, once however often with one key; its history tells when it is written.
 
         Raises:
@@ -227,7 +227,7 @@ class JobService:
             Conflict: it does not run.
         """
         with self._site.commit("checkpoint") as connection:
-            ask_for_checkpoint(self._site, connection, jobs.get(connection, job), key)
+            ask_for_checkpoint(self._site, connection, jobs.get(connection, job), key, by)
         return self.get(job)
 
     def events(self, job: str, after: int = 0, limit: int = 1000) -> builtins.list[EventView]:
@@ -309,13 +309,14 @@ class JobService:
             jobs.get(connection, job)
             return [run.id for run in runs.of_jobs(connection, [job])[job]]
 
-    def _cancel(self, connection: Connection, job: JobRecord) -> None:
+    def _cancel(self, connection: Connection, job: JobRecord, by: str) -> None:
         active = runs.unreleased_of(connection, job.id)
         if job.state in {JobState.QUEUED, JobState.HELD} and not active:
             now = self._site.clock.now()
-            self._move(connection, job, JobState.CANCELLED, "cancelled before it began", finished_at=now)
+            self._move(connection, job, JobState.CANCELLED, f"cancelled by {by} before it began", finished_at=now)
             return
-        self._move(connection, job, JobState.CANCELLING, "cancelled; waits until its slots are free")
+        reason = f"cancelled by {by}; waits until its slots are free"
+        self._move(connection, job, JobState.CANCELLING, reason, data={"by": by})
         for run in active:
             if not run.state.terminal:
                 runs.change(connection, run, stop_cause="cancel")
@@ -324,7 +325,7 @@ class JobService:
         with self._site.commit(str(new)) as connection:
             record = jobs.get(connection, job)
             if record.state is not old:
-                raise Conflict(f"job {job} {record.state.clause}; it must be {old}", hint=_instead(record))
+                raise Conflict(f"job {job} {record.state.clause}; it must be {old}", hint=_instead(record, new))
             self._move(connection, record, new, reason)
         return self.get(job)
 
@@ -338,7 +339,9 @@ def _serve_first(clusters: Collection[str], served: Mapping[str, str]) -> str:
     return f"serve theirs until they are over, or to cancel them{shown}"
 
 
-def _instead(job: JobRecord) -> str:
+def _instead(job: JobRecord, wanted: JobState) -> str:
+    if wanted is not JobState.HELD:
+        return "nothing was changed: nobody holds it"
     if job.state not in {JobState.RUNNING, JobState.RESIZING}:
         return "nothing was changed"
     return f"`orchestrator cancel {job.id}` stops it; `orchestrator retry {job.id}` queues it again later"

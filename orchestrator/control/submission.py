@@ -56,8 +56,7 @@ class Submission:
             if (known := _known(connection, request, owner, content)) is not None:
                 return known, False, []
         workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
-        _refuse_priority(workload, highest)
-        _refuse_team(workload, teams)
+        _refuse_beyond_rights(workload, highest, teams)
         capacity = self._site.backend.capacity()
         warnings = [*self._check(workload, capacity, Path(request.workdir)), *self._of_team(workload.team)]
         self._refuse_full_disk()
@@ -149,20 +148,17 @@ class Submission:
             )
 
 
-def _refuse_priority(workload: Workload, highest: int | None) -> None:
+def _refuse_beyond_rights(workload: Workload, highest: int | None, teams: Collection[str] | None) -> None:
+    """All that the submitter may not do, in one message."""
+    messages, hints = [], []
     if highest is not None and workload.priority > highest:
-        raise NotAllowed(
-            f"{workload.name}: priority {workload.priority} needs the role operator; yours may be up to {highest}",
-            hint=f"submit it with --set priority={highest}, and ask an operator to raise it",
-        )
-
-
-def _refuse_team(workload: Workload, teams: Collection[str] | None) -> None:
+        messages.append(f"priority {workload.priority} needs the role operator; yours may be up to {highest}")
+        hints.append(f"submit it with --set priority={highest}, and ask an operator to raise it")
     if teams is not None and workload.team not in teams:
-        raise NotAllowed(
-            f"{workload.name}: your token does not let you charge team {workload.team}",
-            hint=f"submit it for one of: {', '.join(teams)}" if teams else "ask an admin of the server",
-        )
+        messages.append(f"your token does not let you charge team {workload.team}")
+        hints.append(f"submit it for one of: {', '.join(teams)}" if teams else "ask an admin of the server")
+    if messages:
+        raise NotAllowed("\n".join(f"{workload.name}: {each}" for each in messages), hint="; ".join(hints))
 
 
 def _digest(request: SubmitRequest) -> str:

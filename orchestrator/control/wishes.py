@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.base.text import one_line
 from orchestrator.control.places import trimmed
 from orchestrator.control.site import Site
 from orchestrator.control.stops import first_wish
@@ -66,7 +67,7 @@ def running_run(connection: Connection, job: JobRecord, what: str) -> RunRecord:
     return run
 
 
-def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord, key: str | None) -> None:
+def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord, key: str | None, by: str) -> None:
     """Write the wish down, once for each key; the next pass of the controller tells the run.
 
     Raises:
@@ -85,5 +86,5 @@ def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord, key: 
     number = run.checkpoints_asked + 1
     runs.change(connection, run, checkpoints_asked=number)
     data = {"number": number} | ({} if key is None else {"key": key})
-    message = "somebody asked for a checkpoint"
+    message = f"{one_line(by, 200)} asked for a checkpoint"
     events.append(connection, job.id, _ASKED, message, time=site.clock.now(), run=run.id, data=data)

@@ -142,17 +142,17 @@ class FakeService:
         found = [j for j in self.jobs.values() if (not states or j.state in states) and name in (None, j.name)]
         return found[:limit]
 
-    def cancel(self, job: str) -> JobView:
+    def cancel(self, job: str, by: str = "root") -> JobView:
         self._move(job, "cancelled")
         return self.jobs[job]
 
-    def retry(self, job: str) -> JobView:
+    def retry(self, job: str, by: str) -> JobView:
         if not self.jobs[job].terminal:
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a job that is over can be retried")
         self._move(job, "queued")
         return self.jobs[job]
 
-    def resize(self, job: str, workers: int | None) -> JobView:
+    def resize(self, job: str, workers: int | None, by: str) -> JobView:
         if self.jobs[job].state != "running":
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can be resized")
         self.resized.append((job, workers))
@@ -196,7 +196,7 @@ class FakeService:
         self._known(node)
         self.asked.append(("resume", node, by))
 
-    def checkpoint(self, job: str, key: str | None = None) -> JobView:
+    def checkpoint(self, job: str, key: str | None = None, by: str = "root") -> JobView:
         if self.jobs[job].state != "running":
             raise Conflict(f"job {job} is {self.jobs[job].state}", hint="only a running job can write a checkpoint")
         number = 1 + sum(event.kind == "checkpointing" for event in self.history[job])

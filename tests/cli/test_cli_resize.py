@@ -220,6 +220,13 @@ def test_a_resize_that_is_done_is_told_once_and_a_loss_as_a_loss(cli, service: F
         assert "worker_lost   now on 1 worker: a worker was lost" in out
 
 
+def test_a_preemption_is_told_once(cli, service: FakeService) -> None:
+    service.add("j-a", state="queued")
+    for before, after in (("running", "recovering"), ("recovering", "queued")):
+        told(service, "j-a", "state", "preempted for j-b; starts again", **{"from": before, "to": after})
+    assert cli("events", "j-a").out.count("preempted for j-b") == 1
+
+
 def test_the_log_of_a_later_leader_says_where_the_beginning_is(cli, service: FakeService) -> None:
     service.add("j-a", state="running")
     service.log("j-a", "rank-0.log", b"the first\n")

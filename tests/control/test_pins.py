@@ -1,10 +1,11 @@
 """A width that a person chose stays with the job: whatever stops its run, the next one has it too."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import Conflict
+from orchestrator.base.errors import Conflict, UsageError
 from orchestrator.testing.world import World
 
 
@@ -43,6 +44,22 @@ def test_a_job_that_waits_can_be_handed_back_to_the_policy(world: World) -> None
     world.step(30)
     view = world.job(job)
     assert (view.state, view.pinned, view.runs[-1].world_size) == ("running", False, 4)
+
+
+def test_what_cannot_be_resized_is_not_handed_back_either(world: World) -> None:
+    job = world.submit("start", "wait", "succeed", resources={"workers": "1..4"})
+    world.step(3)
+    with pytest.raises(UsageError, match="is a command: it keeps the workers"):
+        world.service.resize(job, None)
+
+
+def test_who_handed_a_width_back_is_in_the_history_once(world: World) -> None:
+    job = preempted(world)
+    for _ in range(2):
+        with suppress(Conflict):
+            world.service.resize(job, None, "ann")
+    said = [event.message for event in world.service.events(job) if event.kind == "width"]
+    assert said == ["its width was handed back to the policy by ann"]
 
 
 def test_a_job_that_waits_without_such_a_width_has_none_to_give_back(world: World) -> None:

@@ -115,6 +115,17 @@ def test_a_cancelled_job_can_be_queued_again(world: World, questions: Questions)
     assert [remedy.command for remedy in questions.why(job).remedies] == [f"orchestrator retry {job}"]
 
 
+def test_who_cancelled_a_job_is_told(world: World, questions: Questions) -> None:
+    running = long_job(world)
+    world.step(3)
+    waiting = world.submit()
+    for job in (running, waiting):
+        world.service.cancel(job, "ann")
+    world.finish()
+    assert questions.why(running).reason == "cancelled by ann; its slots are free"
+    assert questions.why(waiting).reason == "cancelled by ann before it began"
+
+
 def test_an_unknown_job_is_not_found(questions: Questions) -> None:
     with pytest.raises(NotFound, match="no job"):
         questions.why("j-nope")

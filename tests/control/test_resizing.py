@@ -51,7 +51,7 @@ def free(world: World) -> int:
 def test_a_resize_is_written_down_told_to_the_run_and_done_when_the_run_says_so(world: World) -> None:
     job = running(world, "wait", "resize", "succeed")
     assert world.service.resize(job, 2).state == "resizing"
-    assert world.job(job).reason == "asked to resize from 4 to 2 workers"
+    assert world.job(job).reason == "asked to resize from 4 to 2 workers by somebody"
     assert wish(world, job).world_size == 4
     world.step()
     assert (wish(world, job).world_size, wish(world, job).generation) == (2, 2)

@@ -64,6 +64,14 @@ def test_a_person_charges_only_the_teams_of_their_token(
         world.service.submit(request, "ann", teams=teams)
 
 
+def test_all_that_a_person_may_not_do_is_told_at_once(world: World) -> None:
+    request = world.request("start", "succeed", team="video", priority=20)
+    with pytest.raises(NotAllowed) as error:
+        world.service.submit(request, "ann", highest=0, teams=["speech"])
+    assert "priority 20 needs the role operator" in error.value.message
+    assert "does not let you charge team video" in error.value.message
+
+
 def test_quotas_that_are_asked_back_again_and_again_stop_nobody_before_their_time(tmp_path: Path) -> None:
     """Borrowers take what is idle, and give it back to a stream of short jobs of the team that owns it."""
     rules = {"for_whom": "quota", "min_run": 5}

@@ -79,7 +79,7 @@ def test_the_queue_says_who_has_a_run_stopped(tmp_path: Path) -> None:
     world.service.evict("a", "ann")
     world.service.cancel(second)
     said = sorted(asked(world, job) for job in (first, second))
-    assert said == ["asked to stop: ann empties node a", "cancelled; waits until its slots are free"]
+    assert said == ["asked to stop: ann empties node a", "cancelled by somebody; waits until its slots are free"]
 
 
 def test_the_queue_says_that_a_run_is_over_its_time_limit(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def why(job: str, caller: Caller, context: Context) -> WhyView:
 @router.post("/jobs/{job}/cancel")
 def cancel(job: str, caller: Caller, context: Context) -> JobView:
     """Stop a job."""
-    view = context.service.cancel(_own(job, caller, context))
+    view = context.service.cancel(_own(job, caller, context), caller.user)
     context.wake()
     return view
 
@@ -61,7 +61,7 @@ def cancel(job: str, caller: Caller, context: Context) -> JobView:
 @router.post("/jobs/{job}/retry")
 def retry(job: str, caller: Caller, context: Context) -> JobView:
     """Queue a job again that failed or was cancelled."""
-    view = context.service.retry(_own(job, caller, context))
+    view = context.service.retry(_own(job, caller, context), caller.user)
     context.wake()
     return view
 
@@ -97,7 +97,7 @@ def priority(job: str, request: PriorityRequest, caller: Caller, context: Contex
 @router.post("/jobs/{job}/resize")
 def resize(job: str, request: ResizeRequest, caller: Caller, context: Context) -> JobView:
     """Give a running job another number of workers, which the policy then leaves alone; null: hand it back to it."""
-    view = context.service.resize(_own(job, caller, context), request.workers)
+    view = context.service.resize(_own(job, caller, context), request.workers, caller.user)
     context.wake()
     return view
 
@@ -107,7 +107,7 @@ def checkpoint(
     job: str, caller: Caller, context: Context, key: Annotated[str | None, Query(max_length=100)] = None
 ) -> JobView:
     """Ask a running job for a checkpoint; the same key again is the same request."""
-    view = context.service.checkpoint(_own(job, caller, context), key)
+    view = context.service.checkpoint(_own(job, caller, context), key, caller.user)
     context.wake()
     return view
 
