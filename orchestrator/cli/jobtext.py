@@ -12,7 +12,6 @@ from orchestrator.spec.messages import EventView, Goodput, JobView, Progress, Ru
 
 _KINDS_OF_VIEWS = {"lost": "worker_lost", "joined": "worker_joined"}
 """What changed the workers of a run, where that was no resize."""
-_PINNED = "a person chose it; `orchestrator resize JOB --auto` hands it back to the policy"
 _WAITING = frozenset({"queued", "held", "recovering"})
 _ON_WORKERS = frozenset({"running", "resizing"})
 
@@ -20,7 +19,7 @@ _ON_WORKERS = frozenset({"running", "resizing"})
 def job_table(jobs: Sequence[JobView]) -> str:
     """One line for each job."""
     heads = ("job", "name", "kind", "state", "workers", "age", "progress", "reason")
-    rows = [(j.id, j.name, j.kind, state(j.state), workers_text(j), _age(j), _progress(j), _reason(j)) for j in jobs]
+    rows = [(j.id, j.name, j.kind, state(j.state), workers_text(j), _age(j), job_progress(j), _reason(j)) for j in jobs]
     return table(heads, rows)
 
 
@@ -37,9 +36,9 @@ def job_details(job: JobView, checkpoint: EventView | None = None) -> str:
         *_field("started", _moment(job.started_at)),
         *_field("finished", _moment(job.finished_at)),
         *_field("took", _took(job)),
-        *_field("width", _PINNED if job.pinned and not job.terminal else ""),
+        *_field("width", _pinned(job)),
         *_field("preempted", counted(job.preemptions, "time") if job.preemptions else ""),
-        *_field("progress", _progress(job)),
+        *_field("progress", job_progress(job, left=job.left is None)),
         *_field("left", _left(job)),
         *_field("estimate", _estimate(job)),
         *_field("goodput", goodput_text(job.goodput)),
@@ -60,7 +59,7 @@ def event_line(event: EventView) -> str:
 
 
 def progress_text(progress: Progress | None, *, over: bool = False) -> str:
-    """`7/24 trials, best val error 0.021, 5,313 samples/s, 1m 20s left`; without speed where the job is over."""
+    """`7/24 trials, best val error 0.021, 5,313 samples/s, 1m 20s left`; without speed where it is over for now."""
     if progress is None:
         return ""
     parts = []
@@ -77,6 +76,20 @@ def progress_text(progress: Progress | None, *, over: bool = False) -> str:
     if progress.message:
         parts.append(progress.message)
     return one_line(", ".join(parts))
+
+
+def job_progress(job: JobView, *, left: bool = True) -> str:
+    """How far a job is; how fast it goes and what is left, as far as all that is known tells, only while it runs.
+
+    Args:
+        job: its view.
+        left: also say what is left.
+    """
+    if job.progress is None:
+        return ""
+    seconds = job.progress.eta_seconds if job.left is None else job.left.seconds
+    told = job.progress.model_copy(update={"eta_seconds": seconds if left else None})
+    return progress_text(told, over=job.state not in _ON_WORKERS)
 
 
 def goodput_text(goodput: Goodput | None) -> str:
@@ -158,17 +171,20 @@ def _estimate(job: JobView) -> str:
         return ""
     found = job.expected
     times = f"8 of 10 times {duration(found.low)} to {duration(found.high)}"
-    return f"{duration(found.seconds)} in all, {times}; {found.source}"
+    when = "" if job.started_at is None else "before it ran: "
+    return f"{when}{duration(found.seconds)} in all, {times}; {found.source}"
+
+
+def _pinned(job: JobView) -> str:
+    if not job.pinned or job.terminal:
+        return ""
+    return f"a person chose it; `orchestrator resize {job.id} --auto` hands it back to the policy"
 
 
 def _took(job: JobView) -> str:
     if job.started_at is None or job.finished_at is None:
         return ""
     return duration(job.finished_at - job.started_at)
-
-
-def _progress(job: JobView) -> str:
-    return progress_text(job.progress, over=job.terminal)
 
 
 def _age(job: JobView) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.base.text import one_line
 from orchestrator.cli.history import repeats
 from orchestrator.cli.human import clock, figure, size
-from orchestrator.cli.jobtext import event_line, progress_text
+from orchestrator.cli.jobtext import event_line, job_progress
 from orchestrator.cli.output import note
 from orchestrator.cli.watch import Display
 from orchestrator.spec.messages import EventView, JobView
@@ -57,7 +57,7 @@ class PlainDisplay:
     def job(self, job: JobView) -> None:
         """Say why it waits or how far it is, where that is news; progress only when the last word is long ago."""
         waits = job.state in _WAITING
-        news = job.reason if waits else progress_text(job.progress)
+        news = job.reason if waits else job_progress(job)
         now = self._monotonic()
         if news and news != self._said and (waits or now - self._written >= _LINE_SECONDS):
             self._said, self._written = news, now
@@ -84,7 +84,7 @@ class LiveDisplay:
             description=f"{one_line(job.name, 40)} {job.state}",
             total=progress.total if progress is not None and progress.total else None,
             completed=progress.done if progress is not None else 0,
-            text=progress_text(progress) or one_line(job.reason),
+            text=job_progress(job) or one_line(job.reason),
         )
 
 
