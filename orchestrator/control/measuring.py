@@ -37,7 +37,7 @@ from orchestrator.spec.answers import Moment
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import Workload
 from orchestrator.store import jobs, measurements, runs
-from orchestrator.store.measurements import MeasurementRecord
+from orchestrator.store.looks import MeasurementRecord
 from orchestrator.store.records import JobRecord, RunRecord
 
 _WORKING = frozenset({JobState.RUNNING, JobState.RESIZING})

@@ -3,69 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, NullPool, create_engine, delete, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, delete, func, select, text
 
-from orchestrator.lifecycle.states import JobState, RunState
-from orchestrator.store.tables import jobs, measurements, runs, works
-
-KEPT = 500
-"""Measurements of each device that are kept, the newest ones: one search shall not wipe what others have taught."""
+from orchestrator.lifecycle.states import JobState
+from orchestrator.store import looks
+from orchestrator.store.looks import KEPT, Ask, FinishedRun, MeasurementRecord
+from orchestrator.store.tables import jobs, measurements, works
 
 _SPARE = 100
-
-
-@dataclass(frozen=True)
-class MeasurementRecord:
-    """What one run, or one trial of its search, measured at one world size.
-
-    Attributes:
-        run: its identifier.
-        trial: of a search; else -1.
-        workers: its world size.
-        job: whose run it is.
-        kind: of the job.
-        device: by its canonical name.
-        at: seconds since the epoch.
-        document: features, amounts, seconds, bytes.
-    """
-
-    run: str
-    trial: int
-    workers: int
-    job: str
-    kind: str
-    device: str
-    at: float
-    document: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A run that succeeded, from its first view to its end.
-
-    Attributes:
-        name: of its job.
-        owner: of its job.
-        content: digest of what was submitted.
-        seconds: that it ran.
-        workers: that it had at its end.
-        at: when it ended.
-    """
-
-    name: str
-    owner: str
-    content: str
-    seconds: float
-    workers: int
-    at: float
 
 
 def put(connection: Connection, record: MeasurementRecord) -> None:
@@ -100,16 +48,7 @@ def newest(connection: Connection, *, device: str | None = None, limit: int = KE
         device: whose, by its canonical name; None: of every device.
         limit: so many of each device.
     """
-    newest_first = (measurements.c.at.desc(), measurements.c.run, measurements.c.trial, measurements.c.workers)
-    place = func.row_number().over(partition_by=measurements.c.device, order_by=newest_first).label("place")
-    ranked = select(measurements, place)
-    if device is not None:
-        ranked = ranked.where(measurements.c.device == device)
-    table = ranked.subquery()
-    columns = [table.c[column.name] for column in measurements.columns]
-    chosen = select(*columns).where(table.c.place <= limit).order_by(table.c.at.desc(), table.c.run, table.c.trial)
-    rows = connection.execute(chosen).mappings()
-    return [MeasurementRecord(**dict(row) | {"document": json.loads(row["document"])}) for row in rows]
+    return looks.newest(_asking(connection), device=device, limit=limit)
 
 
 def stamp(connection: Connection, device: str) -> tuple[int, float, float]:
@@ -122,14 +61,11 @@ def stamp(connection: Connection, device: str) -> tuple[int, float, float]:
 
 def finished(connection: Connection, *, name: str | None = None, limit: int = 200) -> list[FinishedRun]:
     """Runs that succeeded, the newest first, of jobs whose only run they are or that keep nothing between runs."""
-    taken = runs.c.ended_at - runs.c.started_at
-    columns = (jobs.c.name, jobs.c.owner, jobs.c.content, taken, runs.c.world_size, runs.c.ended_at)
-    whole = (runs.c.number == 1) | (jobs.c.kind == "command")
-    query = select(*columns).join(runs, runs.c.job == jobs.c.id)
-    query = query.where(runs.c.state == str(RunState.SUCCEEDED), runs.c.started_at.is_not(None), taken > 0, whole)
-    if name is not None:
-        query = query.where(jobs.c.name == name)
-    return [FinishedRun(*row) for row in connection.execute(query.order_by(runs.c.ended_at.desc()).limit(limit))]
+    return looks.finished(_asking(connection), name=name, limit=limit)
+
+
+def _asking(connection: Connection) -> Ask:
+    return lambda query, parameters: connection.execute(text(query), dict(parameters)).all()
 
 
 def put_work(connection: Connection, job: str, device: str, document: Mapping[str, Any]) -> None:
@@ -160,25 +96,3 @@ def waiting(connection: Connection, device: str, *, limit: int) -> list[tuple[st
     fresh = (jobs.c.state == str(JobState.QUEUED), jobs.c.worked == 0, works.c.device == device)
     rows = connection.execute(query.where(*fresh).order_by(jobs.c.sequence).limit(limit))
     return [(row.job, json.loads(row.document)) for row in rows]
-
-
-@contextmanager
-def looking(path: Path) -> Iterator[Connection | None]:
-    """Look at a store that perhaps a server has open, without writing a byte; None where there is none.
-
-    What cannot be read (an older schema) is for the reader to pass over: see `UNREADABLE`.
-    """
-    if not path.is_file():
-        yield None
-        return
-    place = f"{path.absolute().as_uri()}?mode=ro"
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(place, uri=True, timeout=2), poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-UNREADABLE = (DBAPIError, sqlite3.Error)
-"""What looking at a store may raise that is older, damaged, or just being made."""

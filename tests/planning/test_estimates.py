@@ -19,15 +19,15 @@ from orchestrator.planning.devices import device_of
 from orchestrator.planning.document import PlanDocument
 from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of, trial_budget, work_of
 from orchestrator.planning.estimate_plan import estimate_warnings
-from orchestrator.planning.history import local_history, measurement_of
 from orchestrator.planning.plan import make_plan
+from orchestrator.planning.recorded import local_history, measurement_of
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.scheduling.estimates.history import Finished
 from orchestrator.scheduling.estimates.measurement import Measurement
 from orchestrator.spec.load import load_profile, parse_workload
 from orchestrator.spec.regnet import TrialScheduler
 from orchestrator.spec.workload import Workload
-from orchestrator.store.measurements import MeasurementRecord
+from orchestrator.store.looks import MeasurementRecord
 from orchestrator.testing.workloads import workload_in
 
 SWEEP = bundled("workloads") / "regnet_sweep.yaml"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine
 from orchestrator.blueprint.features import Features
 from orchestrator.planning.history import measured
 from orchestrator.store import measurements
-from orchestrator.store.measurements import KEPT, MeasurementRecord
+from orchestrator.store.looks import KEPT, MeasurementRecord
 from orchestrator.store.tables import measurements as table
 
 DOCUMENT = {"features": Features("regnet", 1e6, 1e5, 1e6, 20, 3072, 16).to_json(), "samples": 10, "seconds": 1.0}

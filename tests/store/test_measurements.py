@@ -11,9 +11,9 @@ import pytest
 from store_records import JOB
 
 from orchestrator.lifecycle.states import RunState
-from orchestrator.store import jobs, measurements, runs, schema
+from orchestrator.store import jobs, looks, measurements, runs, schema
 from orchestrator.store.database import Store, open_store
-from orchestrator.store.measurements import MeasurementRecord
+from orchestrator.store.looks import MeasurementRecord
 from orchestrator.store.records import RunRecord
 from orchestrator.testing.clock import SimulatedClock
 
@@ -115,16 +115,16 @@ def test_works_are_kept_and_found_for_jobs_that_wait_for_their_device(store: Sto
 def test_a_store_that_a_server_has_open_can_be_looked_at_and_not_written(store: Store, path: Path) -> None:
     with store.write() as connection:
         measurements.put(connection, RECORD)
-    with measurements.looking(path) as connection:
-        assert connection is not None
-        assert measurements.newest(connection) == [RECORD]
-        with pytest.raises(measurements.UNREADABLE):
-            measurements.put(connection, RECORD)
+    with looks.looking(path) as ask:
+        assert ask is not None
+        assert looks.newest(ask) == [RECORD]
+        with pytest.raises(looks.UNREADABLE):
+            ask("DELETE FROM measurements", {})
 
 
 def test_where_there_is_no_store_there_is_nothing_to_look_at(tmp_path: Path) -> None:
-    with measurements.looking(tmp_path / "none.db") as connection:
-        assert connection is None
+    with looks.looking(tmp_path / "none.db") as ask:
+        assert ask is None
 
 
 def test_a_store_of_before_measured_nothing_and_can_from_now_on(
@@ -138,10 +138,10 @@ def test_a_store_of_before_measured_nothing_and_can_from_now_on(
                 script.unlink()
         fourth.setattr(schema, "MIGRATIONS", older)
         schema.prepare(path)
-    with measurements.looking(path) as connection:
-        assert connection is not None
-        with pytest.raises(measurements.UNREADABLE):
-            measurements.newest(connection)
+    with looks.looking(path) as ask:
+        assert ask is not None
+        with pytest.raises(looks.UNREADABLE):
+            looks.newest(ask)
     opened = open_store(path, clock=CLOCK)
     with opened.write() as connection:
         jobs.insert(connection, JOB)

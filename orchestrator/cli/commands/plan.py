@@ -53,8 +53,8 @@ def command(
     from orchestrator.backends.local import LocalBackend
     from orchestrator.base.paths import state_dir
     from orchestrator.cli.source import read_source
-    from orchestrator.planning.history import local_history
     from orchestrator.planning.plan import make_plan
+    from orchestrator.planning.recorded import local_history
     from orchestrator.planning.whatif import some_widths
     from orchestrator.spec.load import parse_workload
 
