@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from orchestrator.lifecycle.reasons import Waiting
 from orchestrator.planning.wait import Wait
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.decisions import Decisions
 from orchestrator.scheduling.deltas import Pends
 from orchestrator.scheduling.estimates.outlived import quantile
@@ -67,6 +67,7 @@ class Outlook:
         self._state = state or State.of(snapshot)
         self._before = before
         self.words: Mapping[str, Moment] = {job: end for job, end in (words or {}).items() if job in self.running}
+        self._takers: dict[Constraints, frozenset[str]] = {}
 
     @property
     def now(self) -> float:
@@ -144,7 +145,7 @@ class Outlook:
         if job not in view.starts and place <= FURTHER and self.policy.backfill != "conservative":
             view = self._played(self.order[:place], _MIDDLE)
         if (at := view.starts.get(job)) is not None:
-            return Wait.played(job, at, view, by_limit=self._by_limit(at, view)) if at > self.now else None
+            return Wait.played(job, at, view, by_limit=self._by_limit(job, at, view)) if at > self.now else None
         start = self.start_of(job)
         return None if start is None else Wait(start.at, before=place - 1)
 
@@ -166,7 +167,7 @@ class Outlook:
             return None
         if job in self.likely.starts:
             at = self.likely.starts[job]
-            return Moment(at=at, by_limit=at > self.now and self._by_limit(at, self.likely))
+            return Moment(at=at, by_limit=at > self.now and self._by_limit(job, at, self.likely))
         looked_at_all = self.likely.until >= self.now + HORIZON
         if self.reason(job).kind in _NOT_BY_WORK or (job in self.near and looked_at_all):
             return None
@@ -191,23 +192,49 @@ class Outlook:
         found = {name: self.end_of(running) for name, running in self.running.items() if not running.stopping}
         return {name: end for name, end in found.items() if end is not None}
 
-    def latest_of(self, at: float) -> Moment:
+    def latest_of(self, job: str, at: float) -> Moment:
         """A time at which a job starts at the latest, where nobody can tell when it should."""
-        return Moment(at=at, by_limit=any(end.by_limit and end.at <= at for end in self.ends.values()))
+        over = [name for name, end in self.ends.items() if end.at <= at]
+        return Moment(at=at, by_limit=self._all_by_limit(self._in_its_way(job, over)))
 
     def rests_on_limits(self, job: str) -> bool:
-        """Whether nothing but time limits says when a job should end: its own, or one that its start waits for."""
+        """Whether nothing but a time limit says when a job should end: it, or one that its start waits for."""
         if job in self.running:
             return job in self.ends and self.ends[job].by_limit
         waiting, at = self.pending[job], self.likely.starts.get(job)
-        endless = waiting.estimate is None and waiting.limit is not None
-        return endless or (at is not None and self._by_limit(at, self.likely))
+        return _blind(waiting) or (at is not None and any(map(self._limited, self._over(job, at, self.likely))))
 
-    def _by_limit(self, at: float, view: Forecast) -> bool:
-        """Whether a job ends by then of which nothing but its time limit says when."""
-        waiting = {job.id for job in self.snapshot.pending if job.estimate is None and job.limit is not None}
-        limited = waiting | {job for job, end in self.ends.items() if end.by_limit}
-        return any(self.now < view.ends.get(job, math.inf) <= at for job in limited)
+    def _by_limit(self, job: str, at: float, view: Forecast) -> bool:
+        """Whether of all that end by then where a job may run nothing but their time limits says when."""
+        return self._all_by_limit(self._over(job, at, view))
+
+    def _all_by_limit(self, jobs: Sequence[str]) -> bool:
+        return bool(jobs) and all(map(self._limited, jobs))
+
+    def _limited(self, job: str) -> bool:
+        return self.ends[job].by_limit if job in self.ends else job in self.pending and _blind(self.pending[job])
+
+    def _over(self, job: str, at: float, view: Forecast) -> list[str]:
+        return self._in_its_way(job, (other for other, end in view.ends.items() if self.now < end <= at))
+
+    def _in_its_way(self, job: str, others: Iterable[str]) -> list[str]:
+        """Those of some jobs that run, or may run, on nodes that a job accepts; not those that were asked to stop."""
+        nodes, found = self._accepted(self.pending[job].demand), []
+        for other in others:
+            if other in self.pending:
+                there = self._accepted(self.pending[other].demand)
+            else:
+                there = frozenset(name for name, _ in self.running[other].placement if other in self.ends)
+            if other != job and not nodes.isdisjoint(there):
+                found.append(other)
+        return found
+
+    def _accepted(self, demand: Demand) -> frozenset[str]:
+        """Names of the nodes that take work and that a demand accepts, now or after maintenance."""
+        if demand.constraints not in self._takers:
+            accepted = (node.name for node in self.snapshot.nodes if usable(node, demand, self.now, 0.0))
+            self._takers[demand.constraints] = frozenset(accepted)
+        return self._takers[demand.constraints]
 
     def end_of(self, running: Running) -> Moment | None:
         """When a run should be over; None where nobody has an idea how long it takes, and nothing ends it.
@@ -281,6 +308,11 @@ class Outlook:
             if not waiting.held:
                 total = _plus(total, waiting, waiting.worked)
         return found
+
+
+def _blind(job: Job) -> bool:
+    """Whether its time limit is all that is known of how long it takes."""
+    return job.estimate is None and job.limit is not None
 
 
 def _plus(total: tuple[float, float] | None, job: Job, worked: float) -> tuple[float, float] | None:

@@ -54,7 +54,7 @@ def _after_waiting(found: Explanation, outlook: Outlook) -> Moment | None:
     if found.kind in _FIRST:
         return None
     waits = (one.at for one in found.remedies if one.kind is Cure.WAIT and one.at is not None)
-    return next((outlook.latest_of(at) for at in waits), None)
+    return next((outlook.latest_of(found.job, at) for at in waits), None)
 
 
 def _remedies(found: Explanation, outlook: Outlook, *, more_nodes: bool) -> list[Remedy]:

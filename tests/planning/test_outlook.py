@@ -12,7 +12,7 @@ from orchestrator.planning.estimate import estimate_of
 from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.planning.waits import waiting_view
 from orchestrator.planning.whatif import NEW, WhatIf, candidate, offline_view, some_widths
-from orchestrator.scheduling.cluster import Demand, Node, Share, Window
+from orchestrator.scheduling.cluster import Constraints, Demand, Node, Share, Window
 from orchestrator.scheduling.estimates.outlived import quantile
 from orchestrator.scheduling.jobs import Estimate, Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
@@ -138,6 +138,24 @@ def test_where_only_a_time_limit_is_known_an_end_and_the_starts_after_it_are_tol
     assert "at the latest (time limits): j-0 should end before it" in wait.text
     sure = queue(job(1, 4), running=(runs(0, 4, limit=700.0),))
     assert sure.start_of("j-1") == Moment(at=NOW + 500)
+
+
+def test_limits_where_a_job_cannot_run_and_limits_beside_estimates_make_no_latest_start() -> None:
+    limited = replace(runs(0, 4, seconds=None, limit=300.0), placement=(Share("other", 4),))
+    there = job(1, 4)
+    there = replace(there, demand=replace(there.demand, constraints=Constraints(gpu_types=("y",))))
+    nodes = (Node("other", 4, gpu_type="x"), Node("b", 4, gpu_type="y"))
+    slow = runs(2, 4, node="b", error=0.5)
+    found = Outlook(Snapshot(NOW, nodes, (there,), (limited, slow)), PRESETS["easy"])
+    start = found.sure_start_of("j-1")
+    assert start is not None
+    assert not start.by_limit
+    assert start.earliest is not None
+    assert start.earliest < start.at
+    assert "at the latest" not in found.wait_for("j-1").text + found.reason("j-1").text  # type: ignore[union-attr]
+    beside = queue(job(1, 4), running=(runs(0, 2, seconds=None, limit=300.0), runs(2, 2, seconds=100.5, error=0.5)))
+    assert not beside.start_of("j-1").by_limit  # type: ignore[union-attr]
+    assert not beside.latest_of("j-1", NOW + 1e6).by_limit
 
 
 def whatif(found: Outlook, workers: str = "2", seconds: float = 600.0) -> WhatIf:

@@ -53,7 +53,7 @@ class Diagnosis:
         return found if reserved is None or reserved.at <= scene.now else self._reserved(found, reserved)
 
     def _reserved(self, found: Why, reserved: Reservation) -> Why:
-        latest = " at the latest (time limits)" if self._scene.goes_by_limits(reserved.at) else ""
+        latest = " at the latest (time limits)" if self._scene.goes_by_limits(reserved) else ""
         text = f"{found.text}; reserved for it from {utc(reserved.at)}{latest} on {places(reserved.placement)}"
         return found._replace(text=text, expected=reserved.at)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 
+from orchestrator.scheduling.backfill.guard import Reservation
 from orchestrator.scheduling.cluster import Demand, Node, Placement, workers_of
-from orchestrator.scheduling.expected import expected_end
+from orchestrator.scheduling.expected import expected_end, expected_seconds
 from orchestrator.scheduling.explain.ends import Ends, RunEnd, by_limit, likely_end
 from orchestrator.scheduling.explain.floor import Floor
 from orchestrator.scheduling.explain.standing import Standings
@@ -91,10 +92,23 @@ class Scene:
             return RunEnd(running, at)
         return RunEnd(running, likely_end(running, self.now), by_limit(running.job))
 
-    def goes_by_limits(self, at: float) -> bool:
-        """Whether what is planned for a time goes by the time limit of a running job, which may be over before."""
-        runs = (r for r in self.after.running.values() if r.job.limit is not None and not r.stopping)
-        return any(expected_end(running, self.now) <= at for running in runs)
+    def goes_by_limits(self, reserved: Reservation) -> bool:
+        """Whether all that is planned to be over before a reservation, where it is, is so by its time limit."""
+        running = (
+            (r.job, r.placement, expected_end(r, self.now)) for r in self.after.running.values() if not r.stopping
+        )
+        planned = (self._planned(other) for other in self.reservations.values())
+        nodes = {name for name, _ in reserved.placement}
+        over = [
+            job.limit is not None
+            for job, placement, end in (*running, *planned)
+            if end <= reserved.at and any(name in nodes for name, _ in placement)
+        ]
+        return bool(over) and all(over)
+
+    def _planned(self, reserved: Reservation) -> tuple[Job, Placement, float]:
+        job = self.after.pending[reserved.job]
+        return job, reserved.placement, reserved.at + expected_seconds(job, workers_of(reserved.placement))
 
     @cached_property
     def teams(self) -> Standings:
