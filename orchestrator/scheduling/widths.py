@@ -39,7 +39,7 @@ def steps(draft: Draft, job: Job, fewest: int, most: int) -> Sequence[int]:
     """
     shape = draft.room.layout.shape(job.demand)
     node = max(shape.most, default=0)
-    if not job.demand.packed or most <= node or not shape.alike:
+    if not job.demand.packed or most <= node or node == 0 or not shape.alike:  # 0: no node takes it now
         return range(fewest, most + 1)
     ends = {fewest, draft.widest(job)}
     return [width for width in range(fewest, most + 1) if width <= node or width % node == 0 or width in ends]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from policy_kit import HOUR, NOW, Node, decide, expects, job, on, resized, runs, settle, snapshot, started, stopped
 
+from orchestrator.scheduling.cluster import Constraints
 from orchestrator.scheduling.decisions import Claim, Resize
 from orchestrator.scheduling.jobs import Job
 from orchestrator.scheduling.snapshot import Snapshot
@@ -38,6 +39,13 @@ def test_without_elastic_widths_a_job_takes_what_fits_and_keeps_it() -> None:
     policy = Policy(order=Order(by="fifo"), backfill="skip")
     assert started(decide(snapshot(job(1, 2, 8), job(2, 3, 8)), policy)) == {"j-1": 8}
     assert not decide(snapshot(runs(job(1, 2, 8, estimate=LONG), a=4)), policy)
+
+
+def test_a_run_on_the_only_node_that_it_accepts_does_not_grow_while_that_is_drained() -> None:
+    wants = runs(job(1, 2, 8, estimate=LONG), a=4)
+    wants = replace(wants, job=replace(wants.job, demand=replace(wants.job.demand, constraints=Constraints(("x",)))))
+    nodes = (Node("a", 8, "x", state="drained"), Node("b", 8, "y"))
+    assert not resized(decide(replace(snapshot(wants), nodes=nodes), elastic()))
 
 
 def test_the_clusters_limit_holds_for_starts_and_growth() -> None:
