@@ -28,6 +28,7 @@ from orchestrator.spec.answers import (
     EstimateView,
     NodeView,
     QueueView,
+    Remedy,
     WhatIfRequest,
     WhatIfView,
     WhyView,
@@ -153,9 +154,10 @@ class Questions:
         """
         with self._answering() as look:
             outlook = look.outlook
-            known = self._briefs(list(outlook.running)).values()
-            asked = {brief.id: (brief.workers_min, brief.workers_max) for brief in known}
-            return CaseFile(outlook.snapshot, outlook.policy, outlook.words, asked).text()
+            known = self._briefs([*outlook.running, *outlook.pending]).values()
+            names = {brief.id: brief.name for brief in known}
+            asked = {brief.id: (brief.workers_min, brief.workers_max) for brief in known if brief.id in outlook.running}
+            return CaseFile(outlook.snapshot, outlook.policy, outlook.words, asked, names).text()
 
     def nodes(self) -> list[NodeView]:
         """The machines, by name.
@@ -202,11 +204,12 @@ class Questions:
         if look is None:
             return view
         with self._measured():
-            filled, outlook = _filled(view, look.outlook), look.outlook
+            filled, outlook = _filled(view, look), look.outlook
             if filled is view:
                 return view
             start, where = outlook.start_of(view.id), position(outlook.places[view.id], len(outlook.order))
-            reason = f"{outlook.reason(view.id).text}; {where}"
+            why = outlook.reason(view.id)
+            reason = f"{_withheld(look) if _is_withheld(why.kind, look) else why.text}; {where}"
         likely = None if start is None or start.by_limit else start.at  # the reason tells of limits
         return filled.model_copy(update={"reason": reason, "expected_start": likely})
 
@@ -221,7 +224,7 @@ class Questions:
         if look is None:
             return list(views)
         with self._measured():
-            return [_filled(view, look.outlook) for view in views]
+            return [_filled(view, look) for view in views]
 
     def _seen(self, views: Sequence[JobView], max_age: float) -> _Look | None:
         """What is known of these jobs; None where nothing is to be told: none waits, or the engine does not answer."""
@@ -299,9 +302,12 @@ class Questions:
         view = waiting_view(told.view, outlook, [lines.brief(other) for other in before], more_nodes=more_nodes)
         if not look.elsewhere or view.kind == Waiting.STARTS:
             return view
-        reason = f"{WITHHELD}: {view.reason}" if view.kind == Waiting.TOO_LARGE else view.reason
-        details = [*(held.text for held in look.elsewhere.values()), *view.details]
-        return view.model_copy(update={"reason": reason, "details": details})
+        held = look.elsewhere.values()
+        update: dict[str, object] = {"details": [*(one.text for one in held), *view.details]}
+        if _is_withheld(view.kind, look):
+            freed = [Remedy(text=one.remedy) for one in held]
+            update |= {"reason": f"{WITHHELD}: {view.reason}", "remedies": [*freed, *view.remedies]}
+        return view.model_copy(update=update)
 
 
 def _unknown(told: Told, engine: str, error: BackendUnavailable) -> WhyView:
@@ -320,11 +326,21 @@ def _running(job: str, told: Told, look: _Look) -> WhyView:
     return told.running(running, look.outlook.now, reason=reason, end=end)
 
 
-def _filled(view: JobView, outlook: Outlook) -> JobView:
+def _filled(view: JobView, look: _Look) -> JobView:
+    outlook = look.outlook
     if view.id not in outlook.pending or view.state not in _WAITING:
         return view
-    where = position(outlook.places[view.id], len(outlook.order))
-    return view.model_copy(update={"reason": f"{outlook.reason(view.id).short}; {where}"})
+    where, why = position(outlook.places[view.id], len(outlook.order)), outlook.reason(view.id)
+    return view.model_copy(update={"reason": f"{WITHHELD if _is_withheld(why.kind, look) else why.short}; {where}"})
+
+
+def _is_withheld(kind: str, look: _Look) -> bool:
+    """Whether a job is too large only for what others than this server leave of the nodes, as far as is known."""
+    return kind == Waiting.TOO_LARGE and bool(look.elsewhere)
+
+
+def _withheld(look: _Look) -> str:
+    return f"{WITHHELD}: {'; '.join(held.text for held in look.elsewhere.values())}"
 
 
 def _under(team: str, outlook: Outlook) -> set[str]:

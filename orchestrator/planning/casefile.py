@@ -21,11 +21,12 @@ from orchestrator.spec.profile import PolicySection
 
 _WORDS = TypeAdapter(dict[str, Moment])
 _ASKED = TypeAdapter(dict[str, tuple[int, int]])
+_NAMES = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A snapshot and its policy; it holds names of jobs, owners, teams and nodes, and no workload.
+    """A snapshot and its policy; it names jobs, owners, teams and nodes, and holds no workload.
 
     It is a look at the queue of its own, not that of the last decision: between the two a job may have ended, and slots
     that others hold are believed at once.
@@ -35,17 +36,24 @@ class CaseFile:
         policy: how it is served.
         words: when running jobs should be over by what they tell of themselves.
         asked: the fewest and the most workers that running jobs asked for.
+        names: what people call the jobs.
     """
 
     snapshot: Snapshot
     policy: Policy
     words: Mapping[str, Moment] = field(default_factory=dict)
     asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """What `of` reads: JSON, a line for each job and node."""
         words = {job: end.model_dump(exclude_defaults=True) for job, end in self.words.items()}
-        beside = {"policy": self.policy.model_dump(mode="json"), "words": words, "asked": self.asked}
+        beside = {
+            "policy": self.policy.model_dump(mode="json"),
+            "words": words,
+            "asked": self.asked,
+            "names": self.names,
+        }
         return dump(beside | {"snapshot": self.snapshot})
 
     @classmethod
@@ -60,11 +68,10 @@ class CaseFile:
             document = json.loads(text)
             policy = PolicySection.model_validate(document["policy"])
             words, asked = _WORDS.validate_python(document["words"]), _ASKED.validate_python(document["asked"])
-            return cls(load_snapshot(json.dumps(document["snapshot"])), policy, words, asked)
-        except RecursionError:
-            raise UsageError("not a snapshot of a queue: nested too deeply", hint=hint) from None
-        except (KeyError, TypeError, ValueError, ValidationError) as error:
-            raise UsageError(f"not a snapshot of a queue: {type(error).__name__}: {error}", hint=hint) from None
+            names = _NAMES.validate_python(document["names"])
+            return cls(load_snapshot(json.dumps(document["snapshot"])), policy, words, asked, names)
+        except (RecursionError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"not a snapshot of a queue: {_wrong(error)}", hint=hint) from None
 
     @cached_property
     def outlook(self) -> Outlook:
@@ -79,11 +86,11 @@ class CaseFile:
         """
         outlook = self.outlook
         if (waiting := outlook.pending.get(job)) is not None:
-            told = _told(waiting, "held" if waiting.held else "queued", outlook.now)
+            told = self._told(waiting, "held" if waiting.held else "queued")
             before = [self._line(other) for other in just_before(job, outlook)]
             return waiting_view(told, outlook, before, more_nodes=len(self.snapshot.nodes) > 1)
         if (running := outlook.running.get(job)) is not None:
-            told = _told(running.job, "running", outlook.now)
+            told = self._told(running.job, "running")
             demand, asked = running.job.demand, self.asked.get(job)
             low, high = asked or (demand.workers_min, demand.workers_max)
             width = {"workers": running.workers, "workers_min": low, "workers_max": high, "pinned": running.pinned}
@@ -93,10 +100,15 @@ class CaseFile:
         count = len(outlook.pending) + len(outlook.running)
         raise NotFound(f"{job} is none of the {count} jobs in it", hint="give the whole identifier of one of them")
 
+    def _told(self, job: Job, state: str) -> WhyView:
+        name, now = self.names.get(job.id, ""), self.outlook.now
+        return WhyView(job=job.id, name=name, state=state, now=now, reason="", preemptions=job.preemptions)
+
     def _line(self, name: str) -> JobLine:
         job = self.outlook.pending[name]
         return JobLine(
             job=name,
+            name=self.names.get(name, ""),
             owner=job.owner,
             team=job.team,
             priority=job.priority,
@@ -109,5 +121,17 @@ class CaseFile:
         )
 
 
-def _told(job: Job, state: str, now: float) -> WhyView:
-    return WhyView(job=job.id, name="", state=state, now=now, reason="", preemptions=job.preemptions)
+def _wrong(error: Exception) -> str:
+    """What is wrong with a file that somebody gave, in words."""
+    match error:
+        case RecursionError():
+            return "nested too deeply"
+        case json.JSONDecodeError():
+            return f"no JSON (line {error.lineno}, column {error.colno})"
+        case KeyError():
+            return f"it has no {error}"
+        case ValidationError():
+            first = error.errors()[0]
+            return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        case _:
+            return "it is built otherwise"
