@@ -36,6 +36,13 @@ class Elsewhere:
             return f"{held} held by another server: {self.who}"
         return f"{held} held by others: another server, or a run that has just ended"
 
+    @property
+    def remedy(self) -> str:
+        """What gives them back."""
+        if self.who:
+            return f"wait until {self.who} is over; who started it can cancel it, at its own server"
+        return f"wait until others have freed their slots of {self.node}"
+
 
 def elsewhere_of(site: Site, snapshot: Snapshot) -> Mapping[str, Elsewhere]:
     """Nodes of which the snapshot counts fewer slots than the engine has, by name.
