@@ -103,7 +103,7 @@ def newest(ask: Ask, *, device: str | None = None, limit: int = KEPT) -> list[Me
     """
     wanted = {} if device is None else {"device": device}
     rows = ask(_NEWEST.format(_OF_DEVICE if wanted else ""), {"most": limit, **wanted})
-    return [MeasurementRecord(*known, json.loads(document)) for *known, document in rows]
+    return [MeasurementRecord(*(*row[:-1], json.loads(row[-1]))) for row in rows]
 
 
 def finished(ask: Ask, *, name: str | None = None, limit: int = 200) -> list[FinishedRun]:
