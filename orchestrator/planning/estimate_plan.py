@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from statistics import NormalDist
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
@@ -12,6 +13,7 @@ from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.document import EstimatePlan, WidthPlan
 from orchestrator.scheduling.estimates.devices import is_cpu, is_known, peak_of
 from orchestrator.scheduling.estimates.forecast import RunEstimate, limit_of
+from orchestrator.scheduling.estimates.history import FROM_LIMIT
 from orchestrator.spec.workload import Workload
 
 _GIB, _MIB = 2**30, 2**20
@@ -59,9 +61,7 @@ def _widths(seconds: Mapping[int, float], slots: int) -> list[WidthPlan]:
 
 def estimate_warnings(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> Iterator[str]:
     """What will probably go wrong: too little memory, too short a time."""
-    limit = workload.time_limit
-    if limit is not None and estimate.device and estimate.seconds > limit:
-        yield f"time_limit is {duration(limit)}, and it probably takes {duration(estimate.seconds)}"
+    yield from _limit_warnings(workload, estimate)
     if estimate.memory is None:
         return
     stated = workload.resources.memory_per_worker
@@ -71,6 +71,25 @@ def estimate_warnings(workload: Workload, estimate: RunEstimate, capacity: Capac
     if room and estimate.memory > room:
         cure = "train.activation_checkpointing, or a lower train.samples_per_virtual_worker, makes it less"
         yield f"a worker probably holds {_size(estimate.memory)}, and {where} has {_size(room)}: {cure}"
+
+
+def _limit_warnings(workload: Workload, estimate: RunEstimate) -> Iterator[str]:
+    """A limit that more than 1 of 10 such runs would not keep."""
+    limit, (low, high) = workload.time_limit, estimate.interval
+    if limit is None or limit >= high or estimate.source == FROM_LIMIT:
+        return
+    if estimate.seconds > limit:
+        yield f"time_limit is {duration(limit)}, and it probably takes {duration(estimate.seconds)}"
+        return
+    if estimate.seconds == limit:  # by runs that had more time, perhaps: no estimate is above the limit
+        yield f"time_limit is {duration(limit)}, and such runs took as long: it would end half of them or more"
+        return
+    # The logarithm of (true / estimated) is normal.
+    kept = NormalDist(math.log(estimate.seconds), estimate.error).cdf(math.log(limit))
+    yield (
+        f"time_limit is {duration(limit)}, and it takes {duration(low)} to {duration(high)} 8 of 10 times: "
+        f"the limit would end about {max(1, round(10 * (1 - kept)))} of 10 such runs"
+    )
 
 
 def estimate_lines(plan: EstimatePlan) -> Iterator[str]:

@@ -164,6 +164,25 @@ def test_what_will_not_fit_or_end_in_time_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("50s", ["half of them or more"]),
+        ("1m", ["about 5 of 10 such runs"]),
+        ("90s", ["about 2 of 10 such runs"]),
+        ("3m", []),
+    ],
+)
+def test_a_limit_that_some_such_runs_would_not_keep_is_warned_of(limit: str, said: list[str]) -> None:
+    workload = workload_in(COMMAND, [f"time_limit={limit}"])
+    known = estimate_of(workload, None, History(finished=(Finished("hello", "ann", "", 60.0),)), owner="ann")
+    by_limit, capacity = estimate_of(workload, None), Capacity(slots=2, free=2, largest_gang=2)
+    assert known is not None
+    assert by_limit is not None
+    assert [warning.rpartition(" end ")[2] for warning in estimate_warnings(workload, known, capacity)] == said
+    assert not list(estimate_warnings(workload, by_limit, capacity))
+
+
+@pytest.mark.parametrize(
     ("resources", "device"),
     [("", cpu_name()), ("gpus_per_worker: 1", "a100"), ("gpus_per_worker: 1\n  gpu_types: [h200]", "h200")],
 )

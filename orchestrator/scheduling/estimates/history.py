@@ -21,6 +21,9 @@ LIMIT_SHARE = 0.4
 """Of a time limit that people set, what runs take in the median; they leave room (Mu'alem and Feitelson, IEEE TPDS
 12(6), 2001, figure 3: spread over the whole of it)."""
 
+FROM_LIMIT = "from its time limit"
+"""The source of an estimate that knows nothing else."""
+
 _LIMIT_ERROR = 0.9
 _WORTH = 2.0
 
@@ -82,7 +85,7 @@ def from_history(asked: Asked, finished: Sequence[Finished]) -> RunEstimate | No
     if asked.limit is None:
         return None
     seconds = LIMIT_SHARE * asked.limit
-    return _told(asked, seconds, _LIMIT_ERROR, "from its time limit")
+    return _told(asked, seconds, _LIMIT_ERROR, FROM_LIMIT)
 
 
 def _levels(asked: Asked) -> Sequence[tuple[str, Callable[[Finished], bool], float]]:
