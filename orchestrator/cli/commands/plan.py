@@ -50,12 +50,7 @@ def command(
     Where a server runs, its queue is asked when the job would start and whom it would delay, for a few numbers of
     workers; no server is started for that.
     """
-    from orchestrator.backends.local import LocalBackend
-    from orchestrator.base.paths import state_dir
     from orchestrator.cli.source import read_source
-    from orchestrator.planning.plan import make_plan
-    from orchestrator.planning.recorded import local_history
-    from orchestrator.planning.whatif import some_widths
     from orchestrator.spec.load import parse_workload
 
     source = read_source(file)
@@ -63,11 +58,10 @@ def command(
     _check_widths(workload, widths)
     server = None if offline else _server()
     profile = _profile(server, cluster)
-    history, backend = local_history(state_dir(), name=workload.name), LocalBackend(profile)
-    asked_for = widths or some_widths(workload)
-    plan = make_plan(
-        workload, profile, backend, workdir=Path.cwd(), history=history, owner=getpass.getuser(), widths=asked_for
-    )
+    from orchestrator.backends.local import LocalBackend
+
+    backend = LocalBackend(profile)
+    plan = _plan(workload, profile, backend, widths)
     estimate = _estimate(plan)
     asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate)
     view = asked or _alone(workload, profile, backend, widths, estimate)
@@ -84,7 +78,7 @@ def _check_widths(workload: Workload, widths: Sequence[int]) -> None:
         raise UsageError(
             f"--workers {max(widths)}: the batch is cut into {counted(slices, 'virtual worker')}; "
             "more workers would have nothing to do",
-            hint=f"--workers {slices} is the most",
+            hint=f"--workers {slices} is the most; a lower train.samples_per_virtual_worker cuts it into more",
         )
 
 
@@ -157,6 +151,17 @@ def _alone(
 
     now = SystemClock().now()
     return offline_view(workload, backend.capacity(), profile, widths, estimate=estimate, now=now)
+
+
+def _plan(workload: Workload, profile: ClusterProfile, backend: Backend, widths: Sequence[int]) -> PlanDocument:
+    from orchestrator.base.paths import state_dir
+    from orchestrator.planning.plan import make_plan
+    from orchestrator.planning.recorded import local_history
+    from orchestrator.planning.whatif import some_widths
+
+    history, owner = local_history(state_dir(), name=workload.name), getpass.getuser()
+    asked_for = widths or some_widths(workload)
+    return make_plan(workload, profile, backend, workdir=Path.cwd(), history=history, owner=owner, widths=asked_for)
 
 
 def _estimate(plan: PlanDocument) -> EstimateView | None:
