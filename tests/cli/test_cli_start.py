@@ -40,6 +40,15 @@ def test_help_and_mistakes_import_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.splitlines()[-1] == "LOADED []"
 
 
+def test_plan_loads_neither_the_sql_toolkit_nor_the_server(offline: Path, workload: Path) -> None:
+    offline.mkdir()
+    (offline / "orchestrator.db").write_bytes(b"")
+    heavy = [name for name in HEAVY if name != "pydantic"]
+    code = SNIPPET.format(arguments=["plan", str(workload), "--offline"], heavy=heavy)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "LOADED []")
+
+
 def test_help_answers_within_0_4_seconds() -> None:
     tool = str(Path(sys.executable).with_name("orchestrator"))
 
