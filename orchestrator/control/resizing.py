@@ -50,10 +50,7 @@ class Pin:
         """
         workload = _elastic(self.site, self.job)
         if self.job.state in {JobState.QUEUED, JobState.HELD}:
-            raise Conflict(
-                f"job {self.job.id} {self.job.state.clause}",
-                hint=f"cancel it, and submit it anew with --set resources.workers={self.workers}",
-            )
+            raise Conflict(f"job {self.job.id} {self.job.state.clause}", hint=self._anew(workload))
         self._refuse_while_it_starts()
         run = running_run(self.connection, self.job, "be resized")
         self._refuse_for_ever(workload)
@@ -69,6 +66,14 @@ class Pin:
                 hint="wait until that is done; `orchestrator status` tells",
             )
         self._write_down(run, self._placement(run, capacity))
+
+    def _anew(self, workload: RegNetWorkload) -> str:
+        """How a job that waits would have so many workers, if it could."""
+        try:
+            self._refuse_by_limits(workload)
+        except UsageError as error:
+            return f"it could not have {self.workers} either: {error.message}; {error.hint}"
+        return f"cancel it, and submit it anew with --set resources.workers={self.workers}"
 
     def _refuse_while_it_starts(self) -> None:
         phase = phase_of(self.site, self.connection, self.job, runs.newest_of(self.connection, self.job.id))
@@ -95,7 +100,7 @@ class Pin:
             raise UsageError(
                 f"job {self.job.id} cuts its batch into {counted(slices, 'virtual worker')}; "
                 f"{self.workers} workers would have nothing to do",
-                hint=_UNCHANGED,
+                hint=f"{_UNCHANGED}; one with a lower train.samples_per_virtual_worker is cut into more",
             )
         if most is not None and self.workers > most:
             allowed = counted(most, "worker")

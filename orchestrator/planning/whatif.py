@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.text import counted
+from orchestrator.base.text import counted, span
 from orchestrator.lifecycle.reasons import duration
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
@@ -68,11 +68,33 @@ class WhatIf:
             waiting=len(self.outlook.order),
             estimate=known,
             options=ranked([self._option(as_it_is), *(self._option(self._with(width)) for width in others)]),
-            notes=[*notes, *counted_to(self.job.team), *self._unheard_of(live=live), *self._not_looked_at()],
+            notes=[
+                *notes,
+                *self._floor(),
+                *counted_to(self.job.team),
+                *self._unheard_of(live=live),
+                *self._not_looked_at(),
+            ],
         )
 
     def _with(self, workers: int) -> Outlook:
         return self.outlook.plus(of_width(self.job, workers, self.seconds))
+
+    def _floor(self) -> list[str]:
+        """What the policy adds to what the workload asks for."""
+        elastic, demand = self.outlook.policy.elastic, self.job.demand
+        if elastic is None or demand.workers_min == demand.workers_max:
+            return []
+        fewest = elastic.fewest(demand.workers_min, demand.workers_max)
+        if fewest == demand.workers_min:
+            return []
+        asked, floor = (
+            span(demand.workers_min, demand.workers_max),
+            f"its elastic.floor is {elastic.floor:g} of the most",
+        )
+        return [
+            f"of {asked} workers the policy starts it with {fewest} or more, where the nodes could hold them: {floor}"
+        ]
 
     def _unheard_of(self, *, live: bool) -> list[str]:
         snapshot = self.outlook.snapshot

@@ -163,6 +163,14 @@ def test_what_the_workload_can_never_have_is_refused(world: World, asked: str, w
         world.service.resize(job, workers)
 
 
+def test_a_job_that_waits_is_not_advised_to_ask_for_what_it_can_never_have(world: World) -> None:
+    job = world.train("start", "succeed", workers="1..4")
+    with pytest.raises(Conflict, match="is queued") as refused:
+        world.service.resize(job, 5)
+    assert "5 workers would have nothing to do" in refused.value.hint
+    assert "--set" not in refused.value.hint
+
+
 def test_what_the_cluster_never_gives_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, slots=4, limits=Limits(max_workers=2))
     job = running(world, "wait")

@@ -333,5 +333,11 @@ def test_some_widths_are_the_ends_and_one_between(workers: str, widths: list[int
     assert some_widths(workload(workers)) == widths
 
 
+def test_the_fewest_workers_that_the_policy_starts_a_job_with_are_told() -> None:
+    found = Outlook(queue(running=(runs(0, 3),)).snapshot, PRESETS["default"])
+    notes = [whatif(found, workers, 600.0).view("p", [], live=True).notes for workers in ("1..4", "2..4", "4")]
+    assert [sum("elastic.floor is 0.6 of the most" in note for note in each) for each in notes] == [1, 0, 0]
+
+
 def test_the_new_job_has_a_name_that_no_job_has() -> None:
     assert candidate(workload(), CAPACITY, queue(job(1)), estimate=None).id == NEW

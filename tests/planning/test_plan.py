@@ -245,7 +245,10 @@ ONE = (
 def test_no_more_workers_than_virtual_workers_are_used(check: Check) -> None:
     workload = command(ONE.format(optim="", train=", samples_per_virtual_worker: 32", workers="1..4"))
     assert (workload.workers.min, workload.workers.max) == (1, 2)
-    assert check(workload, slots=8) == ["resources.workers asks for up to 4; with 2 virtual workers at most 2 are used"]
+    assert check(workload, slots=8) == [
+        "resources.workers asks for up to 4; "
+        "with 2 virtual workers (train.samples_per_virtual_worker) at most 2 are used"
+    ]
 
 
 def test_a_gang_larger_than_the_virtual_workers_is_refused() -> None:
