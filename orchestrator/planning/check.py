@@ -198,8 +198,8 @@ def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:
     asked, usable = workload.resources.workers.max, workload.workers.max
     room = capacity.largest_gang // slots_per_worker(workload, capacity)
     if asked > usable:
-        slices = counted(usable, "virtual worker")
-        yield f"resources.workers asks for up to {asked}; with {slices} (train.samples_per_virtual_worker) at most {usable} are used"
+        slices = f"{counted(usable, 'virtual worker')} (train.samples_per_virtual_worker)"
+        yield f"resources.workers asks for up to {asked}; with {slices} at most {usable} are used"
     if usable > room:
         yield f"resources.workers asks for up to {usable}; the cluster has room for {room}"
 
