@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,8 +19,10 @@ from orchestrator.scheduling.explain.words import names
 from orchestrator.scheduling.room import capacity
 from orchestrator.scheduling.teams import Team
 
-_MANY, _FEW = 8, 4
-"""Nodes of which each is tried: without it; and alone, where it takes time too."""
+_WINDOWS = 3
+"""Windows of maintenance before which each it is tried to start."""
+_MANY = 8
+"""Nodes of which each is tried: whether it takes all but it."""
 _WHERE = "by `teams` in the cluster's profile and a new start of its server"
 
 
@@ -39,7 +42,18 @@ def wait(trial: Trial) -> Remedy | None:
         deltas = (*settled(trial.scene.after, at), *map(Gone, gone))
         return Remedy(Cure.WAIT, f"wait until {utc(at)}{when}", None, deltas, at)
 
-    return trial.least(0, len(times) - 1, until)
+    lasts = (*_lasts(trial, times), len(times) - 1)
+    return next((found for last in lasts if (found := trial.least(0, last, until)) is not None), None)
+
+
+def _lasts(trial: Trial, times: list[float]) -> list[int]:
+    """The last of these times at which a run would not meet the next maintenance: at a later one it would again."""
+    takes = trial.scene.takes(trial.job)
+    if takes is None or math.isinf(takes.seconds):
+        return []
+    starts = sorted({window.start for node in trial.scene.after.nodes.values() for window in node.windows})
+    found = (bisect_right(times, start - takes.seconds) - 1 for start in starts)
+    return sorted({last for last in found if last >= 0})[:_WINDOWS]
 
 
 def _over(jobs: list[str], limited: set[str]) -> list[str]:
@@ -82,34 +96,21 @@ def _moments(trial: Trial) -> Iterator[tuple[float, str]]:
 
 def resume(trial: Trial) -> Remedy | None:
     """The fewest nodes that would have to take work again."""
-    away = _away(trial)
-    if len(away) > _MANY:
-        return trial.least(1, len(away), lambda count: _back(trial.scene, away[:count]))
-    return trial.fewest(away[::-1], lambda chosen: _back(trial.scene, chosen))
+    names_away = away(trial)
+    if len(names_away) > _MANY:
+        return trial.least(1, len(names_away), lambda count: back(trial.scene, names_away[:count]))
+    return trial.fewest(names_away[::-1], lambda chosen: back(trial.scene, chosen))
 
 
-def resume_and_wait(trial: Trial) -> Remedy | None:
-    """Nodes that would have to take work again, although they are full: it starts on them when jobs end."""
-    away = _away(trial)
-    choices = [[name] for name in away[:_FEW]] if 1 < len(away) <= _FEW else []
-    found = [pair for chosen in [*choices, away] if chosen and (pair := _then_wait(trial, _back(trial.scene, chosen)))]
-    return min(found, key=lambda pair: (pair.at, pair.text), default=None)
-
-
-def _then_wait(trial: Trial, back: Remedy) -> Remedy | None:
-    later = trial.then(back)
-    waits = wait(later)
-    return None if waits is None else replace(later.joined(waits), kind=Cure.RESUME, command=back.command)
-
-
-def _away(trial: Trial) -> list[str]:
+def away(trial: Trial) -> list[str]:
     """Nodes that it accepts and that take no work: first those that are drained."""
     nodes = trial.scene.after.nodes
     away = [name for name in trial.scene.whole.accepts(trial.job.demand, 0.0) if nodes[name].state != "up"]
     return sorted(away, key=lambda name: (nodes[name].state, name), reverse=True)
 
 
-def _back(scene: Scene, chosen: list[str]) -> Remedy:
+def back(scene: Scene, chosen: list[str]) -> Remedy:
+    """These nodes take work again. Not tried."""
     drained = [name for name in chosen if scene.after.nodes[name].state == "drained"]
     down = [name for name in chosen if name not in drained]
     texts = [f"resume {names(drained)}"] if drained else []

@@ -67,11 +67,16 @@ def shorter(trial: Trial) -> Remedy | None:
     minutes = sorted({int((at - now) // 60) for at in begins if 60 <= at - now < math.inf}, reverse=True)
     takes = 0.0 if job.estimate is None else job.estimate.seconds
     for count in [found for found in minutes if takes <= 60 * found < (job.limit or math.inf)][:_LIMITS]:
-        text = f"submit it anew with a time limit of {count} min (--set time_limit={count}m), if it needs no longer"
-        shortened = replace(_anew(trial, job.demand), limit=60.0 * count)
-        if trial.works(remedy := Remedy(Cure.SHORTER, text, None, (Pends(shortened),))):
+        if trial.works(remedy := limited(trial, count)):
             return remedy
     return None
+
+
+def limited(trial: Trial, minutes: int) -> Remedy:
+    """With so short a time limit. Not tried."""
+    text = f"submit it anew with a time limit of {minutes} min (--set time_limit={minutes}m), if it needs no longer"
+    shortened = replace(_anew(trial, trial.job.demand), limit=60.0 * minutes)
+    return Remedy(Cure.SHORTER, text, None, (Pends(shortened),))
 
 
 def narrower(trial: Trial) -> Remedy | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from orchestrator.scheduling.explain import grants, own, yields
+from orchestrator.scheduling.explain import grants, own, pairs, yields
 from orchestrator.scheduling.explain.scene import Scene
 from orchestrator.scheduling.explain.trial import Trial
 from orchestrator.scheduling.explain.types import Cure, Remedy
@@ -21,10 +22,20 @@ def remedies(scene: Scene, job: str) -> tuple[Remedy, ...]:
     if not found and (higher := grants.limits(trial)) is not None:
         trial = trial.then(higher)
         found = tuple(trial.joined(remedy) for remedy in _candidates(trial))
-    if not {remedy.kind for remedy in found} & {Cure.WAIT, Cure.RESUME}:
-        pair = grants.resume_and_wait(trial)
-        found += () if pair is None else (pair,)
-    return found
+    return tuple(_with_pairs(trial, found))
+
+
+def _with_pairs(trial: Trial, found: tuple[Remedy, ...]) -> Iterator[Remedy]:
+    """Those that were found, and what takes two steps where no single one like it was."""
+    kinds = {remedy.kind for remedy in found}
+    waits = [remedy for remedy in found if remedy.kind is Cure.WAIT]
+    yield from waits
+    if Cure.SHORTER not in kinds:
+        before = min((remedy.at for remedy in waits if remedy.at is not None), default=math.inf)
+        yield from filter(None, [pairs.shorter_and_wait(trial, before)])
+    yield from (remedy for remedy in found if remedy.kind is not Cure.WAIT)
+    if not kinds & {Cure.WAIT, Cure.RESUME}:
+        yield from filter(None, [pairs.resume_and_wait(trial)])
 
 
 def _alone(trial: Trial) -> Remedy | None:

@@ -188,6 +188,18 @@ def test_a_job_without_a_limit_is_told_how_long_it_may_need_and_the_limit_with_w
     assert "nobody knows how long it takes, and a run without a time limit would meet it" in unknown.text
 
 
+def test_on_full_nodes_before_maintenance_the_limit_with_which_a_job_starts_once_there_is_room_is_told() -> None:
+    machines = (Node("n-1", 8, windows=(Window(NOW + 7200, NOW + 10_800),)),)
+    snapshot = Snapshot(NOW, machines, (job(101, gang(2), limit=30_000.0),), (runs(91, "n-1", 8),))
+    found = cures(explain(snapshot, SKIP, "j-101"))
+    assert found[Cure.WAIT].at == NOW + 10_800
+    assert found[Cure.SHORTER].at == NOW + 1200
+    assert found[Cure.SHORTER].text == (
+        "submit it anew with a time limit of 90 min (--set time_limit=90m), if it needs no longer, "
+        "and wait until 2026-11-21 14:20:00 UTC, when j-91 should be over"
+    )
+
+
 def test_a_run_that_may_meet_maintenance_is_told_that_it_is_asked_to_stop_then() -> None:
     machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200, "new fans"),)), Node("n-2", 8))
     unsure = runs(91, "n-1", 4)
