@@ -65,10 +65,10 @@ def refusal(diagnostics: Iterable[Diagnostic]) -> SpecError:
     return SpecError("\n".join(shown))
 
 
-def nearest(word: object, known: Iterable[str]) -> str | None:
-    """What was probably meant; None: nothing that is known looks like it."""
+def nearest(word: object, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """What was probably meant; None: nothing that is known looks so much like it (1: the same)."""
     lowered = {name.lower(): name for name in reversed([*known])}
-    near = difflib.get_close_matches(str(word).lower()[:100], lowered, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word).lower()[:100], lowered, n=1, cutoff=likeness)
     return lowered[near[0]] if near else None
 
 

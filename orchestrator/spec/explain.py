@@ -185,7 +185,13 @@ class _Explainer:
     def _missing(self, located: _Located, key: str) -> Diagnostic:
         meaning = self._vocabulary.keys(located.path).get(key, "")
         message = _in_place(located.path, f"the key '{key}' is missing")
-        return Diagnostic.at(located.key, message, f"{key}: {meaning}" if meaning else "")
+        mark = located.key if located.path else self._of_whom(located)
+        return Diagnostic.at(mark, message, f"{key}: {meaning}" if meaning else "")
+
+    def _of_whom(self, located: _Located) -> Mark:
+        """Who needs what is missing at the top: a recipe, else the document."""
+        recipe = located.node.entries.get("recipe") if isinstance(located.node, Mapping) else None
+        return located.key if recipe is None else recipe.mark
 
     def _unknown(self, located: _Located) -> Diagnostic:
         *above, key = located.path

@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # pydantic takes a fifth of a second; who only wants a path o
 KINDS = ("recipe", "command")
 """The keys that say what a workload runs; it has exactly one."""
 
+_OF_RECIPES = frozenset({"data", "model", "optim", "train", "elastic", "search"})
+"""Keys that tell a recipe's workload from a command's, where both are named."""
+
 _OF_A_CLUSTER = frozenset({"backend", "nodes", "teams"})
 """Keys that tell a cluster profile from a policy."""
 
@@ -187,23 +190,34 @@ def _read(text: str | bytes, filename: str, overrides: Sequence[str]) -> tuple[M
 
 def _kind(root: Mapping) -> tuple[Mapping, str, list[Diagnostic]]:
     """The workload, the key that says what it runs (empty where it has none), and what is wrong with that."""
-    given = [key for key in KINDS if key in root.entries]
-    if len(given) == 1:
-        return root, given[0], []
-    if given:
-        last = max((root.entries[key].mark for key in given), key=lambda mark: (mark.source.option, mark))
-        return (
-            root,
-            "",
-            [Diagnostic.at(last, "a workload has a recipe or a command, not both", "leave one out")],
-        )
-    for key, entry in root.entries.items():
-        if (meant := nearest(key, KINDS)) is not None:
-            entries = {meant if k == key else k: e for k, e in root.entries.items()}
-            wrong = Diagnostic.at(entry.mark, f"unknown key '{key}'", did_you_mean(key, KINDS))
-            return Mapping(root.mark, entries), meant, [wrong]
-    hint = "`recipe: regnet` trains or searches, `command: …` runs any program"
-    return root, "", [Diagnostic.at(root.mark, "a workload needs a recipe or a command", hint)]
+    named = _named_kinds(root)
+    if not named:
+        hint = "`recipe: regnet` trains or searches, `command: …` runs any program"
+        return root, "", [Diagnostic.at(root.mark, "a workload needs a recipe or a command", hint)]
+    marks = {key: root.entries[key].mark for key in named.values()}
+    wrong = [
+        Diagnostic.at(marks[key], f"unknown key '{key}'", did_you_mean(key, KINDS))
+        for key in named.values()
+        if key not in KINDS
+    ]
+    if len(named) > 1:
+        last = max(marks.values(), key=lambda mark: (mark.source.option, mark))
+        wrong.append(Diagnostic.at(last, "a workload has a recipe or a command, not both", "leave one out"))
+    kind = next(iter(named)) if len(named) == 1 else "recipe" if _OF_RECIPES & root.entries.keys() else "command"
+    others = {key for meant, key in named.items() if meant != kind}
+    entries = {kind if key == named[kind] else key: e for key, e in root.entries.items() if key not in others}
+    return Mapping(root.mark, entries), kind, wrong
+
+
+def _named_kinds(root: Mapping) -> dict[str, str]:
+    """The keys of `KINDS` that a workload has, as it writes them."""
+    named = {key: key for key in KINDS if key in root.entries}
+    for likeness in (0.8, 0.6):
+        for key in root.entries:
+            meant = nearest(key, KINDS, likeness)
+            if meant is not None and (likeness == 0.8 or not named):
+                named.setdefault(meant, key)
+    return named
 
 
 def _validate(model: type[D], root: Node, problems: list[Diagnostic]) -> D:

@@ -177,6 +177,26 @@ def test_a_misspelt_recipe_key_does_not_hide_the_other_errors() -> None:
     assert "train.epochs: must be at least 1" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        ("name: a\nrecpie: regnet\ncomand: [b]\npriorty: 3\n",
+         ["2:1: unknown key 'recpie'", "3:1: unknown key 'comand'",
+          "3:1: a workload has a recipe or a command, not both", "4:1: unknown key 'priorty'"]),
+        ("name: a\nrecpie: regnet\ncommand: [b]\n",
+         ["2:1: unknown key 'recpie'", "3:1: a workload has a recipe or a command, not both"]),
+        ("name: a\nrecpie: regnet\n",
+         ["2:1: unknown key 'recpie'", *(f"2:1: the key '{key}' is missing" for key in ("data", "optim", "train"))]),
+        ("name: a\ncommand: [b]\ncomment: c\n", ["3:1: unknown key 'comment'"]),
+    ],
+)  # fmt: skip
+def test_a_misspelt_recipe_or_command_is_told_first_and_nothing_that_follows_from_it(
+    text: str, errors: list[str]
+) -> None:
+    said = [line for line in message(text).splitlines() if line.startswith("w.yaml")]
+    assert said == [f"w.yaml:{error}" for error in errors]
+
+
 def test_control_characters_in_a_line_are_shown_inert() -> None:
     shown = str(Diagnostic("w\x1b[2J.yaml", 1, 7, "bad", "", "name:\t\x1b[31m\x07red\u202e"))
     assert shown == "w.yaml:1:7: bad\n    name: red\n          ^"
