@@ -48,6 +48,7 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
         service = JobService(store, profile, backend, clock, ids, runs_root)
         service.refuse_other_clusters(served_profiles())
         controller = Controller(store, backend, profile, clock, ids, runs_root)
-        yield Engine(profile, backend, service, Questions(service.site), controller, runs_root)
+        questions = Questions(service.site, believed=controller.held_by_others)
+        yield Engine(profile, backend, service, questions, controller, runs_root)
     finally:
         store.close()

@@ -93,6 +93,19 @@ class Capacity:
     nodes: tuple[NodeFacts, ...] = ()
 
 
+@dataclass(frozen=True)
+class Others:
+    """Who beside us holds slots of a node, in words.
+
+    Attributes:
+        jobs: of other servers; empty where none is known.
+        programs: that belong to no server; empty where none is known.
+    """
+
+    jobs: str = ""
+    programs: str = ""
+
+
 class Backend(Protocol):
     """An engine. Every method may raise BackendUnavailable: the state is then unknown, never failed."""
 
@@ -133,6 +146,6 @@ class Backend(Protocol):
         """What there is and what is free."""
         ...
 
-    def others(self, node: str) -> str:
-        """Who beside us holds slots of a node, in words; empty where nobody does, or the engine does not know."""
+    def others(self, node: str) -> Others:
+        """Who beside us holds slots of a node; empty where nobody does, or the engine does not know."""
         ...

@@ -99,6 +99,15 @@ def arguments_of(pid: int) -> list[str]:
         return []
 
 
+def program_of(pid: int) -> str:
+    """The name of the program of a process, without its arguments; empty where it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return os.fsdecode(file.read()).strip()
+    except OSError:
+        return ""
+
+
 def computed_ticks(pid: int) -> int | None:
     """Clock ticks of CPU time that a process has used; None where it is gone, dead or stopped."""
     fields = _stat_fields(pid)

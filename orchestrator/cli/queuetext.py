@@ -34,8 +34,8 @@ def slots_text(slots: SlotCount) -> str:
     rest = [f"{slots.free:,} free"]
     if slots.claimed:
         rest.append(f"{slots.claimed:,} kept for who they were freed for")
-    if slots.elsewhere:
-        rest.append(f"{slots.elsewhere:,} held by others")
+    if slots.held_by_others:
+        rest.append(f"{slots.held_by_others:,} held by others")
     if slots.drained:
         rest.append(f"{slots.drained:,} on nodes that take nothing new")
     return f"{slots.used:,} of {counted(slots.total, f'{slots.kind} slot')} used, {', '.join(rest)}"

@@ -10,7 +10,7 @@ from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
 from orchestrator.control.facts import FactsReader, dependencies_of
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import Foreign, Known, snapshot_of
+from orchestrator.control.snapshot import BelievedOthers, Known, snapshot_of
 from orchestrator.control.starts import Starts
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.troubles import Troubles
@@ -38,7 +38,7 @@ class Dispatcher:
         self._troubles = troubles
         self._yielding = Yielding(site)
         self._elapsed = Elapsed(site.clock)
-        self._foreign = Foreign(site.clock)
+        self.others = BelievedOthers(site.clock)
         self._mirror = Mirror(site.profile.policy)
         self._known: Known = {}
         self._reader = FactsReader()
@@ -59,7 +59,7 @@ class Dispatcher:
         snapshot = self._look(capacity)
         decisions = self._mirror.decide(snapshot)
         self._due = None if decisions.wake is None else now + max(0.0, decisions.wake - self._site.clock.now())
-        done = self._carry_out(decisions, _Free(capacity, snapshot)) and not self._foreign.doubts
+        done = self._carry_out(decisions, _Free(capacity, snapshot)) and not self.others.doubts
         self._served = (version, capacity) if done and not decisions else None
         if done and (decisions.preempts or decisions.resizes):
             return 0.0  # the next pass tells the runs
@@ -75,10 +75,10 @@ class Dispatcher:
             if dead and job.state == str(JobState.QUEUED):
                 self._fail_dependant(job, dead)
         self._elapsed.forget({job.id for job in facts.waiting if job.not_before is not None})
-        foreign = self._foreign.look(facts, capacity)
+        held = self.others.look(facts, capacity)
         now = self._site.clock.now()
         profile, back_off, known = self._site.profile, self._back_off, self._known
-        return snapshot_of(facts, capacity, profile, now=now, foreign=foreign, back_off=back_off, known=known)
+        return snapshot_of(facts, capacity, profile, now=now, held_by_others=held, back_off=back_off, known=known)
 
     def _back_off(self, job: OpenJob) -> float | None:
         """Measured so that a clock jump neither shortens nor lengthens it."""

@@ -10,7 +10,7 @@ from orchestrator.backends.protocol import Capacity
 from orchestrator.control.demands import demand_of, placement_of
 from orchestrator.control.facts import Facts
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import foreign_now, snapshot_of
+from orchestrator.control.snapshot import held_by_others_now, snapshot_of
 from orchestrator.scheduling.draft import Draft
 from orchestrator.scheduling.room import Room
 from orchestrator.scheduling.state import State
@@ -29,7 +29,7 @@ class Headroom:
     def now(cls, connection: Connection, site: Site, capacity: Capacity) -> Headroom:
         """Of store and engine."""
         facts, at = Facts.read(connection), site.clock.now()
-        found = snapshot_of(facts, capacity, site.profile, now=at, foreign=foreign_now(facts, capacity))
+        found = snapshot_of(facts, capacity, site.profile, now=at, held_by_others=held_by_others_now(facts, capacity))
         return cls(facts, Draft(State.of(found), site.profile.policy, at).room, at)
 
     @property

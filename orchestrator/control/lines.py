@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from orchestrator.control.elsewhere import Elsewhere
-from orchestrator.lifecycle.reasons import Waiting
+from orchestrator.control.others import HeldByOthers, Withheld
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.explain.runs import asked_to_become
@@ -30,12 +29,12 @@ class Lines:
     Attributes:
         outlook: what is known.
         briefs: what people call the jobs.
-        shared: whether others than this server hold slots: what is too large now may not be so for ever.
+        withheld: what others hold, where they hold anything: what is too large now may not be so for ever.
     """
 
     outlook: Outlook
     briefs: Mapping[str, Brief]
-    shared: bool = False
+    withheld: Withheld | None = None
 
     def waiting(self, job: Job) -> JobLine:
         """Of a job that waits."""
@@ -45,7 +44,7 @@ class Lines:
                 "position": self.outlook.places.get(job.id),
                 "since": max(job.submitted, job.waits_since),
                 "expected_start": self.outlook.start_of(job.id),
-                "reason": WITHHELD if self.shared and why.kind is Waiting.TOO_LARGE else why.short,
+                "reason": WITHHELD if self.withheld is not None and self.withheld.keeps(job.id) else why.short,
             }
         )
 
@@ -94,7 +93,7 @@ def asked_of(running: Running, brief: Brief | None) -> str:
 
 
 def node_views(
-    outlook: Outlook, marks: Mapping[str, NodeMark], elsewhere: Mapping[str, Elsewhere] = MappingProxyType({})
+    outlook: Outlook, marks: Mapping[str, NodeMark], held: Mapping[str, HeldByOthers] = MappingProxyType({})
 ) -> list[NodeView]:
     """The nodes, by name; slots that others than this server hold count among theirs, and are told."""
     snapshot, tally = outlook.snapshot, _Tally.of(outlook)
@@ -105,8 +104,8 @@ def node_views(
         there = tally.jobs.get(node.name, {})
         numbers = {"used": used, "free": free, "claimed": kept, "jobs": there}
         numbers["unsaved"] = [job for job in there if not outlook.running[job].saves]
-        if (held := elsewhere.get(node.name)) is not None:
-            numbers |= {"slots": node.slots + held.slots, "elsewhere": held.slots, "others": held.text}
+        if (others := held.get(node.name)) is not None:
+            numbers |= {"slots": node.slots + others.slots, "held_by_others": others.slots, "others": others.text}
         views.append(view.model_copy(update=numbers))
     return views
 
@@ -157,8 +156,8 @@ def slot_count(nodes: Sequence[NodeView], kind: str) -> SlotCount:
         used=sum(node.used for node in nodes),
         free=sum(node.free for node in nodes),
         claimed=sum(node.claimed for node in nodes),
-        drained=sum(max(0, node.slots - node.elsewhere - node.used) for node in nodes if node.state != "up"),
-        elsewhere=sum(node.elsewhere for node in nodes),
+        drained=sum(max(0, node.slots - node.held_by_others - node.used) for node in nodes if node.state != "up"),
+        held_by_others=sum(node.held_by_others for node in nodes),
         kind=kind,
     )
 

@@ -71,6 +71,10 @@ class Controller:
         self._learning = Learning(self._site)
         self._woken = threading.Event()
 
+    def held_by_others(self) -> Mapping[str, int] | None:
+        """Slots of each node that it believes others hold; None: it has not looked yet. Any thread may ask."""
+        return self._dispatcher.others.now()
+
     def step(self) -> float:
         """One pass.
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
-from orchestrator.control.elsewhere import Elsewhere, elsewhere_of
 from orchestrator.control.history import Told, told_of
 from orchestrator.control.lines import WITHHELD, Lines, chain, known_teams, node_views, slot_count, team_lines
 from orchestrator.control.measuring import ends_of
 from orchestrator.control.mirror import Mirror
+from orchestrator.control.others import Withheld
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import Snapshots
+from orchestrator.control.snapshot import Believed, Snapshots
 from orchestrator.control.starting import phase_of
 from orchestrator.lifecycle.reasons import Waiting, position
 from orchestrator.planning.casefile import CaseFile
@@ -58,14 +59,16 @@ class _Look:
     Attributes:
         outlook: the queue.
         marks: what people said of the nodes.
-        elsewhere: what others hold of the nodes, by name.
+        capacity: of the engine.
+        withheld: what others hold.
         version: of the store, read before.
         taken: monotonic seconds.
     """
 
     outlook: Outlook
     marks: Mapping[str, nodes.NodeMark]
-    elsewhere: Mapping[str, Elsewhere]
+    capacity: Capacity
+    withheld: Withheld
     version: int
     taken: float
 
@@ -76,11 +79,18 @@ class Questions:
     Args:
         site: the store, the engine, the profile.
         snapshots: takes the snapshot that the policy would see now; default: one of its own.
+        believed: what others are believed to hold by the controller that serves the queue; for the default.
     """
 
-    def __init__(self, site: Site, *, snapshots: Callable[[Site], Snapshot] | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        snapshots: Callable[[Site, Capacity], Snapshot] | None = None,
+        believed: Believed = lambda: None,
+    ) -> None:
         self._site = site
-        self._snapshots = snapshots or Snapshots().take
+        self._snapshots = snapshots or Snapshots(believed).take
         self._lock = threading.Lock()
         self._one_what_if = threading.Lock()
         self._mirror = Mirror(site.profile.policy)
@@ -131,19 +141,19 @@ class Questions:
         waiting = [outlook.pending[job] for job in outlook.order]
         waiting = [job for job in waiting if chosen is None or job.team in chosen]
         shown = [*(r.job.id for r in running), *(job.id for job in waiting[:limit])]
-        lines = Lines(outlook, self._briefs(shown), shared=bool(look.elsewhere))
+        lines = Lines(outlook, self._briefs(shown), look.withheld)
         return QueueView(
             now=outlook.now,
             profile=self._site.profile.name,
             policy=outlook.policy.name,
-            slots=slot_count(node_views(outlook, look.marks, look.elsewhere), outlook.snapshot.slot_kind),
+            slots=slot_count(node_views(outlook, look.marks, look.withheld.nodes), outlook.snapshot.slot_kind),
             running=[lines.running(r) for r in sorted(running, key=lambda r: (r.since, r.job.sequence))],
             waiting=[lines.waiting(job) for job in waiting[:limit]],
             waiting_total=len(waiting),
             held=sum(job.held for job in waiting),
             teams=team_lines(outlook),
             team=team or "",
-            notes=[held.text for held in look.elsewhere.values()],
+            notes=look.withheld.texts,
         )
 
     def snapshot(self) -> str:
@@ -166,7 +176,7 @@ class Questions:
             BackendUnavailable: the engine does not say what it has.
         """
         with self._answering() as look:
-            return node_views(look.outlook, look.marks, look.elsewhere)
+            return node_views(look.outlook, look.marks, look.withheld.nodes)
 
     def what_if(self, request: WhatIfRequest) -> WhatIfView:
         """When a workload would start, and whom it would delay; nothing is queued.
@@ -188,7 +198,7 @@ class Questions:
         site = self._site
         workload = parse_workload(request.source.encode(), request.filename, tuple(request.overrides))
         with self._answering() as look:
-            capacity = site.backend.capacity()
+            capacity = look.capacity
             estimate = request.estimate or self._estimate(workload)
             limit = site.profile.limits.max_time
             job = candidate(workload, capacity, look.outlook, estimate=estimate, limit=limit)
@@ -209,7 +219,7 @@ class Questions:
                 return view
             start, where = outlook.start_of(view.id), position(outlook.places[view.id], len(outlook.order))
             why = outlook.reason(view.id)
-            reason = f"{_withheld(look) if _is_withheld(why.kind, look) else why.text}; {where}"
+            reason = f"{_withheld(look) if look.withheld.keeps(view.id) else why.text}; {where}"
         likely = None if start is None or start.by_limit else start.at  # the reason tells of limits
         return filled.model_copy(update={"reason": reason, "expected_start": likely})
 
@@ -283,11 +293,12 @@ class Questions:
             return look
 
     def _take(self, version: int, now: float) -> _Look:
-        snapshot = self._snapshots(self._site)
+        capacity = self._site.backend.capacity()
+        snapshot = self._snapshots(self._site, capacity)
         with self._site.store.read() as connection:
             words, marks = ends_of(connection, snapshot.now), nodes.all(connection)
         outlook = Outlook(snapshot, self._site.profile.policy, self._mirror.copy_at(snapshot), words=words)
-        return _Look(outlook, marks, elsewhere_of(self._site, snapshot), version, now)
+        return _Look(outlook, marks, capacity, Withheld(outlook, capacity, self._site.backend), version, now)
 
     def _briefs(self, shown: Sequence[str]) -> Mapping[str, briefs.Brief]:
         """What people call jobs; of a long queue, those that are shown."""
@@ -300,12 +311,11 @@ class Questions:
         lines = Lines(outlook, self._briefs(before := just_before(job, outlook)))
         more_nodes = self._site.profile.backend not in _ONE_NODE
         view = waiting_view(told.view, outlook, [lines.brief(other) for other in before], more_nodes=more_nodes)
-        if not look.elsewhere or view.kind == Waiting.STARTS:
+        if not look.withheld.nodes or view.kind == Waiting.STARTS:
             return view
-        held = look.elsewhere.values()
-        update: dict[str, object] = {"details": [*(one.text for one in held), *view.details]}
-        if _is_withheld(view.kind, look):
-            freed = [Remedy(text=one.remedy) for one in held]
+        update: dict[str, object] = {"details": [*look.withheld.texts, *view.details]}
+        if look.withheld.keeps(job):
+            freed = [Remedy(text=one.remedy) for one in look.withheld.nodes.values()]
             update |= {"reason": f"{WITHHELD}: {view.reason}", "remedies": [*freed, *view.remedies]}
         return view.model_copy(update=update)
 
@@ -331,16 +341,11 @@ def _filled(view: JobView, look: _Look) -> JobView:
     if view.id not in outlook.pending or view.state not in _WAITING:
         return view
     where, why = position(outlook.places[view.id], len(outlook.order)), outlook.reason(view.id)
-    return view.model_copy(update={"reason": f"{WITHHELD if _is_withheld(why.kind, look) else why.short}; {where}"})
-
-
-def _is_withheld(kind: str, look: _Look) -> bool:
-    """Whether a job is too large only for what others than this server leave of the nodes, as far as is known."""
-    return kind == Waiting.TOO_LARGE and bool(look.elsewhere)
+    return view.model_copy(update={"reason": f"{WITHHELD if look.withheld.keeps(view.id) else why.short}; {where}"})
 
 
 def _withheld(look: _Look) -> str:
-    return f"{WITHHELD}: {'; '.join(held.text for held in look.elsewhere.values())}"
+    return f"{WITHHELD}: {'; '.join(look.withheld.texts)}"
 
 
 def _under(team: str, outlook: Outlook) -> set[str]:

@@ -31,7 +31,10 @@ Known = dict[str, tuple[tuple[object, ...], Job | None]]
 """Waiting jobs by identifier, each with what it was made of: of a long queue most are the same in the next snapshot.
 None where the row is no job."""
 
-FOREIGN_AFTER = 10.0
+Believed = Callable[[], Mapping[str, int] | None]
+"""Slots of each node that others are believed to hold; None: nobody has looked yet."""
+
+BELIEVED_AFTER = 10.0
 """Seconds after which slots that the engine has given to nobody of ours are believed to be others'."""
 
 
@@ -41,22 +44,28 @@ def current_snapshot(site: Site) -> Snapshot:
     Raises:
         BackendUnavailable: the engine does not say what it has.
     """
-    return Snapshots().take(site)
+    return Snapshots().take(site, site.backend.capacity())
 
 
 class Snapshots:
-    """Takes the same ones again and again: of a long queue only what changed is made anew. For one thread at a time."""
+    """Takes the same ones again and again: of a long queue only what changed is made anew. For one thread at a time.
 
-    def __init__(self) -> None:
+    Args:
+        believed: slots of each node that others are believed to hold; None: whatever is missing now is theirs.
+    """
+
+    def __init__(self, believed: Believed = lambda: None) -> None:
+        self._believed = believed
         self._reader = FactsReader()
         self._known: Known = {}
 
-    def take(self, site: Site) -> Snapshot:
-        """As `current_snapshot` does; always of the same site."""
-        capacity = site.backend.capacity()
+    def take(self, site: Site, capacity: Capacity) -> Snapshot:
+        """The queue, and the cluster with this capacity, as they are now; always of the same site."""
         facts = self._reader.read(site.store)
-        foreign, now = foreign_now(facts, capacity), site.clock.now()
-        return snapshot_of(facts, capacity, site.profile, now=now, foreign=foreign, known=self._known)
+        held, believed, now = held_by_others_now(facts, capacity), self._believed(), site.clock.now()
+        if believed is not None:
+            held = {name: min(slots, believed.get(name, 0)) for name, slots in held.items()}
+        return snapshot_of(facts, capacity, site.profile, now=now, held_by_others=held, known=self._known)
 
 
 def snapshot_of(
@@ -65,7 +74,7 @@ def snapshot_of(
     profile: ClusterProfile,
     *,
     now: float,
-    foreign: Mapping[str, int],
+    held_by_others: Mapping[str, int],
     back_off: BackOff = lambda job: job.not_before,
     known: Known | None = None,
 ) -> Snapshot:
@@ -76,13 +85,13 @@ def snapshot_of(
         capacity: of the engine.
         profile: the cluster.
         now: seconds since the epoch.
-        foreign: slots of each node that others than this server hold.
+        held_by_others: slots of each node that others than this server hold.
         back_off: when a job may start again.
         known: waiting jobs of the last snapshot.
     """
     return Snapshot(
         now=now,
-        nodes=_nodes(facts, capacity, profile, foreign, now),
+        nodes=_nodes(facts, capacity, profile, held_by_others, now),
         pending=_pending(facts, profile, back_off, known if known is not None else {}),
         running=tuple(_running(facts.jobs[run.job], run, now) for run in facts.active),
         teams=teams_of(profile),
@@ -92,7 +101,7 @@ def snapshot_of(
     )
 
 
-def foreign_now(facts: Facts, capacity: Capacity) -> dict[str, int]:
+def held_by_others_now(facts: Facts, capacity: Capacity) -> dict[str, int]:
     """Slots of each node that are not free although no run of ours holds them, at this instant."""
     held = held_by(facts)
     missing = {node.name: node.slots - node.free - held.get(node.name, 0) for node in capacity.nodes}
@@ -115,7 +124,7 @@ class _Missing:
     since: float
 
 
-class Foreign:
+class BelievedOthers:
     """Slots that others hold on our nodes: other servers of the user, say.
 
     For a moment the engine's free slots also lag behind what runs say of themselves, while their processes end. So
@@ -128,9 +137,13 @@ class Foreign:
         self._believed: dict[str, int] | None = None
         self._doubted: dict[str, _Missing] = {}
 
+    def now(self) -> Mapping[str, int] | None:
+        """What was believed of each node last; None: nobody has looked yet. Any thread may ask."""
+        return self._believed
+
     def look(self, facts: Facts, capacity: Capacity) -> dict[str, int]:
         """What is to be believed of each node now."""
-        seen, now = foreign_now(facts, capacity), self._clock.monotonic()
+        seen, now = held_by_others_now(facts, capacity), self._clock.monotonic()
         if self._believed is None:
             self._believed = {} if any(map(_lets_go, facts.active)) else seen
         believed: dict[str, int] = {}
@@ -140,7 +153,7 @@ class Foreign:
             if slots > before:
                 last = self._doubted.get(name, _Missing(slots, now))
                 doubted[name] = _Missing(min(last.slots, slots), last.since)
-                if now - last.since >= FOREIGN_AFTER:
+                if now - last.since >= BELIEVED_AFTER:
                     before = doubted.pop(name).slots
             believed[name] = min(slots, before)
         self._believed, self._doubted = believed, doubted
@@ -157,11 +170,11 @@ def _lets_go(run: RunRecord) -> bool:
 
 
 def _nodes(
-    facts: Facts, capacity: Capacity, profile: ClusterProfile, foreign: Mapping[str, int], now: float
+    facts: Facts, capacity: Capacity, profile: ClusterProfile, held_by_others: Mapping[str, int], now: float
 ) -> tuple[Node, ...]:
     windows = windows_of(profile, now)
     return tuple(
-        _node(node, facts, max(0, node.slots - foreign.get(node.name, 0)), windows.get(node.name, ()))
+        _node(node, facts, max(0, node.slots - held_by_others.get(node.name, 0)), windows.get(node.name, ()))
         for node in capacity.nodes
     )
 

@@ -28,8 +28,7 @@ _NAMES = TypeAdapter(dict[str, str])
 class CaseFile:
     """A snapshot and its policy; it names jobs, owners, teams and nodes, and holds no workload.
 
-    It is a look at the queue of its own, not that of the last decision: between the two a job may have ended, and slots
-    that others hold are believed at once.
+    It is a look at the queue of its own, not that of the last decision: between the two a job may have ended.
 
     Attributes:
         snapshot: the queue and the cluster.

@@ -88,7 +88,7 @@ class SlotCount(Message):
     free: int
     claimed: int = Field(default=0, description="free, and kept for a job that something was freed for")
     drained: int = Field(default=0, description="unused on nodes that take nothing new")
-    elsewhere: int = Field(default=0, description="held by others than this server")
+    held_by_others: int = Field(default=0, description="by others than this server")
     kind: str = "gpu"
 
 
@@ -139,7 +139,7 @@ class NodeView(Message):
     used: int
     free: int
     claimed: int = 0
-    elsewhere: int = Field(default=0, description="slots that others than this server hold")
+    held_by_others: int = Field(default=0, description="slots that others than this server hold")
     others: str = Field(default="", description="who they are, as far as is known, in a sentence")
     kind: str = "gpu"
     gpu_type: str = ""

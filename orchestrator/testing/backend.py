@@ -14,6 +14,7 @@ from orchestrator.backends.protocol import (
     LaunchRequest,
     NodeFacts,
     Observation,
+    Others,
 )
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
@@ -87,7 +88,7 @@ class SimulatedBackend:
         """What it has, all of it free; a test may change it."""
         for name, count in ({"localhost": slots} if isinstance(slots, int) else slots).items():
             self.nodes[name] = NodeFacts(name, count, count)
-        self.foreign: dict[str, int] = {}
+        self.held_by_others: dict[str, int] = {}
         """Slots of nodes that others hold."""
         self.available = True
         """Set False: every call raises BackendUnavailable."""
@@ -157,14 +158,14 @@ class SimulatedBackend:
         """Slots in all, and free, of each node."""
         self._call("capacity")
         free = self._free(self._read())
-        ours = {name: free[name] - self.foreign.get(name, 0) for name in self.nodes}
+        ours = {name: free[name] - self.held_by_others.get(name, 0) for name in self.nodes}
         nodes = tuple(replace(node, free=max(0, ours[name])) for name, node in self.nodes.items())
         total = sum(node.slots for node in nodes)
         return Capacity(total, sum(node.free for node in nodes), total, nodes=nodes)
 
-    def others(self, node: str) -> str:
+    def others(self, node: str) -> Others:
         """Somebody, where the test says so."""
-        return "somebody" if self.foreign.get(node) else ""
+        return Others("somebody") if self.held_by_others.get(node) else Others()
 
     def tick(self) -> None:
         """Every live script goes on by one word."""

@@ -135,12 +135,12 @@ def test_what_still_runs_when_maintenance_begins_saves_its_state_and_goes_on_els
 
 
 def test_slots_that_others_hold_are_not_counted_as_ours(world: World) -> None:
-    world.backend.foreign = {"localhost": 3}
+    world.backend.held_by_others = {"localhost": 3}
     job, other = command(world, 1), command(world, 2)
     world.step(3)
     assert (world.state(job), world.state(other)) == ("running", "queued")
     assert [node.slots for node in current_snapshot(world.service.site).nodes] == [1]
-    world.backend.foreign = {}
+    world.backend.held_by_others = {}
     world.step(2)
     assert world.state(other) in {"starting", "running"}
 
@@ -151,12 +151,12 @@ def test_slots_that_lag_behind_cost_nobody_a_run(world: World) -> None:
     world.step(20)
     other = command(world, 1, 5)
     world.step(1)
-    world.backend.foreign = {"localhost": 1}  # what `wide` gave up is not free yet
+    world.backend.held_by_others = {"localhost": 1}  # what `wide` gave up is not free yet
     world.step(4)
     assert world.state(other) == "queued"
     assert world.job(low).preemptions == 0
     assert widths(world, wide) == (1, 1)
-    world.backend.foreign = {}
+    world.backend.held_by_others = {}
     world.step(2)
     assert world.state(other) in {"starting", "running"}
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound, SpecError, UsageError
 from orchestrator.control.questions import Questions
 from orchestrator.control.site import Site
-from orchestrator.control.snapshot import current_snapshot
+from orchestrator.control.snapshot import BELIEVED_AFTER, current_snapshot
 from orchestrator.planning import outlook
 from orchestrator.planning.casefile import CaseFile
 from orchestrator.scheduling.cluster import Node, Window
@@ -60,7 +61,7 @@ def test_a_stated_remedy_starts_the_job(world: World, questions: Questions) -> N
 
 
 def test_a_job_behind_another_one_is_told_until_when_it_should_wait(world: World) -> None:
-    def with_estimates(site: Site) -> Snapshot:
+    def with_estimates(site: Site, capacity: Capacity) -> Snapshot:
         found = current_snapshot(site)
         running = tuple(replace(r, job=replace(r.job, estimate=Estimate(600.0, 0.0))) for r in found.running)
         pending = tuple(replace(job, estimate=Estimate(60.0, 0.0)) for job in found.pending)
@@ -190,7 +191,7 @@ def test_a_node_in_maintenance_has_nothing_free(tmp_path: Path) -> None:
     world = World(tmp_path, slots={"a": 2})
     snapshot = current_snapshot(world.service.site)
     closed = tuple(replace(node, windows=(Window(snapshot.now - 60),)) for node in snapshot.nodes)
-    questions = Questions(world.service.site, snapshots=lambda site: replace(snapshot, nodes=closed))
+    questions = Questions(world.service.site, snapshots=lambda site, capacity: replace(snapshot, nodes=closed))
     (node,), queue = questions.nodes(), questions.queue()
     assert (node.state, node.free) == ("maintenance", 0)
     assert (queue.slots.free, queue.slots.drained) == (0, 2)
@@ -254,12 +255,12 @@ def test_no_remedy_adds_nodes_where_the_engine_has_one(world: World, questions: 
 
 def test_slots_that_another_server_holds_are_told_by_the_queue_the_nodes_and_why(tmp_path: Path) -> None:
     world = World(tmp_path, slots=4)
-    world.backend.foreign = {"localhost": 3}
+    world.backend.held_by_others = {"localhost": 3}
     waiting, questions = world.submit(**WIDE), Questions(world.service.site)
     said = "3 of 4 cpu slots of localhost are held by another server: somebody"
     queue, (node,) = questions.queue(), questions.nodes()
-    assert (queue.slots.total, queue.slots.free, queue.slots.elsewhere, queue.notes) == (4, 1, 3, [said])
-    assert (node.slots, node.free, node.elsewhere, node.others) == (4, 1, 3, said)
+    assert (queue.slots.total, queue.slots.free, queue.slots.held_by_others, queue.notes) == (4, 1, 3, [said])
+    assert (node.slots, node.free, node.held_by_others, node.others) == (4, 1, 3, said)
     why = questions.why(waiting)
     assert why.details[0] == said
     assert why.reason.startswith("others hold slots that it needs: needs 2 cpu slots")
@@ -267,6 +268,30 @@ def test_slots_that_another_server_holds_are_told_by_the_queue_the_nodes_and_why
     assert questions.fill([world.job(waiting)])[0].reason == "others hold slots that it needs; position 1 of 1"
     assert questions.whole(world.job(waiting)).reason == f"others hold slots that it needs: {said}; position 1 of 1"
     assert queue.waiting[0].reason == "others hold slots that it needs"
+
+
+def test_a_job_too_large_even_without_others_is_not_told_that_they_hold_what_it_needs(tmp_path: Path) -> None:
+    world = World(tmp_path, slots=4)
+    huge = world.submit(resources={"workers": 4})
+    world.backend.nodes = {"localhost": NodeFacts("localhost", 3, 3)}
+    world.backend.held_by_others = {"localhost": 1}
+    questions = Questions(world.service.site)
+    assert questions.why(huge).reason.startswith("needs 4 ")
+    assert questions.queue().waiting[0].reason == "too large for the cluster"
+
+
+def test_slots_that_are_missing_for_a_moment_are_no_others_until_the_controller_believes_it(world: World) -> None:
+    controller = world.controller
+    controller.step()
+    questions = Questions(world.service.site, believed=controller.held_by_others)
+    world.backend.held_by_others = {"localhost": 1}
+    world.submit(**WIDE)
+    controller.step()
+    assert questions.queue().notes == []
+    world.clock.advance(BELIEVED_AFTER)
+    controller.step()
+    questions.forget()
+    assert questions.queue().slots.held_by_others == 1
 
 
 def test_what_if_takes_the_widths_that_are_asked_for(questions: Questions) -> None:
@@ -292,7 +317,7 @@ def test_lists_tell_in_few_words_why_jobs_wait_and_one_job_at_length(world: Worl
 
 
 def test_where_the_engine_is_silent_views_stay_as_they_are(world: World) -> None:
-    def silent(site: Site) -> Snapshot:
+    def silent(site: Site, capacity: Capacity) -> Snapshot:
         raise BackendUnavailable("no answer")
 
     questions = Questions(world.service.site, snapshots=silent)
@@ -304,7 +329,7 @@ def test_where_the_engine_is_silent_views_stay_as_they_are(world: World) -> None
 
 
 def test_where_the_engine_is_silent_why_says_so_beside_what_is_stored(world: World) -> None:
-    def silent(site: Site) -> Snapshot:
+    def silent(site: Site, capacity: Capacity) -> Snapshot:
         raise BackendUnavailable("no answer")
 
     job = world.submit()
@@ -316,7 +341,7 @@ def test_where_the_engine_is_silent_why_says_so_beside_what_is_stored(world: Wor
 def test_what_changes_while_somebody_looks_is_in_the_next_answer(world: World) -> None:
     taken: list[Snapshot] = []
 
-    def disturbed(site: Site) -> Snapshot:
+    def disturbed(site: Site, capacity: Capacity) -> Snapshot:
         taken.append(current_snapshot(site))
         if len(taken) == 1:  # a person changes something, and looking took long
             questions.forget()
@@ -333,7 +358,9 @@ def test_who_watches_a_running_job_costs_no_look(world: World) -> None:
     job = long_job(world)
     world.step(3)
     taken: list[Site] = []
-    questions = Questions(world.service.site, snapshots=lambda site: taken.append(site) or current_snapshot(site))
+    questions = Questions(
+        world.service.site, snapshots=lambda site, capacity: taken.append(site) or current_snapshot(site)
+    )
     view = world.job(job)
     assert questions.fill([view], max_age=1.0) == [view]
     assert questions.whole(view) == view
@@ -343,7 +370,7 @@ def test_who_watches_a_running_job_costs_no_look(world: World) -> None:
 def test_those_who_only_watch_share_a_look_that_takes_long(world: World) -> None:
     taken: list[Snapshot] = []
 
-    def slow(site: Site) -> Snapshot:
+    def slow(site: Site, capacity: Capacity) -> Snapshot:
         taken.append(current_snapshot(site))
         world.clock.advance(0.3)
         return taken[-1]
@@ -360,7 +387,7 @@ def test_one_what_if_is_answered_at_a_time(world: World, monkeypatch: pytest.Mon
     monkeypatch.setattr("orchestrator.control.questions._PATIENCE", 0.01)
     refused: list[Conflict] = []
 
-    def within(site: Site) -> Snapshot:
+    def within(site: Site, capacity: Capacity) -> Snapshot:
         with pytest.raises(Conflict, match="too many people") as error:
             questions.what_if(what_if())
         refused.append(error.value)
@@ -399,7 +426,7 @@ def test_what_is_no_saved_queue_is_refused_in_words(text: str) -> None:
 def test_many_who_watch_share_one_look(world: World) -> None:
     taken: list[Snapshot] = []
 
-    def counting(site: Site) -> Snapshot:
+    def counting(site: Site, capacity: Capacity) -> Snapshot:
         taken.append(current_snapshot(site))
         return taken[-1]
 
@@ -424,7 +451,7 @@ def test_ten_thousand_jobs_are_explained_once_and_only_the_first_ones_are_played
     forecast, reasons = outlook.forecast, outlook.Reasons
     monkeypatch.setattr(outlook, "forecast", lambda s, p, **k: played.append(len(s.pending)) or forecast(s, p, **k))
     monkeypatch.setattr(outlook, "Reasons", lambda *args: explained.append(1) or reasons(*args))
-    questions = Questions(world.service.site, snapshots=lambda site: snapshot)
+    questions = Questions(world.service.site, snapshots=lambda site, capacity: snapshot)
     for _ in range(3):
         view = questions.queue(limit=50)
         assert (len(view.waiting), view.waiting_total) == (50, 10_000)

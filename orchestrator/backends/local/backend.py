@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.backends.local.machine import Machine, gpus_of_this_machine, measure
-from orchestrator.backends.local.neighbours import AGENT, Agent, others_among
+from orchestrator.backends.local.others import AGENT, Agent, others_among
 from orchestrator.backends.local.records import KEPT, Record, Records
-from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation
+from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation, Others
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity, processes_with_environment
@@ -145,7 +145,7 @@ class LocalBackend:
         total, free = self.machine.slots, self._slots.free()
         return Capacity(total, free, total, self.machine.kind, nodes=(self.machine.facts(free),))
 
-    def others(self, node: str) -> str:
+    def others(self, node: str) -> Others:
         """Agents of other servers of this user, and what else holds slot locks of this machine: by process."""
         del node  # there is one
         held = self._slots.openers()

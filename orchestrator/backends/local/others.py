@@ -1,4 +1,4 @@
-"""Who else holds slots of this machine: agents of other servers, told by their command lines."""
+"""Others that hold slots of this machine: agents of other servers, by their command lines, and other processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.base.process import arguments_of
+from orchestrator.backends.protocol import Others
+from orchestrator.base.process import arguments_of, program_of
 from orchestrator.base.text import one_line
 
 AGENT = "orchestrator.runtime.agent"
@@ -33,24 +34,30 @@ class Agent(NamedTuple):
         return cls(arguments[-2], arguments[-1]) if AGENT in arguments[:-2] else None
 
 
-def others_among(processes: Iterable[int], ours: Callable[[Agent], bool]) -> str:
-    """Those that are no agents of ours, in words, each allocation once; empty where all are ours.
+def others_among(processes: Iterable[int], ours: Callable[[Agent], bool]) -> Others:
+    """Those that are no agents of ours, each allocation once; empty where all are ours.
+
+    Of a process that is no agent only its program is told, for its arguments may be secret.
 
     Args:
         processes: that hold slots.
         ours: whether this server started an agent.
     """
-    found: dict[str, str] = {}
+    agents: dict[str, str] = {}
+    rest: list[str] = []
     for pid in sorted(processes):
         arguments = arguments_of(pid)
         agent = Agent.of(arguments)
         if agent is None and arguments:
-            found[str(pid)] = f"process {pid} ({one_line(' '.join(arguments), 60)})"
+            rest.append(f"{one_line(program_of(pid), 15)} (process {pid})")
         elif agent is not None and not ours(agent):
-            found.setdefault(agent.allocation, f"{_job(agent)} (process {pid}, runs under {_root(agent)})")
-    shown = list(found.values())
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
+            agents.setdefault(agent.allocation, f"{_job(agent)} (process {pid}, runs under {_root(agent)})")
+    return Others(_listed(list(agents.values())), _listed(rest))
+
+
+def _listed(found: list[str]) -> str:
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
 
 
 def _job(agent: Agent) -> str:
