@@ -113,7 +113,7 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
 def _preempted(connection: Connection, site: Site, job: JobRecord, run: RunRecord) -> None:
     """We asked it to stop: no failure, no back-off, and its place is kept."""
     keeps = job.kind != "command" or run.saved is not None
-    goes_on = "goes on from its newest checkpoint" if keeps else "starts again"
+    goes_on = "goes on from its newest checkpoint" if keeps else "starts from the beginning"
     whom = "" if run.freed_for is None else f" for {run.freed_for}"
     jobs.move(
         connection,

@@ -313,7 +313,8 @@ class JobService:
         active = runs.unreleased_of(connection, job.id)
         if job.state in {JobState.QUEUED, JobState.HELD} and not active:
             now = self._site.clock.now()
-            self._move(connection, job, JobState.CANCELLED, f"cancelled by {by} before it began", finished_at=now)
+            when = "before it began" if job.started_at is None else "while it waited"
+            self._move(connection, job, JobState.CANCELLED, f"cancelled by {by} {when}", finished_at=now)
             return
         reason = f"cancelled by {by}; waits until its slots are free"
         self._move(connection, job, JobState.CANCELLING, reason, data={"by": by})

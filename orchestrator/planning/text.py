@@ -46,7 +46,7 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         yield f"             {points}"
     if plan.estimate:
         yield from estimate_lines(plan.estimate)
-    yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')} on {plan.launch.backend})"
+    yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')}; engine {plan.launch.backend})"
     yield f"  command    {shlex.join(plan.launch.argv)}"
     yield f"  each rank  {shlex.join(plan.launch.rank_argv)}"
     for warning in plan.warnings:

@@ -37,9 +37,9 @@ def test_a_higher_priority_stops_a_running_job_and_gets_its_slots(world: World) 
     assert world.job(low).reason.startswith(f"asked to stop for {high}: ")
     world.step(3)
     assert (world.state(low), world.state(high)) == ("queued", "running")
-    assert world.job(low).reason == f"preempted for {high}; starts again when its turn comes"
+    assert world.job(low).reason == f"preempted for {high}; starts from the beginning when its turn comes"
     details = Questions(world.service.site).why(low).details
-    assert sum("starts again" in one for one in details) == 1
+    assert sum("from the beginning" in one for one in details) == 1
     world.finish()
     assert [run.state for run in world.job(low).runs] == ["stopped", "succeeded"]
 
