@@ -203,7 +203,7 @@ def has_team(connection: Connection, team: str) -> bool:
 
 
 def teams(connection: Connection) -> set[str]:
-    """Those that have or had jobs; it reads the whole table."""
+    """Those that have or had jobs."""
     return set(connection.execute(select(jobs.c.team).distinct()).scalars())
 
 

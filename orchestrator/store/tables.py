@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -73,6 +73,7 @@ jobs = Table(
     UniqueConstraint("owner", "client_key"),
     Index("ix_jobs_queue", "state", "priority", "sequence"),
     Index("ix_jobs_name", "name"),
+    Index("ix_jobs_team", "team"),
     sqlite_autoincrement=True,  # a sequence is never given twice, whatever is deleted
 )
 

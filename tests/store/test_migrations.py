@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from store_records import JOB
 
 from orchestrator.store import jobs, runs, schema
@@ -174,3 +175,15 @@ def test_a_run_in_the_middle_of_a_resize_of_before_knows_where_it_begins_and_end
     assert run is not None
     assert [run.was, run.becomes] == placed
     assert "smaller" not in columns(path, "runs")
+
+
+def test_teams_of_a_store_of_before_are_found_by_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.sqlite"
+    prepare_as_before(path, "0006", monkeypatch)
+    insert(path, "jobs", replace(JOB, team="lab").to_row())
+    store = open_store(path, clock=SimulatedClock())
+    with store.read() as connection:
+        assert (jobs.has_team(connection, "lab"), jobs.has_team(connection, "other")) == (True, False)
+        plan = connection.execute(text("EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE team = 'lab' LIMIT 1")).all()
+    store.close()
+    assert "ix_jobs_team" in str(plan)
