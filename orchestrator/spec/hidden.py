@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,13 @@ class Repairs:
         stand_ins: values of keys that it needs and that no rule looks at.
         optional: for each list, keys of its items that may be left out; where another is wrong, the list is left out.
         rests_on: keys that are left out where another one is.
+        open: lists whose items mean the same without a key that nobody knows.
     """
 
     stand_ins: Mapping[str, object] = field(default_factory=dict)
     optional: Mapping[str, frozenset[str]] = field(default_factory=dict)
     rests_on: Mapping[str, str] = field(default_factory=dict)
+    open: frozenset[str] = frozenset()
 
 
 def hidden(error: ValidationError, model: type[BaseModel], root: Node) -> ValidationError | None:
@@ -37,14 +39,13 @@ def hidden(error: ValidationError, model: type[BaseModel], root: Node) -> Valida
         root: the document.
     """
     repairs, document = getattr(model, "repairs", None), plain(root)
-    places = [_place(one["loc"], document) for one in error.errors(include_url=False, include_input=False)]
-    unknown = {
-        str(one["loc"][0]) for one in error.errors() if one["type"] == "extra_forbidden" and len(one["loc"]) == 1
-    }
-    if repairs is None or unknown or not isinstance(document, dict) or () in places:
+    errors = error.errors(include_url=False, include_input=False)
+    places = [_place(one["loc"], document) for one in errors]
+    unknown = {place for one, place in zip(errors, places, strict=True) if one["type"] == "extra_forbidden"}
+    if repairs is None or not isinstance(document, dict) or () in places:
         return None
     try:
-        model.model_validate(_repaired(document, places, repairs))
+        model.model_validate(_repaired(document, places, unknown, repairs))
     except ValidationError as later:
         return later if not any(one["loc"] for one in later.errors()) else None
     return None
@@ -61,11 +62,14 @@ def _place(parts: Sequence[str | int], document: Any) -> Path:
     return path
 
 
-def _repaired(document: dict[str, Any], places: Sequence[Path], repairs: Repairs) -> dict[str, Any]:
+def _repaired(document: dict[str, Any], places: Sequence[Path], unknown: Set[Path], repairs: Repairs) -> dict[str, Any]:
     found, gone = dict(document), set[str]()
+    if any(len(path) == 1 for path in unknown):  # it may have been meant for one that is not there
+        gone |= {key for key in repairs.rests_on.values() if key not in document}
     for path in places:
         top = str(path[0])
-        if len(path) < 3 or path[2] not in repairs.optional.get(top, frozenset()):
+        spare = path in unknown and top in repairs.open
+        if len(path) < 3 or not (spare or path[2] in repairs.optional.get(top, frozenset())):
             gone.add(top)
         elif top in found:
             items, key = list(found[top]), path[2]

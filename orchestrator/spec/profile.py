@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -157,6 +157,15 @@ class Watch(Document):
     cancel_grace: Duration = Field(default=20.0, description="a run has so long to checkpoint and stop")
 
 
+def _built(backend: Any) -> Any:
+    if backend in {"slurm", "ray"}:
+        raise ValueError(
+            f"there is no engine for {backend} yet; `local` serves this machine, and is what "
+            "`orchestrator simulate` takes for any nodes"
+        )
+    return backend
+
+
 class ClusterProfile(Document):
     """A cluster."""
 
@@ -167,11 +176,12 @@ class ClusterProfile(Document):
             "teams": frozenset({"weight", "parent", "quota", "limit"}),
         },
         rests_on={"maintenance": "nodes"},
+        open=frozenset({"teams"}),
     )
 
     name: Name
     description: Text = ""
-    backend: Literal["local"]
+    backend: Annotated[Literal["local"], BeforeValidator(_built)]
     nodes: list[Node] = Field(default_factory=lambda: [Node()], min_length=1)
     runs_dir: Line | None = Field(default=None, description="shared between nodes; default: the state directory")
     policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate("default"))
@@ -202,8 +212,8 @@ class ClusterProfile(Document):
                     yield f"maintenance[{i}].nodes[{j}]: there is no node {name}"
 
     def _wrong_teams(self) -> Iterator[str]:
-        problems = [*self._wrong_parents()]
-        yield from problems or self._wrong_quotas()
+        yield from self._wrong_parents()
+        yield from self._wrong_quotas()
 
     def _wrong_quotas(self) -> Iterator[str]:
         named, slots = {team.name: team for team in self.teams}, self._known_slots()
@@ -211,7 +221,7 @@ class ClusterProfile(Document):
             if team.quota is None:
                 continue
             place = f"teams[{i}].quota"
-            for above in _chain(team.name, named):
+            for above in _chain(team.name, ChainMap({team.name: team}, named)):  # a name may be there twice
                 if above.limit is not None and team.quota > above.limit:
                     whose = "its limit" if above is team else f"the limit of {above.name}"
                     yield f"{place}: the quota of {team.name} is above {whose}"
@@ -230,9 +240,10 @@ class ClusterProfile(Document):
 
     def _wrong_parents(self) -> Iterator[str]:
         parents = {team.name: team.parent for team in self.teams}
-        if len(parents) < len(self.teams):
-            yield "teams: a name is there twice"
+        first = {team.name: i for i, team in reversed([*enumerate(self.teams)])}
         for i, team in enumerate(self.teams):
+            if first[team.name] < i:
+                yield f"teams[{i}].name: team {team.name} is there already"
             if team.parent is not None and team.parent not in parents:
                 near = did_you_mean(team.parent, [name for name in parents if name != team.name])
                 hint = f"; {near}" if near else ""
@@ -242,9 +253,10 @@ class ClusterProfile(Document):
 
 
 def _chain(name: str, named: Mapping[str, Team]) -> Iterator[Team]:
-    found = named.get(name)
-    while found is not None:
+    found, seen = named.get(name), set[str]()
+    while found is not None and found.name not in seen:
         yield found
+        seen.add(found.name)
         found = None if found.parent is None else named.get(found.parent)
 
 

@@ -65,7 +65,7 @@ def test_machines_of_one_kind_are_numbered() -> None:
         ("policy: {presett: easy}", "unknown key 'presett'"),
         ("teams:\n  - {name: a, parent: b}", "a has parent b, which is no team"),
         ("teams:\n  - {name: a, parent: b}\n  - {name: b, parent: a}", "a is a part of itself"),
-        ("teams:\n  - {name: a}\n  - {name: a}", "a name is there twice"),
+        ("teams:\n  - {name: a}\n  - {name: a}", "team a is there already"),
         ("teams:\n  - {name: a, quota: 5, limit: 4}", "the quota of a is above its limit"),
         ("teams:\n  - {name: p, limit: 2}\n  - {name: a, parent: p, quota: 5}", "a is above the limit of p"),
         ("nodes:\n  - {cpus: 4, gpus: 0}\nteams:\n  - {name: a, quota: 5}", "a is 5, and the nodes have 4 slots"),
@@ -80,6 +80,13 @@ def test_machines_of_one_kind_are_numbered() -> None:
 def test_what_does_not_hold_together_is_refused(tmp_path: Path, text: str, rule: str) -> None:
     with pytest.raises(SpecError, match=rule):
         profile(tmp_path, text)
+
+
+def test_an_engine_that_there_is_not_yet_is_told_so_beside_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("name: x\nbackend: slurm\n" + WINDOW)
+    with pytest.raises(SpecError, match=r"(?s)2:10: backend: there is no engine for slurm yet.*there is no node b"):
+        load_profile(path)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,13 @@ WINDOW = "maintenance:\n  - {nodes: [b], start: 1, end: 2}\n"
         ("nodes:\n  - {name: a, cout: 3}\n" + WINDOW, ["unknown key 'cout'", "no node b"], []),
         ("teams:\n  - {nam: v}\n  - {name: x, parent: v}\n", ["unknown key 'nam'"], ["is no team"]),
         ("node:\n  - {name: b}\n" + WINDOW, ["unknown key 'node'"], ["no node b"]),
+        ("machines:\n  - {name: b}\n" + WINDOW, ["unknown key 'machines'"], ["no node b"]),
+        ("flavour: 3\nnodes: [{name: a}]\n" + WINDOW, ["unknown key 'flavour'", "no node b"], []),
+        (
+            "teams: [{name: v, tally: 3}, {name: v}, {name: x, parent: y}, {name: z, limit: 1, quota: 2}]\n",
+            ["unknown key 'tally'", "team v is there already", "x has parent y", "quota of z is above its limit"],
+            [],
+        ),
     ],
 )
 def test_a_wrong_key_hides_only_rules_that_rest_on_it(
