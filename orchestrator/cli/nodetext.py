@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.base.text import counted, one_line
-from orchestrator.cli.human import point
+from orchestrator.cli.human import duration, point
 from orchestrator.cli.output import state, table
 from orchestrator.spec.answers import NodeView, WindowView
 
@@ -49,7 +49,7 @@ def drain_sentence(node: NodeView, *, now: bool) -> str:
 def _goodbyes(node: NodeView, *, now: bool) -> Iterator[str]:
     stopped = {job: node.jobs.get(job, 0) for job in node.stopped}
     others = {job: workers for job, workers in node.jobs.items() if job not in stopped}
-    lost = {job: workers for job, workers in stopped.items() if job in node.unsaved}
+    lost = {job: seconds for job, seconds in node.unsaved.items() if job in stopped}
     saved = {job: workers for job, workers in stopped.items() if job not in lost}
     if len(saved) == 1:
         yield f"1 job on it is asked to save its state and stop: {_named(saved)}"
@@ -58,15 +58,17 @@ def _goodbyes(node: NodeView, *, now: bool) -> Iterator[str]:
         yield f"{len(saved):,} jobs on it are asked to save their state and stop: {_named(saved)}"
         yield "they go back to their places in the queue"
     if len(lost) == 1:
-        yield f"1 job on it is stopped without saving its state: {_named(lost)}"
+        yield f"1 job on it is stopped without saving its state: {_ran(lost)}"
         yield "it goes back to its place in the queue, a command to start from the beginning"
     elif lost:
-        yield f"{len(lost):,} jobs on it are stopped without saving their state: {_named(lost)}"
+        yield f"{len(lost):,} jobs on it are stopped without saving their state: {_ran(lost)}"
         yield "they go back to their places in the queue, commands to start from the beginning"
     if others and now:
         yield f"{counted(len(others), 'job')} on it asked before: {_named(others)}"
     elif others:
         yield f"{counted(len(others), 'job')} on it, left to end: {_named(others)}"
+        if unsaved := {job: seconds for job, seconds in node.unsaved.items() if job in others}:
+            yield f"--now would stop without saving any state, commands to start from the beginning: {_ran(unsaved)}"
 
 
 def _row(node: NodeView, now: float) -> tuple[str, ...]:
@@ -79,6 +81,13 @@ def _row(node: NodeView, now: float) -> tuple[str, ...]:
 def _named(jobs: Mapping[str, int]) -> str:
     """Jobs and their workers; of one that has gone by now, the job alone."""
     named = [f"{job} ({workers})" if workers else job for job, workers in list(jobs.items())[:_JOBS_SHOWN]]
+    more = len(jobs) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def _ran(jobs: Mapping[str, float]) -> str:
+    """Jobs and how long they have run."""
+    named = [f"{job} (after {duration(seconds)})" for job, seconds in list(jobs.items())[:_JOBS_SHOWN]]
     more = len(jobs) - len(named)
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 

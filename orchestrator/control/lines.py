@@ -103,7 +103,8 @@ def node_views(
         used, free, kept = tally.split(node, takes_work=view.state == "up")
         there = tally.jobs.get(node.name, {})
         numbers = {"used": used, "free": free, "claimed": kept, "jobs": there}
-        numbers["unsaved"] = [job for job in there if not outlook.running[job].saves]
+        running = (outlook.running[job] for job in there)
+        numbers["unsaved"] = {run.job.id: max(0.0, snapshot.now - run.since) for run in running if not run.saves}
         if (others := held.get(node.name)) is not None:
             numbers |= {"slots": node.slots + others.slots, "held_by_others": others.slots, "others": others.text}
         views.append(view.model_copy(update=numbers))

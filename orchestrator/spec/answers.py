@@ -150,8 +150,8 @@ class NodeView(Message):
     windows: list[WindowView] = Field(default_factory=list)
     jobs: dict[str, int] = Field(default_factory=dict, description="workers of the jobs on it")
     stopped: list[str] = Field(default_factory=list, description="jobs on it that the change asked to stop")
-    unsaved: list[str] = Field(
-        default_factory=list, description="jobs on it that save no state when they are stopped: commands start again"
+    unsaved: dict[str, float] = Field(
+        default_factory=dict, description="seconds that jobs on it have run which save no state when they are stopped"
     )
     unknown: str = Field(default="", description="why its slots and jobs are not known; empty where they are")
     change: str = Field(default="", description="what to know of the change that was asked for")

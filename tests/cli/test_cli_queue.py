@@ -310,9 +310,14 @@ def test_a_drain_says_what_becomes_of_the_jobs_on_the_node() -> None:
         "they go back to their places in the queue; 1 job on it asked before: j-3 (1)"
     )
     assert told(node.model_copy(update={"jobs": {}}), now=True) == "a drained; nothing runs on it"
-    assert told(node.model_copy(update={"stopped": ["j-1", "j-2", "j-3"], "unsaved": ["j-2", "j-3"]}), now=True) == (
+    unsaved = {"j-2": 285.0, "j-3": 9.0}
+    assert told(node.model_copy(update={"unsaved": unsaved}), now=False).endswith(
+        "; --now would stop without saving any state, commands to start from the beginning: "
+        "j-2 (after 4m 45s), j-3 (after 9s)"
+    )
+    assert told(node.model_copy(update={"stopped": ["j-1", "j-2", "j-3"], "unsaved": unsaved}), now=True) == (
         "a drained; 1 job on it is asked to save its state and stop: j-1 (2); it goes back to its place in the queue; "
-        "2 jobs on it are stopped without saving their state: j-2 (1), j-3 (1); "
+        "2 jobs on it are stopped without saving their state: j-2 (after 4m 45s), j-3 (after 9s); "
         "they go back to their places in the queue, commands to start from the beginning"
     )
 
