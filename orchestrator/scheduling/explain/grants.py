@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from orchestrator.lifecycle.reasons import slots, utc
 from orchestrator.scheduling.cluster import Node
-from orchestrator.scheduling.deltas import Delta, Gone, NodeIs, Teams
+from orchestrator.scheduling.deltas import Delta, Gone, NodeIs, Runs, Teams
 from orchestrator.scheduling.explain.confirm import settled
 from orchestrator.scheduling.explain.ends import by_limit, claimed_end
 from orchestrator.scheduling.explain.scene import Scene
@@ -39,11 +39,16 @@ def wait(trial: Trial) -> Remedy | None:
         happens = _over(gone, limited)
         happens += [moments[at]] if moments.get(at) else []
         when = f", when {' and '.join(happens)}" if happens else ""
-        deltas = (*settled(trial.scene.after, at), *map(Gone, gone))
+        deltas = (*_started(trial.scene), *settled(trial.scene.after, at), *map(Gone, gone))
         return Remedy(Cure.WAIT, f"wait until {utc(at)}{when}", None, deltas, at)
 
     lasts = (*_lasts(trial, times), len(times) - 1)
     return next((found for last in lasts if (found := trial.least(0, last, until)) is not None), None)
+
+
+def _started(scene: Scene) -> Iterator[Delta]:
+    """Who starts now runs by then, as wide as it starts now, and does not wait for more."""
+    yield from (Runs(run) for name, run in scene.after.running.items() if name not in scene.before.running)
 
 
 def _lasts(trial: Trial, times: list[float]) -> list[int]:

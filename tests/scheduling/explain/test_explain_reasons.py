@@ -155,6 +155,18 @@ def test_a_drained_node_that_is_full_is_resumed_and_waited_for() -> None:
     assert pair.text.startswith(f"resume n-1, and wait until {utc(NOW + 3600)}, when j-91 ")
 
 
+@pytest.mark.parametrize("state", ["up", "drained"])
+def test_who_starts_now_runs_while_others_wait_and_does_not_take_what_becomes_free_later(state: str) -> None:
+    policy = Policy(order=Order(by="fifo"), backfill="skip", elastic=Elastic(start="widest"))
+    wide, behind = job(101, Demand(1, 8), estimate=Estimate(9000.0, 0.0)), job(102, gang(4))
+    nodes = (Node("n-1", 8, state=state),)  # type: ignore[arg-type]
+    snapshot = Snapshot(NOW, nodes, (wide, behind), (runs(91, "n-1", 4, 90.0), runs(92, "n-1", 2, 180.0)))
+    found = cures(explain(snapshot, policy, "j-102"))
+    assert found[Cure.WAIT if state == "up" else Cure.RESUME].text.endswith(
+        "wait until 2026-11-21 14:01:30 UTC, when j-91 should be over"
+    )
+
+
 def test_maintenance_that_a_run_would_meet_keeps_it_until_it_is_over() -> None:
     machines = (Node("n-1", 8, windows=(Window(NOW + 3600, NOW + 7200),)),)
     found = explain(Snapshot(NOW, machines, (job(101, gang(8), limit=5400.0),)), STRICT, "j-101")
