@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable
 from functools import cached_property
 from typing import NamedTuple
@@ -49,6 +50,7 @@ class Diagnosis:
             return found
         if scene.policy.backfill == "none" and self._head is not None and job.id != self._head.job:
             return self._head.why
+        found = found._replace(text=found.text + self._before_it.get(job.id, ""))
         reserved = scene.reservations.get(job.id)
         return found if reserved is None or reserved.at <= scene.now else self._reserved(found, reserved)
 
@@ -95,6 +97,24 @@ class Diagnosis:
                 said += protection(self._scene.teams.covered(team))
             self._remarks[team] = said
         return self._remarks[team]
+
+    @cached_property
+    def _before_it(self) -> dict[str, str]:
+        """What is said of jobs that their team's limit keeps once those of the team that are before them run."""
+        scene, found = self._scene, dict[str, str]()
+        ahead: dict[str, list[str]] = {}
+        wanted: Counter[str] = Counter()
+        for job in filter(scene.may_run, scene.waiting if scene.teams.bounded else ()):
+            demand = scene.asked(job)
+            asks = demand.workers_min * demand.slots
+            for name, limit in [(team.name, team.limit) for team in scene.teams.chain(job.team) if team.limit]:
+                jobs, holds = ahead.setdefault(name, []), scene.teams.of(name).holds
+                if jobs and holds + wanted[name] + asks > limit:
+                    they = f"{names(jobs)} before it {'asks' if len(jobs) == 1 else 'ask'} for {wanted[name]}"
+                    found.setdefault(job.id, f"; team {name} holds {holds} of at most {limit}, and {they}")
+                jobs.append(job.id)
+                wanted[name] += asks
+        return found
 
     def _team(self, job: Job) -> Why | None:
         """Its team, or one above it, has a limit that is too low for it: at all, or now."""

@@ -49,9 +49,14 @@ class Standings:
         """How one team stands."""
         return Standing(self.chain(name)[0], self._holds.get(name, 0), self._share(name))
 
+    @property
+    def bounded(self) -> bool:
+        """Whether any team has a limit."""
+        return self._tree.bounded
+
     def full(self, name: str, slots: int) -> Standing | None:
         """The lowest of the team and those above it that would be over its limit with so many slots more."""
-        if not self._tree.bounded:
+        if not self.bounded:
             return None
         over = (t for t in self.chain(name) if t.limit is not None and self._holds.get(t.name, 0) + slots > t.limit)
         return next((self.of(team.name) for team in over), None)

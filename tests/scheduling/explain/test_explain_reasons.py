@@ -253,6 +253,14 @@ def test_room_that_is_being_freed_is_told_with_who_frees_it() -> None:
     assert [remedy.text for remedy in found.remedies] == ["wait until j-91 has made room"]
 
 
+def test_a_limit_that_those_before_it_in_its_team_will_reach_is_told() -> None:
+    waiting = tuple(job(number, gang(4), team="speech") for number in (101, 102))
+    snapshot = Snapshot(NOW, nodes(1), waiting, (runs(91, "n-1", 6),), (Team("speech", limit=6),))
+    found = explain_all(snapshot, SKIP)
+    assert found["j-102"].text.endswith("; team speech holds 0 of at most 6, and j-101 before it asks for 4")
+    assert "at most 6" not in found["j-101"].text
+
+
 def test_all_waiting_jobs_are_told_in_the_order_of_the_queue_after_those_that_start() -> None:
     waiting = (job(103, gang(8)), job(101, gang(4)), job(102, gang(8)))
     found = explain_all(Snapshot(NOW, nodes(1), waiting), SKIP)
