@@ -87,7 +87,7 @@ class Diagnosis:
         found = self._on_nodes[demand, takes]
         if found is None or found.kind not in _SHORTAGES:
             return found
-        return found._replace(text=found.text + self._remark(job.team))
+        return found._replace(text=found.text + _floored(job, demand) + self._remark(job.team))
 
     def _remark(self, team: str) -> str:
         if team not in self._remarks:
@@ -170,3 +170,11 @@ def _own(job: Job, now: float) -> Why | None:
             found = backing_off(job.not_before, job.failures)
             return Why(Waiting.BACKOFF, found.text, f"not before {utc(job.not_before)}", until=job.not_before)
     return None
+
+
+def _floored(job: Job, demand: Demand) -> str:
+    """That the policy's floor asks for more than the job does."""
+    if demand.workers_min == job.demand.workers_min:
+        return ""
+    least = job.demand.workers_min
+    return f"; the policy starts it with {demand.workers_min} workers or more, though {least} would do"

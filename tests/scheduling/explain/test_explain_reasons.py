@@ -55,6 +55,14 @@ def test_too_few_slots_are_told_with_what_is_expected_when_and_from_whom() -> No
     assert (found.kind, found.expected, found.since) == (Waiting.SLOTS, NOW + 1200, NOW - 600)
 
 
+def test_where_the_policy_asks_for_more_workers_than_the_job_that_is_said() -> None:
+    floor = SKIP.model_copy(update={"elastic": Elastic(floor=0.5)})
+    snapshot = Snapshot(NOW, nodes(1), (job(101, Demand(1, 8)),), (runs(91, "n-1", 6),))
+    assert "; the policy starts it with 4 workers or more, though 1 would do" in explain(snapshot, floor, "j-101").text
+    narrow = replace(snapshot, pending=(job(101, Demand(4, 8)),))
+    assert "though" not in explain(narrow, floor, "j-101").text
+
+
 def test_where_nobody_has_an_idea_of_run_times_that_is_said() -> None:
     snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8)),), (runs(91, "n-1", 4, None),))
     found = explain(snapshot, STRICT, "j-101")
@@ -245,20 +253,20 @@ def test_a_team_at_its_limit_waits_for_its_own_jobs() -> None:
     assert cures(found)[Cure.CANCEL].command == "orchestrator cancel j-91"
 
 
-def test_room_that_is_being_freed_is_told_with_who_frees_it() -> None:
-    policy = Policy(order=Order(by="priority"), preemption=Preemption())
-    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8), priority=1),), (runs(91, "n-1", 8),))
-    found = explain(snapshot, policy, "j-101")
-    assert (found.kind, found.text) == (Waiting.CLAIMED, "its room on n-1 is being freed: j-91 stops")
-    assert [remedy.text for remedy in found.remedies] == ["wait until j-91 has made room"]
-
-
 def test_a_limit_that_those_before_it_in_its_team_will_reach_is_told() -> None:
     waiting = tuple(job(number, gang(4), team="speech") for number in (101, 102))
     snapshot = Snapshot(NOW, nodes(1), waiting, (runs(91, "n-1", 6),), (Team("speech", limit=6),))
     found = explain_all(snapshot, SKIP)
     assert found["j-102"].text.endswith("; team speech holds 0 of at most 6, and j-101 before it asks for 4")
     assert "at most 6" not in found["j-101"].text
+
+
+def test_room_that_is_being_freed_is_told_with_who_frees_it() -> None:
+    policy = Policy(order=Order(by="priority"), preemption=Preemption())
+    snapshot = Snapshot(NOW, nodes(1), (job(101, gang(8), priority=1),), (runs(91, "n-1", 8),))
+    found = explain(snapshot, policy, "j-101")
+    assert (found.kind, found.text) == (Waiting.CLAIMED, "its room on n-1 is being freed: j-91 stops")
+    assert [remedy.text for remedy in found.remedies] == ["wait until j-91 has made room"]
 
 
 def test_all_waiting_jobs_are_told_in_the_order_of_the_queue_after_those_that_start() -> None:
