@@ -20,7 +20,7 @@ from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.estimate import History, blind_exponent, estimate_of, forecast_or_none, work_of
-from orchestrator.planning.history import finished, measured
+from orchestrator.planning.history import finished, finished_of, measured
 from orchestrator.rundir.events import RunEvent
 from orchestrator.scheduling.estimates.codec import (
     estimate_from_json,
@@ -175,11 +175,11 @@ def expected_of(connection: Connection, records: Collection[JobRecord]) -> Mappi
     known = measurements.works_of(connection, [job.id for job in records])
     found = {job: found for job, document in known.items() if (found := _estimate(document)) is not None}
     unknown = [job for job in records if job.state in _WORKING and job.id not in found]
-    history = {name: finished(connection, name=name) for name in {job.name for job in unknown}}
+    history = finished_of(connection, {job.name for job in unknown})
     for job in unknown:
         exponent = blind_exponent(job.kind)
         asked = Asked(job.name, job.owner, job.content, job.workers_max, job.time_limit, exponent)
-        if (since := from_history(asked, history[job.name])) is not None:
+        if (since := from_history(asked, history.get(job.name, ()))) is not None:
             found[job.id] = since
     return found
 
@@ -196,7 +196,8 @@ def left(job: JobRecord, run: RunRecord, estimate: RunEstimate | None, now: floa
     found = _watched(job, run, estimate, now)
     if found is None or run.time_limit is None:
         return found
-    most = max(0.0, run.created_at + run.time_limit - now)
+    counts_from = run.created_at if run.started_at is None else run.started_at  # as the limit is enforced
+    most = max(0.0, counts_from + run.time_limit - now)
     return Eta(min(found.seconds, most), min(found.low, most), min(found.high, most))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import Connection
 
 from orchestrator.planning.estimate import History
@@ -36,3 +38,8 @@ def measured(connection: Connection, device: str | None = None) -> tuple[Measure
 def finished(connection: Connection, *, name: str | None = None) -> tuple[Finished, ...]:
     """Earlier run times, newest first."""
     return runs_of(measurements.finished(connection, name=name))
+
+
+def finished_of(connection: Connection, names: Collection[str]) -> Mapping[str, tuple[Finished, ...]]:
+    """Earlier run times of jobs of some names, newest first, by name; a name without any is left out."""
+    return {name: runs_of(found) for name, found in measurements.finished_of(connection, names).items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,20 @@ WHERE runs.state = :state AND runs.ended_at > runs.started_at AND (runs.number =
 ORDER BY runs.ended_at DESC
 LIMIT :most
 """
+
+_FINISHED_OF = """
+SELECT name, owner, content, seconds, world_size, ended_at
+FROM (
+    SELECT jobs.name, jobs.owner, jobs.content, runs.ended_at - runs.started_at AS seconds, runs.world_size,
+        runs.ended_at, row_number() OVER (PARTITION BY jobs.name ORDER BY runs.ended_at DESC) AS place
+    FROM jobs JOIN runs ON runs.job = jobs.id
+    WHERE runs.state = :state AND runs.ended_at > runs.started_at AND (runs.number = 1 OR jobs.kind = 'command')
+        AND jobs.name IN ({})
+) AS ranked
+WHERE place <= :most
+ORDER BY ended_at DESC
+"""
+_MOST_NAMES = 500
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,19 @@ def finished(ask: Ask, *, name: str | None = None, limit: int = 200) -> list[Fin
     wanted = {} if name is None else {"name": name}
     query = _FINISHED.format(_OF_NAME if wanted else "")
     return [FinishedRun(*row) for row in ask(query, {"most": limit, "state": str(RunState.SUCCEEDED), **wanted})]
+
+
+def finished_of(ask: Ask, names: Collection[str], *, limit: int = 200) -> dict[str, list[FinishedRun]]:
+    """The same for each of some names of jobs, so many of each; a name without any is left out."""
+    found: dict[str, list[FinishedRun]] = {}
+    ordered = sorted(set(names))
+    for start in range(0, len(ordered), _MOST_NAMES):
+        wanted = {f"name{number}": name for number, name in enumerate(ordered[start : start + _MOST_NAMES])}
+        query = _FINISHED_OF.format(", ".join(f":{key}" for key in wanted))
+        for row in ask(query, {"most": limit, "state": str(RunState.SUCCEEDED), **wanted}):
+            run = FinishedRun(*row)
+            found.setdefault(run.name, []).append(run)
+    return found
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from orchestrator.control.measuring import Expected, left, memory_default
 from orchestrator.control.questions import Questions
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.lifecycle.states import RunState
+from orchestrator.scheduling.estimates.eta import Eta
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.store import measurements
 from orchestrator.store.records import JobRecord, RunRecord
@@ -179,6 +180,11 @@ def test_a_run_that_has_outlived_its_estimate_is_not_about_to_end(world: World) 
     assert late.seconds == pytest.approx(total - 1000, rel=0.001)
     assert later.seconds > 100
     assert 0 < later.low < later.seconds < later.high
+
+
+def test_its_limit_counts_from_when_it_started_as_it_is_enforced(world: World) -> None:
+    job, started = with_progress(world), replace(RUN, created_at=0.0, started_at=100.0, time_limit=300.0)
+    assert left(job, started, EXPECTED, 150.0) == Eta(250.0, 250.0, 250.0)
 
 
 def test_nonsense_says_nothing(world: World) -> None:

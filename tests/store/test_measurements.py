@@ -90,6 +90,19 @@ def test_run_times_of_what_succeeded(store: Store) -> None:
     assert (found.name, found.owner, found.content, found.seconds, found.workers) == ("job", "ann", "c", 20.0, 2)
 
 
+def test_run_times_of_many_names_are_those_of_each(store: Store) -> None:
+    with store.write() as connection:
+        for number, name in enumerate(["a", "b", "a", "c"], 2):
+            jobs.insert(connection, replace(JOB, id=f"j-{number}", name=name))
+            ended = replace(
+                RUN, id=f"j-{number}-r1", job=f"j-{number}", allocation=f"x{number}", ended_at=50.0 + number
+            )
+            runs.insert(connection, ended)
+        found = measurements.finished_of(connection, ["a", "b", "none"])
+        assert found == {name: measurements.finished(connection, name=name) for name in ("a", "b")}
+    assert len(found["a"]) == 2
+
+
 def test_of_a_job_that_went_on_from_a_checkpoint_no_single_run_is_the_whole(store: Store) -> None:
     with store.write() as connection:
         jobs.insert(connection, replace(JOB, id="j-2", kind="regnet"))
