@@ -13,6 +13,8 @@ from orchestrator.spec.answers import Delay, Option, Remedy, WhatIfView, WhyView
 
 _WAITING = frozenset({"queued", "held", "recovering"})
 _LONGEST = 2000
+_SHORT = 100
+"""Characters of a reason that is shown on one line."""
 _DELAYS_SHOWN = 3
 
 
@@ -34,7 +36,7 @@ def what_if_text(view: WhatIfView, asked: Collection[int] = ()) -> str:
 def _why(why: WhyView) -> Iterator[str]:
     yield f"{why.job}  {one_line(why.name)}  {state(why.state)}"
     yield from _field("phase", why.phase)
-    yield from _field("why", why.reason)
+    yield from _reason(why.reason)
     for detail in why.details:
         yield from _field("", detail)
     if why.since is not None:
@@ -49,6 +51,14 @@ def _why(why: WhyView) -> Iterator[str]:
         yield from _field("preempted", f"{counted(why.preemptions, 'time')} so far")
     yield from _place(why)
     yield from _remedies(why)
+
+
+def _reason(text: str) -> Iterator[str]:
+    """A short one on one line; of a long one each fact on its own."""
+    first, *more = [text] if len(text) <= _SHORT else text.split("; ")
+    yield from _field("why", first)
+    for fact in more:
+        yield from _field("", fact)
 
 
 def _width(why: WhyView) -> str:
@@ -107,7 +117,8 @@ def _what_if(view: WhatIfView, asked: Collection[int]) -> Iterator[str]:
     for line in table(heads, rows).splitlines():
         yield f"  {line}"
     if left_out := [str(option.workers_max) for option in view.options if option not in shown]:
-        yield f"  left out   {', '.join(left_out)} workers: others end as early and cost no more (--workers N shows it)"
+        workers = "1 worker" if left_out == ["1"] else f"{', '.join(left_out)} workers"
+        yield f"  left out   {workers}: others end as early and cost no more (--workers N shows it)"
     for entry in view.notes:
         yield f"  note       {one_line(entry, 500)}"
 

@@ -388,6 +388,8 @@ def test_what_if_tells_the_earliest_end_first_and_leaves_out_what_is_worse_unles
     workers = [line.split("  ")[0] for line in map(str.strip, what_if_text(view).splitlines()[1:])]
     assert workers == ["WORKERS", "1", "1..2, as written", "left out"]
     assert "left out" not in what_if_text(view, [4])
+    one = view.model_copy(update={"options": [options[0], options[1].model_copy(update={"worse": True})]})
+    assert "left out   1 worker: " in what_if_text(one)
 
 
 @pytest.mark.usefixtures("live")
@@ -400,6 +402,15 @@ def test_status_tells_a_pinned_width_preemptions_and_the_expected_start(cli, ser
     service.add("j-b", name="b")
     service.jobs["j-b"] = service.jobs["j-b"].model_copy(update={"expected_start": time.time() + 7230})
     assert "in 2h 00m (`orchestrator why j-b`)" in cli("status", "j-b").out
+
+
+def test_each_fact_of_a_long_reason_has_its_own_line() -> None:
+    short = "needs 2 cpu slots; 0 free; nobody knows when more will be"
+    long = f"{short}; team video holds 4 within its quota of 4: nobody of another team has them stopped"
+    whys = [WhyView(job="j-a", name="n", state="running", now=NOW, reason=reason) for reason in (short, long)]
+    assert squeezed(why_text(whys[0]))[1:] == [f"why {short}"]
+    facts = long.split("; ")
+    assert squeezed(why_text(whys[1]))[1:] == [f"why {facts[0]}", *facts[1:]]
 
 
 def test_where_no_remedy_was_found_that_is_said() -> None:
