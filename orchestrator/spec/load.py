@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.base.errors import NotFound, SpecError
+from orchestrator.base.errors import NotFound, SpecError, UsageError
 from orchestrator.base.paths import bundled
 from orchestrator.spec.compose import compose
 from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, nearest, refusal
@@ -110,8 +110,7 @@ def load_policy(name_or_path: Path | str) -> Policy:
     """A policy: the name of a preset, or a file: a policy section, `policy:` and one, or a whole cluster profile.
 
     Raises:
-        NotFound: there is no such preset, and it is no file's name.
-        UsageError, SpecError: the file cannot be read, or is wrong.
+        UsageError, SpecError: there is no such preset or file, or the file is wrong.
     """
     from orchestrator.spec.presets import PRESETS
     from orchestrator.spec.profile import ClusterProfile, PolicyFile, PolicySection
@@ -122,7 +121,7 @@ def load_policy(name_or_path: Path | str) -> Policy:
     if not (isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))):
         hint = did_you_mean(text, list(PRESETS))
         more = "" if hint.startswith("did") else "; or the name of a YAML file"
-        raise NotFound(f"there is no policy {text[:100]!r}", hint=hint + more)
+        raise UsageError(f"there is no policy {text[:100]!r}", hint=hint + more)
     root, problems = _read(read_document(Path(text)), text, ())
     if _OF_A_CLUSTER & root.entries.keys():
         return _validate(ClusterProfile, root, problems).policy

@@ -110,6 +110,10 @@ class PolicySection(Policy):
     @classmethod
     def _of_preset(cls, value: Any) -> Any:
         if isinstance(value, str):
+            if value.endswith((".yaml", ".yml")):
+                raise ValueError(
+                    "a policy's name, or a section, is expected, not a file; write here what the file says"
+                )
             value = {"preset": value}
         if not isinstance(value, dict):
             return value

@@ -8,15 +8,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.spec.card import DatasetCard
-from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.profile import ClusterProfile, PolicyFile, PolicySection
 from orchestrator.spec.workload import RECIPES, CommandWorkload
 
-Kind = Literal["workload", "profile", "card"]
+Kind = Literal["workload", "profile", "policy", "card"]
 
-KINDS: tuple[Kind, ...] = ("workload", "profile", "card")
+KINDS: tuple[Kind, ...] = ("workload", "profile", "policy", "card")
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_TITLES = {"workload": "A workload", "profile": "A cluster profile", "card": "A dataset card"}
+_TITLES = {
+    "workload": "A workload",
+    "profile": "A cluster profile",
+    "policy": "A scheduling policy",
+    "card": "A dataset card",
+}
 
 
 def json_schema(kind: Kind) -> dict[str, Any]:
@@ -24,7 +29,12 @@ def json_schema(kind: Kind) -> dict[str, Any]:
 
     It says what a document looks like; rules between keys (a schedule and its steps, say) are checked at submit only.
     """
-    makers = {"workload": _workload, "profile": ClusterProfile.model_json_schema, "card": DatasetCard.model_json_schema}
+    makers = {
+        "workload": _workload,
+        "profile": ClusterProfile.model_json_schema,
+        "policy": _policy,
+        "card": DatasetCard.model_json_schema,
+    }
     return {"$schema": _DIALECT, **_without_generated_titles(makers[kind]()), "title": _TITLES[kind]}
 
 
@@ -33,6 +43,11 @@ def _workload() -> dict[str, Any]:
     places, shared = models_json_schema([(model, "validation") for model in models])
     description = f"Either a recipe ({', '.join(RECIPES)}) or a command."
     return {"description": description, "oneOf": list(places.values()), **shared}
+
+
+def _policy() -> dict[str, Any]:
+    places, shared = models_json_schema([(PolicySection, "validation"), (PolicyFile, "validation")])
+    return {"description": "A policy's section, or `policy:` and one.", "anyOf": list(places.values()), **shared}
 
 
 def _without_generated_titles(schema: Any, *, names: bool = False) -> Any:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
-from orchestrator.spec.diagnostics import Diagnostic, did_you_mean, refusal
+from orchestrator.spec.diagnostics import Diagnostic, nearest, refusal
 from orchestrator.spec.nodes import Mark, Source
 
 MAX_BYTES = 2**20
@@ -47,8 +47,9 @@ def read_document(path: Path) -> bytes:
 def _neighbour(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    hint = did_you_mean(path.name, sorted(p.name for p in path.parent.glob("*.y*ml"))[:100])
-    return hint if hint.startswith("did") else ""
+    beside = {p.stem: p.name for p in sorted(path.parent.glob("*.y*ml"))[:100]}
+    near = nearest(path.stem, beside)  # less the ending, which all have in common
+    return f"did you mean {beside[near]!r}?" if near is not None else ""
 
 
 def decode(content: bytes | str, name: str) -> Source:

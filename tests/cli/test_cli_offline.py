@@ -36,7 +36,7 @@ def test_init_where_nothing_can_be_written_is_a_usage_error(cli, tmp_path: Path)
     assert cli("init", tmp_path / "file" / "below").code == 2
 
 
-@pytest.mark.parametrize("kind", ["workload", "profile", "card"])
+@pytest.mark.parametrize("kind", ["workload", "profile", "policy", "card"])
 def test_schema_prints_a_json_schema(cli, kind: str) -> None:
     schema = json.loads(cli("schema", kind).out)
     assert "$schema" in schema or "properties" in schema or "anyOf" in schema

@@ -192,8 +192,9 @@ def test_what_is_wrong_is_told_before_anything_is_simulated(cli, arguments: tupl
 
 def test_an_unknown_policy_is_told_with_the_closest_ones(cli) -> None:
     outcome = cli("simulate", "--synthetic", 5, "--nodes", 1, "--policy", "fif")
-    assert outcome.code == 5
+    assert outcome.code == 2
     assert "did you mean 'fifo'" in outcome.err
+    assert cli("simulate", "--synthetic", 5, "--nodes", 1, "--policy", "fif.yaml").code == 2
 
 
 def test_a_load_that_fits_nowhere_is_refused(cli, trace: Path) -> None:

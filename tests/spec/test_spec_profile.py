@@ -61,6 +61,7 @@ def test_machines_of_one_kind_are_numbered() -> None:
     ("text", "rule"),
     [
         ("policy: esy", "there is no policy 'esy'"),
+        ("policy: mine.yaml", "policy: the name of a policy, or a section, is expected, not a file"),
         ("policy: {order: {by: size}}", "policy.order.by"),
         ("policy: {presett: easy}", "unknown key 'presett'"),
         ("teams:\n  - {name: a, parent: b}", "a has parent b, which is no team"),

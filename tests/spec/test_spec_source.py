@@ -133,6 +133,15 @@ def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
         read_document(tmp_path / "swep.yaml")
 
 
+@pytest.mark.parametrize("name", ["nothere.yaml", "nope.yaml"])
+def test_a_file_that_looks_like_none_beside_it_but_for_its_ending_is_no_misspelling(tmp_path: Path, name: str) -> None:
+    for beside in ("sleep.yaml", "p6.yaml"):
+        (tmp_path / beside).write_text(GOOD)
+    with pytest.raises(UsageError) as error:
+        read_document(tmp_path / name)
+    assert error.value.hint == ""
+
+
 @pytest.mark.parametrize("name", [".", "/dev/zero", "a\0b", "x" * 5000])
 def test_what_is_not_a_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError):

@@ -12,10 +12,10 @@ from orchestrator.cli.output import emit
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["workload", "profile", "card"]))
+@click.argument("kind", type=click.Choice(["workload", "profile", "policy", "card"]))
 @json_option
-def command(kind: Literal["workload", "profile", "card"], as_json: bool) -> None:
-    """Print the JSON Schema of a workload, a cluster profile or a dataset card."""
+def command(kind: Literal["workload", "profile", "policy", "card"], as_json: bool) -> None:
+    """Print the JSON Schema of a workload, a cluster profile, a policy or a dataset card."""
     from orchestrator.spec.schema import json_schema
 
     schema = json_schema(kind)
