@@ -37,7 +37,7 @@ def binary(size: int) -> str:
     """Bytes as `64 GiB`."""
     for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size >= factor:
-            return f"{size / factor:.4g} {unit}"
+            return f"{size / factor:{'.4g' if size < 9999 * factor else ',.0f'}} {unit}"
     return f"{size} B"
 
 

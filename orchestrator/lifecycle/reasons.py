@@ -102,11 +102,11 @@ def slots(count: int, kind: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `3 min`, `2.5 h`, `30 d`."""
+    """`45 s`, `3 min`, `2.5 h`, `30 d`, `1,000 d`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds >= 172_800:
-        return f"{seconds / 86_400:.3g} d"
+        return f"{seconds / 86_400:{'.3g' if seconds < 999 * 86_400 else ',.0f'}} d"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 

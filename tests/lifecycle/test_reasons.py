@@ -38,4 +38,5 @@ def test_dependencies_are_named_up_to_five() -> None:
 def test_positions_and_durations_are_for_people() -> None:
     assert reasons.position(57, 10_000) == "position 57 of 10,000"
     assert [reasons.duration(s) for s in (3.75, 180, 9000, 2_592_000.0)] == ["4 s", "3 min", "2.5 h", "30 d"]
+    assert [reasons.duration(days * 86_400) for days in (2.5, 999.4, 1000)] == ["2.5 d", "999 d", "1,000 d"]
     assert [reasons.slots(n, "cpu") for n in (1, 2)] == ["1 cpu slot", "2 cpu slots"]
