@@ -111,9 +111,7 @@ class PolicySection(Policy):
     def _of_preset(cls, value: Any) -> Any:
         if isinstance(value, str):
             if value.endswith((".yaml", ".yml")):
-                raise ValueError(
-                    "a policy's name, or a section, is expected, not a file; write here what the file says"
-                )
+                raise ValueError("the name of a policy, or a section, is expected, not a file; write here what it says")
             value = {"preset": value}
         if not isinstance(value, dict):
             return value
