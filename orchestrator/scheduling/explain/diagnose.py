@@ -108,7 +108,7 @@ class Diagnosis:
             demand = scene.asked(job)
             asks = demand.workers_min * demand.slots
             for name, limit in [(team.name, team.limit) for team in scene.teams.chain(job.team) if team.limit]:
-                jobs, holds = ahead.setdefault(name, []), scene.teams.of(name).holds
+                jobs, holds = ahead.setdefault(name, []), scene.teams.holds(name)
                 if jobs and holds + wanted[name] + asks > limit:
                     they = f"{names(jobs)} before it {'asks' if len(jobs) == 1 else 'ask'} for {wanted[name]}"
                     found.setdefault(job.id, f"; team {name} holds {holds} of at most {limit}, and {they}")

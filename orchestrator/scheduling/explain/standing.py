@@ -47,18 +47,22 @@ class Standings:
 
     def of(self, name: str) -> Standing:
         """How one team stands."""
-        return Standing(self.chain(name)[0], self._holds.get(name, 0), self._share(name))
+        return Standing(self.chain(name)[0], self.holds(name), self._share(name))
 
     @property
     def bounded(self) -> bool:
         """Whether any team has a limit."""
         return self._tree.bounded
 
+    def holds(self, name: str) -> int:
+        """Slots that a team holds, as `Standing` has it."""
+        return self._holds.get(name, 0)
+
     def full(self, name: str, slots: int) -> Standing | None:
         """The lowest of the team and those above it that would be over its limit with so many slots more."""
         if not self.bounded:
             return None
-        over = (t for t in self.chain(name) if t.limit is not None and self._holds.get(t.name, 0) + slots > t.limit)
+        over = (t for t in self.chain(name) if t.limit is not None and self.holds(t.name) + slots > t.limit)
         return next((self.of(team.name) for team in over), None)
 
     def too_small(self, name: str, slots: int) -> Team | None:
