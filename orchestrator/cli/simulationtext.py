@@ -109,5 +109,5 @@ _ROWS = (
     _Row("node failures", lambda f: f.node_failures, _count, 0),
     _Row("lost work, GPU-hours", lambda f: f.lost_work, _hours, 0),
     _Row("charged, GPU-hours", lambda f: f.charged, _hours, 0),
-    _Row("killed by a limit or somebody", lambda f: f.killed, _count, 0),
+    _Row("ended by a limit, or killed in the trace", lambda f: f.killed, _count, 0),
 )

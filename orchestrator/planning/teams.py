@@ -10,9 +10,15 @@ NOBODYS = "default"
 """The team of workloads that name none."""
 
 
-def counted_to(team: str) -> list[str]:
-    """Whose a job is, where it says so itself."""
-    return [] if team == NOBODYS else [f"it is counted to team {team}"]
+def charged_to(team: str, told: Collection[str] = ()) -> list[str]:
+    """Whose a job is, where it says so itself.
+
+    Args:
+        team: of the job.
+        told: of it already; nothing is told twice.
+    """
+    said = f"it is charged to team {team}"
+    return [] if team == NOBODYS or any(line.startswith(said) for line in told) else [said]
 
 
 def unheard_of(team: str, seen: Collection[str]) -> list[str]:
@@ -25,4 +31,5 @@ def unheard_of(team: str, seen: Collection[str]) -> list[str]:
     if team in (NOBODYS, *seen):
         return []
     near = nearest(team, [*sorted(seen), NOBODYS])
-    return [f"team {team} had no job before" + (f"; did you mean {near!r}?" if near else "")]
+    meant = f"; did you mean {near!r}?" if near else ""
+    return [f"it is charged to team {team}, which had no job before{meant}"]

@@ -11,7 +11,7 @@ from orchestrator.lifecycle.reasons import duration
 from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.outlook import PLAYED, Outlook
 from orchestrator.planning.ranking import ranked
-from orchestrator.planning.teams import counted_to, unheard_of
+from orchestrator.planning.teams import charged_to, unheard_of
 from orchestrator.scheduling.cluster import Constraints, Demand, Node
 from orchestrator.scheduling.jobs import Estimate, Job, planned_limit
 from orchestrator.scheduling.profiles import teams_of, windows_of
@@ -71,8 +71,7 @@ class WhatIf:
             notes=[
                 *notes,
                 *self._floor(),
-                *counted_to(self.job.team),
-                *self._unheard_of(live=live),
+                *(self._unheard_of(live=live) or charged_to(self.job.team)),
                 *self._not_looked_at(),
             ],
         )

@@ -46,10 +46,10 @@ def test_a_team_that_had_no_job_before_is_told_with_the_one_that_it_looks_like(t
     def warned(team: str) -> list[str]:
         return world.service.submit(world.request("start", "succeed", team=team), "ann").warnings
 
-    assert warned("video") == ["team video had no job before"]
+    assert warned("video") == ["it is charged to team video, which had no job before"]
     assert warned("video") == warned("default") == []
-    assert warned("vidoe") == ["team vidoe had no job before; did you mean 'video'?"]
-    assert warned("defautl") == ["team defautl had no job before; did you mean 'default'?"]
+    assert warned("vidoe") == ["it is charged to team vidoe, which had no job before; did you mean 'video'?"]
+    assert warned("defautl") == ["it is charged to team defautl, which had no job before; did you mean 'default'?"]
 
 
 @pytest.mark.parametrize(("teams", "error"), [(["video"], None), (["speech"], NotAllowed), ([], NotAllowed)])

@@ -307,7 +307,7 @@ def test_whose_a_job_would_be_is_told_and_what_looks_like_a_typo() -> None:
     found = queue(replace(job(1, 1), team="video"))
     asked = workload("1").model_copy(update={"team": "vidoe"})
     view = WhatIf(found, candidate(asked, CAPACITY, found, estimate=None), {}).view("p", [], live=True)
-    assert view.notes == ["it is counted to team vidoe", "team vidoe had no job before; did you mean 'video'?"]
+    assert view.notes == ["it is charged to team vidoe, which had no job before; did you mean 'video'?"]
 
 
 def test_the_empty_cluster_starts_what_fits_at_once() -> None:

@@ -16,7 +16,7 @@ from orchestrator.cli.output import CommandFailed, emit, note
 from orchestrator.cli.source import read_source
 from orchestrator.cli.watch import follow, way_back
 from orchestrator.client import Client
-from orchestrator.planning.teams import counted_to
+from orchestrator.planning.teams import charged_to
 from orchestrator.spec.messages import JobView, ResultsView, SubmitReply, SubmitRequest
 
 
@@ -48,7 +48,7 @@ def command(
     job = reply.job.id
     for warning in reply.warnings:
         note(f"warning: {warning}")
-    for whose in counted_to(reply.job.team):
+    for whose in charged_to(reply.job.team, reply.warnings):
         note(f"note: {whose}")
     if not reply.created:
         note(f"this key was known already: {job} is {reply.job.state}")
