@@ -13,6 +13,6 @@ from orchestrator.cli.output import emit, state
 @click.argument("job", type=JOB)
 @json_option
 def command(job: str, as_json: bool) -> None:
-    """Queue JOB again, which failed or was cancelled; it goes on from its last checkpoint."""
+    """Queue JOB again, which failed or was cancelled: a training goes on from its checkpoint, a command starts anew."""
     view = connect().retry(job)
     emit(as_json, view, lambda: f"{view.id} {state(view.state)}")
