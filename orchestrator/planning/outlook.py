@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -194,8 +194,9 @@ class Outlook:
 
     def latest_of(self, job: str, at: float) -> Moment:
         """A time at which a job starts at the latest, where nobody can tell when it should."""
-        over = [name for name, end in self.ends.items() if end.at <= at]
-        return Moment(at=at, by_limit=self._all_by_limit(self._in_its_way(job, over)))
+        over = self._in_its_way(job, (other for other, end in self.ends.items() if end.at <= at))
+        last = max(over, key=lambda other: (self.ends[other].at, self._limited(other)), default=None)
+        return Moment(at=at, by_limit=last is not None and self._limited(last) and self._surely_over(over, at))
 
     def rests_on_limits(self, job: str) -> bool:
         """Whether nothing but a time limit says when a job should end: it, or one that its start waits for."""
@@ -205,11 +206,25 @@ class Outlook:
         return _blind(waiting) or (at is not None and any(map(self._limited, self._over(job, at, self.likely))))
 
     def _by_limit(self, job: str, at: float, view: Forecast) -> bool:
-        """Whether of all that end by then where a job may run nothing but their time limits says when."""
-        return self._all_by_limit(self._over(job, at, view))
+        """Whether most of a wait is known by time limits alone, and what is estimated should be over by then if slow.
 
-    def _all_by_limit(self, jobs: Sequence[str]) -> bool:
-        return bool(jobs) and all(map(self._limited, jobs))
+        Followed back from the start: what ends last before it where the job may run, what that one waited for, and so
+        on, until nothing but its time limit says when one ends.
+        """
+        waits, begins = job, at
+        while over := self._over(waits, begins, view):
+            last = max(over, key=lambda other: (view.ends[other], self._limited(other)))
+            if self._limited(last):
+                mostly = view.ends[last] - self.now >= (at - self.now) / 2
+                return mostly and self._surely_over(self._over(job, at, view), at)
+            if view.starts.get(last, begins) >= begins:  # it runs already, or takes no time
+                return False
+            waits, begins = last, view.starts[last]
+        return False
+
+    def _surely_over(self, jobs: Iterable[str], at: float) -> bool:
+        """Whether those of some jobs that run are over by then, as slow as one in ten."""
+        return all((self.ends[job].latest or at) <= at for job in jobs if job in self.ends)
 
     def _limited(self, job: str) -> bool:
         return self.ends[job].by_limit if job in self.ends else job in self.pending and _blind(self.pending[job])

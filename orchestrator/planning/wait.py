@@ -21,7 +21,7 @@ class Wait:
         ends: jobs that end by then, first to last.
         starts: jobs that start by then and go on.
         before: jobs before it in the queue, where these were not played through but reckoned by their work.
-        by_limit: nothing but time limits says when those end that end by then where it may run: it may start earlier.
+        by_limit: nothing but a time limit says when those are over that it waits for longest: it may start earlier.
     """
 
     at: float

@@ -140,7 +140,7 @@ def test_where_only_a_time_limit_is_known_an_end_and_the_starts_after_it_are_tol
     assert sure.start_of("j-1") == Moment(at=NOW + 500)
 
 
-def test_limits_where_a_job_cannot_run_and_limits_beside_estimates_make_no_latest_start() -> None:
+def test_a_limit_where_a_job_cannot_run_makes_no_latest_start_of_it() -> None:
     limited = replace(runs(0, 4, seconds=None, limit=300.0), placement=(Share("other", 4),))
     there = job(1, 4)
     there = replace(there, demand=replace(there.demand, constraints=Constraints(gpu_types=("y",))))
@@ -153,9 +153,18 @@ def test_limits_where_a_job_cannot_run_and_limits_beside_estimates_make_no_lates
     assert start.earliest is not None
     assert start.earliest < start.at
     assert "at the latest" not in found.wait_for("j-1").text + found.reason("j-1").text  # type: ignore[union-attr]
-    beside = queue(job(1, 4), running=(runs(0, 2, seconds=None, limit=300.0), runs(2, 2, seconds=100.5, error=0.5)))
-    assert not beside.start_of("j-1").by_limit  # type: ignore[union-attr]
-    assert not beside.latest_of("j-1", NOW + 1e6).by_limit
+
+
+def test_a_limit_that_is_waited_for_longest_makes_a_latest_start_unless_an_estimate_may_outlast_it() -> None:
+    limited = runs(0, 2, seconds=None, limit=3_000.0)
+    beside = queue(job(1, 4), job(2, 4), running=(limited, runs(3, 2, error=0.3)))
+    assert [beside.start_of(name).by_limit for name in ("j-1", "j-2")] == [True, True]  # type: ignore[union-attr]
+    assert beside.latest_of("j-1", NOW + 2_900).by_limit
+    unsure = queue(job(1, 4), running=(limited, runs(3, 2, seconds=2_000.0, error=1.0)))
+    assert not unsure.start_of("j-1").by_limit  # type: ignore[union-attr]
+    assert not unsure.latest_of("j-1", NOW + 2_900).by_limit
+    longer = queue(job(1, 4, seconds=9_000.0), job(2, 4), running=(limited, runs(3, 2)))
+    assert [longer.start_of(name).by_limit for name in ("j-1", "j-2")] == [True, False]  # type: ignore[union-attr]
 
 
 def whatif(found: Outlook, workers: str = "2", seconds: float = 600.0) -> WhatIf:

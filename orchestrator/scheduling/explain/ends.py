@@ -54,7 +54,7 @@ class Opening(NamedTuple):
         at: seconds since the epoch.
         jobs: that should be over by then, first to last, and so give it.
         slots: that they give.
-        latest: by their limits, as nobody has an idea how long some of them take.
+        latest: by the limit of the last one, as nobody has an idea how long it takes.
     """
 
     at: float
@@ -180,4 +180,4 @@ class Ends:
 def _opening(ended: list[_End], now: float) -> Opening:
     at = max((end.at for end in ended), default=now)
     jobs = tuple(dict.fromkeys(end.job for end in ended))
-    return Opening(at, jobs, sum(end.slots for end in ended), any(end.by_limit for end in ended))
+    return Opening(at, jobs, sum(end.slots for end in ended), any(end.by_limit for end in ended if end.at == at))

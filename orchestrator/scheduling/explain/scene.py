@@ -93,18 +93,18 @@ class Scene:
         return RunEnd(running, likely_end(running, self.now), by_limit(running.job))
 
     def goes_by_limits(self, reserved: Reservation) -> bool:
-        """Whether all that is planned to be over before a reservation, where it is, is so by its time limit."""
+        """Whether what is planned to be over last before a reservation, where it is, is so by its time limit."""
         running = (
             (r.job, r.placement, expected_end(r, self.now)) for r in self.after.running.values() if not r.stopping
         )
         planned = (self._planned(other) for other in self.reservations.values())
         nodes = {name for name, _ in reserved.placement}
         over = [
-            job.limit is not None
+            (end, job.limit is not None)
             for job, placement, end in (*running, *planned)
             if end <= reserved.at and any(name in nodes for name, _ in placement)
         ]
-        return bool(over) and all(over)
+        return bool(over) and max(over)[1]
 
     def _planned(self, reserved: Reservation) -> tuple[Job, Placement, float]:
         job = self.after.pending[reserved.job]
