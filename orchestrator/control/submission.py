@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from orchestrator.control.measuring import Expectations, Expected, keep, memory_
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.check import slots_per_worker
+from orchestrator.planning.content import content_digest
 from orchestrator.planning.launch import is_elastic, kind_of
 from orchestrator.planning.teams import NOBODYS, unheard_of
 from orchestrator.spec.messages import SubmitRequest
@@ -51,7 +50,7 @@ class Submission:
         Raises:
             SpecError, NotAllowed, UsageError, Conflict, StoreError: nothing was created.
         """
-        content = _digest(request)
+        content = content_digest(request.source, request.overrides, request.workdir)
         with self._site.store.read() as connection:
             if (known := _known(connection, request, owner, content)) is not None:
                 return known, False, []
@@ -159,12 +158,6 @@ def _refuse_beyond_rights(workload: Workload, highest: int | None, teams: Collec
         hints.append(f"submit it for one of: {', '.join(teams)}" if teams else "ask an admin of the server")
     if messages:
         raise NotAllowed("\n".join(f"{workload.name}: {each}" for each in messages), hint="; ".join(hints))
-
-
-def _digest(request: SubmitRequest) -> str:
-    """Of all that makes the job what it is; what the file was called, and in which shell, does not count."""
-    content = json.dumps([request.source, request.overrides, request.workdir])
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _known(connection: Connection, request: SubmitRequest, owner: str, content: str) -> JobRecord | None:

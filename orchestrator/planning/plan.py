@@ -50,6 +50,7 @@ def make_plan(
     workdir: Path,
     history: History = NO_HISTORY,
     owner: str = "",
+    content: str = "",
     widths: Sequence[int] = (),
 ) -> PlanDocument:
     """What would be sampled, computed and launched. Starts nothing, writes nothing.
@@ -61,6 +62,7 @@ def make_plan(
         workdir: where the user stands.
         history: of earlier runs, which estimates are made from.
         owner: who would submit it.
+        content: digest of what would be submitted.
         widths: numbers of workers; also how long it would take if it asked for exactly so many is told.
 
     Raises:
@@ -70,7 +72,7 @@ def make_plan(
     capacity = backend.capacity()
     warnings, facts = check_plan(workload, profile, capacity, workdir=workdir, state_dir=state)
     device = device_of(workload, profile) if facts else ""
-    expected = estimate_of(workload, facts, history, device, owner=owner)
+    expected = estimate_of(workload, facts, history, device, owner=owner, content=content)
     asked = seconds_of_widths(workload, facts, history, device, widths)
     document = PlanDocument(
         name=workload.name,

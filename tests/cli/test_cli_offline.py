@@ -1,5 +1,6 @@
 """The commands that need no server."""
 
+import getpass
 import json
 import os
 import sys
@@ -10,6 +11,10 @@ import pytest
 from orchestrator.cli import checks
 from orchestrator.cli.commands import mlflow
 from orchestrator.cli.connect import connect_to_running
+from orchestrator.planning import recorded
+from orchestrator.planning.content import content_digest
+from orchestrator.planning.estimate import History
+from orchestrator.scheduling.estimates.history import Finished
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -93,6 +98,16 @@ def test_plan_says_what_would_be_launched_and_starts_nothing(cli, workload: Path
     assert data["launch"]["rank_argv"] == ["echo", "hi"]
     assert cli("plan", workload).out.startswith("hello (command)")
     assert not (offline / "server").exists()
+
+
+def test_plan_of_an_unchanged_workload_goes_by_its_own_runs(
+    cli, workload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_digest(workload.read_text(), [], str(Path.cwd()))
+    history = History(finished=(Finished("hello", getpass.getuser(), content, 40.0),))
+    monkeypatch.setattr(recorded, "local_history", lambda *_, **__: history)
+    assert "from 1 finished run of the same content" in cli("plan", workload).out
+    assert "from 1 finished run of this name by this owner" in cli("plan", workload, "--set", "seed=1").out
 
 
 def test_plan_refuses_what_submit_would_refuse(cli, workload: Path) -> None:

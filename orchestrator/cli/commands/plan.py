@@ -59,9 +59,11 @@ def command(
     server = None if offline else _server()
     profile = _profile(server, cluster)
     from orchestrator.backends.local import LocalBackend
+    from orchestrator.planning.content import content_digest
 
     backend = LocalBackend(profile)
-    plan = _plan(workload, profile, backend, widths)
+    content = content_digest(source.content.decode(), overrides, str(Path.cwd()))
+    plan = _plan(workload, profile, backend, widths, content)
     estimate = _estimate(plan)
     asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate)
     view = asked or _alone(workload, profile, backend, widths, estimate)
@@ -153,7 +155,9 @@ def _alone(
     return offline_view(workload, backend.capacity(), profile, widths, estimate=estimate, now=now)
 
 
-def _plan(workload: Workload, profile: ClusterProfile, backend: Backend, widths: Sequence[int]) -> PlanDocument:
+def _plan(
+    workload: Workload, profile: ClusterProfile, backend: Backend, widths: Sequence[int], content: str
+) -> PlanDocument:
     from orchestrator.base.paths import state_dir
     from orchestrator.planning.plan import make_plan
     from orchestrator.planning.recorded import local_history
@@ -161,7 +165,16 @@ def _plan(workload: Workload, profile: ClusterProfile, backend: Backend, widths:
 
     history, owner = local_history(state_dir(), name=workload.name), getpass.getuser()
     asked_for = widths or some_widths(workload)
-    return make_plan(workload, profile, backend, workdir=Path.cwd(), history=history, owner=owner, widths=asked_for)
+    return make_plan(
+        workload,
+        profile,
+        backend,
+        workdir=Path.cwd(),
+        history=history,
+        owner=owner,
+        content=content,
+        widths=asked_for,
+    )
 
 
 def _estimate(plan: PlanDocument) -> EstimateView | None:
