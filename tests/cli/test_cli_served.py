@@ -43,6 +43,11 @@ def test_a_profile_that_cannot_be_served_any_more_is_replaced_by_no_other(cli, l
     assert f"orchestrator serve --profile '{lab}'" in outcome.err
 
 
+def test_plan_without_a_server_is_for_the_cluster_that_was_served_last(cli, lab: Path, workload: Path) -> None:
+    assert cli("plan", workload, "--offline", "--json").document["data"]["profile"] == "lab"
+    assert cli("plan", workload, "--offline", "--cluster", "local", "--json").document["data"]["profile"] == "local"
+
+
 def test_where_nobody_knows_what_was_served_last_nothing_is(cli, lab: Path, offline: Path) -> None:
     (offline / "server" / "served.json").write_text("}garbage{")
     outcome = cli("queue")

@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from orchestrator.spec.profile import ClusterProfile
     from orchestrator.spec.workload import Workload
 
-_DEFAULT_CLUSTER = "local"
 _TIMEOUT = 15.0
 
 
 @click.command()
 @click.argument("file", type=WORKLOAD)
 @set_option
-@click.option("--cluster", metavar="NAME", help="A cluster profile.  [default: what the server serves, else local]")
+@click.option("--cluster", metavar="NAME", help="A cluster profile.  [default: what is, or was last, served]")
 @click.option(
     "--workers",
     "widths",
@@ -104,12 +103,13 @@ def _server() -> _Server | None:
 
 
 def _profile(server: _Server | None, cluster: str | None) -> ClusterProfile:
-    """The cluster that was named, else the one that is served, else the default."""
+    """The cluster that was named, else the one that is served, else the one that a server would be started for."""
+    from orchestrator.api.served import profile_to_serve
     from orchestrator.spec.load import load_profile
 
     if server is not None and cluster in (None, server.profile.name):
         return server.profile
-    return load_profile(cluster or _DEFAULT_CLUSTER)
+    return load_profile(cluster or profile_to_serve())
 
 
 def _ask(
