@@ -18,12 +18,15 @@ _USED = 0.9
 
 
 def resume_and_wait(trial: Trial) -> Remedy | None:
-    """Nodes that would have to take work again, although they are full: it starts on them when jobs end."""
+    """Nodes that would have to take work again, although they are full: it starts on them when jobs end.
+
+    One alone is tried at once, too: it may be enough where all of them together are not.
+    """
     away = grants.away(trial)
     choices = [[name] for name in away[:_FEW]] if 1 < len(away) <= _FEW else []
     steps = [grants.back(trial.scene, chosen) for chosen in [*choices, away] if chosen]
-    found = [pair for step in steps if (pair := _then_wait(trial, step)) is not None]
-    return min(found, key=lambda pair: (pair.at, pair.text), default=None)
+    found = [pair for step in steps if (pair := step if trial.works(step) else _then_wait(trial, step)) is not None]
+    return min(found, key=lambda pair: (pair.at or 0.0, pair.text), default=None)
 
 
 def shorter_and_wait(trial: Trial, before: float) -> Remedy | None:
