@@ -8,6 +8,7 @@ Embedded, it listens on a free port of loopback and ends by itself when it has b
 from __future__ import annotations
 
 import argparse
+import gc
 import getpass
 import logging
 import os
@@ -31,6 +32,7 @@ from orchestrator.api.engine import Engine, open_engine
 from orchestrator.api.forwarding import ForwarderKeeper, forwarder_command
 from orchestrator.api.loop import ControlThread
 from orchestrator.api.served import from_anywhere, remember
+from orchestrator.base.collector import full_collections_by_hand
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
@@ -40,6 +42,8 @@ from orchestrator.spec.objectstore import store_fingerprints
 from orchestrator.spec.tracking import default_tracking_uri
 
 KEEPING_SECONDS = 1.0
+_COLLECT_SECONDS = 60.0
+"""Between two full collections of garbage; each holds everything up for tens of milliseconds."""
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
 
@@ -65,7 +69,8 @@ def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda e
         remember(profile.name, from_anywhere(options.profile))
         own_token = secrets.token_urlsafe(32)
         server = _Server(options, engine, listener, own_token, loopback_only=loopback)
-        server.run(ready)
+        with full_collections_by_hand():
+            server.run(ready)
 
 
 class _Server:
@@ -159,8 +164,12 @@ class _Server:
             self._publish(own)
 
     def _keep(self) -> None:
-        """Look after the forwarder and server.json, and notice when nothing is left to do."""
+        """Look after the forwarder, server.json and garbage, and notice when nothing is left to do."""
+        collected = time.monotonic()
         while not self._stopping.wait(KEEPING_SECONDS):
+            if time.monotonic() - collected >= _COLLECT_SECONDS:
+                gc.collect()
+                collected = time.monotonic()
             try:
                 self._keep_published()
                 if self._forwarder is not None:
