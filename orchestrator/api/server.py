@@ -8,7 +8,6 @@ Embedded, it listens on a free port of loopback and ends by itself when it has b
 from __future__ import annotations
 
 import argparse
-import gc
 import getpass
 import logging
 import os
@@ -42,8 +41,6 @@ from orchestrator.spec.objectstore import store_fingerprints
 from orchestrator.spec.tracking import default_tracking_uri
 
 KEEPING_SECONDS = 1.0
-_COLLECT_SECONDS = 60.0
-"""Between two full collections of garbage; each holds everything up for tens of milliseconds."""
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
 
@@ -164,12 +161,8 @@ class _Server:
             self._publish(own)
 
     def _keep(self) -> None:
-        """Look after the forwarder, server.json and garbage, and notice when nothing is left to do."""
-        collected = time.monotonic()
+        """Look after the forwarder and server.json, and notice when nothing is left to do."""
         while not self._stopping.wait(KEEPING_SECONDS):
-            if time.monotonic() - collected >= _COLLECT_SECONDS:
-                gc.collect()
-                collected = time.monotonic()
             try:
                 self._keep_published()
                 if self._forwarder is not None:

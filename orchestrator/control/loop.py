@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ from orchestrator.store.records import RunRecord
 
 _LOG = logging.getLogger(__name__)
 
+COLLECT_SECONDS = 60.0
+"""Between two full collections of garbage; each holds everything up for tens of milliseconds."""
 IDLE = 5.0
 """Seconds between two passes while no run is under way; `wake` ends the wait."""
 
@@ -115,6 +118,7 @@ class Controller:
         Raises:
             Fenced: another server has taken the store over.
         """
+        collected = self._site.clock.monotonic()
         while not stopping.is_set():
             self._woken.clear()
             try:
@@ -124,6 +128,9 @@ class Controller:
             except Exception:  # trouble with one job is met where it arises; the next pass may succeed
                 _LOG.exception("a pass of the reconcile loop failed")
                 delay = self._site.profile.watch.poll * 4
+            if (now := self._site.clock.monotonic()) - collected >= COLLECT_SECONDS:
+                gc.collect()  # between two passes, so that it falls into no decision
+                collected = now
             self._woken.wait(delay)
 
     def _active(self) -> list[RunRecord]:

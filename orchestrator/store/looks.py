@@ -38,22 +38,24 @@ WHERE place <= :most
 ORDER BY at DESC, run, trial
 """
 
-_FINISHED = """
-SELECT jobs.name, jobs.owner, jobs.content, runs.ended_at - runs.started_at, runs.world_size, runs.ended_at
+_SUCCEEDED = """
 FROM jobs JOIN runs ON runs.job = jobs.id
-WHERE runs.state = :state AND runs.ended_at > runs.started_at AND (runs.number = 1 OR jobs.kind = 'command') {}
+WHERE runs.state = :state AND runs.ended_at > runs.started_at AND (runs.number = 1 OR jobs.kind = 'command')
+"""
+
+_FINISHED = f"""
+SELECT jobs.name, jobs.owner, jobs.content, runs.ended_at - runs.started_at, runs.world_size, runs.ended_at
+{_SUCCEEDED} {{}}
 ORDER BY runs.ended_at DESC
 LIMIT :most
 """
 
-_FINISHED_OF = """
+_FINISHED_OF = f"""
 SELECT name, owner, content, seconds, world_size, ended_at
 FROM (
     SELECT jobs.name, jobs.owner, jobs.content, runs.ended_at - runs.started_at AS seconds, runs.world_size,
         runs.ended_at, row_number() OVER (PARTITION BY jobs.name ORDER BY runs.ended_at DESC) AS place
-    FROM jobs JOIN runs ON runs.job = jobs.id
-    WHERE runs.state = :state AND runs.ended_at > runs.started_at AND (runs.number = 1 OR jobs.kind = 'command')
-        AND jobs.name IN ({})
+    {_SUCCEEDED} AND jobs.name IN ({{}})
 ) AS ranked
 WHERE place <= :most
 ORDER BY ended_at DESC

@@ -65,7 +65,7 @@ def finished(connection: Connection, *, name: str | None = None, limit: int = 20
 
 
 def finished_of(connection: Connection, names: Collection[str]) -> dict[str, list[FinishedRun]]:
-    """The same for each of some names of jobs, in one statement; a name without any is left out."""
+    """The same for each of some names of jobs, with few statements; a name without any is left out."""
     return looks.finished_of(_asking(connection), names)
 
 
