@@ -66,7 +66,7 @@ def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda e
         remember(profile.name, from_anywhere(options.profile))
         own_token = secrets.token_urlsafe(32)
         server = _Server(options, engine, listener, own_token, loopback_only=loopback)
-        with full_collections_by_hand():
+        with full_collections_by_hand():  # the controller makes them, between its passes
             server.run(ready)
 
 
