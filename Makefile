@@ -7,10 +7,12 @@ UV     := $(BIN)/uv
 # Two files of tests at a time, long ones first: most of them wait for processes as much as they compute.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # Debian packages that the tests use beside Python's own (grows with the engines).
-SYSTEM_PACKAGES := git
+SYSTEM_PACKAGES := git slurm-wlm slurmdbd munge mariadb-server
+# What Debian would start with them, now and at every boot; the tests start their own.
+SYSTEM_SERVICES := munge mariadb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check format lock bench bench-gpu wheel system clean
+.PHONY: help setup demo slurm test test-full check format lock bench bench-gpu wheel system clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +43,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup  ## the main job: a RegNet search from YAML to EDF, on this machine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" orchestrator submit workloads/regnet_sweep.yaml --watch
+
+slurm:  ## a real Slurm on this machine: docs/slurm.md
+	@cluster/slurm/dev-cluster up
 
 test: setup  ## the tests, as CI runs them
 	@$(BIN)/python -m pytest $(PARALLEL)
@@ -83,7 +88,9 @@ wheel: setup  ## dist/orchestrator-*.whl
 system:  ## Debian packages that the tests use
 	@missing=""; for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+	if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing || exit 1; \
+	  for s in $(SYSTEM_SERVICES); do case "$$missing" in *" $$s"*) \
+	    if [ -d /run/systemd/system ]; then systemctl disable --quiet --now $$s || true; else service $$s stop >/dev/null 2>&1 || true; fi ;; esac; done; \
 	else echo "as root: apt-get install$$missing" >&2; exit 1; fi
 
 clean:  ## what was built; the state directory and its jobs stay

@@ -21,6 +21,9 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as state:
         os.environ["ORCHESTRATOR_STATE_DIR"] = state
+        # As pip leaves packages: compiled once, by the first round, and not at every start.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(state, "bytecode")
         subprocess.run([ours, "status"], check=True, capture_output=True)  # starts the embedded server
         commands["status"] = process(ours, "status", "--json")
         try:

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from orchestrator.base.errors import OrchestratorError, ServerUnreachable, TimedOut, UsageError
 from orchestrator.spec.messages import (
+    BulkRequest,
     ErrorView,
     EventView,
     JobView,
@@ -166,6 +167,13 @@ class Client:
         body = request.model_dump_json().encode()
         reply = self._request("POST", "/jobs", body=body, repeat=request.client_key is not None)
         return SubmitReply.model_validate_json(reply.body)
+
+    def submit_many(self, requests: Sequence[SubmitRequest]) -> list[SubmitReply]:
+        """Queue workloads, all or none; each may depend on those before it."""
+        body = BulkRequest(jobs=list(requests)).model_dump_json().encode()
+        harmless = all(request.client_key is not None for request in requests)
+        reply = self._request("POST", "/jobs/bulk", body=body, repeat=harmless)
+        return [SubmitReply.model_validate(one) for one in json.loads(reply.body)]
 
     def job(self, job: str) -> JobView:
         """One job, by identifier, unique prefix or name."""

@@ -1,10 +1,11 @@
-"""For all tests: interrupts, where temporary files lie, what begins first, and an S3 server on loopback."""
+"""For all tests: interrupts, where temporary files lie, what begins first, an S3 server and a Slurm on loopback."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from orchestrator.testing.dev_cluster import DevCluster
     from orchestrator.testing.faultproxy import FaultProxy
 
 # An interrupt interrupts, also where the suite runs in the background of a shell that ignores it.
@@ -94,3 +96,32 @@ def s3_proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPro
     with fault_proxy(s3_port) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[DevCluster]:
+    """A real Slurm of three nodes with two GPUs each, this process's own; `slurm` also mends it after the test."""
+    from orchestrator.testing.dev_cluster import MISSING, DevCluster, DevClusterError
+
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=os.environ.get(_TEMPORARY)))
+    folder.chmod(0o711)  # other users of it find its slurm.conf
+    cluster = DevCluster(folder)
+    try:
+        cluster.up()
+    except DevClusterError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if error.code != MISSING or os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def slurm(slurm_cluster: DevCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[DevCluster]:
+    """A real Slurm without jobs and with all its nodes, which SLURM_CONF names."""
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
+    yield slurm_cluster
+    slurm_cluster.mend()

@@ -40,6 +40,17 @@ class Service(Protocol):
         """Queue a workload of this priority at most; the same client key twice is one job."""
         ...
 
+    def submit_many(
+        self,
+        requests: Sequence[SubmitRequest],
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> Sequence[SubmitReply]:
+        """Queue workloads, all or none."""
+        ...
+
     def get(self, job: str) -> JobView:
         """One job."""
         ...

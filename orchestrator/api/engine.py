@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.api.served import served_profiles
-from orchestrator.backends.local import LocalBackend
+from orchestrator.backends.build import backend_of
 from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import RandomIds, SystemClock
 from orchestrator.base.paths import state_dir
+from orchestrator.control.engine_queue import EngineQuestions
 from orchestrator.control.loop import Controller
 from orchestrator.control.questions import Questions
 from orchestrator.control.service import JobService
@@ -26,7 +27,7 @@ class Engine:
     profile: ClusterProfile
     backend: Backend
     service: JobService
-    questions: Questions
+    questions: Questions | EngineQuestions
     controller: Controller
     runs_root: Path
 
@@ -38,17 +39,21 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
     Raises:
         StoreError: the store is damaged, held by another server, of a newer version, or on a network file system.
         Conflict: it has jobs of another profile or engine that are not over.
+        UsageError: this installation has no such engine.
     """
     clock, ids, state = SystemClock(), RandomIds(), state_dir()
     runs_root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
     runs_root.mkdir(parents=True, exist_ok=True)
-    backend = LocalBackend(profile)
-    store = open_store(state / "orchestrator.db", clock=clock)
-    try:
+    backend = backend_of(profile, state=state)
+    with closing(backend), closing(open_store(state / "orchestrator.db", clock=clock)) as store:
         service = JobService(store, profile, backend, clock, ids, runs_root)
         service.refuse_other_clusters(served_profiles())
         controller = Controller(store, backend, profile, clock, ids, runs_root)
-        questions = Questions(service.site, believed=controller.held_by_others)
-        yield Engine(profile, backend, service, questions, controller, runs_root)
-    finally:
-        store.close()
+        yield Engine(profile, backend, service, _questions(service, controller), controller, runs_root)
+
+
+def _questions(service: JobService, controller: Controller) -> Questions | EngineQuestions:
+    """Who answers: what our policy sees, or what an engine with a queue of its own tells."""
+    if service.site.backend.queues:
+        return EngineQuestions(service.site, controller.seen)
+    return Questions(service.site, believed=controller.held_by_others)

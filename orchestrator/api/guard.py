@@ -15,6 +15,9 @@ from orchestrator.spec.messages import ErrorView
 
 BODY_LIMIT = 4 * 2**20
 """Bytes; a workload may have 2,000,000 characters."""
+BULK_LIMIT = 64 * 2**20
+"""Bytes of many workloads that are queued together."""
+_BULK = "/jobs/bulk"
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -34,7 +37,7 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, str(scope["path"]))
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -49,7 +52,7 @@ class Guard:
             return False
         return True
 
-    def _refusal(self, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, headers: Headers, path: str) -> JSONResponse | None:
         host = headers.get("host", "")
         if self._context.loopback_only and _name(host) not in _LOOPBACK:
             return _refuse(403, "not_allowed", f"the Host {host!r} is not a loopback name", exit_code=4)
@@ -59,8 +62,9 @@ class Guard:
         if "transfer-encoding" in headers:
             return _refuse(411, "usage", "a request body needs a Content-Length", exit_code=2)
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > BODY_LIMIT:
-            return _refuse(413, "usage", f"the request body is larger than {BODY_LIMIT} bytes", exit_code=2)
+        limit = BULK_LIMIT if path.endswith(_BULK) else BODY_LIMIT
+        if not length.isdigit() or int(length) > limit:
+            return _refuse(413, "usage", f"the request body is larger than {limit} bytes", exit_code=2)
         return None
 
 

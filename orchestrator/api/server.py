@@ -35,6 +35,7 @@ from orchestrator.base.collector import full_collections_by_hand
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
+from orchestrator.control.briefly import briefly
 from orchestrator.spec.load import load_served_profile
 from orchestrator.spec.messages import ServerInfo
 from orchestrator.spec.objectstore import store_fingerprints
@@ -43,6 +44,8 @@ from orchestrator.spec.tracking import default_tracking_uri
 KEEPING_SECONDS = 1.0
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
+_PATIENCE = 2.0
+"""Seconds that an engine is waited for where its numbers are only shown."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -197,7 +200,7 @@ class _Server:
 
     def _describe(self) -> ServerInfo:
         try:
-            capacity = self._engine.backend.capacity()
+            capacity = briefly(self._engine.backend.capacity, _PATIENCE)
             slots, free = capacity.slots, capacity.free
         except OrchestratorError:  # whatever is wrong with the engine, the server can be asked and ended
             slots, free = 0, 0

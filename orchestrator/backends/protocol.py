@@ -12,8 +12,69 @@ from orchestrator.rundir.layout import RunDirectory
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What each worker needs beside its slots, and where it may lie.
+
+    Attributes:
+        memory: bytes; 0: nobody said.
+        gpu_types: of which its GPUs have to be one; empty: any.
+        not_on: nodes that it must not be on.
+        same_rack: all workers in one rack.
+        anywhere: any nodes; otherwise as few as possible.
+    """
+
+    memory: int = 0
+    gpu_types: tuple[str, ...] = ()
+    not_on: tuple[str, ...] = ()
+    same_rack: bool = False
+    anywhere: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands among others, for an engine with a queue of its own.
+
+    Attributes:
+        priority: the job's.
+        team: that is charged.
+        held: it must not start until it is released.
+    """
+
+    priority: int = 0
+    team: str = "default"
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an engine with a queue of its own has to know to place an allocation.
+
+    Attributes:
+        workers_min: of this allocation, at least.
+        workers_max: of this allocation, at most.
+        standing: among other jobs.
+        name: the job's, for people.
+        needs: of each worker.
+        expected: seconds that it takes at most, by our estimate and its error; None: nobody has an idea.
+        growth: it joins a run that is under way, and may be taken away again.
+    """
+
+    workers_min: int
+    workers_max: int
+    standing: Standing = Standing()
+    name: str = ""
+    needs: Needs = Needs()
+    expected: float | None = None
+    growth: bool = False
+
+
+@dataclass(frozen=True)
 class LaunchRequest:
-    """One allocation of a run: all that an engine needs to start it."""
+    """One allocation of a run: all that an engine needs to start it.
+
+    Attributes:
+        time_limit: seconds that the user, or the cluster, lets the run take.
+    """
 
     allocation: str
     """`<run>.<n>`; the engine's own job carries it, so that it is found again after a crash."""
@@ -22,16 +83,33 @@ class LaunchRequest:
     time_limit: float | None = None
     placement: tuple[tuple[str, int], ...] = ()
     """(node, workers), where the scheduler put them; empty: the engine chooses."""
+    terms: Terms | None = None
+    """For an engine with a queue of its own."""
 
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """A dry run: the very command that would be executed."""
+    """A dry run: the very command that would be executed.
+
+    Attributes:
+        argv: the command.
+        env: what is added to its environment.
+        slots: that it takes, at most.
+        script: that is handed to the engine; None where there is none.
+        shape: how its workers lie, in words: `2 nodes x 4 workers`; empty where the engine has no say in it.
+        limit: seconds after which the engine ends it; None: it does not.
+        limit_why: whose limit that is, and what it comes from.
+        notes: what was assumed, because the engine did not say.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     slots: int
     script: str | None = None
+    shape: str = ""
+    limit: float | None = None
+    limit_why: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class AllocationState(Enum):
@@ -43,16 +121,60 @@ class AllocationState(Enum):
     """It ran and is over; how it ended stands in the run directory, where it had time to say so."""
     ABSENT = "absent"
     """The engine answers, and knows nothing of it."""
+    UNKNOWN = "unknown"
+    """A part of the engine that would know does not answer: nothing is concluded."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why an engine with a queue of its own has not started an allocation yet.
+
+    Attributes:
+        code: in the engine's words.
+        text: in ours.
+        remedy: what would help, in words; empty where only time does.
+        command: that does it; empty where no command does.
+        start: when the engine expects to start it, in seconds since the epoch; None: it does not say.
+    """
+
+    code: str
+    text: str
+    remedy: str = ""
+    command: str = ""
+    start: float | None = None
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One look at one allocation."""
+    """One look at one allocation.
+
+    Attributes:
+        state: what the engine knows of it.
+        failure_class: what the engine says ended it: preempted, time_limit, out_of_memory, infrastructure; permanent
+            where somebody ended it by the engine's own means; None: nothing special.
+        detail: in words.
+        engine_id: what the engine calls it; empty where it has no such name.
+        partition: of the engine, that it waits or runs in; empty where it has none.
+        waits: of a pending one, where the engine has a queue of its own.
+        nodes: where it lies; empty where that is not known.
+        since: seconds since the epoch when it was started; None: not known.
+        ends: when the engine will end it at the latest; None: not known.
+        by_itself: its processes ended by themselves, perhaps on another machine: only the run can say how, and what it
+            wrote may be seen here later.
+        provisional: of an end: the engine may say more of it in a moment.
+    """
 
     state: AllocationState
     failure_class: str | None = None
-    """What the engine says ended it: preempted, time_limit, out_of_memory, infrastructure; None: nothing special."""
     detail: str = ""
+    engine_id: str = ""
+    partition: str = ""
+    waits: Wait | None = None
+    nodes: tuple[str, ...] = ()
+    since: float | None = None
+    ends: float | None = None
+    by_itself: bool = False
+    provisional: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +189,9 @@ class NodeFacts:
         cpus: cores; 0: not counted (always so where slots are cores).
         memory: bytes; 0: not counted.
         rack: empty where nobody said.
-        up: whether anything can run on it.
+        up: whether anything new can run on it.
         note: why not.
+        drained: somebody wants it empty, by the engine's own means; what runs there may go on.
     """
 
     name: str
@@ -80,6 +203,7 @@ class NodeFacts:
     rack: str = ""
     up: bool = True
     note: str = ""
+    drained: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,8 +238,21 @@ class Backend(Protocol):
         """`local`, `ray`, `slurm`."""
         ...
 
+    @property
+    def queues(self) -> bool:
+        """Whether it has a queue of its own: what is launched waits there, and it decides when and where it starts."""
+        ...
+
     def plan(self, request: LaunchRequest) -> LaunchPlan:
         """The request that `launch` would send; changes nothing."""
+        ...
+
+    def expected_start(self, request: LaunchRequest) -> float | None:
+        """When it would start, in seconds since the epoch, by a dry run of the engine; None where it does not say.
+
+        Raises:
+            LaunchRefused: the engine would not take it.
+        """
         ...
 
     def launch(self, request: LaunchRequest) -> None:
@@ -128,6 +265,14 @@ class Backend(Protocol):
 
     def observe(self, allocations: Sequence[str]) -> Mapping[str, Observation]:
         """Look at all of them in one batch."""
+        ...
+
+    def adjust(self, allocation: str, standing: Standing) -> str:
+        """Bring a pending one in line with where its job stands now; harmless where it runs, or is over.
+
+        Returns:
+            What the engine does not let us change, in words; empty where it does.
+        """
         ...
 
     def stop(self, allocation: str, *, grace_seconds: float) -> None:
@@ -148,4 +293,8 @@ class Backend(Protocol):
 
     def others(self, node: str) -> Others:
         """Who beside us holds slots of a node; empty where nobody does, or the engine does not know."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what this object itself uses, threads say; what it has launched goes on. May be repeated."""
         ...

@@ -147,7 +147,7 @@ def _checkpoint(event: EventView | None) -> str:
 
 def _expected(job: JobView) -> str:
     """When a job that waits should start; how sure that is takes longer to find out, and `why` does."""
-    if job.state not in _WAITING or job.expected_start is None:
+    if job.expected_start is None or job.state not in _WAITING | {"starting"}:
         return ""
     now = time.time()
     ahead = duration(job.expected_start - now)

@@ -11,6 +11,19 @@ from orchestrator.spec.answers import JobLine, Moment, QueueView, SlotCount, Tea
 
 _RUN_HEADS = ("job", "name", "team", ">prio", "state", ">wants", ">has", ">runs", "ends", "what it is asked")
 _WAIT_HEADS = (">#", "job", "name", "team", ">prio", "state", ">wants", ">waits", "starts", "why it waits")
+_THERE_HEADS = (
+    "job",
+    "name",
+    "team",
+    ">prio",
+    "state",
+    ">wants",
+    ">id",
+    "partition",
+    ">waits",
+    "starts",
+    "why it waits",
+)
 _LONGEST_REASON = 90
 _LONGEST_NOTE = 500
 
@@ -22,11 +35,24 @@ def queue_text(queue: QueueView, *, teams: bool) -> str:
         parts.append(_teams(queue.teams, queue.slots.kind))
     if queue.running:
         parts.append(table(_RUN_HEADS, [_running(line, queue.now) for line in queue.running]))
+    parts += _in_engine(queue)
     if queue.waiting:
-        parts.append(table(_WAIT_HEADS, [_waiting(line, queue.now) for line in queue.waiting]))
+        head = "waiting here:\n" if queue.engine else ""
+        parts.append(head + table(_WAIT_HEADS, [_waiting(line, queue.now) for line in queue.waiting]))
     if more := queue.waiting_total - len(queue.waiting):
         parts.append(f"… and {more:,} more wait (--all shows them)")
     return "\n\n".join(parts)
+
+
+def _in_engine(queue: QueueView) -> list[str]:
+    """What waits in the engine's own queue."""
+    if not queue.pending:
+        return []
+    name = queue.engine.capitalize()
+    found = [f"waiting in {name}:\n" + table(_THERE_HEADS, [_pending(line, queue.now) for line in queue.pending])]
+    if more := queue.pending_total - len(queue.pending):
+        found.append(f"… and {more:,} more wait in {name} (--all shows them)")
+    return found
 
 
 def slots_text(slots: SlotCount) -> str:
@@ -67,13 +93,20 @@ def expected_text(moment: Moment | None, now: float, *, whole: bool = False) -> 
 
 
 def _summary(queue: QueueView) -> str:
-    cluster = f"cluster {queue.profile}, policy {queue.policy}: {slots_text(queue.slots)}"
-    held = f" ({queue.held:,} held)" if queue.held else ""
-    running = counted(len(queue.running), "job")
+    who = f"served by {queue.engine.capitalize()}" if queue.engine else f"policy {queue.policy}"
+    cluster = f"cluster {queue.profile}, {who}: {slots_text(queue.slots)}"
+    running, waiting = counted(len(queue.running), "job"), _waiting_text(queue)
     if not queue.team:
-        return f"{cluster}; {running} on them, {queue.waiting_total:,} waiting{held}"
+        return f"{cluster}; {running} on them, {waiting}"
     slots = sum((line.workers or 0) * line.slots for line in queue.running)
-    return f"{cluster}\nteam {queue.team}: {running} on {slots:,} of them, {queue.waiting_total:,} waiting{held}"
+    return f"{cluster}\nteam {queue.team}: {running} on {slots:,} of them, {waiting}"
+
+
+def _waiting_text(queue: QueueView) -> str:
+    held = f" ({queue.held:,} held)" if queue.held else ""
+    if not queue.engine:
+        return f"{queue.waiting_total:,} waiting{held}"
+    return f"{queue.pending_total:,} waiting in {queue.engine.capitalize()}, {queue.waiting_total:,} here{held}"
 
 
 def _running(line: JobLine, now: float) -> tuple[str, ...]:
@@ -86,6 +119,12 @@ def _waiting(line: JobLine, now: float) -> tuple[str, ...]:
     place = "" if line.position is None else f"{line.position:,}"
     starts = expected_text(line.expected_start, now)
     return (place, *_who(line), wants_text(line), duration(now - line.since), starts, _reason(line))
+
+
+def _pending(line: JobLine, now: float) -> tuple[str, ...]:
+    starts = expected_text(line.expected_start, now)
+    where = (line.engine_id, one_line(line.partition, 20))
+    return (*_who(line), wants_text(line), *where, duration(now - line.since), starts, _reason(line))
 
 
 def _who(line: JobLine) -> tuple[str, ...]:

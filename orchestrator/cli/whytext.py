@@ -41,7 +41,7 @@ def _why(why: WhyView) -> Iterator[str]:
         yield from _field("", detail)
     if why.since is not None:
         yield from _field("since", f"{clock(why.since)} ({duration(why.now - why.since)})")
-    if why.state in _WAITING:
+    if why.state in _WAITING or why.expected_start is not None:
         yield from _field("starts", expected_text(why.expected_start, why.now, whole=True))
     if why.workers is not None:
         yield from _field("width", _width(why))
@@ -82,7 +82,7 @@ def _place(why: WhyView) -> Iterator[str]:
 
 
 def _remedies(why: WhyView) -> Iterator[str]:
-    waits = why.state in _WAITING
+    waits = why.state in _WAITING or (why.state == "starting" and why.kind != "")
     if not why.remedies and not (waits and why.position is not None):
         return
     yield ""
@@ -101,20 +101,19 @@ def _remedy(remedy: Remedy) -> Iterator[str]:
 
 
 def _what_if(view: WhatIfView, asked: Collection[int]) -> Iterator[str]:
-    what = f"in the queue of cluster {view.profile}" if view.live else f"on cluster {view.profile} while it is empty"
-    yield f"{what} (policy {view.policy}):"
+    yield _whose(view)
     if view.estimate is not None:
         sure = f", give or take a factor of {math.exp(view.estimate.error):.1f}" if view.estimate.error else ""
         width = "any number of workers" if not view.estimate.exponent else "the most workers"
         yield f"  run time   {duration(view.estimate.seconds)} with {width}{sure}"
     if view.position is not None and view.live:
         yield f"  position   {view.position:,} of {view.waiting + 1:,}"
-    heads = ("workers", ">slots", "starts", "ends", "it would delay", "why")
     shown = [option for option in view.options if not option.worse or option.workers_max in asked]
     ordered = _by_end(shown)
     written = view.options[0] if view.options and ordered[0] is not view.options[0] else None
-    rows = [_option(option, view.now, ", as written" if option is written else "") for option in ordered]
-    for line in table(heads, rows).splitlines():
+    never = "not known" if view.engine else "not in sight"
+    rows = [_option(option, view.now, never, ", as written" if option is written else "") for option in ordered]
+    for line in table(*_columns(rows, delays=not view.engine)).splitlines():
         yield f"  {line}"
     if left_out := [str(option.workers_max) for option in view.options if option not in shown]:
         workers = "1 worker" if left_out == ["1"] else f"{', '.join(left_out)} workers"
@@ -123,16 +122,31 @@ def _what_if(view: WhatIfView, asked: Collection[int]) -> Iterator[str]:
         yield f"  note       {one_line(entry, 500)}"
 
 
+def _whose(view: WhatIfView) -> str:
+    """Who tells."""
+    if view.engine:
+        return f"in the queue of {view.engine.capitalize()} on cluster {view.profile} (by its dry run):"
+    what = f"in the queue of cluster {view.profile}" if view.live else f"on cluster {view.profile} while it is empty"
+    return f"{what} (policy {view.policy}):"
+
+
+def _columns(rows: Sequence[tuple[str, ...]], *, delays: bool) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads and rows; whom it would delay, an engine with a queue of its own does not tell."""
+    heads = ("workers", ">slots", "starts", "ends", "it would delay", "why")
+    kept = [place for place, head in enumerate(heads) if delays or head != "it would delay"]
+    return tuple(heads[place] for place in kept), [tuple(row[place] for place in kept) for row in rows]
+
+
 def _by_end(options: Sequence[Option]) -> list[Option]:
     """The earliest end first; the workload as it is written first of those that nobody knows the end of."""
     return sorted(options, key=lambda option: math.inf if option.end is None else option.end.at)
 
 
-def _option(option: Option, now: float, remark: str) -> tuple[str, ...]:
+def _option(option: Option, now: float, never: str, remark: str) -> tuple[str, ...]:
     workers = span(option.workers_min, option.workers_max)
     if option.workers is not None and workers != str(option.workers):
         workers += f" ({option.workers} at first)"
-    starts = expected_text(option.start, now, whole=True) if option.start is not None else "not in sight"
+    starts = expected_text(option.start, now, whole=True) if option.start is not None else never
     ends = "" if option.end is None else expected_text(option.end, now)
     slots = span(option.workers_min * option.slots, option.workers_max * option.slots)
     return workers + remark, slots, starts, ends, _delays(option), one_line(option.reason, 80)

@@ -51,7 +51,8 @@ class Accounts:
         if active:
             with self._site.commit("count") as connection:
                 for run in runs.unreleased(connection):
-                    charge(connection, self._site, run)
+                    if _holds(self._site, run):
+                        charge(connection, self._site, run)
 
 
 def charge(connection: Connection, site: Site, run: RunRecord, *, until: float | None = None) -> RunRecord:
@@ -68,8 +69,13 @@ def charge(connection: Connection, site: Site, run: RunRecord, *, until: float |
     counted = max(counted_of(run), ended)  # what is counted is never counted again, wherever the clock is set to
     seconds = counted - counted_of(run)
     job = jobs.open_job(connection, run.job)
-    if seconds and run.slots:
+    if seconds and run.slots and _holds(site, run):
         used = seconds * run.slots
         jobs.add_attained(connection, run.job, used)
         usage.add(connection, {job.team: used}, now=now, half_life=site.profile.policy.order.half_life)
     return runs.change(connection, run, counted=counted, worked=worked_at(job, run, counted))
+
+
+def _holds(site: Site, run: RunRecord) -> bool:
+    """Whether it holds slots: what waits in an engine's own queue does not."""
+    return not site.backend.queues or run.started_at is not None

@@ -12,8 +12,11 @@ from orchestrator.store.records import RunRecord
 def place_older_runs(site: Site) -> None:
     """Write down where runs lie that were started before placements were: on the cluster's one node.
 
-    Without it what they hold would be taken for somebody else's as well, and count twice.
+    Without it what they hold would be taken for somebody else's as well, and count twice. An engine with a queue of its
+    own places runs itself.
     """
+    if site.backend.queues:
+        return
     with site.store.read() as connection:
         nowhere = [run for run in runs.unreleased(connection) if not run.placement and run.slots]
     if nowhere:

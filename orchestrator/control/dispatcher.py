@@ -1,4 +1,4 @@
-"""`Dispatcher`: what is free again goes back into the queue or leaves it, and what the policy says is carried out."""
+"""`Dispatcher`: what the policy says is carried out, on an engine that places nothing by itself."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
-from orchestrator.control.facts import FactsReader, dependencies_of
+from orchestrator.control.facts import FactsReader
 from orchestrator.control.mirror import Mirror
+from orchestrator.control.settling import Settling
 from orchestrator.control.site import Site
 from orchestrator.control.snapshot import BelievedOthers, Known, snapshot_of
 from orchestrator.control.starts import Starts
-from orchestrator.control.timers import Elapsed
 from orchestrator.control.troubles import Troubles
 from orchestrator.control.yielding import Yielding
-from orchestrator.lifecycle.reasons import backing_off
-from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.cluster import Placement
 from orchestrator.scheduling.decisions import Decisions, Resize, Start
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.store import briefs, jobs, runs
-from orchestrator.store.jobs import OpenJob, Stale
-from orchestrator.store.records import JobRecord
+from orchestrator.store.jobs import Stale
 
 _LOG = logging.getLogger(__name__)
-
-_DEAD = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 class Dispatcher:
@@ -37,7 +31,7 @@ class Dispatcher:
         self._starts = starts
         self._troubles = troubles
         self._yielding = Yielding(site)
-        self._elapsed = Elapsed(site.clock)
+        self._settling = Settling(site)
         self.others = BelievedOthers(site.clock)
         self._mirror = Mirror(site.profile.policy)
         self._known: Known = {}
@@ -51,7 +45,7 @@ class Dispatcher:
         Returns:
             Seconds until something is to be decided although nothing happens; None where nothing is.
         """
-        self._settle()
+        self._settling.settle()
         now = self._site.clock.monotonic()
         version = self._site.store.version  # read before the queue, so that nothing submitted meanwhile is missed
         if self._served == (version, capacity) and (self._due is None or now < self._due):
@@ -70,25 +64,11 @@ class Dispatcher:
     def _look(self, capacity: Capacity) -> Snapshot:
         """The snapshot; what waits for a job that did not succeed leaves the queue."""
         facts = self._reader.read(self._site.store)
-        for job in facts.waiting:
-            dead = {o: s for o in dependencies_of(job) if (s := facts.dependencies.get(o)) in _DEAD and s is not None}
-            if dead and job.state == str(JobState.QUEUED):
-                self._fail_dependant(job, dead)
-        self._elapsed.forget({job.id for job in facts.waiting if job.not_before is not None})
+        self._settling.fail_dependants(facts)
         held = self.others.look(facts, capacity)
         now = self._site.clock.now()
-        profile, back_off, known = self._site.profile, self._back_off, self._known
+        profile, back_off, known = self._site.profile, self._settling.back_off, self._known
         return snapshot_of(facts, capacity, profile, now=now, held_by_others=held, back_off=back_off, known=known)
-
-    def _back_off(self, job: OpenJob) -> float | None:
-        """Measured so that a clock jump neither shortens nor lengthens it."""
-        if job.not_before is None:
-            return None
-        now, remaining = self._site.clock.now(), -self._elapsed.since(job.id, job.not_before)
-        if remaining <= 0:
-            return None
-        jumped = abs(job.not_before - (now + remaining)) > 1
-        return now + remaining if jumped else max(job.not_before, now + 1e-3)
 
     def _carry_out(self, decisions: Decisions, free: _Free) -> bool:
         """Whether all of it could be done."""
@@ -128,40 +108,6 @@ class Dispatcher:
             self._troubles.met(job, error)
             return in_trouble
         return done
-
-    def _settle(self) -> None:
-        """RECOVERING and CANCELLING end when the slots are free again."""
-        with self._site.store.read() as connection:
-            waiting = jobs.in_states(connection, {JobState.RECOVERING, JobState.CANCELLING})
-            holding = {run.job for run in runs.unreleased(connection)}
-        for job in waiting:
-            if job.id not in holding:
-                self._free_again(job)
-
-    def _free_again(self, job: JobRecord) -> None:
-        now = self._site.clock.now()
-        try:
-            with self._site.commit("settle") as connection:
-                if job.state is JobState.CANCELLING:
-                    told = briefs.newest_events(connection, job.id, {"state"}, 1)
-                    who = next((f" by {event.data['by']}" for event in told if "by" in event.data), "")
-                    reason = f"cancelled{who}; its slots are free"
-                    jobs.move(connection, job, JobState.CANCELLED, reason=reason, time=now, finished_at=now)
-                else:
-                    failed = sum(job.failures.values())
-                    reason = job.reason if job.not_before is None else backing_off(job.not_before, failed).text
-                    jobs.move(connection, job, JobState.QUEUED, reason=reason, time=now)
-        except Stale:
-            return  # somebody cancelled it in between
-
-    def _fail_dependant(self, queued: OpenJob, dead: Mapping[str, JobState]) -> None:
-        now = self._site.clock.now()
-        with self._site.commit("dependency") as connection:
-            job = jobs.get(connection, queued.id)
-            if job.state is JobState.QUEUED:
-                what = ", ".join(f"{other} {state.clause}" for other, state in dead.items())
-                reason = f"a job that it depends on did not succeed: {what}"
-                jobs.move(connection, job, JobState.FAILED, reason=reason, time=now, finished_at=now)
 
 
 class _Free:

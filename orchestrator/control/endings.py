@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from orchestrator.base.errors import SpecError
 from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
+from orchestrator.control.standing import released_by_start
 from orchestrator.lifecycle.failures import FailureClass, backoff_seconds, may_retry
 from orchestrator.lifecycle.reasons import duration
 from orchestrator.lifecycle.states import JobState, RunState
@@ -92,6 +93,12 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
     job = jobs.get(connection, run.job)
     if job.token != run.token or job.state.terminal:
         return ended
+    if job.state is JobState.HELD and _never_began(run, ending):
+        reason = f"held until somebody releases it; {run.id} is over before it began: {ending.message}"
+        jobs.set_columns(connection, job, reason=reason)
+        return ended
+    if run.started_at is not None or ending.outcome == "succeeded":
+        job = released_by_start(connection, site, job, run)
     if ending.outcome == "succeeded":
         reason = (
             ending.message if job.state is not JobState.CANCELLING else f"{ending.message} (before it was cancelled)"
@@ -108,6 +115,12 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
         else:
             _retry_or_fail(connection, site, job, ended, ending)
     return ended
+
+
+def _never_began(run: RunRecord, ending: Ending) -> bool:
+    """Nothing was lost, and another run may follow once its job is released."""
+    follows = ending.outcome != "succeeded" and ending.failure is not FailureClass.PERMANENT
+    return run.started_at is None and follows
 
 
 def _preempted(connection: Connection, site: Site, job: JobRecord, run: RunRecord) -> None:
@@ -156,7 +169,9 @@ def _retry_or_fail(connection: Connection, site: Site, job: JobRecord, run: RunR
             finished_at=now,
         )
         return
-    wait = backoff_seconds(job.id, count, base=retry.backoff, limit=retry.backoff_limit)
+    # Who was taken back by an engine with a queue of its own waits there; to wait here, too, would cost its place.
+    times = 1 if failure is FailureClass.PREEMPTED and site.backend.queues else count
+    wait = backoff_seconds(job.id, times, base=retry.backoff, limit=retry.backoff_limit)
     reason = f"{what}; retry {count} of {budgets[str(failure)]} in {duration(wait)}"
     jobs.move(
         connection,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import Connection
 
+from orchestrator.backends.protocol import AllocationState
 from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
@@ -18,13 +21,30 @@ def evict(site: Site, node: str, by: str) -> list[str]:
 
     Returns:
         The jobs that were asked.
+
+    Raises:
+        BackendUnavailable: an engine that places runs itself does not say where they are.
     """
+    began_on = _began_on(site)
     with site.commit("evict") as connection:
-        return [run.job for run in runs.unreleased(connection) if _stop(site, connection, run, node, by)]
+        found = runs.unreleased(connection)
+        there = [run for run in found if node in began_on.get(run.id, dict(run.placement))]
+        return [run.job for run in there if _stop(site, connection, run, node, by)]
+
+
+def _began_on(site: Site) -> Mapping[str, Collection[str]]:
+    """The nodes that runs began with, where the engine has put them: what joined them there leaves by itself."""
+    if not site.backend.queues:
+        return {}
+    with site.store.read() as connection:
+        found = runs.unreleased(connection)
+    seen = site.backend.observe([run.allocation for run in found])
+    alive = {run.id: seen[run.allocation] for run in found}
+    return {run: one.nodes for run, one in alive.items() if one.state is AllocationState.RUNNING}
 
 
 def _stop(site: Site, connection: Connection, run: RunRecord, node: str, by: str) -> bool:
-    if run.state.terminal or run.stop_cause is not None or node not in dict(run.placement):
+    if run.state.terminal or run.stop_cause is not None:
         return False
     job = jobs.get(connection, run.job)
     if job.state not in _HOLDING:

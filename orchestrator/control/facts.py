@@ -27,7 +27,8 @@ class Facts:
 
     Attributes:
         jobs: that wait or hold slots, by identifier.
-        active: runs that hold slots, oldest first.
+        active: runs that hold slots, oldest first, as far as they can be read.
+        damaged: jobs of runs that hold slots and cannot be read.
         dependencies: the state of every job that a waiting one depends on.
         marks: what people said about nodes.
         usage: of teams.
@@ -36,6 +37,7 @@ class Facts:
 
     jobs: Mapping[str, OpenJob]
     active: Sequence[RunRecord]
+    damaged: Collection[str]
     dependencies: Mapping[str, JobState]
     marks: Mapping[str, NodeMark]
     usage: Sequence[TeamUsage]
@@ -52,9 +54,11 @@ class Facts:
         found = {job.id: job for job in (jobs.waiting(connection) if waiting is None else waiting)}
         found |= {job.id: job for job in jobs.holding(connection)}
         needed = {other for job in found.values() for other in dependencies_of(job)}
+        holding = runs.look(connection)
         return cls(
             jobs=found,
-            active=runs.unreleased(connection),
+            active=holding.runs,
+            damaged=frozenset(holding.damaged),
             dependencies=jobs.states(connection, needed),
             marks=nodes.all(connection),
             usage=usage.all(connection),
@@ -62,15 +66,19 @@ class Facts:
         )
 
     @cached_property
+    def holding(self) -> Collection[str]:
+        """Jobs whose runs hold slots."""
+        return frozenset(self.damaged) | {run.job for run in self.active}
+
+    @cached_property
     def waiting(self) -> Sequence[OpenJob]:
         """Jobs that wait; one whose last run still holds slots is among them once it is queued."""
-        holding = {run.job for run in self.active}
         queued = {str(JobState.QUEUED), str(JobState.HELD)}
         recovering = str(JobState.RECOVERING)
         return [
             job
             for job in self.jobs.values()
-            if job.state in queued or (job.state == recovering and job.id not in holding)
+            if job.state in queued or (job.state == recovering and job.id not in self.holding)
         ]
 
     def unmet(self, job: OpenJob) -> tuple[str, ...]:

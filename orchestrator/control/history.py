@@ -14,7 +14,7 @@ from orchestrator.spec.answers import Moment, Remedy, WhyView
 from orchestrator.store import briefs
 from orchestrator.store.records import JobRecord
 
-_KINDS = frozenset({"state", "resized", "width", "stopping", "priority"})
+_KINDS = frozenset({"state", "resized", "width", "stopping", "priority", "refused", "growth"})
 _NEWEST = 4
 
 

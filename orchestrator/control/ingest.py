@@ -20,15 +20,16 @@ from orchestrator.control.demands import worked_at
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.foreign import FOREIGN_ERRORS, without_nonsense
 from orchestrator.control.measuring import take
-from orchestrator.control.membership import Resized, first_world, lost, running
+from orchestrator.control.membership import Resized, first_world, lost, runs_on
 from orchestrator.control.sentences import TOLD, sentence
 from orchestrator.control.site import Site
+from orchestrator.control.standing import released_by_start
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.rundir.events import RunEvent, read_events
 from orchestrator.rundir.membership import newest_view
 from orchestrator.spec.messages import Goodput
 from orchestrator.store import events, jobs, runs, trials
-from orchestrator.store.records import RunRecord, TrialRecord
+from orchestrator.store.records import JobRecord, RunRecord, TrialRecord
 
 _LOG = logging.getLogger(__name__)
 
@@ -169,13 +170,20 @@ class _Ingestion:
             return run
         began = min(event.time, self.site.clock.now())  # the run's host may have a clock that is ahead
         workers = first_world(event.data, run.world_size)
-        job = jobs.get(self.connection, run.job)
+        job = released_by_start(self.connection, self.site, jobs.get(self.connection, run.job), run)
+        given = self._given(job, run, workers)
         if job.state is JobState.STARTING and job.token == run.token:
-            reason = running(workers, run.id)
+            reason = runs_on(workers, given.get("wanted", workers), run.id)
             first = began if job.started_at is None else job.started_at
             jobs.move(self.connection, job, JobState.RUNNING, reason=reason, time=began, run=run.id, started_at=first)
         run = charge(self.connection, self.site, run, until=began)  # what it held before was no work
-        return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began, world_size=workers)
+        return runs.change(self.connection, run, state=RunState.RUNNING, started_at=began, world_size=workers, **given)
+
+    def _given(self, job: JobRecord, run: RunRecord, workers: int) -> dict[str, int]:
+        """What follows from the width that an engine chose: only a training can get more later."""
+        if not self.site.backend.queues:
+            return {}
+        return {"slots": workers * job.slots_per_worker, "wanted": run.wanted if job.elastic else workers}
 
     def _last_trials(self, run: RunRecord) -> None:
         try:

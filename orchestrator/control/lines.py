@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from orchestrator.base.errors import NotFound
 from orchestrator.control.others import HeldByOthers, Withheld
 from orchestrator.planning.outlook import Outlook
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.explain.runs import asked_to_become
 from orchestrator.scheduling.jobs import Job, Running
+from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.scheduling.teams import Team
 from orchestrator.spec.answers import JobLine, NodeView, SlotCount, TeamLine, WindowView
 from orchestrator.store.briefs import Brief
@@ -163,10 +165,14 @@ def slot_count(nodes: Sequence[NodeView], kind: str) -> SlotCount:
     )
 
 
-def team_lines(outlook: Outlook) -> list[TeamLine]:
-    """How the teams stand, those under others counted with them; by name."""
-    snapshot, half_life = outlook.snapshot, outlook.policy.order.half_life
-    teams = known_teams(outlook)
+def team_lines(snapshot: Snapshot, half_life: float) -> list[TeamLine]:
+    """How the teams stand, those under others counted with them; by name.
+
+    Args:
+        snapshot: the queue.
+        half_life: seconds after which what a team has used counts half.
+    """
+    teams = known_teams(snapshot)
     used: Counter[str] = Counter()
     runs: Counter[str] = Counter()
     waits: Counter[str] = Counter()
@@ -199,12 +205,24 @@ def team_lines(outlook: Outlook) -> list[TeamLine]:
     ]
 
 
-def known_teams(outlook: Outlook) -> dict[str, Team]:
+def known_teams(snapshot: Snapshot) -> dict[str, Team]:
     """Those of the profile, and those that have jobs or have used something."""
-    snapshot = outlook.snapshot
     named = {job.team for job in snapshot.pending} | {running.job.team for running in snapshot.running}
     named |= {usage.team for usage in snapshot.usage}
     return {name: Team(name) for name in named} | {team.name: team for team in snapshot.teams}
+
+
+def under(team: str, snapshot: Snapshot) -> set[str]:
+    """A team and all under it.
+
+    Raises:
+        NotFound: nobody knows it.
+    """
+    teams = known_teams(snapshot)
+    if team not in teams:
+        shown = ", ".join(sorted(teams)[:10])
+        raise NotFound(f"there is no team {team!r}", hint=f"teams: {shown}" if shown else "no team has jobs")
+    return {name for name in teams if team in chain(name, teams)}
 
 
 def chain(name: str, teams: Mapping[str, Team]) -> Iterable[str]:

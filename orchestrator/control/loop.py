@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.backends.protocol import AllocationState, Backend, Capacity, Observation
+from orchestrator.backends.protocol import AllocationState, Backend, Observation
 from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import BackendUnavailable, Conflict, Fenced, StoreError
 from orchestrator.control.accounts import Accounts, charge
@@ -16,11 +16,16 @@ from orchestrator.control.adopting import place_older_runs
 from orchestrator.control.dispatcher import Dispatcher
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.evidence import Signs
+from orchestrator.control.growing import Growing
+from orchestrator.control.handover import Handover
 from orchestrator.control.ingest import ingest
+from orchestrator.control.lastwords import LastWords
 from orchestrator.control.learning import Learning
 from orchestrator.control.outage import Outage
 from orchestrator.control.resizing import Resizes
+from orchestrator.control.sight import Look, Sight
 from orchestrator.control.site import Probe, Site, no_probe
+from orchestrator.control.standing import Standings
 from orchestrator.control.starts import Starts
 from orchestrator.control.stops import Stops
 from orchestrator.control.timers import Absences, Elapsed
@@ -41,6 +46,8 @@ COLLECT_SECONDS = 60.0
 """Between two full collections of garbage; each holds everything up for tens of milliseconds."""
 IDLE = 5.0
 """Seconds between two passes while no run is under way; `wake` ends the wait."""
+MANY = 100
+"""Runs; of more than so many, those that wait in an engine's own queue are left alone until a look finds them gone."""
 
 
 class Controller:
@@ -62,13 +69,18 @@ class Controller:
         place_older_runs(self._site)
         self._signs = Signs(self._site)
         self._absences = Absences(clock, profile.watch.lost_after)
+        self._last_words = LastWords(self._site)
         self._running = Elapsed(clock)
         self._starts = Starts(self._site)
         self._stops = Stops(self._site)
         self._wishes = Wishes(self._site)
         self._resizes = Resizes(self._site)
         self._troubles = Troubles(self._site)
-        self._dispatcher = Dispatcher(self._site, self._starts, self._troubles)
+        self._sight = Sight(self._site)
+        self._growing = Growing(self._site, self._stops)
+        self._standings = Standings(self._site)
+        queue = Handover if backend.queues else Dispatcher
+        self._queue = queue(self._site, self._starts, self._troubles)
         self._accounts = Accounts(self._site)
         self._outage = Outage(self._site)
         self._learning = Learning(self._site)
@@ -76,7 +88,11 @@ class Controller:
 
     def held_by_others(self) -> Mapping[str, int] | None:
         """Slots of each node that it believes others hold; None: it has not looked yet. Any thread may ask."""
-        return self._dispatcher.others.now()
+        return self._queue.others.now() if isinstance(self._queue, Dispatcher) else {}
+
+    def seen(self) -> Mapping[str, Observation]:
+        """The newest observation of each allocation that is not over. Any thread may ask."""
+        return self._sight.seen()
 
     def step(self) -> float:
         """One pass.
@@ -89,23 +105,30 @@ class Controller:
             StoreError: the store cannot be written.
         """
         self._accounts.follow_clock()
-        active = [self._ingest(run) for run in self._active()]
+        found = self._active()
+        many = len(found) > MANY
+        active = [run if many and self._sight.waited_there(run) else self._ingest(run) for run in found]
         known = {run.id for run in active}
         self._running.forget(known)
         self._signs.forget(known)
+        self._last_words.forget(known)
         try:
-            observed, capacity = self._look(active)
-            self._outage.over()
+            look = self._sight.look(active)
             for run in active:
-                self._guarded(run, observed.get(run.allocation, Observation(AllocationState.ABSENT)), capacity)
+                self._guarded(run, look)
+            self._growing.tend(active, look)
+            self._standings.keep(look)
             self._accounts.keep()
-            due = self._dispatcher.serve(capacity)
+            due = self._queue.serve(look.capacity)
+            self._outage.over()  # all was answered: a look alone may be one of before
             self._learning.follow()  # after the starts, which shall not wait for it
         except BackendUnavailable as error:
             self._absences.unknown()
+            self._growing.unknown()
             self._outage.begin(error)
             return self._site.profile.watch.poll
-        longest = self._site.profile.watch.poll if self._active() else IDLE
+        waits = many and all(map(look.waits_there, active))
+        longest = IDLE if waits or not self._holds_anything() else self._site.profile.watch.poll
         return longest if due is None else min(longest, max(due, 0.01))
 
     def wake(self) -> None:
@@ -135,7 +158,14 @@ class Controller:
 
     def _active(self) -> list[RunRecord]:
         with self._site.store.read() as connection:
-            return runs.unreleased(connection)
+            found = runs.look(connection)
+        for job, error in found.damaged.items():
+            self._troubles.met(job, error)
+        return found.runs
+
+    def _holds_anything(self) -> bool:
+        with self._site.store.read() as connection:
+            return runs.any_unreleased(connection)
 
     def _ingest(self, run: RunRecord) -> RunRecord:
         try:
@@ -159,66 +189,83 @@ class Controller:
         """
         return self._take_in(run) if run.stop_cause is None else self._ingest(run)
 
-    def _look(self, active: Sequence[RunRecord]) -> tuple[Mapping[str, Observation], Capacity]:
-        with self._site.engine("observe") as backend:
-            observed = backend.observe([run.allocation for run in active]) if active else {}
-            return observed, backend.capacity()
-
-    def _guarded(self, run: RunRecord, seen: Observation, capacity: Capacity) -> None:
+    def _guarded(self, run: RunRecord, look: Look) -> None:
         """One run's trouble is not the others'."""
         try:
-            self._judge(self._again(run), seen, capacity)
-            self._troubles.over(run.job)
+            if look.waits_there(run):
+                self._present(run, look.of(run))
+            else:
+                self._judge(self._again(run), look)
+            if (error := self._stops.unheard(run.allocation)) is not None:
+                self._troubles.met(run.job, error)
+            elif not (look.queues and run.state is RunState.CREATED):  # of these the handover knows how they are
+                self._troubles.over(run.job)
         except (BackendUnavailable, Fenced, StoreError):
             raise
-        except Conflict as error:
-            _LOG.info("%s: %s", run.id, error.message)
-        except Exception as error:
-            self._troubles.met(run.job, error)
+        except Conflict as conflict:
+            _LOG.info("%s: %s", run.id, conflict.message)
+        except Exception as problem:
+            self._troubles.met(run.job, problem)
 
-    def _judge(self, run: RunRecord, seen: Observation, capacity: Capacity) -> None:
-        if seen.state is not AllocationState.ABSENT:
-            self._absences.present(run.allocation)
-            if seen.state is not AllocationState.ENDED:
-                self._signs.seen(run.id)
+    def _judge(self, run: RunRecord, look: Look) -> None:
+        seen = look.of(run)
+        self._present(run, seen)
         if run.state.terminal:
-            self._let_go(run, seen)
+            self._let_go(run, look)
         elif seen.state is AllocationState.ENDED:
-            self._ended(run, seen)
+            self._ended(run, look)
         elif run.stop_cause is not None:
             self._stops.press(run, seen)
         elif seen.state is AllocationState.ABSENT:
             self._absent(run)
         elif run.state is RunState.CREATED:
-            self._starts.launched(run)
+            if seen.state is not AllocationState.UNKNOWN:
+                self._starts.launched(run)
         else:
             self._wishes.tell(run)
-            self._resizes.watch(run, capacity)
+            self._resizes.watch(run, look.capacity)
             self._limit_time(run)
 
-    def _ended(self, run: RunRecord, seen: Observation) -> None:
-        run = self._last_word(run)
+    def _present(self, run: RunRecord, seen: Observation) -> None:
+        if seen.state is not AllocationState.ABSENT:
+            self._absences.present(run.allocation)
+            if seen.state not in {AllocationState.ENDED, AllocationState.UNKNOWN}:
+                self._signs.seen(run.id)
+
+    def _ended(self, run: RunRecord, look: Look) -> None:
+        run, seen = self._last_word(run), look.of(run)
         if not run.state.terminal:
+            if self._last_words.may_come(run, look):
+                return
             time = self._signs.end_of(run)
             self._end(run, Ending.without_marker(seen.failure_class, seen.detail, run.stop_cause, time))
-        self._let_go(self._again(run), seen)
+        self._let_go(self._again(run), look)
 
     def _absent(self, run: RunRecord) -> None:
         if run.state is RunState.CREATED:
-            self._starts.resume(run)
+            self._again_asked(run)
         elif self._absences.absent(run.allocation) and not (run := self._last_word(run)).state.terminal:
             seconds = self._site.profile.watch.lost_after
             message = f"absent from the engine for {duration(seconds)}"
             self._end(run, Ending("lost", message, FailureClass.INFRASTRUCTURE, self._signs.end_of(run)))
 
+    def _again_asked(self, run: RunRecord) -> None:
+        """It was written down, and the engine does not know it."""
+        if isinstance(self._queue, Handover):
+            self._queue.again(run)
+        else:
+            self._starts.resume(run)
+
     def _end(self, run: RunRecord, ending: Ending) -> None:
         with self._site.commit("end") as connection:
             end_run(connection, self._site, run, ending)
 
-    def _let_go(self, run: RunRecord, seen: Observation) -> None:
+    def _let_go(self, run: RunRecord, look: Look) -> None:
         """A run that is over; its slots are free once the engine says so."""
-        if seen.state not in {AllocationState.ENDED, AllocationState.ABSENT}:
-            self._stops.overstay(run)
+        state = look.at(run.allocation).state
+        if state in {AllocationState.PENDING, AllocationState.RUNNING}:
+            self._stops.overstay(run.allocation)
+        if state not in {AllocationState.ENDED, AllocationState.ABSENT} or look.growth.get(run.id):
             return
         with self._site.commit("released") as connection:
             runs.change(connection, charge(connection, self._site, run), released=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.estimate import History, blind_exponent, estimate_of, forecast_or_none, work_of
 from orchestrator.planning.history import finished, finished_of, measured
+from orchestrator.planning.memory import memory_of_worker
 from orchestrator.rundir.events import RunEvent
 from orchestrator.scheduling.estimates.codec import (
     estimate_from_json,
@@ -28,7 +28,7 @@ from orchestrator.scheduling.estimates.codec import (
     work_from_json,
     work_to_json,
 )
-from orchestrator.scheduling.estimates.devices import canonical, is_cpu
+from orchestrator.scheduling.estimates.devices import canonical
 from orchestrator.scheduling.estimates.eta import Eta, Watched, eta
 from orchestrator.scheduling.estimates.forecast import RunEstimate, Work
 from orchestrator.scheduling.estimates.history import Asked, from_history
@@ -82,11 +82,12 @@ class Expectations:
         self._site, self._state_dir = site, state_dir
         self._known: dict[str, tuple[tuple[int, float, float], tuple[Measurement, ...]]] = {}
 
-    def of(self, workload: Workload, *, owner: str, content: str, workdir: Path) -> Expected | None:
+    def of(self, workload: Workload, capacity: Capacity, *, owner: str, content: str, workdir: Path) -> Expected | None:
         """None where nobody has an idea.
 
         Args:
             workload: that was checked already.
+            capacity: of the engine.
             owner: who submits it.
             content: digest of what is submitted.
             workdir: where the user stood.
@@ -98,7 +99,7 @@ class Expectations:
                 history = History(finished=finished(connection, name=workload.name))
             found = estimate_of(workload, None, history, owner=owner, content=content)
             return None if found is None else Expected(found, "")
-        device = device_of(workload, self._site.profile)
+        device = device_of(workload, self._site.profile, capacity)
         expected = forecast_or_none(work, self._measured(device), device)
         return None if expected is None else Expected(expected, device, work)
 
@@ -121,18 +122,12 @@ def keep(connection: Connection, job: str, expected: Expected) -> None:
 def memory_default(expected: Expected | None, capacity: Capacity, slots: int) -> int:
     """Bytes of a node's memory that each worker is reckoned to need, where its workload does not say; 0: not counted.
 
-    Never more than the share of a node that goes with its slots: no estimate keeps a job from starting.
-
     Args:
         expected: of the job.
         capacity: of the cluster.
         slots: of a worker.
     """
-    if expected is None or expected.estimate.memory is None or not is_cpu(expected.device):
-        return 0
-    shares = [slots * node.memory // node.slots for node in capacity.nodes if node.memory and node.slots]
-    wanted = math.ceil(expected.estimate.memory * math.exp(expected.estimate.memory_error))
-    return min(wanted, *shares) if shares else 0
+    return 0 if expected is None else memory_of_worker(expected.estimate, expected.device, capacity, slots)
 
 
 def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:

@@ -61,6 +61,8 @@ class Resized:
         """Take it into the store, and move the job where a resize is done."""
         if self.view <= run.view:
             return run
+        if site.backend.queues:
+            return self._as_the_engine_gives(connection, site, run)
         job = jobs.get(connection, run.job)
         ours = job.token == run.token
         arrived = self._is_where_wanted(run)
@@ -74,6 +76,23 @@ class Resized:
         if ours and job.state in {JobState.RUNNING, JobState.RESIZING}:
             jobs.set_columns(connection, job, reason=self._now_on(run))
         return runs.change(connection, run, world_size=self.world_size, view=self.view)
+
+    def _as_the_engine_gives(self, connection: Connection, site: Site, run: RunRecord) -> RunRecord:
+        """It has what the engine has given so far, where the engine has put it; more may join it at any moment."""
+        job = jobs.get(connection, run.job)
+        run = charge(connection, site, run, until=self.time)
+        placement = run.placement if self.nodes is None else tuple(sorted(self.nodes.items()))
+        if job.token == run.token and job.state is JobState.RUNNING:
+            jobs.set_columns(connection, job, reason=runs_on(self.world_size, run.wanted, run.id))
+        return runs.change(
+            connection,
+            run,
+            world_size=self.world_size,
+            view=self.view,
+            slots=self.world_size * job.slots_per_worker,
+            placement=placement,
+            resized_at=site.clock.now(),
+        )
 
     def _is_where_wanted(self, run: RunRecord) -> bool:
         """As many as wanted, and at the right place: the word may be on a resize that was called off meanwhile."""
@@ -139,6 +158,13 @@ def first_world(data: Mapping[str, Any], launched: int) -> int:
 def running(workers: int, run: str) -> str:
     """Why a job is RUNNING."""
     return f"runs on {counted(workers, 'worker')} ({run})"
+
+
+def runs_on(workers: int, wanted: int, run: str) -> str:
+    """Why a job is RUNNING that grows as its engine has room."""
+    if workers >= wanted:
+        return running(workers, run)
+    return f"runs on {workers} of up to {counted(wanted, 'worker')} ({run})"
 
 
 def _nodes_of(data: Mapping[str, Any]) -> Mapping[str, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 
 from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound, UsageError
 from orchestrator.base.text import one_line
@@ -40,8 +41,13 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
     """Drain a node, or take it back; the same word twice changes nothing but its note.
 
     Raises:
+        Conflict: the engine has a scheduler of its own, which knows nothing of our word, and has not drained it.
         NotFound: the cluster has no such node, and nobody ever drained one of this name.
     """
+    if site.backend.queues:
+        if state == "drained" and _engine_has_drained(site, node):
+            return
+        raise _engines_own(site, node, state, note)
     with site.store.read() as connection:
         marked = nodes.all(connection)
     known = [name for group in site.profile.nodes for name in group.names]
@@ -57,6 +63,26 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
         nodes.set_state(connection, node, state, note=note, by=by, time=since)
     if state != ("up" if said is None else said.state):
         _LOG.info("node %s: %s by %s%s", node, state, by, f": {note}" if note else "")
+
+
+def _engine_has_drained(site: Site, node: str) -> bool:
+    """Whether it is as asked already; not, while the engine is silent."""
+    try:
+        return any(facts.drained for facts in site.backend.capacity().nodes if facts.name == node)
+    except BackendUnavailable:
+        return False
+
+
+def _engines_own(site: Site, node: str, state: NodeState, note: str) -> Conflict:
+    """What to type instead: the word that counts is that of the engine's own operator."""
+    command = ["scontrol", "update", f"nodename={node}", f"state={'drain' if state == 'drained' else 'resume'}"]
+    if state == "drained":
+        command.append(f"reason={one_line(note, 200) or 'maintenance'}")
+    engine = site.backend.name.capitalize()
+    return Conflict(
+        f"{engine} decides what starts on {one_line(node, 100)}: nothing was changed",
+        hint=f"an operator of {engine} types: {shlex.join(command)}",
+    )
 
 
 def _others(site: Site, known: list[str]) -> list[str]:

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.errors import BackendUnavailable, Conflict, NotFound
+from orchestrator.base.errors import BackendUnavailable
+from orchestrator.control.expecting import estimate_by_name
 from orchestrator.control.history import Told, told_of
-from orchestrator.control.lines import WITHHELD, Lines, chain, known_teams, node_views, slot_count, team_lines
+from orchestrator.control.lines import WITHHELD, Lines, node_views, slot_count, team_lines, under
+from orchestrator.control.looking import Newest, one_what_if
 from orchestrator.control.measuring import ends_of
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.others import Withheld
@@ -19,14 +21,11 @@ from orchestrator.control.snapshot import Believed, Snapshots
 from orchestrator.control.starting import phase_of
 from orchestrator.lifecycle.reasons import Waiting, position
 from orchestrator.planning.casefile import CaseFile
-from orchestrator.planning.estimate import estimate_of
-from orchestrator.planning.history import history_of
 from orchestrator.planning.outlook import Outlook
 from orchestrator.planning.waits import just_before, waiting_view
 from orchestrator.planning.whatif import WhatIf, candidate, notes_of, some_widths
 from orchestrator.scheduling.snapshot import Snapshot
 from orchestrator.spec.answers import (
-    EstimateView,
     NodeView,
     QueueView,
     Remedy,
@@ -36,7 +35,6 @@ from orchestrator.spec.answers import (
 )
 from orchestrator.spec.load import parse_workload
 from orchestrator.spec.messages import JobView
-from orchestrator.spec.workload import Workload
 from orchestrator.store import briefs, jobs, nodes, runs
 
 _LONGEST_AGE = 10.0
@@ -45,8 +43,6 @@ _IDLE_SHARE = 5.0
 """An answer that took long to work out is given again for so many times as long, while the queue changes on,"""
 _BEHIND = 2.0
 """but for no longer than so many seconds."""
-_PATIENCE = 5.0
-"""Seconds for which somebody who asks "what if" waits for those who asked before."""
 _WAITING = frozenset({"queued", "held"})
 _ONE_NODE = frozenset({"local"})
 """Engines that have one node, and will never have another."""
@@ -61,16 +57,12 @@ class _Look:
         marks: what people said of the nodes.
         capacity: of the engine.
         withheld: what others hold.
-        version: of the store, read before.
-        taken: monotonic seconds.
     """
 
     outlook: Outlook
     marks: Mapping[str, nodes.NodeMark]
     capacity: Capacity
     withheld: Withheld
-    version: int
-    taken: float
 
 
 class Questions:
@@ -91,17 +83,14 @@ class Questions:
     ) -> None:
         self._site = site
         self._snapshots = snapshots or Snapshots(believed).take
-        self._lock = threading.Lock()
         self._one_what_if = threading.Lock()
         self._mirror = Mirror(site.profile.policy)
-        self._known: _Look | None = None
-        self._changes = 0
+        self._newest = Newest(site, self._take, lambda: min(_BEHIND, self._cost * _IDLE_SHARE))
         self._cost = 0.0
 
     def forget(self) -> None:
         """Somebody changed something: the next answer is worked out anew, whatever is being looked at meanwhile."""
-        self._changes += 1
-        self._known = None
+        self._newest.forget()
 
     def why(self, job: str) -> WhyView:
         """Why a job is where it is; where the engine is silent, that, and what is stored of the job.
@@ -136,7 +125,7 @@ class Questions:
 
     def _queue(self, look: _Look, team: str | None, limit: int | None) -> QueueView:
         outlook = look.outlook
-        chosen = None if team is None else _under(team, outlook)
+        chosen = None if team is None else under(team, outlook.snapshot)
         running = [r for r in outlook.snapshot.running if chosen is None or r.job.team in chosen]
         waiting = [outlook.pending[job] for job in outlook.order]
         waiting = [job for job in waiting if chosen is None or job.team in chosen]
@@ -151,7 +140,7 @@ class Questions:
             waiting=[lines.waiting(job) for job in waiting[:limit]],
             waiting_total=len(waiting),
             held=sum(job.held for job in waiting),
-            teams=team_lines(outlook),
+            teams=team_lines(outlook.snapshot, outlook.policy.order.half_life),
             team=team or "",
             notes=look.withheld.texts,
         )
@@ -187,19 +176,15 @@ class Questions:
             Conflict: too many ask this at once.
             BackendUnavailable: the engine does not say what it has.
         """
-        if not self._one_what_if.acquire(timeout=_PATIENCE):
-            raise Conflict("too many people ask what would happen if", hint="ask again in a moment")
-        try:
+        with one_what_if(self._one_what_if):
             return self._what_if(request)
-        finally:
-            self._one_what_if.release()
 
     def _what_if(self, request: WhatIfRequest) -> WhatIfView:
         site = self._site
         workload = parse_workload(request.source.encode(), request.filename, tuple(request.overrides))
         with self._answering() as look:
             capacity = look.capacity
-            estimate = request.estimate or self._estimate(workload)
+            estimate = request.estimate or estimate_by_name(site, workload)
             limit = site.profile.limits.max_time
             job = candidate(workload, capacity, look.outlook, estimate=estimate, limit=limit)
             known = self._briefs([*look.outlook.near, *look.outlook.running])
@@ -248,14 +233,6 @@ class Questions:
             return None
         return look
 
-    def _estimate(self, workload: Workload) -> EstimateView | None:
-        """By earlier runs of the same name; what takes a look into datasets is the caller's to say."""
-        with self._site.store.read() as connection:
-            found = estimate_of(workload, None, history_of(connection, name=workload.name))
-        if found is None:
-            return None
-        return EstimateView(seconds=found.seconds, error=found.error, exponent=found.exponent)
-
     def _told(self, job: str) -> Told:
         with self._site.store.read() as connection:
             record = jobs.get(connection, job)
@@ -278,27 +255,18 @@ class Questions:
 
     def _look(self, max_age: float = 0.0) -> _Look:
         """What is known now; the same as before where nothing has changed, or where looking takes long."""
-        with self._lock:
-            version, now = self._site.store.version, self._site.clock.monotonic()
-            known = self._known
-            if known is not None:
-                age = now - known.taken
-                allowed = max(max_age, min(_BEHIND, self._cost * _IDLE_SHARE))
-                if age < allowed or (known.version == version and age <= _LONGEST_AGE):
-                    return known
-            changes = self._changes
-            look = self._take(version, now)
-            self._cost = self._site.clock.monotonic() - now
-            self._known = look if changes == self._changes else None
-            return look
+        return self._newest.look(max_age=max_age, unchanged=_LONGEST_AGE)
 
-    def _take(self, version: int, now: float) -> _Look:
+    def _take(self) -> _Look:
+        began = self._site.clock.monotonic()
         capacity = self._site.backend.capacity()
         snapshot = self._snapshots(self._site, capacity)
         with self._site.store.read() as connection:
             words, marks = ends_of(connection, snapshot.now), nodes.all(connection)
         outlook = Outlook(snapshot, self._site.profile.policy, self._mirror.copy_at(snapshot), words=words)
-        return _Look(outlook, marks, capacity, Withheld(outlook, capacity, self._site.backend), version, now)
+        look = _Look(outlook, marks, capacity, Withheld(outlook, capacity, self._site.backend))
+        self._cost = self._site.clock.monotonic() - began
+        return look
 
     def _briefs(self, shown: Sequence[str]) -> Mapping[str, briefs.Brief]:
         """What people call jobs; of a long queue, those that are shown."""
@@ -346,12 +314,3 @@ def _filled(view: JobView, look: _Look) -> JobView:
 
 def _withheld(look: _Look) -> str:
     return f"{WITHHELD}: {'; '.join(look.withheld.texts)}"
-
-
-def _under(team: str, outlook: Outlook) -> set[str]:
-    """A team and all under it."""
-    teams = known_teams(outlook)
-    if team not in teams:
-        shown = ", ".join(sorted(teams)[:10])
-        raise NotFound(f"there is no team {team!r}", hint=f"teams: {shown}" if shown else "no team has jobs")
-    return {name for name in teams if team in chain(name, teams)}

@@ -12,10 +12,11 @@ from orchestrator.base.text import counted, one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.demands import placement_of
 from orchestrator.control.headroom import Headroom
-from orchestrator.control.membership import running
+from orchestrator.control.membership import running, runs_on
 from orchestrator.control.places import between, trimmed
 from orchestrator.control.site import Site
 from orchestrator.control.starting import phase_of
+from orchestrator.control.terms import Width
 from orchestrator.control.timers import Elapsed
 from orchestrator.control.wishes import running_run
 from orchestrator.lifecycle.reasons import Holder, duration, too_few_slots
@@ -54,6 +55,9 @@ class Pin:
         self._refuse_while_it_starts()
         run = running_run(self.connection, self.job, "be resized")
         self._refuse_for_ever(workload)
+        if self.site.backend.queues:
+            self._ask_the_engine(run)
+            return
         if run.wanted == self.workers:
             if not run.pinned:
                 _say(self.site, self.connection, run, f"pinned at {counted(self.workers, 'worker')} by", self.by)
@@ -66,6 +70,24 @@ class Pin:
                 hint="wait until that is done; `orchestrator status` tells",
             )
         self._write_down(run, self._placement(run, capacity))
+
+    def _ask_the_engine(self, run: RunRecord) -> None:
+        """Where the engine places what joins the run, it has that width when the engine has given it."""
+        engine, width = self.site.backend.name.capitalize(), Width.of(self.site, self.job)
+        if self.workers > max(width.most, run.world_size):
+            raise Conflict(
+                f"job {self.job.id} keeps the {counted(width.most, 'worker')} that it began with: no run grows on "
+                f"cluster {self.site.profile.name}",
+                hint="its profile has no `slurm.growth`",
+            )
+        if run.wanted != self.workers:
+            _say(self.site, self.connection, run, f"asked to have up to {counted(self.workers, 'worker')} by", self.by)
+            more = f"; {engine} gives it more as there is room" if self.workers > run.world_size else ""
+            reason = f"{runs_on(run.world_size, self.workers, run.id)}{more}"
+            jobs.set_columns(self.connection, self.job, reason=reason)
+        elif not run.pinned:
+            _say(self.site, self.connection, run, f"pinned at {counted(self.workers, 'worker')} by", self.by)
+        runs.change(self.connection, run, wanted=self.workers, pinned=True)
 
     def _anew(self, workload: RegNetWorkload) -> str:
         """How a job that waits would have so many workers, if it could."""
@@ -216,7 +238,8 @@ def unpin(site: Site, connection: Connection, job: JobRecord, by: str) -> None:
         run = running_run(connection, job, "be resized")
     if run.pinned:
         _say(site, connection, run, "its width was handed back to the policy by", by)
-        runs.change(connection, run, pinned=False)
+        wanted = Width.of(site, job).most if site.backend.queues else run.wanted
+        runs.change(connection, run, pinned=False, wanted=wanted)
 
 
 def _say(site: Site, connection: Connection, run: RunRecord, what: str, by: str) -> None:

@@ -14,7 +14,7 @@ from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.paths import state_dir
-from orchestrator.control import evicting, files, operators
+from orchestrator.control import evicting, files, holding, operators
 from orchestrator.control.resizing import Pin, unpin
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
@@ -90,8 +90,28 @@ class JobService:
             Conflict: the client key was used for something else.
             StoreError: the disk is full; nothing was created.
         """
-        job, created, warnings = self._submission.take(request, owner, highest=highest, teams=teams)
-        return SubmitReply(job=self.get(job.id), created=created, warnings=warnings)
+        return self.submit_many([request], owner, highest=highest, teams=teams)[0]
+
+    def submit_many(
+        self,
+        requests: Sequence[SubmitRequest],
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> builtins.list[SubmitReply]:
+        """Queue workloads, all or none; acknowledged only when they are on the disk. Each may depend on those before.
+
+        Raises:
+            NotAllowed, SpecError, UsageError, Conflict, StoreError: as `submit`, of all of them at once.
+        """
+        taken = self._submission.take_many(requests, owner, highest=highest, teams=teams)
+        with self._site.store.read() as connection:
+            views = self._views.of(connection, [one.job for one in taken])
+        return [
+            SubmitReply(job=view, created=one.created, warnings=list(one.warnings))
+            for view, one in zip(views, taken, strict=True)
+        ]
 
     def get(self, job: str) -> JobView:
         """One job, with its runs.
@@ -150,9 +170,10 @@ class JobService:
 
         Raises:
             NotFound: there is none.
-            Conflict: it is not queued.
+            Conflict: it is not queued, here or in the engine's own queue.
         """
-        return self._from_to(job, JobState.QUEUED, JobState.HELD, f"held by {by} until somebody releases it")
+        holding.hold(self._site, job, by)
+        return self.get(job)
 
     def release(self, job: str, by: str = "somebody") -> JobView:
         """Let a held job start when its turn comes.
@@ -161,7 +182,8 @@ class JobService:
             NotFound: there is none.
             Conflict: it is not held.
         """
-        return self._from_to(job, JobState.HELD, JobState.QUEUED, f"released by {by}; waits for its turn")
+        holding.release(self._site, job, by)
+        return self.get(job)
 
     def set_priority(self, job: str, priority: int, by: str = "somebody") -> JobView:
         """Give a job another priority, whether it waits or runs; its history tells who did.
@@ -322,14 +344,6 @@ class JobService:
             if not run.state.terminal:
                 runs.change(connection, run, stop_cause="cancel")
 
-    def _from_to(self, job: str, old: JobState, new: JobState, reason: str) -> JobView:
-        with self._site.commit(str(new)) as connection:
-            record = jobs.get(connection, job)
-            if record.state is not old:
-                raise Conflict(f"job {job} {record.state.clause}; it must be {old}", hint=_instead(record, new))
-            self._move(connection, record, new, reason)
-        return self.get(job)
-
     def _move(self, connection: Connection, job: JobRecord, new: JobState, reason: str, **changes: Any) -> None:
         jobs.move(connection, job, new, reason=reason, time=self._site.clock.now(), **changes)
 
@@ -338,14 +352,6 @@ def _serve_first(clusters: Collection[str], served: Mapping[str, str]) -> str:
     commands = [f"orchestrator serve --profile {shlex.quote(served.get(name, 'PATH'))}" for name in sorted(clusters)]
     shown = f": {'; '.join(commands)}" if commands else ""
     return f"serve theirs until they are over, or to cancel them{shown}"
-
-
-def _instead(job: JobRecord, wanted: JobState) -> str:
-    if wanted is not JobState.HELD:
-        return "nothing was changed: nobody holds it"
-    if job.state not in {JobState.RUNNING, JobState.RESIZING}:
-        return "nothing was changed"
-    return f"`orchestrator cancel {job.id}` stops it; `orchestrator retry {job.id}` queues it again later"
 
 
 def _state(text: str) -> JobState:

@@ -199,12 +199,11 @@ def _node(node: NodeFacts, facts: Facts, slots: int, windows: tuple[Window, ...]
 
 
 def _pending(facts: Facts, profile: ClusterProfile, back_off: BackOff, known: Known) -> tuple[Job, ...]:
-    holding = {run.job for run in facts.active}
     limit = profile.limits.max_time
     found: Known = {}
     for row in facts.waiting:
         not_before = back_off(row)
-        releasing = row.id in holding and row.state == str(JobState.QUEUED)
+        releasing = row.id in facts.holding and row.state == str(JobState.QUEUED)
         unmet = facts.unmet(row)
         width = facts.pins.get(row.id)
         key = (row, unmet, not_before, releasing, width)

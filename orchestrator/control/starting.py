@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from orchestrator.backends.protocol import AllocationState, Observation
 from orchestrator.base.text import counted
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.reasons import duration
@@ -14,7 +15,9 @@ from orchestrator.store import briefs
 from orchestrator.store.records import JobRecord, RunRecord
 
 
-def phase_of(site: Site, connection: Connection, job: JobRecord, run: RunRecord | None) -> str:
+def phase_of(
+    site: Site, connection: Connection, job: JobRecord, run: RunRecord | None, seen: Observation | None = None
+) -> str:
     """`starting for 42 s: …`; empty where the job is not starting.
 
     Args:
@@ -22,19 +25,34 @@ def phase_of(site: Site, connection: Connection, job: JobRecord, run: RunRecord 
         connection: for reading.
         job: the job.
         run: its newest run.
+        seen: what an engine with a queue of its own says of it.
     """
-    if job.state is not JobState.STARTING or run is None:
+    if job.state not in {JobState.STARTING, JobState.HELD} or run is None or run.state.terminal:
         return ""
     since = duration(max(0.0, site.clock.now() - run.created_at))
-    return f"starting for {since}: {_step(site, connection, run)}"
+    if seen is not None and seen.state is AllocationState.PENDING:
+        return f"waits in {place_of(seen, site.backend.name.capitalize())}, for {since}"
+    if job.state is JobState.HELD:
+        return ""
+    return f"starting for {since}: {_step(site, connection, run, seen)}"
 
 
-def _step(site: Site, connection: Connection, run: RunRecord) -> str:
+def place_of(seen: Observation, engine: str) -> str:
+    """`Slurm as job 1234 (partition batch)`."""
+    known = f" as job {seen.engine_id}" if seen.engine_id else ""
+    return f"{engine}{known}{f' (partition {seen.partition})' if seen.partition else ''}"
+
+
+def _step(site: Site, connection: Connection, run: RunRecord, seen: Observation | None) -> str:
     if run.state is RunState.CREATED:
         return f"its launch on {counted(run.world_size, 'worker')} is written down, and the engine has not taken it yet"
     told = briefs.newest_events(connection, run.job, {"agent_started"}, 1)
     if not told or told[0].run != run.id:
-        return "the engine has taken it, and its agent has not reported yet"
+        if seen is None or seen.state is not AllocationState.RUNNING:
+            return "the engine has taken it, and its agent has not reported yet"
+        where = f" on {', '.join(seen.nodes)}" if seen.nodes else ""
+        place = place_of(seen, site.backend.name.capitalize())
+        return f"it has been started in {place}{where}, and its agent has not reported yet"
     directory, agent = site.run_directory(run), told[0].message
     begun, ready = _count(directory.logs, "rank-*.log"), _count(directory.events, "rank-*")
     if not begun:

@@ -6,25 +6,22 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.backends.protocol import LaunchRequest
+from sqlalchemy import Connection
+
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused, OrchestratorError, SpecError
-from orchestrator.base.files import write_atomic, write_json
 from orchestrator.base.text import binary, one_line
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.launching import Launching
 from orchestrator.control.site import Site
-from orchestrator.control.stops import first_wish
 from orchestrator.control.yielding import refuse_overbooking
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import JobState, RunState
-from orchestrator.planning.launch import launch_for
-from orchestrator.rundir.control import write_control
-from orchestrator.rundir.fence import raise_fence, read_fence
-from orchestrator.rundir.launch import Launch, write_launch
+from orchestrator.rundir.fence import read_fence
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.decisions import Start
 from orchestrator.store import jobs, runs
 from orchestrator.store.faults import free_bytes
-from orchestrator.store.records import JobRecord, RunRecord
+from orchestrator.store.records import JobRecord, Placed, RunRecord
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,6 +31,7 @@ class Starts:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._launching = Launching(site)
 
     def begin(self, start: Start, node_slots: Mapping[str, int]) -> bool:
         """Write a run down and ask the engine for it.
@@ -51,7 +49,7 @@ class Starts:
         try:
             run = self._write_down(start, node_slots)
         except SpecError as error:
-            self._give_up(start.job, error)
+            self.give_up(start.job, error)
             return True
         return run is None or self.resume(run)
 
@@ -64,18 +62,33 @@ class Starts:
         with self._site.store.read() as connection:
             job = jobs.get(connection, run.job)
         try:
-            self._launch(run, self._prepare(job, run))
-        except BackendUnavailable as error:
-            self._tell(job, f"the engine has not accepted {run.id} yet: {one_line(error.message, 300)}")
-            return False
-        except (LaunchRefused, SpecError) as error:
-            self._over(run, Ending("failed", one_line(str(error), 1000), FailureClass.PERMANENT))
-        except OrchestratorError as error:  # its directory has a newer token, or one that cannot be read
-            self._over(run, Ending("failed", one_line(str(error), 1000), FailureClass.INFRASTRUCTURE))
-        except OSError as error:
-            self._tell(job, self._cannot_write(error))
-        else:
-            self.launched(run)
+            self._launching.run(job, run, None)
+        except Exception as error:
+            return self.not_launched(job, run, error)
+        self.launched(run)
+        return True
+
+    def not_launched(self, job: JobRecord, run: RunRecord, error: Exception) -> bool:
+        """What a launch raised: the end of the run, or of this attempt.
+
+        Returns:
+            False where the engine did not answer.
+
+        Raises:
+            Exception: any other that the launch raised.
+        """
+        match error:
+            case BackendUnavailable():
+                self._tell(job, f"the engine has not accepted {run.id} yet: {one_line(error.message, 300)}")
+                return False
+            case LaunchRefused() | SpecError():
+                self._over(run, Ending("failed", one_line(str(error), 1000), FailureClass.PERMANENT))
+            case OrchestratorError():  # its directory has a newer token, or one that cannot be read
+                self._over(run, Ending("failed", one_line(str(error), 1000), FailureClass.INFRASTRUCTURE))
+            case OSError():
+                self._tell(job, self._cannot_write(error))
+            case _:
+                raise error
         return True
 
     def launched(self, run: RunRecord) -> None:
@@ -87,70 +100,23 @@ class Starts:
                 jobs.set_columns(connection, job, reason=starting(run))
 
     def _write_down(self, start: Start, node_slots: Mapping[str, int]) -> RunRecord | None:
-        now = self._site.clock.now()
         with self._site.commit("start") as connection:
             job = jobs.get(connection, start.job)
             if job.state is not JobState.QUEUED:
                 return None  # cancelled or held since the snapshot
-            directory = self._site.job_directory(job.id)
-            number, token = _next_number(job, directory), max(job.token, _fence_of(directory)) + 1
-            run = RunRecord(
-                id=f"{job.id}-r{number}",
-                job=job.id,
-                number=number,
-                token=token,
-                allocation=f"{job.id}-r{number}.0",
-                backend=self._site.backend.name,
-                state=RunState.CREATED,
-                world_size=start.workers,
+            run = new_run(
+                self._site,
+                job,
+                workers=start.workers,
                 wanted=start.workers,
-                slots=start.workers * job.slots_per_worker,
                 placement=tuple((node, workers) for node, workers in start.placement),
-                worked=job.worked,
                 pinned=runs.pins(connection).get(job.id) == start.workers,
-                time_limit=self._time_limit(job),
-                created_at=now,
             )
-            runs.insert(connection, run)
+            write_down(connection, job, run)
             refuse_overbooking(connection, start.placement, node_slots)
-            changes: dict[str, Any] = {"token": token, "runs": number, "not_before": None, "progress": None}
-            jobs.move(connection, job, JobState.STARTING, reason=starting(run), time=now, run=run.id, **changes)
         return run
 
-    def _time_limit(self, job: JobRecord) -> float | None:
-        limits = (self._site.workload_of(job).time_limit, self._site.profile.limits.max_time)
-        return min((limit for limit in limits if limit is not None), default=None)
-
-    def _prepare(self, job: JobRecord, run: RunRecord) -> Launch:
-        """Everything that an agent reads; harmless where it is there already."""
-        folder, directory = self._site.job_directory(job.id), self._site.run_directory(run)
-        folder.create()
-        directory.create()
-        raise_fence(folder, run.token)
-        write_atomic(folder.spec, job.workload.encode())
-        write_json(folder.about, {"owner": job.owner, "code": {"revision": job.revision, "dirty": job.dirty}})
-        workload = self._site.workload_of(job)
-        launch = launch_for(
-            workload,
-            job=job.id,
-            run=run.id,
-            token=run.token,
-            workers=run.world_size,
-            workdir=job.workdir,
-            environment=job.environment,
-        )
-        write_launch(directory, launch)
-        if not directory.control.exists():
-            write_control(directory, first_wish(run, self._site.profile.watch.cancel_grace))
-        return launch
-
-    def _launch(self, run: RunRecord, launch: Launch) -> None:
-        directory = self._site.run_directory(run)
-        request = LaunchRequest(run.allocation, directory, launch, run.time_limit, run.placement)
-        with self._site.engine("launch") as backend:
-            backend.launch(request)
-
-    def _give_up(self, queued: str, error: SpecError) -> None:
+    def give_up(self, queued: str, error: SpecError) -> None:
         """No run of it can even be written down."""
         now = self._site.clock.now()
         with self._site.commit("given up") as connection:
@@ -173,6 +139,52 @@ class Starts:
             _LOG.warning("job %s: %s", job.id, reason)
             with self._site.commit("not launched yet") as connection:
                 jobs.set_reasons(connection, {job.id: reason}, JobState.STARTING)
+
+
+def new_run(
+    site: Site, job: JobRecord, *, workers: int, wanted: int, placement: Placed = (), pinned: bool = False
+) -> RunRecord:
+    """The next run of a job.
+
+    Args:
+        site: where.
+        job: whose.
+        workers: that it is launched with.
+        wanted: that it should have.
+        placement: of them; empty: the engine chooses.
+        pinned: a person chose the width.
+
+    Raises:
+        SpecError: what is stored is no workload.
+    """
+    directory = site.job_directory(job.id)
+    number, token = _next_number(job, directory), max(job.token, _fence_of(directory)) + 1
+    limits = (site.workload_of(job).time_limit, site.profile.limits.max_time)
+    return RunRecord(
+        id=f"{job.id}-r{number}",
+        job=job.id,
+        number=number,
+        token=token,
+        allocation=f"{job.id}-r{number}.0",
+        backend=site.backend.name,
+        state=RunState.CREATED,
+        world_size=workers,
+        wanted=wanted,
+        slots=workers * job.slots_per_worker,
+        placement=placement,
+        worked=job.worked,
+        pinned=pinned,
+        time_limit=min((limit for limit in limits if limit is not None), default=None),
+        created_at=site.clock.now(),
+    )
+
+
+def write_down(connection: Connection, job: JobRecord, run: RunRecord) -> None:
+    """Before the engine is asked for it."""
+    runs.insert(connection, run)
+    changes: dict[str, Any] = {"token": run.token, "runs": run.number, "not_before": None, "progress": None}
+    time = run.created_at
+    jobs.move(connection, job, JobState.STARTING, reason=starting(run), time=time, run=run.id, **changes)
 
 
 def starting(run: RunRecord) -> str:

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from orchestrator.backends.protocol import AllocationState, Observation
+from orchestrator.backends.protocol import AllocationState, Backend, Observation
+from orchestrator.base.errors import BackendUnavailable
+from orchestrator.base.text import one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.places import trimmed
+from orchestrator.control.resting import Rest
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.lifecycle.states import RunState
 from orchestrator.rundir.control import Control, StopCause, read_control, write_control
 from orchestrator.store import runs
-from orchestrator.store.records import RunRecord
+from orchestrator.store.records import Placed, RunRecord
+
+_LOG = logging.getLogger(__name__)
 
 AGAIN = 5.0
-"""Seconds between two kills of what does not end."""
+"""Seconds between two kills of what does not end, and without an order after one that was not answered."""
 
 
 @dataclass(frozen=True)
 class _Stop:
     asked_at: float
     killed_at: float | None = None
+    of_run: bool = False  # otherwise this allocation alone was asked to leave
+
+
+@dataclass(frozen=True)
+class _Unheard:
+    error: BackendUnavailable
+    rest: Rest
 
 
 class Stops:
@@ -32,6 +46,8 @@ class Stops:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._begun: dict[str, _Stop] = {}
+        self._unheard: dict[str, _Unheard] = {}
+        self._silent_until = 0.0
 
     def press(self, run: RunRecord, seen: Observation) -> None:
         """One more look at a run that has a stop cause and is not over."""
@@ -39,46 +55,94 @@ class Stops:
             return
         if seen.state is AllocationState.ABSENT:
             self._called_off(run)
-        elif (stop := self._begun.get(run.allocation)) is None:
+        elif (stop := self._begun.get(run.allocation)) is None or not stop.of_run:
             self._ask(run)
         elif self._site.clock.monotonic() - stop.asked_at > self._site.profile.watch.cancel_grace:
-            self._kill(run, stop)
+            self._kill(run.allocation, stop)
 
-    def overstay(self, run: RunRecord) -> None:
-        """A run that is over and still holds its slots: it has the grace time to let go."""
-        stop = self._begun.setdefault(run.allocation, _Stop(self._site.clock.monotonic()))
+    def overstay(self, allocation: str) -> None:
+        """One that was told to end, or whose run is over, has the grace time to let its slots go."""
+        stop = self._begun.setdefault(allocation, _Stop(self._site.clock.monotonic()))
         if self._site.clock.monotonic() - stop.asked_at > self._site.profile.watch.cancel_grace:
-            self._kill(run, stop)
+            self._kill(allocation, stop)
+
+    def release(self, allocation: str) -> bool:
+        """An allocation is not wanted any more, and its run goes on without it: it is asked to leave, then ended.
+
+        Returns:
+            Whether it was asked just now.
+        """
+        fresh = allocation not in self._begun
+        if fresh:
+            grace = self._site.profile.watch.cancel_grace
+            if not self._order("stop", allocation, lambda backend: backend.stop(allocation, grace_seconds=grace)):
+                return False
+        self.overstay(allocation)
+        return fresh
+
+    def called_off(self, allocation: str) -> bool:
+        """The engine does not know it, and nobody wants it: killed all the same, for a launch may be on its way.
+
+        Returns:
+            Whether that was done before, so that it is over.
+        """
+        stop = self._begun.get(allocation, _Stop(self._site.clock.monotonic()))
+        if stop.killed_at is not None:
+            return True
+        self._kill(allocation, stop)
+        return False
 
     def forget(self, allocation: str) -> None:
         """It is gone."""
         self._begun.pop(allocation, None)
+        self._unheard.pop(allocation, None)
+
+    def unheard(self, allocation: str) -> BackendUnavailable | None:
+        """Why the engine has not taken the newest order about an allocation; None: it has, or there is none."""
+        found = self._unheard.get(allocation)
+        return None if found is None else found.error
 
     def _ask(self, run: RunRecord) -> None:
         grace = self._site.profile.watch.cancel_grace
         directory = self._site.run_directory(run)
         directory.create()
-        wish = read_control(directory) or first_wish(run, grace)
+        wish = read_control(directory) or first_wish(self._site, run)
         if wish.want != "stop":
             cause = cast(StopCause, run.stop_cause)
             write_control(directory, wish.next(want="stop", cause=cause, grace_seconds=grace))
-        with self._site.engine("stop") as backend:
-            backend.stop(run.allocation, grace_seconds=grace)
-        self._begun[run.allocation] = _Stop(self._site.clock.monotonic())
+        if self._order("stop", run.allocation, lambda backend: backend.stop(run.allocation, grace_seconds=grace)):
+            self._begun[run.allocation] = _Stop(self._site.clock.monotonic(), of_run=True)
 
-    def _kill(self, run: RunRecord, stop: _Stop) -> None:
+    def _kill(self, allocation: str, stop: _Stop) -> None:
         now = self._site.clock.monotonic()
         if stop.killed_at is not None and now - stop.killed_at < AGAIN:
             return
-        with self._site.engine("kill") as backend:
-            backend.kill(run.allocation)
-        self._begun[run.allocation] = replace(stop, killed_at=now)
+        if self._order("kill", allocation, lambda backend: backend.kill(allocation)):
+            self._begun[allocation] = replace(stop, killed_at=now)
+
+    def _order(self, name: str, allocation: str, order: Callable[[Backend], None]) -> bool:
+        """Whether the engine took an order.
+
+        After one that it did not answer it is given none for a moment, and this one later: a pass waits for one.
+        """
+        clock, unheard = self._site.clock, self._unheard.get(allocation)
+        if clock.monotonic() < self._silent_until or (unheard is not None and unheard.rest.left):
+            return False
+        try:
+            with self._site.engine(name) as backend:
+                order(backend)
+        except BackendUnavailable as error:
+            rest = Rest(clock) if unheard is None else unheard.rest
+            self._unheard[allocation] = _Unheard(error, rest)
+            self._silent_until = clock.monotonic() + AGAIN
+            _LOG.warning("%s: no %s for %g s: %s", allocation, name, rest.begin(), one_line(error.message, 300))
+            return False
+        self._unheard.pop(allocation, None)
+        return True
 
     def _called_off(self, run: RunRecord) -> None:
-        """The engine does not know it: killed all the same, for a launch may be on its way; then it is over."""
-        stop = self._begun.get(run.allocation, _Stop(self._site.clock.monotonic()))
-        if stop.killed_at is None:
-            self._kill(run, stop)
+        """The engine does not know it, also after it was killed: it is over."""
+        if not self.called_off(run.allocation):
             return
         never = run.state is RunState.CREATED
         message = f"stopped ({run.stop_cause}) " + ("before it began" if never else "and gone from its engine")
@@ -92,7 +156,14 @@ class Stops:
         self.forget(run.allocation)
 
 
-def first_wish(run: RunRecord, grace: float) -> Control:
+def first_wish(site: Site, run: RunRecord) -> Control:
     """What the controller wants of a run that begins."""
-    size, placement = run.wanted, trimmed(run.becomes or run.placement, run.wanted) or None
-    return Control(1, run.token, "run", size, grace_seconds=grace, placement=placement)
+    grace = site.profile.watch.cancel_grace
+    return Control(1, run.token, "run", run.wanted, grace_seconds=grace, placement=wanted_place(site, run))
+
+
+def wanted_place(site: Site, run: RunRecord) -> Placed | None:
+    """Where its workers should lie; None: where the engine puts them."""
+    if site.backend.queues:
+        return None
+    return trimmed(run.becomes or run.placement, run.wanted) or None

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from orchestrator.backends.protocol import Capacity
-from orchestrator.base.errors import Conflict, NotAllowed, StoreError, UsageError
-from orchestrator.base.text import binary
-from orchestrator.control.demands import needs_of
-from orchestrator.control.measuring import Expectations, Expected, keep, memory_default
+from orchestrator.base.errors import (
+    BackendUnavailable,
+    Conflict,
+    NotAllowed,
+    OrchestratorError,
+    SpecError,
+    StoreError,
+    UsageError,
+)
+from orchestrator.base.text import binary, counted, one_line
+from orchestrator.control.briefly import briefly
+from orchestrator.control.checking import columns_of
+from orchestrator.control.measuring import Expectations, Expected, keep
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
-from orchestrator.planning.check import slots_per_worker
 from orchestrator.planning.content import content_digest
 from orchestrator.planning.launch import is_elastic, kind_of
+from orchestrator.planning.queueing import room_for
 from orchestrator.planning.teams import NOBODYS, unheard_of
 from orchestrator.spec.messages import SubmitRequest
 from orchestrator.spec.workload import Workload
@@ -25,8 +36,70 @@ from orchestrator.store import jobs
 from orchestrator.store.faults import free_bytes
 from orchestrator.store.records import JobRecord
 
+_LOG = logging.getLogger(__name__)
+
 RESERVE = 16 * 2**20
 """Bytes that must be free where run directories lie: less does not even hold a log."""
+
+_PATIENCE = 5.0
+"""Seconds that an engine is waited for; a queue takes jobs whatever the engine does."""
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A workload that is queued.
+
+    Attributes:
+        job: as it is stored.
+        created: whether it is new; False: the client key stood for it already.
+        warnings: what may surprise.
+    """
+
+    job: JobRecord
+    created: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What is known of a workload, whoever submits it and however often."""
+
+    workload: Workload
+    expected: Expected | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A workload that can be queued."""
+
+    request: SubmitRequest
+    content: str
+    job: JobRecord
+    examined: _Examined
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """One submission of one or many workloads.
+
+    Attributes:
+        owner: who submits.
+        highest: priority that this person may give; None: any.
+        teams: that this person may charge; None: all.
+        capacity: says what the engine has, None where it does not tell; asked once, and not at all where every job is
+            known already.
+        examined: workloads by their content: the same one is looked at once.
+        names: of the workloads so far.
+    """
+
+    owner: str
+    highest: int | None
+    teams: Collection[str] | None
+    capacity: Callable[[], Capacity | None]
+    examined: dict[str, _Examined] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
 
 class Submission:
@@ -44,30 +117,98 @@ class Submission:
         *,
         highest: int | None = None,
         teams: Collection[str] | None = None,
-    ) -> tuple[JobRecord, bool, list[str]]:
-        """The job, whether it is new, and warnings; of priority `highest` at most, for one of these teams.
+    ) -> Taken:
+        """Queue one workload, of priority `highest` at most, for one of these teams.
 
         Raises:
             SpecError, NotAllowed, UsageError, Conflict, StoreError: nothing was created.
         """
+        return self.take_many([request], owner, highest=highest, teams=teams)[0]
+
+    def take_many(
+        self,
+        requests: Sequence[SubmitRequest],
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> list[Taken]:
+        """Queue workloads, all or none, in one transaction; each may depend on those before it.
+
+        Raises:
+            SpecError, NotAllowed, UsageError, Conflict, StoreError: nothing was created.
+        """
+        desk = _Desk(owner, highest, teams, cache(self._capacity))
+        prepared = self._prepare_all(requests, desk)
+        with self._site.commit("submit") as connection:
+            return [one if isinstance(one, Taken) else self._insert(connection, one) for one in prepared]
+
+    def _capacity(self) -> Capacity | None:
+        """What the engine has; None where one with a queue of its own does not tell: its jobs are queued all the same.
+
+        Raises:
+            BackendUnavailable: another engine does not tell.
+        """
+        backend = self._site.backend
+        if not backend.queues:
+            return backend.capacity()
+        try:
+            return briefly(backend.capacity, _PATIENCE)
+        except BackendUnavailable as error:
+            _LOG.info("jobs are queued without a look at what the engine has: %s", one_line(error.message, 300))
+            return None
+
+    def _prepare_all(self, requests: Sequence[SubmitRequest], desk: _Desk) -> list[Taken | _Prepared]:
+        prepared: list[Taken | _Prepared] = []
+        errors: list[tuple[str, OrchestratorError]] = []
+        for request in requests:
+            try:
+                prepared.append(self._prepare(request, desk))
+            except (SpecError, NotAllowed, UsageError, Conflict) as error:
+                errors.append((request.filename, error))
+        if len(requests) == 1 and errors:
+            raise errors[0][1]
+        if errors:
+            raise _all_of(errors, len(requests))
+        return prepared
+
+    def _prepare(self, request: SubmitRequest, desk: _Desk) -> Taken | _Prepared:
+        """Everything that needs no transaction; the job that the client key stands for, where it is known already."""
         content = content_digest(request.source, request.overrides, request.workdir)
         with self._site.store.read() as connection:
-            if (known := _known(connection, request, owner, content)) is not None:
-                return known, False, []
+            if (known := _known(connection, request, desk.owner, content)) is not None:
+                return Taken(known, created=False)
+        found = desk.examined.get(content)
+        if found is None:
+            found = desk.examined[content] = self._examine(request, content, desk)
+        desk.names.add(found.workload.name)
+        job = self._record(request, desk.owner, found.workload, content, desk.capacity(), found.expected)
+        return _Prepared(request, content, job, found)
+
+    def _examine(self, request: SubmitRequest, content: str, desk: _Desk) -> _Examined:
         workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
-        _refuse_beyond_rights(workload, highest, teams)
-        capacity = self._site.backend.capacity()
-        warnings = [*self._check(workload, capacity, Path(request.workdir)), *self._of_team(workload.team)]
+        workdir = Path(request.workdir)
+        _refuse_beyond_rights(workload, desk.highest, desk.teams)
+        capacity = desk.capacity()
+        warnings = [*self._check(workload, desk, workdir), *self._of_team(workload.team)]
+        warnings += [self._unchecked()] if capacity is None else []
         self._refuse_full_disk()
-        expected = self._expectations.of(workload, owner=owner, content=content, workdir=Path(request.workdir))
-        job = self._record(request, owner, workload, content, capacity, expected)
-        with self._site.commit("submit") as connection:
-            if (known := _known(connection, request, owner, content)) is not None:
-                return known, False, warnings
-            job = jobs.insert(connection, replace(job, depends_on=_dependencies(connection, workload)))
-            if expected is not None:
-                keep(connection, job.id, expected)
-        return job, True, warnings
+        capacity = capacity or room_for(workload)
+        expected = self._expectations.of(workload, capacity, owner=desk.owner, content=content, workdir=workdir)
+        return _Examined(workload, expected, tuple(warnings))
+
+    def _insert(self, connection: Connection, one: _Prepared) -> Taken:
+        job, found = one.job, one.examined
+        if (known := _known(connection, one.request, job.owner, one.content)) is not None:
+            return Taken(known, created=False, warnings=found.warnings)
+        job = jobs.insert(connection, replace(job, depends_on=_dependencies(connection, found.workload)))
+        if found.expected is not None:
+            keep(connection, job.id, found.expected)
+        return Taken(job, created=True, warnings=found.warnings)
+
+    def _unchecked(self) -> str:
+        name = self._site.backend.name.capitalize()
+        return f"{name} does not answer: whether it has room for this is checked once it does, before it is handed over"
 
     def _of_team(self, team: str) -> list[str]:
         """Where the profile names no teams, what to say of one that nobody has used yet."""
@@ -76,12 +217,13 @@ class Submission:
         with self._site.store.read() as connection:
             return [] if jobs.has_team(connection, team) else unheard_of(team, jobs.teams(connection))
 
-    def _check(self, workload: Workload, capacity: Capacity, workdir: Path) -> list[str]:
+    def _check(self, workload: Workload, desk: _Desk, workdir: Path) -> list[str]:
         """Warnings; what the cluster and what the dependencies have against the workload is refused in one message."""
         warnings: list[str] = []
         errors: list[UsageError] = []
         site = self._site
         try:
+            capacity = desk.capacity() or room_for(workload)
             warnings = site.workloads.check(
                 workload, site.profile, capacity, workdir=workdir, state_dir=self._state_directory
             )
@@ -89,7 +231,7 @@ class Submission:
             errors.append(error)
         try:
             with site.store.read() as connection:
-                _dependencies(connection, workload)
+                _dependencies(connection, workload, beside=desk.names)
         except UsageError as error:
             errors.append(error)
         if errors:
@@ -103,13 +245,11 @@ class Submission:
         owner: str,
         workload: Workload,
         content: str,
-        capacity: Capacity,
+        capacity: Capacity | None,
         expected: Expected | None,
     ) -> JobRecord:
         workers, now = workload.workers, self._site.clock.now()
-        slots, needs = slots_per_worker(workload, capacity), needs_of(workload, capacity.slot_kind)
-        if "memory" not in needs and (memory := memory_default(expected, capacity, slots)):
-            needs["memory"] = memory
+        sized = columns_of(self._site, workload, capacity or room_for(workload), expected)
         job = JobRecord(
             id=self._site.ids.new("j"),
             name=workload.name,
@@ -118,7 +258,7 @@ class Submission:
             team=workload.team,
             priority=workload.priority,
             state=JobState.QUEUED,
-            reason="queued",
+            reason="queued" if capacity is not None else f"queued; {self._unchecked()}",
             profile=self._site.profile.name,
             workload=self._site.workloads.freeze(workload),
             workdir=request.workdir,
@@ -126,9 +266,10 @@ class Submission:
             content=content,
             workers_min=workers.min,
             workers_max=workers.max,
-            slots_per_worker=slots,
+            slots_per_worker=sized["slots_per_worker"],
             elastic=is_elastic(workload),
-            needs=needs,
+            needs=sized["needs"],
+            unchecked=capacity is None,
             time_limit=workload.time_limit,
             created_at=now,
             waits_since=now,
@@ -173,10 +314,29 @@ def _known(connection: Connection, request: SubmitRequest, owner: str, content: 
     return job
 
 
-def _dependencies(connection: Connection, workload: Workload) -> tuple[str, ...]:
-    """Names and identifiers become identifiers of jobs that exist already, so that no cycle can arise."""
+def _all_of(errors: Sequence[tuple[str, OrchestratorError]], submitted: int) -> OrchestratorError:
+    """Everything that keeps workloads out that were submitted together, as an error of their kind."""
+    shown = [f"{filename}: {error.message}" for filename, error in errors[:_SHOWN]]
+    more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
+    hints = dict.fromkeys(error.hint for _, error in errors[:_SHOWN] if error.hint)
+    kinds = {type(error) for _, error in errors}
+    kind = kinds.pop() if len(kinds) == 1 else UsageError
+    nothing = f"{len(errors)} of {counted(submitted, 'workload')} cannot be queued; nothing was created"
+    return kind("\n".join([*shown, *more]), hint="; ".join([nothing, *hints]))
+
+
+def _dependencies(connection: Connection, workload: Workload, *, beside: Collection[str] = ()) -> tuple[str, ...]:
+    """Names and identifiers become identifiers of jobs that exist already, so that no cycle can arise.
+
+    Args:
+        connection: of a transaction.
+        workload: which depends on them.
+        beside: names of workloads that are queued before it in the same transaction; they are passed over.
+    """
     found, problems = [], []
     for name in workload.depends_on:
+        if name in beside and name != workload.name:
+            continue
         try:
             found.append(_dependency(connection, workload, name))
         except UsageError as error:

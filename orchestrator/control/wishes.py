@@ -6,9 +6,8 @@ from sqlalchemy import Connection
 
 from orchestrator.base.errors import Conflict, UsageError
 from orchestrator.base.text import one_line
-from orchestrator.control.places import trimmed
 from orchestrator.control.site import Site
-from orchestrator.control.stops import first_wish
+from orchestrator.control.stops import first_wish, wanted_place
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.planning.launch import is_elastic, kind_of
 from orchestrator.rundir.control import read_control, write_control
@@ -31,12 +30,12 @@ class Wishes:
         Raises:
             OSError: the run directory cannot be written.
         """
-        placement = trimmed(run.becomes or run.placement, run.wanted) or None
+        placement = wanted_place(self._site, run)
         wanted = (run.wanted, run.checkpoints_asked, placement)
         if self._told.get(run.id) == wanted:
             return
         directory = self._site.run_directory(run)
-        wish = read_control(directory) or first_wish(run, self._site.profile.watch.cancel_grace)
+        wish = read_control(directory) or first_wish(self._site, run)
         if (wish.world_size, wish.checkpoint, wish.placement) != wanted:
             changes = {"world_size": run.wanted, "checkpoint": run.checkpoints_asked, "placement": placement}
             write_control(directory, wish.next(**changes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,9 @@ from orchestrator.planning.check import check_submission
 from orchestrator.spec.load import freeze_workload, parse_workload, thaw_workload
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.workload import Workload
+
+_THAWED = 256
+"""Workloads that are remembered."""
 
 
 class Check(Protocol):
@@ -43,4 +47,5 @@ class Workloads:
     @classmethod
     def standard(cls) -> Workloads:
         """Those of `spec.load` and `planning.check`."""
-        return cls(parse_workload, check_submission, freeze_workload, thaw_workload)
+        # Frozen, so that they can be shared: what a run is made of is asked for more than once.
+        return cls(parse_workload, check_submission, freeze_workload, lru_cache(_THAWED)(thaw_workload))

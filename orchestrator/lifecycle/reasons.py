@@ -27,6 +27,11 @@ class Waiting(StrEnum):
     BACKOFF = "backoff"  # its last run failed; the next one may start later
     RELEASE = "release"  # its last run still holds slots
     ENGINE = "engine"  # the engine does not answer
+    FULL = "full"  # as many as may wait in the engine's own queue already
+    HANDED = "handed"  # it waits in the engine's own queue, which decides
+
+
+_SILENT = "unknown since"
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,12 @@ def releasing() -> Reason:
 
 def engine_silent(backend: str, since: float, detail: str) -> Reason:
     """The engine does not answer, so what it runs is unknown."""
-    return Reason(Waiting.ENGINE, f"unknown since {utc(since)}: the engine {backend} does not answer ({detail})")
+    return Reason(Waiting.ENGINE, f"{_SILENT} {utc(since)}: the engine {backend} does not answer ({detail})")
+
+
+def tells_silence(text: str) -> bool:
+    """Whether a reason is that of `engine_silent`."""
+    return text.startswith(_SILENT)
 
 
 def position(place: int, queue: int) -> str:

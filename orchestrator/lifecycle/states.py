@@ -11,8 +11,8 @@ class JobState(StrEnum):
     """Where a job stands."""
 
     QUEUED = "queued"  # waits for its turn, for a dependency or for a back-off; the reason says which
-    HELD = "held"  # waits until somebody releases it
-    STARTING = "starting"  # a run was written down and its launch is asked for
+    HELD = "held"  # waits until somebody releases it; an engine with a queue of its own may hold its run
+    STARTING = "starting"  # a run was written down and its launch is asked for; it may wait in the engine's queue
     RUNNING = "running"  # its ranks run
     RESIZING = "resizing"  # its world size is being changed
     RECOVERING = "recovering"  # its run was lost, failed or was preempted; queued again after a back-off
@@ -45,8 +45,8 @@ _CLAUSES = {
 _S = JobState
 ARROWS: dict[JobState, frozenset[JobState]] = {
     _S.QUEUED: frozenset({_S.STARTING, _S.HELD, _S.CANCELLING, _S.CANCELLED, _S.FAILED}),
-    _S.HELD: frozenset({_S.QUEUED, _S.CANCELLING, _S.CANCELLED}),
-    _S.STARTING: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.RECOVERING, _S.FAILED, _S.CANCELLING}),
+    _S.HELD: frozenset({_S.QUEUED, _S.STARTING, _S.CANCELLING, _S.CANCELLED, _S.FAILED}),
+    _S.STARTING: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.RECOVERING, _S.FAILED, _S.CANCELLING, _S.HELD}),
     _S.RUNNING: frozenset({_S.SUCCEEDED, _S.RESIZING, _S.RECOVERING, _S.FAILED, _S.CANCELLING}),
     _S.RESIZING: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.RECOVERING, _S.FAILED, _S.CANCELLING}),
     _S.RECOVERING: frozenset({_S.QUEUED, _S.FAILED, _S.CANCELLING}),
@@ -82,6 +82,15 @@ class RunState(StrEnum):
     def terminal(self) -> bool:
         """Whether the run is over."""
         return self in {RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST}
+
+
+class GrowthState(StrEnum):
+    """Where an allocation stands by which a run grew on an engine with a queue of its own."""
+
+    CREATED = "created"  # written down; the engine has not been asked, or its answer is not known
+    LAUNCHED = "launched"  # the engine accepted it
+    RUNNING = "running"  # the engine started it
+    ENDED = "ended"  # the engine holds nothing for it any more
 
 
 class TrialState(StrEnum):

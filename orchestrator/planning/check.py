@@ -35,6 +35,15 @@ def check_submission(
     return findings.warnings
 
 
+def check_room(workload: Workload, profile: ClusterProfile, capacity: Capacity) -> None:
+    """Refuse what can never run for want of room, in the words of `check_submission`.
+
+    Raises:
+        UsageError: every reason at once.
+    """
+    _refuse(workload, [*_too_large(workload, profile, capacity), *_wrong_team(workload, profile, capacity)])
+
+
 def check_plan(
     workload: Workload, profile: ClusterProfile, capacity: Capacity, *, workdir: Path, state_dir: Path
 ) -> tuple[list[str], DatasetFacts | None]:

@@ -161,7 +161,12 @@ class LaunchPlanView(PlanPart):
     rank_env: dict[str, str] = Field(description="what is added to each rank's environment")
     workers: str
     slots: int
-    script: str | None = None
+    script: str | None = Field(default=None, description="that is handed to the engine")
+    shape: str = Field(default="", description="how its workers lie; empty where the engine has no say in it")
+    limit: float | None = Field(default=None, description="seconds after which the engine ends it; None: it does not")
+    limit_why: str = Field(default="", description="whose limit that is, and what it comes from")
+    notes: list[str] = Field(default_factory=list, description="what was assumed, because the engine did not say")
+    memory: int = Field(default=0, description="bytes of a node that each worker is reckoned to need; 0: not counted")
 
 
 class PlanDocument(PlanPart):

@@ -14,10 +14,13 @@ from orchestrator.planning.document import EstimatePlan, WidthPlan
 from orchestrator.scheduling.estimates.devices import is_cpu, is_known, peak_of
 from orchestrator.scheduling.estimates.forecast import RunEstimate, limit_of
 from orchestrator.scheduling.estimates.history import FROM_LIMIT
+from orchestrator.spec.answers import EstimateView
 from orchestrator.spec.workload import Workload
 
 _GIB, _MIB = 2**30, 2**20
 _SHOWN = 6
+_LEAST, _MOST, _MOST_ERROR = 1e-3, 1e10, 10.0
+"""What a question about the queue may carry."""
 
 
 def estimate_plan(
@@ -57,6 +60,20 @@ def _widths(seconds: Mapping[int, float], slots: int) -> list[WidthPlan]:
         WidthPlan(workers=workers, seconds=each, slot_hours=each * workers * slots / 3600)
         for workers, each in sorted(seconds.items())
     ]
+
+
+def estimate_view(estimate: RunEstimate, asked: Mapping[int, float]) -> EstimateView:
+    """The same as questions about the queue carry it."""
+    return EstimateView(
+        seconds=_within(estimate.seconds),
+        error=min(estimate.error, _MOST_ERROR),
+        exponent=estimate.exponent,
+        widths={workers: _within(seconds) for workers, seconds in asked.items()},
+    )
+
+
+def _within(seconds: float) -> float:
+    return min(_MOST, max(_LEAST, seconds))
 
 
 def estimate_warnings(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> Iterator[str]:

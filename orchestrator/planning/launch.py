@@ -14,6 +14,8 @@ from orchestrator.spec.workload import CommandWorkload, Workload
 
 RANK_MODULE = "orchestrator.recipes.main"
 SEARCH_MODULE = "orchestrator.search.main"
+JOINER_MODULE = "orchestrator.search.join"
+ARRAY_MODULE = "orchestrator.search.array"
 
 
 def launch_for(
@@ -25,6 +27,7 @@ def launch_for(
     workers: int,
     workdir: str,
     environment: Mapping[str, str] | None = None,
+    python: str | None = None,
 ) -> Launch:
     """What each rank of a run executes.
 
@@ -35,19 +38,24 @@ def launch_for(
         token: the run's fencing token.
         workers: how many workers the scheduler gave it.
         workdir: where the user stood at submit; recipes run there too, so that relative dataset paths mean the same.
-        environment: of the user's shell; a command runs with it, a recipe in the server's own Python. `env` wins.
+        environment: of the user's shell; a command runs with it, a recipe in a Python of ours. `env` wins.
+        python: the interpreter where the run is; default: that of this process.
     """
-    resources = workload.resources
+    python = python or sys.executable
+    resources, array = workload.resources, is_array(workload)
+    driven = is_search(workload) and not array
     launch = Launch(
         job=job,
         run=run,
         token=token,
-        argv=_argv(workload),
+        argv=_argv(workload, python),
         workdir=workdir_of(workload, workdir),
         workers=workers,
         cpus_per_worker=resources.cpus_per_worker,
         gpus_per_worker=resources.gpus_per_worker,
-        ranks_share_slots=is_search(workload),
+        ranks_share_slots=driven,
+        joiner_argv=_of_ours(JOINER_MODULE, python) if driven else (),
+        array=array,
         env=_inherited(workload, environment or {}) | workload.env,
     )
     return _elastic(launch, workload) if is_elastic(workload) else launch
@@ -59,8 +67,15 @@ def is_elastic(workload: Workload) -> TypeGuard[RegNetWorkload]:
 
 
 def is_search(workload: Workload) -> bool:
-    """Whether the job is a population of trials, run by one driver."""
+    """Whether the job is a population of trials."""
     return not isinstance(workload, CommandWorkload) and workload.search is not None
+
+
+def is_array(workload: Workload) -> bool:
+    """Whether the workers of a run know nothing of each other, so that an engine may start each by itself."""
+    return (
+        not isinstance(workload, CommandWorkload) and workload.search is not None and workload.search.engine == "array"
+    )
 
 
 def kind_of(workload: Workload) -> str:
@@ -94,8 +109,14 @@ def _inherited(workload: Workload, environment: Mapping[str, str]) -> dict[str, 
     return dict(environment) if isinstance(workload, CommandWorkload) else {}
 
 
-def _argv(workload: Workload) -> tuple[str, ...]:
+def _argv(workload: Workload, python: str) -> tuple[str, ...]:
     if isinstance(workload, CommandWorkload):
         return workload.argv
+    if is_array(workload):
+        return _of_ours(ARRAY_MODULE, python)
+    return _of_ours(SEARCH_MODULE if is_search(workload) else RANK_MODULE, python)
+
+
+def _of_ours(module: str, python: str) -> tuple[str, ...]:
     # -P: a json.py where the user stood must not shadow a module of ours
-    return (sys.executable, "-P", "-m", SEARCH_MODULE if is_search(workload) else RANK_MODULE)
+    return (python, "-P", "-m", module)

@@ -26,7 +26,7 @@ def no_place(workload: Workload, cluster: str, capacity: Capacity, slots: int) -
         yield f"resources.not_on: cluster {cluster} has no node {unknown[0]}"
     types = sorted({node.gpu_type for node in capacity.nodes if node.gpu_type})
     if strange := [kind for kind in asked.gpu_types if kind not in types]:
-        has = f"it has {', '.join(types)}" if types else "its profile names no types"
+        has = f"it has {', '.join(types)}" if types else "nobody says which types its GPUs are"
         yield f"resources.gpu_types: cluster {cluster} has no {strange[0]}; {has}"
         return
     fits = [node for node in capacity.nodes if _suits(workload, node)]

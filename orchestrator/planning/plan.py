@@ -7,14 +7,14 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.backends.protocol import Backend, LaunchRequest
+from orchestrator.backends.protocol import Backend, Capacity
 from orchestrator.base.paths import state_dir
 from orchestrator.base.text import span
 from orchestrator.blueprint.complexity import Complexity, complexity
 from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
 from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of, warmup_steps
-from orchestrator.planning.check import check_plan
+from orchestrator.planning.check import check_plan, slots_per_worker
 from orchestrator.planning.dataset import DatasetFacts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.document import (
@@ -29,17 +29,18 @@ from orchestrator.planning.document import (
 )
 from orchestrator.planning.elastic import elastic_plan
 from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of, seconds_of_widths
-from orchestrator.planning.estimate_plan import estimate_plan, estimate_warnings
-from orchestrator.planning.launch import is_elastic, kind_of, launch_for
+from orchestrator.planning.estimate_plan import estimate_plan, estimate_view, estimate_warnings
+from orchestrator.planning.launch import is_elastic, is_search, kind_of
+from orchestrator.planning.memory import memory_of_worker
 from orchestrator.planning.optimizer import optimizer_plan
+from orchestrator.planning.queueing import Ask, capacity_or_all
+from orchestrator.planning.whatif import NEW
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.spec.answers import EstimateView
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.submitter import submitter_environment
 from orchestrator.spec.workload import Workload
-
-JOB = "j-xxxxxxxx"
-"""Stands for the identifier that the job would get."""
 
 
 def make_plan(
@@ -69,21 +70,34 @@ def make_plan(
         UsageError: what can never run here, in the words of `submit`.
     """
     state = state_dir()
-    capacity = backend.capacity()
+    capacity, unknown = capacity_or_all(backend, workload)
     warnings, facts = check_plan(workload, profile, capacity, workdir=workdir, state_dir=state)
-    device = device_of(workload, profile) if facts else ""
+    device = device_of(workload, profile, capacity) if facts else ""
     expected = estimate_of(workload, facts, history, device, owner=owner, content=content)
     asked = seconds_of_widths(workload, facts, history, device, widths)
+    known = None if expected is None else estimate_view(expected, asked)
+    each = slots_per_worker(workload, capacity)
+    guessed = expected is not None and not (backend.queues and is_search(workload))  # as `submit` does
+    memory = memory_of_worker(expected, expected.device, capacity, each) if expected and guessed else 0
     document = PlanDocument(
         name=workload.name,
         kind=kind_of(workload),
         profile=profile.name,
-        launch=_launch(workload, profile, backend, workdir, state),
+        launch=_launch(backend, asked_of_engine(workload, profile, workdir, known, memory), capacity),
         estimate=None if expected is None else estimate_plan(workload, expected, capacity, asked),
-        warnings=[*warnings, *(estimate_warnings(workload, expected, capacity) if expected else ())],
+        warnings=[
+            *_unchecked(backend, unknown),
+            *warnings,
+            *(estimate_warnings(workload, expected, capacity) if expected else ()),
+        ],
     )
     if not isinstance(workload, RegNetWorkload) or facts is None:
         return document
+    return _with_recipe(document, workload, facts)
+
+
+def _with_recipe(document: PlanDocument, workload: RegNetWorkload, facts: DatasetFacts) -> PlanDocument:
+    """What is known of a recipe beside its launch."""
     models, population = _models(workload, facts)
     return document.model_copy(
         update={
@@ -98,32 +112,40 @@ def make_plan(
     )
 
 
-def _launch(
-    workload: Workload, profile: ClusterProfile, backend: Backend, workdir: Path, state: Path
-) -> LaunchPlanView:
-    run = f"{JOB}-r1"
-    workers = min(workload.workers.max, max(backend.capacity().largest_gang, 1))
-    launch = launch_for(
-        workload,
-        job=JOB,
-        run=run,
-        token=1,
-        workers=workers,
-        workdir=str(workdir),
-        environment=submitter_environment(os.environ),
-    )
-    root = Path(profile.runs_dir) if profile.runs_dir else state / "runs"
-    directory = JobDirectory.under(root, JOB).run(run)
-    plan = backend.plan(LaunchRequest(f"{run}.0", directory, launch, workload.time_limit))
+def asked_of_engine(
+    workload: Workload, profile: ClusterProfile, workdir: Path, estimate: EstimateView | None, memory: int
+) -> Ask:
+    """What would be asked of the cluster's engine, from this shell; with so much memory, where nobody states it."""
+    root = Path(profile.runs_dir) if profile.runs_dir else state_dir() / "runs"
+    directory = JobDirectory.under(root, NEW).run(f"{NEW}-r1")
+    return Ask(workload, profile, str(workdir), directory, submitter_environment(os.environ), estimate, memory)
+
+
+def _unchecked(backend: Backend, unknown: str) -> list[str]:
+    if not unknown:
+        return []
+    return [f"{backend.name.capitalize()} does not answer: whether it has room for this was not checked"]
+
+
+def _launch(backend: Backend, ask: Ask, capacity: Capacity) -> LaunchPlanView:
+    asked = ask.workload.workers
+    workers = None if backend.queues else min(asked.max, max(capacity.largest_gang, 1))
+    request = ask.request(workers)
+    plan = backend.plan(request)
     return LaunchPlanView(
         backend=backend.name,
         argv=list(plan.argv),
         env=dict(plan.env),
-        rank_argv=list(launch.argv),
-        rank_env=dict(launch.env),
-        workers=span(workload.workers.min, workload.workers.max),
+        rank_argv=list(request.launch.argv),
+        rank_env=dict(request.launch.env),
+        workers=span(asked.min, asked.max),
         slots=plan.slots,
         script=plan.script,
+        shape=plan.shape,
+        limit=plan.limit,
+        limit_why=plan.limit_why,
+        notes=list(plan.notes),
+        memory=request.terms.needs.memory if request.terms else 0,
     )
 
 

@@ -6,7 +6,16 @@ import shlex
 from collections.abc import Iterator
 
 from orchestrator.base.text import counted
-from orchestrator.planning.document import DatasetPlan, Member, PlanDocument, PopulationPlan, Spread, TrainingPlan
+from orchestrator.lifecycle.reasons import duration
+from orchestrator.planning.document import (
+    DatasetPlan,
+    LaunchPlanView,
+    Member,
+    PlanDocument,
+    PopulationPlan,
+    Spread,
+    TrainingPlan,
+)
 from orchestrator.planning.elastic import elastic_lines
 from orchestrator.planning.estimate_plan import estimate_lines
 from orchestrator.planning.optimizer import optimizer_line
@@ -47,10 +56,25 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
     if plan.estimate:
         yield from estimate_lines(plan.estimate)
     yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')}; engine {plan.launch.backend})"
+    yield from _on_engine(plan.launch)
     yield f"  command    {shlex.join(plan.launch.argv)}"
     yield f"  each rank  {shlex.join(plan.launch.rank_argv)}"
+    if plan.launch.script is not None:
+        yield "  script"
+        yield from (f"    {line}".rstrip() for line in plan.launch.script.splitlines())
     for warning in plan.warnings:
         yield f"  warning    {warning}"
+
+
+def _on_engine(launch: LaunchPlanView) -> Iterator[str]:
+    """What an engine with a queue of its own is asked for."""
+    if launch.shape:
+        ends = "" if launch.limit is None else f"; {launch.backend.capitalize()} ends it after {duration(launch.limit)}"
+        yield f"  shape      {launch.shape}{ends}"
+    if launch.limit_why:
+        yield f"             {launch.limit_why}"
+    for entry in launch.notes:
+        yield f"  assumed    {entry}"
 
 
 def _dataset(dataset: DatasetPlan) -> Iterator[str]:

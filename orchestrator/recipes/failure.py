@@ -7,8 +7,6 @@ import sys
 import traceback
 from contextlib import suppress
 
-import torch
-
 from orchestrator.base.errors import (
     Conflict,
     DataError,
@@ -20,13 +18,11 @@ from orchestrator.base.errors import (
     TimedOut,
     UsageError,
 )
-from orchestrator.training.checkpoint import GivenUp
-from orchestrator.training.group import lost_a_peer
 
 
 def failure_class(error: BaseException) -> str:
     """The class, by the names of `lifecycle.failures`."""
-    if isinstance(error, Fenced | GivenUp | RemoteUnavailable | TimedOut):
+    if isinstance(error, Fenced | RemoteUnavailable | TimedOut):
         return "infrastructure"
     if isinstance(error, ShardCorrupt) and error.lasting:
         return "permanent"
@@ -34,13 +30,25 @@ def failure_class(error: BaseException) -> str:
         return "data"
     if isinstance(error, UsageError | Conflict):
         return "permanent"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError):
         return "out_of_memory"
-    if lost_a_peer(error):
-        return "infrastructure"
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT}:
         return "infrastructure"
-    return "application"
+    return _class_in_training(error) or "application"
+
+
+def _class_in_training(error: BaseException) -> str | None:
+    """The class of what torch or the engine raised; a process that has imported neither has met none of it."""
+    if "torch" not in sys.modules:
+        return None
+    import torch
+
+    from orchestrator.training.checkpoint import GivenUp
+    from orchestrator.training.group import lost_a_peer
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return "out_of_memory"
+    return "infrastructure" if isinstance(error, GivenUp) or lost_a_peer(error) else None
 
 
 def report(error: BaseException) -> None:

@@ -1,4 +1,7 @@
-"""The images of a workload: finds or builds its dataset, and opens the splits that it asks for."""
+"""The images of a workload: finds or builds its dataset, and opens the splits that it asks for.
+
+Torch is imported when the first images are loaded: who asks for sizes and classes alone does without.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
-
-import torch
+from typing import TYPE_CHECKING, Self
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.paths import state_dir
@@ -20,19 +21,20 @@ from orchestrator.data.loader import TRAINING_SPLIT, BatchLoader, LoaderOptions
 from orchestrator.data.location import ensure_built
 from orchestrator.data.order import SEQUENTIAL
 from orchestrator.data.reader import ShardedDataset
-from orchestrator.data.torch_columns import host_tensor
 from orchestrator.data.transform import Transform, augmentations
 from orchestrator.data.workers import WorkerPool
 from orchestrator.recipes.skipped import SkipLog, SkippedRows
 from orchestrator.rundir.dataset import refuse_other_data
 from orchestrator.spec.dataset import find_dataset
 from orchestrator.spec.regnet import Data
-from orchestrator.training.task import Request, Split
 
-_CPU = torch.device("cpu")
+if TYPE_CHECKING:
+    import torch
 
-Load = Callable[[Int64s, int], tuple[torch.Tensor, torch.Tensor]]
-"""Positions (N,) of an epoch to images (N, C, H, W) and labels (N,)."""
+    from orchestrator.training.task import Request, Split
+
+    Load = Callable[[Int64s, int], tuple[torch.Tensor, torch.Tensor]]
+    """Positions (N,) of an epoch to images (N, C, H, W) and labels (N,)."""
 
 
 def dataset_location(dataset: str) -> Path | str:
@@ -55,7 +57,7 @@ class ImageSplits:
         seed: of the run.
         location: the dataset's folder or URL.
         cores: of this worker.
-        device: of this worker, where images are decoded if the workload says so.
+        device: of this worker, where images are decoded if the workload says so; None: its CPU.
     """
 
     index: DatasetIndex
@@ -63,7 +65,7 @@ class ImageSplits:
     seed: int
     location: Path | str
     cores: int = 1
-    device: torch.device = _CPU
+    device: torch.device | None = None
     _skips: SkipLog = field(default_factory=SkipLog, repr=False, compare=False)
     _loaders: dict[str, BatchLoader] = field(default_factory=dict, repr=False, compare=False)
     _loads: dict[str, Load] = field(default_factory=dict, repr=False, compare=False)
@@ -75,7 +77,7 @@ class ImageSplits:
         seed: int,
         *,
         cores: int = 1,
-        device: torch.device = _CPU,
+        device: torch.device | None = None,
         skipped: Callable[[SkippedRows], None] = lambda rows: None,
     ) -> ImageSplits:
         """Find or build the dataset.
@@ -84,13 +86,13 @@ class ImageSplits:
             data: the workload's section.
             seed: of the run.
             cores: of this worker.
-            device: of this worker.
+            device: of this worker; None: its CPU.
             skipped: told of records that were found corrupt and left out.
 
         Raises:
             UsageError: images are to be decoded on a GPU, and this worker has none.
         """
-        if data.decode == "gpu" and device.type != "cuda":
+        if data.decode == "gpu" and not _is_gpu(device):
             raise UsageError("data.decode is gpu, and this worker has no GPU", hint="set resources.gpus_per_worker: 1")
         location = dataset_location(data.dataset)
         return cls(DatasetIndex.open(location), data, seed, location, cores, device, SkipLog(skipped))
@@ -199,16 +201,23 @@ class ImageSplits:
         return BatchLoader(dataset, transform, options, self._pool)
 
 
-def _load_of(loader: BatchLoader, device: torch.device) -> Load:
+def _is_gpu(device: torch.device | None) -> bool:
+    return device is not None and device.type == "cuda"
+
+
+def _load_of(loader: BatchLoader, device: torch.device | None) -> Load:
     """Where the loader's options say so, decoded on the device."""
-    if loader.options.decode == "gpu":
+    if loader.options.decode == "gpu" and device is not None:
         from orchestrator.data.gpu_decode import DeviceLoader  # torchvision, which no other image needs
 
         return DeviceLoader(loader, device).load
 
+    from orchestrator.data.torch_columns import host_tensor
+
+    pinned = _is_gpu(device)
+
     def load(positions: Int64s, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = loader.load(positions, epoch)
-        pinned = device.type == "cuda"
         return host_tensor(images, pinned=pinned), host_tensor(labels, pinned=pinned)
 
     return load

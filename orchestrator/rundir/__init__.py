@@ -13,8 +13,11 @@ Layout (decisions 2)::
     jobs/<job>/runs/<run>/launch.json    what the agents start
     jobs/<job>/runs/<run>/control.json   what the controller wants; only the controller writes it
     jobs/<job>/runs/<run>/agent-<n>.json  which process runs allocation <n>; claimed once, for ever
-    jobs/<job>/runs/<run>/stop-<n>.json   how long a backend lets that agent take to stop
-    jobs/<job>/runs/<run>/membership/     of an elastic run: secret, term-<n>.json (who coordinates), view-<epoch>.json
+    jobs/<job>/runs/<run>/stop-<n>.json   the agents of that allocation are to stop: why, and how long they may take
+    jobs/<job>/runs/<run>/given-back-<n>.json  why an agent of that allocation had the engine end it
+    jobs/<job>/runs/<run>/slurm-<n>.json  what the batch step of a Slurm job has to know
+    jobs/<job>/runs/<run>/batch-<n>.json  which Slurm job runs that allocation; claimed once, for ever
+    jobs/<job>/runs/<run>/membership/     secret, term-<n>.json (who coordinates); of an elastic run view-<epoch>.json
     jobs/<job>/runs/<run>/audit/<writer>/<number>.jsonl
     jobs/<job>/runs/<run>/events/<writer>/<seq>.json
     jobs/<job>/runs/<run>/logs/<writer>.log

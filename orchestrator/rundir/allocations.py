@@ -1,4 +1,4 @@
-"""One allocation's files in a run directory: who runs it (claimed once, for ever), and how it was told to stop."""
+"""One agent's files in a run directory: who runs it (claimed once, for ever), and how it was told to stop."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import os
 import re
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from orchestrator.base.files import create_exclusive, read_json, write_json
 from orchestrator.base.process import ProcessIdentity
+from orchestrator.rundir.control import StopCause
 from orchestrator.rundir.layout import RunDirectory
 
 MARK = "ORCHESTRATOR_ALLOCATION"
@@ -19,7 +22,16 @@ MARK = "ORCHESTRATOR_ALLOCATION"
 END_NOW = signal.SIGUSR2
 """Sent by a backend to an allocation's guard: kill everything below you, without grace."""
 
+TAKEN = "taken"
+"""The cause of a stop by a signal of an engine that signals for itself: whether it needs the nodes for others, or
+somebody has cancelled its job, it alone knows, so that it has the last word on such a run, and no agent writes it."""
+
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+def agent_writer(index: int) -> str:
+    """An agent's name among the writers of events and logs."""
+    return f"agent-{index}"
 
 
 def is_safe_name(allocation: str) -> bool:
@@ -47,8 +59,21 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class StopNote:
+    """The word of a backend, or of the batch step of a Slurm job, that an agent is to stop.
+
+    Attributes:
+        grace_seconds: until its processes are killed.
+        cause: why; None: the signal that follows says it.
+    """
+
+    grace_seconds: float
+    cause: StopCause | None = None
+
+
+@dataclass(frozen=True)
 class AllocationFiles:
-    """The files of one allocation, `<run>.<n>`."""
+    """The files of one agent, `<run>.<n>`: of an allocation, or where that lies on several nodes of one of them."""
 
     run: RunDirectory
     allocation: str
@@ -61,8 +86,8 @@ class AllocationFiles:
 
     @property
     def writer(self) -> str:
-        """The agent's name among the writers of events and logs."""
-        return f"agent-{self.index}"
+        """Its name among the writers of events and logs."""
+        return agent_writer(self.index)
 
     @property
     def log(self) -> Path:
@@ -83,38 +108,73 @@ class AllocationFiles:
         guard = document["guard"]
         return Claim(guard and ProcessIdentity.from_json(guard), document["host"], document["boot"])
 
-    def request_stop(self, grace_seconds: float) -> None:
-        """Leave word for the agent how long it has after the signal to stop that follows."""
-        write_json(self._stop, {"grace_seconds": grace_seconds})
+    def agent(self, place: int) -> AllocationFiles:
+        """The files of the agent so many places after this one, in an allocation on several nodes."""
+        prefix = self.allocation.rpartition(".")[0]
+        return replace(self, allocation=f"{prefix}.{self.index + place}") if place else self
 
-    def stop_request(self) -> float | None:
-        """The grace time in seconds; None where nobody asked the agent itself to stop."""
-        document = read_json(self._stop)
-        return None if document is None else float(document["grace_seconds"])
+    def request_stop(self, grace_seconds: float, cause: StopCause | None = None) -> None:
+        """Ask the agents of the allocation to stop; they look for it, a signal only wakes them.
+
+        Args:
+            grace_seconds: until their processes are killed.
+            cause: why; None: the signal that follows says it.
+        """
+        write_json(self.stop, {"grace_seconds": grace_seconds, "cause": cause})
+
+    def stop_request(self) -> StopNote | None:
+        """What was asked; None where nobody asked the agents themselves to stop."""
+        document = read_json(self.stop)
+        return None if document is None else StopNote(float(document["grace_seconds"]), document["cause"])
 
     def has_finished(self) -> bool:
-        """Whether its agent left the durable marker: of the run's end, or of its own part in an elastic run."""
-        return _last_word(self.run.events / self.writer) in {"finished", "agent_finished"}
+        """Whether its agent left the durable marker: of the run's end, or of its own part in it."""
+        return self.end() is not None
+
+    def end(self) -> Mapping[str, Any] | None:
+        """What that marker says (see `rundir.events`); None where there is none."""
+        last = _last_event(self.run.events / self.writer)
+        return last["data"] if last is not None and last.get("kind") in {"finished", "agent_finished"} else None
+
+    def give_back(self, why: str) -> bool:
+        """Say that its last agent has the engine end the allocation; False where another has said so."""
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        return create_exclusive(self._given_back, json.dumps({"why": why}).encode())
+
+    def given_back(self) -> str:
+        """Why an agent had the engine end it; empty where none did."""
+        document = read_json(self._given_back)
+        return "" if document is None else str(document["why"])
+
+    @property
+    def stop(self) -> Path:
+        """The wish that its agents stop; an allocation on several nodes has one, by the number of its first agent."""
+        return self.run.path / f"stop-{self.index}.json"
+
+    @property
+    def batch(self) -> Path:
+        """What the batch step of a Slurm job has to know."""
+        return self.run.path / f"slurm-{self.index}.json"
+
+    @property
+    def _given_back(self) -> Path:
+        return self.run.path / f"given-back-{self.index}.json"
 
     @property
     def _claim(self) -> Path:
         return self.run.path / f"{self.writer}.json"
 
-    @property
-    def _stop(self) -> Path:
-        return self.run.path / f"stop-{self.index}.json"
-
 
 def run_has_finished(run: RunDirectory) -> bool:
     """Whether some agent left the durable marker of the run's end: a look at each agent's last event."""
-    return any(_last_word(folder) == "finished" for folder in run.events.glob("agent-*"))
+    last = (_last_event(folder) for folder in run.events.glob("agent-*"))
+    return any(event is not None and event.get("kind") == "finished" for event in last)
 
 
-def _last_word(folder: Path) -> str | None:
-    """The kind of a writer's last event; None where there is none."""
+def _last_event(folder: Path) -> dict[str, Any] | None:
+    """A writer's last event; None where there is none."""
     names = [name for name in os.listdir(folder) if name.endswith(".json")] if folder.is_dir() else []
-    last = read_json(folder / max(names)) if names else None
-    return None if last is None else str(last.get("kind"))
+    return read_json(folder / max(names)) if names else None
 
 
 def boot_id() -> str:

@@ -42,9 +42,9 @@ class Control:
         return replace(self, generation=self.generation + 1, **changes)
 
 
-def write_control(run: RunDirectory, control: Control) -> None:
+def write_control(run: RunDirectory, control: Control, *, durable: bool = True) -> None:
     """Replace control.json atomically."""
-    write_json(run.control, control.__dict__)
+    write_json(run.control, control.__dict__, durable=durable)
 
 
 def read_control(run: RunDirectory) -> Control | None:

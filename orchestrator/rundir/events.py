@@ -2,12 +2,13 @@
 
 Kinds and their data (every event also has `seq`, `time` in seconds since the epoch, `writer`, `token`):
 
-    agent_started   {pid, start_ticks, host, allocation}         an agent runs
-    started         {world_size, fingerprint?}                   all ranks run; of an elastic run: its first view
+    agent_started   {pid, start_ticks, host, allocation, node?}  an agent runs; node: as the engine calls it
+    started         {world_size, nodes?, fingerprint?}           all ranks run; of an elastic run: its first view
     progress        {done, total, unit, samples, samples_per_second, eta_seconds, best?, message?, …}
     checkpoint      {path, samples, asked}                       asked: requests known to the run when it was begun
-    resized         {world_size, epoch, cause, members: [{number, pid, host}]}
-                    a view of an elastic run, the first one included, by the agent that coordinates
+    resized         {world_size, epoch, cause, members: [{number, pid, host}], nodes?}
+                    a view of an elastic run, the first one included, by the agent that coordinates; nodes: how many
+                    workers are on each, by name, where the engine's nodes have names
     worker_lost     {number, message, failure_class}             of an elastic run: it died without a word, by its agent
     data_skipped    {split, shard, rows, count, trial?}          corrupt records that were left out
     measured        {workers, device, steps, samples, seconds, evaluated, evaluation_seconds, epochs, epoch_seconds,
@@ -17,7 +18,8 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
                     succeeded, failed, stopped, or left (it went in good order while the run goes on)
     finished        {outcome: succeeded|failed|stopped, failure_class?, message, exit_code?, cause?}
                     the durable marker of the run's end, by the agent that coordinates; nothing follows it
-    agent_finished  the same data: an agent's part in an elastic run is over, others have the last word or had it
+    agent_finished  the same data: an agent's part is over, others have the last word or had it; of cause `taken`: the
+                    engine signalled the agent itself, and has the last word
 """
 
 from __future__ import annotations
@@ -104,6 +106,11 @@ def read_events(run: RunDirectory, cursors: Mapping[str, int]) -> Iterator[RunEv
 def find_event(run: RunDirectory, kind: str) -> RunEvent | None:
     """The first event of this kind by any writer."""
     return next((event for event in read_events(run, {}) if event.kind == kind), None)
+
+
+def first_event(run: RunDirectory, writer: str) -> RunEvent | None:
+    """What a writer said first; None where there is nothing yet."""
+    return _read(run.events / writer, 0)
 
 
 def newest_events(run: RunDirectory, cursors: Mapping[str, int]) -> list[RunEvent]:

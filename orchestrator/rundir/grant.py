@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,12 @@ class Grant:
         workers: of an elastic run, how many this allocation has room for; None: all that are launched.
         host: the name or address by which workers of other allocations reach this one.
         pool: where room for more can be taken; None: the allocation is as large as it is.
+        node: what the engine calls this machine; empty where it has only one.
+        nodes: machines of the allocation, each with an agent of its own.
+        place: of this agent among them, from 0.
+        notice: seconds until the processes are killed after a signal to stop that does not come with a longer or
+            shorter time.
+        grace: seconds until they are killed after its own time limit, behind which the engine's lies.
     """
 
     devices: tuple[str, ...] | None = None
@@ -79,6 +85,11 @@ class Grant:
     workers: int | None = None
     host: str = "127.0.0.1"
     pool: Pool | None = None
+    node: str = ""
+    nodes: int = 1
+    place: int = 0
+    notice: float = 20.0
+    grace: float = 20.0
 
     def to_text(self) -> str:
         """The value of the environment variable."""
@@ -89,10 +100,8 @@ class Grant:
         """The inverse; nothing is limited where the variable is absent."""
         document = json.loads(environment.get(GRANT, "{}"))
         devices, pool = document.get("devices"), document.get("pool")
+        known = {field.name for field in fields(cls)}
         return cls(
-            devices=None if devices is None else tuple(devices),
-            time_limit=document.get("time_limit"),
-            workers=document.get("workers"),
-            host=document.get("host", "127.0.0.1"),
-            pool=pool and Pool.from_json(pool),
+            **{name: value for name, value in document.items() if name in known}
+            | {"devices": None if devices is None else tuple(devices), "pool": pool and Pool.from_json(pool)}
         )

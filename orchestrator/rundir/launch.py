@@ -30,6 +30,10 @@ class Launch:
         cpus_per_worker: threads that each rank may use.
         gpus_per_worker: GPUs of each rank.
         ranks_share_slots: one process is started that uses all workers' slots itself (a search's driver).
+        joiner_argv: where ranks share slots, what is executed on each further node of the allocation, to give its slots
+            to that process; empty: nothing.
+        array: the workers know nothing of each other: each takes what is left to do, and one that is lost ends none of
+            the others. An engine may start each of them by itself.
         elastic: the workers find each other by views (see `membership`), and come and go while the run goes on.
         min_workers: of an elastic run: with fewer it waits for others, and gives up in the end.
         max_workers: of an elastic run: more cannot share its batch.
@@ -47,12 +51,14 @@ class Launch:
     cpus_per_worker: int = 1
     gpus_per_worker: int = 0
     ranks_share_slots: bool = False
+    array: bool = False
     elastic: bool = False
     min_workers: int = 1
     max_workers: int = 1000
     lost_after: float = 5.0
     hang_after: float = 300.0
     replacements: int = 10
+    joiner_argv: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,9 +67,9 @@ def for_jobs(environment: Mapping[str, str]) -> dict[str, str]:
     return {n: value for n, value in environment.items() if n in _FOR_JOBS or not n.startswith("ORCHESTRATOR_")}
 
 
-def write_launch(run: RunDirectory, launch: Launch) -> None:
+def write_launch(run: RunDirectory, launch: Launch, *, durable: bool = True) -> None:
     """Write launch.json."""
-    write_json(run.launch, asdict(launch))
+    write_json(run.launch, asdict(launch), durable=durable)
 
 
 def read_launch(run: RunDirectory) -> Launch:
@@ -75,4 +81,4 @@ def read_launch(run: RunDirectory) -> Launch:
     document = read_json(run.launch)
     if document is None:
         raise NotFound(f"{run.launch} is missing or damaged", hint="the controller writes it before it launches a run")
-    return Launch(**(document | {"argv": tuple(document["argv"])}))
+    return Launch(**document | {name: tuple(document[name]) for name in ("argv", "joiner_argv")})

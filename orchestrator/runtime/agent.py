@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.base.errors import OrchestratorError, UsageError
@@ -36,9 +37,26 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0: it ended as it should, or there was nothing to start; 1: it failed; 2, 5, 6: as the CLI's exit codes.
     """
+    try:
+        files = allocation_of("agent", arguments)
+    except OrchestratorError as error:
+        say(str(error))
+        return error.exit_code
+    return run_agent(files, Grant.from_environment(os.environ))
+
+
+def run_agent(files: AllocationFiles, grant: Grant) -> int:
+    """Become the guard of an allocation, or of its part on this node, and run it to its end.
+
+    Args:
+        files: its files.
+        grant: what it may use.
+
+    Returns:
+        As `main`; 128 + n where signal n ended the agent.
+    """
     inbox = SignalInbox([*FORWARDED, END_NOW, signal.SIGHUP, signal.SIGCHLD])
     try:
-        files = _allocation(arguments)
         launch = _permission(files)
     except OrchestratorError as error:
         say(str(error))
@@ -51,14 +69,19 @@ def main(arguments: Sequence[str]) -> int:
     agent = os.fork()
     if agent == 0:
         theirs.close()
-        os._exit(_supervise(files, launch, guard, Keeping(ours)))
+        os._exit(_supervise(files, launch, grant, guard, Keeping(ours)))
     ours.close()
     return watch(agent, inbox, (MARK, files.allocation), Keeper(theirs))
 
 
-def _allocation(arguments: Sequence[str]) -> AllocationFiles:
+def allocation_of(module: str, arguments: Sequence[str]) -> AllocationFiles:
+    """From the command line of a module of this package.
+
+    Raises:
+        UsageError: that is no run directory and allocation.
+    """
     if len(arguments) != 2 or not is_safe_name(arguments[1]):
-        raise UsageError("usage: python -m orchestrator.runtime.agent <run_dir> <allocation>")
+        raise UsageError(f"usage: python -m orchestrator.runtime.{module} <run_dir> <allocation>")
     return AllocationFiles(RunDirectory(Path(arguments[0]).absolute()), arguments[1])
 
 
@@ -81,11 +104,12 @@ def _permission(files: AllocationFiles) -> Launch | None:
     return launch
 
 
-def _supervise(files: AllocationFiles, launch: Launch, guard: int, keeping: Keeping) -> int:
+def _supervise(files: AllocationFiles, launch: Launch, grant: Grant, guard: int, keeping: Keeping) -> int:
     """The agent proper; the exit code of its process."""
     try:
         become_subreaper()
-        grant = Grant.from_environment(os.environ)
+        if grant.node and not launch.elastic and not launch.array:  # how large the gang is, the engine has decided
+            launch = replace(launch, workers=grant.nodes * (grant.workers or 1))
         if launch.elastic:
             outcome = ElasticAgent(files, launch, grant, guard, keeping).run()
         else:

@@ -47,6 +47,10 @@ class _Watch:
         self.signal = number
 
 
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """A handler and not SIG_IGN, which programs that are started would inherit."""
+
+
 @dataclass(frozen=True)
 class RunContext:
     """A rank's view of its run.
@@ -56,11 +60,12 @@ class RunContext:
     Attributes:
         number: this process's own, never used again in the run; in a fixed gang its rank.
         slots: workers' slots that the run began with; one process may use them all.
+        node_slots: those of them that lie on this process's node.
         run: the run's directory.
         job: the job's directory.
         token: the fencing token; see `check_fence`.
         events: this rank's events.
-        host: where the other workers of an elastic run reach this one.
+        host: where processes of the run on other nodes reach this one.
         membership: its place among the workers of an elastic run; else it works alone.
     """
 
@@ -71,12 +76,15 @@ class RunContext:
     token: int
     events: DurableEvents
     host: str = "127.0.0.1"
+    node_slots: int = 1
     membership: Membership = field(default_factory=Solo, compare=False)
     _watch: _Watch = field(default_factory=_Watch, repr=False, compare=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> RunContext:
         """Read what the agent left in the environment, and take note of SIGTERM and SIGUSR1 from now on.
+
+        Where the engine signals every process of an allocation itself, only the agent's signal counts.
 
         Call it in the main thread: elsewhere Python allows no signal handlers.
 
@@ -92,9 +100,11 @@ class RunContext:
                 hint="it is started by `orchestrator submit`, not by hand",
             )
         run, number, token = RunDirectory(Path(env[names.RUN_DIR])), int(env[own]), int(env[names.TOKEN])
+        slots = int(env.get(names.SLOTS, "1"))
         context = cls(
             number=number,
-            slots=int(env.get(names.SLOTS, "1")),
+            slots=slots,
+            node_slots=int(env.get(names.NODE_SLOTS, slots)),
             run=run,
             job=run.job,
             token=token,
@@ -102,8 +112,10 @@ class RunContext:
             host=env.get(names.HOST, "127.0.0.1"),
             membership=Link(run, number, env.get(names.HOST, "127.0.0.1")) if own == names.WORKER else Solo(),
         )
+        only = env.get(names.STOP_SIGNAL)
         for signalled in _CAUSE_OF:
-            signal.signal(signalled, context._watch.note)
+            counts = only is None or int(only) == signalled
+            signal.signal(signalled, context._watch.note if counts else _pass_over)
         return context
 
     @property

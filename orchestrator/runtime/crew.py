@@ -8,8 +8,9 @@ import time
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.base.sweep import sweep
 from orchestrator.rundir.allocations import MARK, AllocationFiles
+from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
-from orchestrator.runtime.environment import WORKER, inherited, worker_environment
+from orchestrator.runtime.environment import WORKER, inherited, stop_signal, worker_environment
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.membership.events import WorkerDone, WorkerGone, WorkerRuns, WorkerStarted
 from orchestrator.runtime.outcome import UNHEARD, RankEnd, classify, describe
@@ -32,15 +33,15 @@ class Crew:
         files: the allocation.
         launch: what they execute.
         places: where they sit.
-        host: where the workers of other allocations reach them.
+        grant: of the allocation.
     """
 
-    def __init__(self, files: AllocationFiles, launch: Launch, places: Places, host: str) -> None:
+    def __init__(self, files: AllocationFiles, launch: Launch, places: Places, grant: Grant) -> None:
         self._files = files
         self._launch = launch
         self._places = places
-        self._host = host
-        self._ranks = Ranks(files.run)
+        self._grant = grant
+        self._ranks = Ranks(files.run, stop_signal(grant))
         self._base = inherited(os.environ)
         self._stopping = False
         self._computed: dict[int, int] = {}
@@ -57,7 +58,7 @@ class Crew:
             devices = self._places.occupy(number)
         except BackendUnavailable as error:
             return WorkerGone(number, error.message)
-        added = worker_environment(self._files, self._launch, number, host=self._host, devices=devices)
+        added = worker_environment(self._files, self._launch, number, grant=self._grant, devices=devices)
         try:
             self._ranks.start(number, RankStart(self._launch.argv, self._launch.workdir, self._base | added))
         except (OSError, ValueError) as error:
@@ -98,7 +99,7 @@ class Crew:
         return [WorkerRuns(number) for number, ticks in self._computed.items() if ticks > before.get(number, 0)]
 
     def ask_to_stop(self) -> None:
-        """SIGTERM: the whole run stops, and who ends from now on without a word has stopped with it."""
+        """The whole run stops, and who ends from now on without a word has stopped with it."""
         self._stopping = True
         self._ranks.ask_to_stop()
 

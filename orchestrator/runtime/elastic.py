@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.sweep import sweep
 from orchestrator.base.text import counted
-from orchestrator.rundir.allocations import MARK, AllocationFiles, run_has_finished
+from orchestrator.rundir.allocations import MARK, TAKEN, AllocationFiles, run_has_finished
 from orchestrator.rundir.events import find_event
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
@@ -42,6 +42,7 @@ from orchestrator.runtime.membership.events import (
     agent_of,
 )
 from orchestrator.runtime.membership.seat import Seat
+from orchestrator.runtime.nodes import NodeNames, named
 from orchestrator.runtime.outcome import Outcome
 from orchestrator.runtime.places import Places
 from orchestrator.runtime.signals import SignalInbox
@@ -81,11 +82,13 @@ class ElasticAgent:
     def __init__(self, files: AllocationFiles, launch: Launch, grant: Grant, guard: int, keeping: Keeping) -> None:
         self._files = files
         self._launch = launch
+        self._grant = grant
+        self._nodes = NodeNames(files.run, grant)
         self._inbox = SignalInbox([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD])
-        self._wishes = Wishes(files, launch, guard, grant.time_limit)
+        self._wishes = Wishes(files, launch, guard, grant)
         self._events = DurableEvents(files.run, files.writer, launch.token)
         self._places = Places(grant, launch, keeping)
-        self._crew = Crew(files, launch, self._places, grant.host)
+        self._crew = Crew(files, launch, self._places, grant)
         self._wanted = self._wishes.workers() or launch.workers
         self._fit_at = 0.0
         self._looked_at = 0.0
@@ -99,7 +102,7 @@ class ElasticAgent:
             files.run,
             files.index,
             room=self._places.room,
-            policy=_policy(launch, self._wanted),
+            policy=_policy(launch, self._wanted, grant),
             host=grant.host,
             wake=self._inbox.fileno(),
         )
@@ -107,22 +110,23 @@ class ElasticAgent:
     def run(self) -> Outcome:
         """Take part to the end; the run's `finished` event, or this agent's own, is written when this returns."""
         identity = ProcessIdentity.current().to_json()
-        self._events.write("agent_started", **identity, host=os.uname().nodename, allocation=self._files.allocation)
+        about = {"host": os.uname().nodename, "allocation": self._files.allocation} | named(self._grant)
+        self._events.write("agent_started", **identity, **about)
         try:
             end = self._work()
         except Exception as error:
             say(f"the agent failed: {error!r}")
             end = self._own_end(Outcome("failed", f"the agent failed: {error}", failure_class="infrastructure"))
         self._leave_nothing()
-        self._events.write("finished" if end.of_run else "agent_finished", **end.outcome.to_data())
+        speaks = end.of_run and end.outcome.cause != TAKEN
+        self._events.write("finished" if speaks else "agent_finished", **end.outcome.to_data())
         self._seat.close()
         return end.outcome
 
     def _work(self) -> _End:
         wish = self._wishes.stop(set())
-        if wish is not None or self._files.stop_request() is not None:
-            cause = "drain" if wish is None else wish.cause
-            outcome = Outcome("stopped", "stopped before anything was started", cause=cause)
+        if wish is not None:
+            outcome = Outcome("stopped", "stopped before anything was started", cause=wish.cause)
             return _End(outcome, of_run=self._files.index == 0 and not self._others())
         while (end := self._reached_end()) is None:
             for instruction in self._seat.turn(_TICK):
@@ -160,7 +164,10 @@ class ElasticAgent:
         if not self._run_has_started():
             self._events.note("started", world_size=len(view.members))
         members = [{"number": member.number, "pid": member.pid, "host": member.host} for member in view.members]
-        self._events.note("resized", world_size=len(members), epoch=view.epoch, cause=view.cause, members=members)
+        nodes = self._nodes.spread(agent_of(number) for number in view.numbers)
+        self._events.note(
+            "resized", world_size=len(members), epoch=view.epoch, cause=view.cause, members=members, **nodes
+        )
 
     def _notice(self, signals: set[signal.Signals]) -> None:
         """Look at what ended, and at all that can end what runs."""
@@ -234,6 +241,8 @@ class ElasticAgent:
 
     def _last_word(self, end: _End) -> _End | None:
         """What another agent was about to write: once it has, or is lost and this one takes its place."""
+        if end.outcome.cause == TAKEN:
+            return end
         if self._seat.coordinates and not self._run_has_finished():
             return replace(end, of_run=True)
         late = self._kill_at is not None and time.monotonic() > self._kill_at + _LAST_WORD_SECONDS
@@ -300,9 +309,11 @@ class ElasticAgent:
         self._crew.collect(1.0)
 
 
-def _policy(launch: Launch, wanted: int) -> Policy:
+def _policy(launch: Launch, wanted: int, grant: Grant) -> Policy:
+    """The rules; more than was launched may only come with other allocations, for which nobody waits to begin."""
     return Policy(
         wanted=wanted,
+        first=min(wanted, launch.workers) if grant.node else None,
         minimum=launch.min_workers,
         maximum=launch.max_workers,
         lost_after=launch.lost_after,

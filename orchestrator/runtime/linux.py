@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -21,14 +22,14 @@ def dies_with_parent() -> Callable[[], None]:
 
     Call this in the parent; it may only be used by a process with a single thread.
     """
-    parent = os.getpid()
+    return partial(die_with, os.getpid())
 
-    def arrange() -> None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the kernel was told
-            os._exit(127)
 
-    return arrange
+def die_with(parent: int) -> None:
+    """Called by a child: the kernel kills it when its parent's thread that started it ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was told
+        os._exit(127)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -54,6 +54,11 @@ class RankEnd:
         return self.exit_code == 0 and not self.owes_marker and not self.after_stop
 
     @property
+    def terminated(self) -> bool:
+        """Whether SIGTERM ended it, or a child of it whose end a shell passed on."""
+        return self.exit_code in {-signal.SIGTERM, _KILLED_BY_SHELL - signal.SIGKILL + signal.SIGTERM}
+
+    @property
     def killed(self) -> bool:
         """Whether SIGKILL ended it, or a child of it whose end a shell passed on."""
         return self.exit_code in {-signal.SIGKILL, _KILLED_BY_SHELL}
@@ -91,8 +96,13 @@ def judge_success(ends: Sequence[RankEnd]) -> Outcome:
 
 def judge_failure(suspects: Sequence[RankEnd]) -> Outcome:
     """The ranks that ended first, without success: the others were ended for their sake."""
-    culprit = min(suspects, key=_guilt)
+    culprit = blamed(suspects)
     return Outcome("failed", describe(culprit), failure_class=classify(culprit), exit_code=culprit.exit_code)
+
+
+def blamed(suspects: Sequence[RankEnd]) -> RankEnd:
+    """Of ranks that ended without success the one on whose account the others did."""
+    return min(suspects, key=_guilt)
 
 
 def _guilt(end: RankEnd) -> tuple[bool, float, int]:

@@ -42,10 +42,15 @@ class Ranks:
 
     Only the main thread of a single-threaded process may use it: the kernel ties a rank's life to the thread that
     started it.
+
+    Args:
+        run: the run.
+        stop_by: by what a rank that has a RunContext is asked to stop.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, stop_by: signal.Signals = signal.SIGTERM) -> None:
         self._run = run
+        self._stop_by = stop_by
         self._pids: dict[int, int] = {}
         self._ends: dict[int, RankEnd] = {}
         self._memory_kills: dict[int, int] = {}
@@ -112,11 +117,11 @@ class Ranks:
         return any(group_is_alive(pid) for rank, pid in self._pids.items() if not promises_marker(self._run, rank))
 
     def ask_to_stop(self) -> None:
-        """SIGTERM: to the rank alone where it has a RunContext (its helpers are its own affair), else to its group."""
+        """Tell the rank alone where it has a RunContext (its helpers are its own affair); SIGTERM to other groups."""
         self._stopping = True
         for rank, pid in self._pids.items():
             if rank not in self._ends and promises_marker(self._run, rank):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, self._stop_by)
             else:
                 signal_group(pid, signal.SIGTERM)
 

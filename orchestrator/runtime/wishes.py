@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -10,16 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.base.errors import Fenced
-from orchestrator.rundir.allocations import AllocationFiles
+from orchestrator.rundir.allocations import TAKEN, AllocationFiles, StopNote
 from orchestrator.rundir.control import Control, read_control
 from orchestrator.rundir.fence import check_fence
+from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.runtime.logs import say
 
-DEFAULT_GRACE = 20.0
 _FENCED_GRACE = 2.0
 
-Kind = Literal["stop", "failure", "fenced", "guard_lost"]
+Kind = Literal["stop", "failure", "elsewhere", "fenced", "guard_lost"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Ending:
     """The ranks are to end.
 
     Attributes:
-        kind: a wish (`stop`), or something that went wrong.
-        cause: of a `stop`: cancel, preempt, resize, drain, time_limit.
+        kind: a wish (`stop`), or something that went wrong: here, or `elsewhere` in a gang on several nodes.
+        cause: of a `stop`: cancel, preempt, resize, drain, time_limit, taken; of `elsewhere`: how the gang ended.
         grace_seconds: until they are killed.
         message: for people.
         whole: the run is meant, not this allocation alone.
@@ -44,18 +45,24 @@ class Ending:
 class Wishes:
     """Looks ten times a second at everything that can end a run; files are read only when they have changed.
 
+    Nothing depends on a signal: on a node of a cluster nobody of ours may be there to send one.
+
     Args:
         files: the allocation.
         launch: what runs.
         guard: the agent's parent.
-        time_limit: seconds from now.
+        grant: says where the agent stands among those of its allocation, and how long it may run; None: alone, and
+            without an end.
     """
 
-    def __init__(self, files: AllocationFiles, launch: Launch, guard: int, time_limit: float | None) -> None:
+    def __init__(self, files: AllocationFiles, launch: Launch, guard: int, grant: Grant | None) -> None:
         self._files = files
         self._launch = launch
         self._guard = guard
-        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._grant = grant or Grant()
+        self._notes = list(dict.fromkeys([files.agent(-self._grant.place), files]))
+        limit = self._grant.time_limit
+        self._deadline = None if limit is None else time.monotonic() + limit
         self._seen: dict[Path, tuple[int, int]] = {}
         self._control: Control | None = None
 
@@ -70,15 +77,31 @@ class Wishes:
         return self._fenced() or self.stop(signals) or self._out_of_time()
 
     def stop(self, signals: set[signal.Signals]) -> Ending | None:
-        """The controller's wish, or the signal of a backend or of the machine."""
+        """The wish of the controller, of a backend, or of the machine by a signal."""
         control = self._wish()
         if control is not None and control.want == "stop":
             return Ending("stop", control.grace_seconds, cause=control.cause or "cancel", whole=True)
-        if not signals & {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}:
+        told = bool(signals & {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
+        changed = [note for note in self._notes if self._changed(note.stop)]
+        note = self._note() if told or changed else None
+        if note is None and not told:
+            for files in changed:  # it cannot be read for a moment
+                self._seen.pop(files.stop, None)
             return None
-        grace = self._files.stop_request()
-        cause = "preempt" if signal.SIGUSR1 in signals else "drain"
-        return Ending("stop", DEFAULT_GRACE if grace is None else grace, cause=cause)
+        cause: str = "preempt" if signal.SIGUSR1 in signals else "drain"
+        if note is not None:
+            cause = note.cause or cause
+        elif cause == "drain" and self._grant.node:
+            cause = TAKEN
+        return Ending("stop", self._grant.notice if note is None else note.grace_seconds, cause=cause)
+
+    def _note(self) -> StopNote | None:
+        """Of the notes to the allocation and to this agent the one that leaves less time."""
+        found = []
+        for files in self._notes:
+            with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+                found.append(files.stop_request())
+        return min((note for note in found if note is not None), key=lambda note: note.grace_seconds, default=None)
 
     def workers(self) -> int | None:
         """How many workers the controller wants; None where it has not said so."""
@@ -96,7 +119,7 @@ class Wishes:
     def _out_of_time(self) -> Ending | None:
         if self._deadline is None or time.monotonic() < self._deadline:
             return None
-        return Ending("stop", DEFAULT_GRACE, cause="time_limit")
+        return Ending("stop", self._grant.grace, cause="time_limit")
 
     def _fenced(self) -> Ending | None:
         if not self._changed(self._files.run.job.fence):

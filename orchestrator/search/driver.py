@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.text import counted
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.ledger import Ledger
+from orchestrator.search.meeting import RayMeeting
 from orchestrator.search.raysession import Signals, private_ray
-from orchestrator.search.trial import TrialTask, run_trial
+from orchestrator.search.trial import REGNET_TRAINER, TrialTask, run_trial
 from orchestrator.spec.regnet import RegNetWorkload
 
-REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
+_NODES_WITHIN = 60.0
+"""Who comes later is used all the same."""
+_TICK = 0.2
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class SearchRun:
         slots: workers' slots that the run holds.
         on_lost: told which of Ray's daemons died; it does not come back, for nothing can go on.
         trainer: import path of what trains a trial.
+        elsewhere: those of the slots that lie on other nodes, which join by themselves.
+        host: where they reach this node.
     """
 
     job: JobDirectory
@@ -36,6 +43,8 @@ class SearchRun:
     slots: int
     on_lost: Callable[[str], None]
     trainer: str = REGNET_TRAINER
+    elsewhere: int = 0
+    host: str = "127.0.0.1"
 
 
 def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
@@ -47,14 +56,50 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
     Raises:
         Fenced: a newer run owns the job.
     """
-    if not ledger.pending:
-        return True
-    if should_stop():
-        return False
-    ledger.tell_progress({}, force=True, message=f"starting Ray on {counted(run.slots, 'slot')}")
-    signals = Signals.current()
-    with private_ray(run.slots, run.slots * workload.resources.gpus_per_worker, run.on_lost) as scratch:
-        return tune_trials(run, workload, ledger, should_stop, scratch, signals)
+    meeting = RayMeeting(run.run) if run.elsewhere else None
+    with _told_to_go(meeting):
+        if not ledger.pending:
+            return True
+        if should_stop():
+            return False
+        ledger.tell_progress({}, force=True, message=f"starting Ray on {counted(run.slots, 'slot')}")
+        signals, here = Signals.current(), run.slots - run.elsewhere
+        gpus, host = here * workload.resources.gpus_per_worker, run.host if run.elsewhere else None
+        # Told while Ray is there: a node that loses it before has failed.
+        with private_ray(here, gpus, run.on_lost, host) as (scratch, head), _told_to_go(meeting):
+            if meeting is not None:
+                meeting.announce(head)
+            if not _gather(run, ledger, should_stop):
+                return False
+            return tune_trials(run, workload, ledger, should_stop, scratch, signals)
+
+
+@contextmanager
+def _told_to_go(meeting: RayMeeting | None) -> Iterator[None]:
+    """In the end the other nodes are told that they may go, whether or not they were needed."""
+    try:
+        yield
+    finally:
+        if meeting is not None:
+            meeting.end()
+
+
+def _gather(run: SearchRun, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
+    """Wait for the slots of the other nodes, not for ever; False where the run was asked to stop."""
+    deadline = time.monotonic() + _NODES_WITHIN
+    while (there := _slots_there()) < run.slots and time.monotonic() < deadline:
+        if should_stop():
+            return False
+        ledger.tell_progress({}, message=f"waiting for other nodes: {there} of {counted(run.slots, 'slot')} are there")
+        time.sleep(_TICK)
+    return True
+
+
+def _slots_there() -> int:
+    """What Ray has, of all nodes that are there."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
 
 
 def tune_trials(

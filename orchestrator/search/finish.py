@@ -15,7 +15,6 @@ from orchestrator.base.text import one_line
 from orchestrator.recipes.skipped import SKIPPED_METRICS
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.edf import Band, Edf, LikelyBest, edf_band, likely_best
-from orchestrator.search.plots import Caption, plot_edf, plot_parameter
 from orchestrator.search.records import TrialRecord
 from orchestrator.spec.regnet import RegNetWorkload
 
@@ -164,6 +163,8 @@ class _Figures:
 
     def draw(self) -> list[Path]:
         """Write plots and edf.csv; returns the files."""
+        from orchestrator.search.plots import Caption, plot_edf, plot_parameter  # matplotlib, for one worker of many
+
         unequal = "" if self._equal else "; trials had unequal budgets, so this is no EDF of the paper's kind"
         numbers = self.edf_summary()
         detail = f"{numbers['models']} models, best {numbers['min']:.2%}, median {numbers['median']:.2%}{unequal}"

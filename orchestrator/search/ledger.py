@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,63 @@ from orchestrator.search.voice import Voice
 
 KEPT_METRICS = ("train_loss", "val_loss", "val_error", *SKIPPED_METRICS.values())
 """What a trial's record keeps of its last epoch; the tracker has all of every epoch."""
+REPORTED = (
+    "epoch",
+    "samples",
+    "train_loss",
+    "val_loss",
+    "val_error",
+    "lr",
+    "samples_per_second",
+    *SKIPPED_METRICS.values(),
+    "score",
+    "seconds",
+    "end",
+    "message",
+    "failure_class",
+)
+"""What counts of a trial's report."""
 _NOT_METRICS = frozenset({"score", "seconds", "end", "message", "failure_class"})
+
+
+class Progress:
+    """How far a search is, of all its trials together.
+
+    Args:
+        trials: as this run found them.
+        voice: says it.
+        planned: samples of a whole training.
+    """
+
+    def __init__(self, trials: Iterable[TrialRecord], voice: Voice, *, planned: int) -> None:
+        self._voice, self._planned = voice, planned
+        self._resumed = {trial.index: trial.samples for trial in trials}
+
+    def tell(
+        self, trials: Collection[TrialRecord], live: Mapping[int, int], *, force: bool = False, message: str = ""
+    ) -> None:
+        """Say it.
+
+        Args:
+            trials: as they are now.
+            live: samples that running trials say they have used.
+            force: say it now.
+            message: what it waits for.
+        """
+        samples = sum(max(trial.samples, live.get(trial.index, 0)) - self._resumed[trial.index] for trial in trials)
+        left = sum(self._planned - trial.samples for trial in trials if trial.state in {"pending", "running"})
+        used = sum(trial.samples - self._resumed[trial.index] for trial in trials)
+        over = [e for trial in trials if trial.over and (e := trial.val_error) is not None]
+        errors = over or [e for trial in trials if (e := trial.val_error) is not None]
+        self._voice.progress(
+            done=sum(trial.state in {"succeeded", "stopped", "failed"} for trial in trials),
+            total=len(trials),
+            samples=samples,
+            total_samples=used + left,
+            best=min(errors, default=None),
+            force=force,
+            message=message,
+        )
 
 
 class Ledger:
@@ -38,8 +94,7 @@ class Ledger:
     ) -> None:
         self._trials = {trial.index: trial for trial in trials}
         self._records, self._voice = records, voice
-        self._planned = epochs * samples_per_epoch
-        self._resumed = {trial.index: trial.samples for trial in self._trials.values()}
+        self._progress = Progress(self._trials.values(), voice, planned=epochs * samples_per_epoch)
         self._earlier: dict[int, float] = {}
         records.save_all(trial for trial in self._trials.values() if not trial.over)
 
@@ -115,21 +170,7 @@ class Ledger:
             force: say it now.
             message: what it waits for.
         """
-        trials = self._trials.values()
-        samples = sum(max(trial.samples, live.get(trial.index, 0)) - self._resumed[trial.index] for trial in trials)
-        left = sum(self._planned - trial.samples for trial in trials if trial.state in {"pending", "running"})
-        used = sum(trial.samples - self._resumed[trial.index] for trial in trials)
-        over = [e for trial in trials if trial.over and (e := trial.val_error) is not None]
-        errors = over or [e for trial in trials if (e := trial.val_error) is not None]
-        self._voice.progress(
-            done=sum(trial.state in {"succeeded", "stopped", "failed"} for trial in trials),
-            total=len(self._trials),
-            samples=samples,
-            total_samples=used + left,
-            best=min(errors, default=None),
-            force=force,
-            message=message,
-        )
+        self._progress.tell(self._trials.values(), live, force=force, message=message)
 
     def _measured(self, index: int, result: Mapping[str, Any]) -> TrialRecord:
         old = self._trials[index]

@@ -75,12 +75,12 @@ class TrialRecords:
     """
 
     def __init__(self, job: JobDirectory, token: int) -> None:
-        self._job = job
-        self._token = token
+        self.job = job
+        self.token = token
 
     def load(self) -> dict[int, TrialRecord]:
         """All records, by index; a damaged one counts as absent."""
-        found = (_read(path) for path in sorted(self._job.trials.glob("*.json")))
+        found = (_read(path) for path in sorted(self.job.trials.glob("*.json")))
         return {record.index: record for record in found if record is not None}
 
     def load_one(self, index: int) -> TrialRecord:
@@ -89,7 +89,7 @@ class TrialRecords:
         Raises:
             NotFound: it is absent or damaged.
         """
-        path = trial_file(self._job, index)
+        path = trial_file(self.job, index)
         record = _read(path)
         if record is None:
             raise NotFound(
@@ -115,10 +115,10 @@ class TrialRecords:
         Raises:
             Fenced: a newer run owns the job.
         """
-        check_fence(self._job, self._token)
-        self._job.trials.mkdir(parents=True, exist_ok=True)
+        check_fence(self.job, self.token)
+        self.job.trials.mkdir(parents=True, exist_ok=True)
         for record in records:
-            write_json(trial_file(self._job, record.index), asdict(record), durable=durable)
+            write_json(trial_file(self.job, record.index), asdict(record), durable=durable)
 
 
 def trial_file(job: JobDirectory, index: int) -> Path:

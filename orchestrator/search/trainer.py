@@ -63,8 +63,10 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
     return TrialEnd(end, outcome.metrics.values() if outcome.metrics else {})
 
 
-def evaluate_test(job: JobDirectory, events: DurableEvents, record: TrialRecord) -> dict[str, float]:
-    """Means of `loss` and `error` on the test split, of a finished trial's checkpoint; `events` of what was skipped."""
+def evaluate_test(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
+    """Means of `loss` and `error` on the test split, of a finished trial's checkpoint; `skipped` samples, if any."""
+    job = JobDirectory(Path(task.job))
+    record = TrialRecords(job, task.token).load_one(task.index)
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
     found = evaluate_checkpoint(
@@ -73,9 +75,9 @@ def evaluate_test(job: JobDirectory, events: DurableEvents, record: TrialRecord)
         trial_checkpoints(workload, job, record.index),
         record.samples,
         "test",
-        skipped=lambda rows: events.note("data_skipped", trial=record.index, **asdict(rows)),
+        skipped=_Skips(task),
     )
-    return found.means | ({"skipped": found.skipped} if found.skipped else {})
+    return TrialEnd("finished", found.means | ({"skipped": found.skipped} if found.skipped else {}))
 
 
 def trial_workload(job: JobDirectory, record: TrialRecord) -> RegNetWorkload:

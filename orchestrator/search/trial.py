@@ -1,6 +1,7 @@
-"""One trial, in a process of Ray's: it calls a trainer, tells Tune of each epoch, and ends when it is asked to.
+"""One trial, in a process of its own: it calls a trainer, tells of each epoch, and ends when it is asked to.
 
-Trials and driver meet in a folder of the run: `stop` exists when all are to end, `<index>` holds a trial's samples.
+Trials and who has started them (the driver, or a worker of an array) meet in a folder of the run: `stop` exists when
+they are to end, `<index>` holds a trial's samples.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from orchestrator.base.files import write_atomic
 from orchestrator.base.text import one_line
 
 End = Literal["finished", "stopped", "failed"]
+REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
+REGNET_EVALUATOR = "orchestrator.search.trainer:evaluate_test"
 STOP_FILE = "stop"
 _PROGRESS_SECONDS = 1.0
 
@@ -74,9 +77,15 @@ class Surroundings:
 class TrialFailed(Exception):
     """A trainer raised; the message is `class: error` on one line, for Tune hands over texts only."""
 
+    @classmethod
+    def read(cls, message: str) -> tuple[str, str]:
+        """Class and error of such a message."""
+        failure_class, _, error = message.partition(": ")
+        return failure_class, one_line(error, 500)
+
 
 class Trainer(Protocol):
-    """Trains one trial, from its checkpoint where there is one."""
+    """Trains one trial, from its checkpoint where there is one; or only measures it."""
 
     def __call__(self, task: TrialTask, surroundings: Surroundings) -> TrialEnd:
         """Train."""
@@ -87,13 +96,25 @@ def run_trial(config: dict[str, Any]) -> None:
     """What Tune calls."""
     from ray import tune
 
-    task = TrialTask(**config)
+    execute(TrialTask(**config), tune.report)
+
+
+def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
+    """Train one trial.
+
+    Args:
+        task: what to do.
+        hear: told of each epoch, and of the end; it may never come back.
+
+    Raises:
+        TrialFailed: the trainer raised.
+    """
     began = time.monotonic()
     meeting = Path(task.meeting)
     told = _Score()
 
     def tell(metrics: Mapping[str, float], **more: Any) -> None:
-        tune.report(dict(metrics) | told.score(metrics) | {"seconds": time.monotonic() - began} | more)
+        hear(dict(metrics) | told.score(metrics) | {"seconds": time.monotonic() - began} | more)
 
     def stop() -> bool:
         return (meeting / STOP_FILE).exists()

@@ -10,8 +10,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from orchestrator.base.text import one_line
-from orchestrator.recipes.skipped import SKIPPED_METRICS
-from orchestrator.search.ledger import Ledger
+from orchestrator.search.ledger import REPORTED, Ledger
 from orchestrator.search.raysession import Signals
 from orchestrator.search.trial import STOP_FILE, TrialFailed, read_samples
 
@@ -63,7 +62,7 @@ class Watcher(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial has reported."""
-        self._ledger.reported(_index(trial), {name: result[name] for name in _REPORTED if name in result})
+        self._ledger.reported(_index(trial), {name: result[name] for name in REPORTED if name in result})
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A scheduler saves a trial only to let it wait."""
@@ -98,23 +97,6 @@ class StopWhenDrained(Stopper):
         return self._watcher.drained
 
 
-_REPORTED = (
-    "epoch",
-    "samples",
-    "train_loss",
-    "val_loss",
-    "val_error",
-    "lr",
-    "samples_per_second",
-    *SKIPPED_METRICS.values(),
-    "score",
-    "seconds",
-    "end",
-    "message",
-    "failure_class",
-)
-
-
 def _index(trial: Trial) -> int:
     return int(trial.config["index"])
 
@@ -124,7 +106,6 @@ def _reason(trial: Trial) -> tuple[str, str]:
     text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
     _, raised, message = text.rpartition(f"{TrialFailed.__name__}: ")
     if raised:
-        failure_class, _, what = message.splitlines()[0].partition(": ")
-        return failure_class, one_line(what, 500)
+        return TrialFailed.read(message.splitlines()[0])
     lines = text.rpartition("Failure # ")[2].splitlines()[1:]
     return "infrastructure", one_line(" ".join(lines), 500) or "its process ended without a word"

@@ -48,8 +48,10 @@ def cluster_of(profile: ClusterProfile, nodes: tuple[Node, ...] | None = None) -
         nodes: in the place of its own, whose maintenance is then nothing to them.
 
     Raises:
-        UsageError: it says `auto` where a number is needed.
+        UsageError: it says `auto` where a number is needed, or its engine has a scheduler of its own.
     """
+    if nodes is None and profile.backend == "slurm":
+        raise _not_ours(profile)
     windows, limits = windows_of(profile) if nodes is None else {}, profile.limits
     return Cluster(nodes or _nodes(profile), teams_of(profile), windows, limits.max_workers, limits.max_time)
 
@@ -85,6 +87,14 @@ def _equal(profile: ClusterProfile, spec: NodeSpec) -> list[Node]:
         rack=spec.rack or "",
     )
     return [replace(made, name=name) for name in spec.names]
+
+
+def _not_ours(profile: ClusterProfile) -> UsageError:
+    return UsageError(
+        f"on cluster {profile.name} Slurm's own scheduler decides: it is not simulated, and the profile names no nodes",
+        hint="to see what our policies would do there, describe the cluster by --nodes N --slots M, or write its nodes "
+        "into a profile with `backend: local` (sinfo -N -o '%N %c %m %G' lists them)",
+    )
 
 
 def _unknown(profile: ClusterProfile, spec: NodeSpec, key: str) -> UsageError:

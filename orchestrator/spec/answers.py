@@ -53,6 +53,8 @@ class JobLine(Message):
     reason: str = Field(default="", description="why it waits or what it is asked to do, in a few words")
     pinned: bool = Field(default=False, description="a person chose its width")
     preemptions: int = 0
+    engine_id: str = Field(default="", description="what an engine with a queue of its own calls it")
+    partition: str = Field(default="", description="of that engine, that it waits or runs in")
 
 
 class WhyView(Message):
@@ -77,6 +79,8 @@ class WhyView(Message):
     workers_max: int | None = Field(default=None, description="the most")
     pinned: bool = False
     preemptions: int = 0
+    engine_id: str = Field(default="", description="what an engine with a queue of its own calls it")
+    partition: str = Field(default="", description="of that engine, that it waits or runs in")
     remedies: list[Remedy] = Field(default_factory=list)
 
 
@@ -111,10 +115,13 @@ class QueueView(Message):
 
     now: float
     profile: str
-    policy: str
+    policy: str = Field(description="empty where the engine has a queue of its own, and decides itself")
+    engine: str = Field(default="", description="that has a queue of its own; empty where it has none")
     slots: SlotCount
     running: list[JobLine]
-    waiting: list[JobLine] = Field(description="the first ones of them")
+    pending: list[JobLine] = Field(default_factory=list, description="the first ones of those in the engine's queue")
+    pending_total: int = 0
+    waiting: list[JobLine] = Field(description="the first ones of those that wait here")
     waiting_total: int
     held: int = Field(default=0, description="jobs among them that a person holds")
     teams: list[TeamLine] = Field(default_factory=list)
@@ -195,6 +202,9 @@ class WhatIfRequest(Message):
         default_factory=list, max_length=MOST_WIDTHS, description="also as if exactly so many were asked for"
     )
     estimate: EstimateView | None = Field(default=None, description="what the caller expects; none: the server's own")
+    memory: int = Field(
+        default=0, ge=0, le=1 << 60, description="bytes that each worker should need, where the workload does not say"
+    )
 
 
 class Delay(Message):
@@ -231,7 +241,8 @@ class WhatIfView(Message):
 
     now: float
     profile: str
-    policy: str
+    policy: str = Field(description="empty where the engine has a queue of its own, and decides itself")
+    engine: str = Field(default="", description="whose dry run tells; empty where the policy was played through")
     live: bool = Field(description="asked of a live queue; otherwise of the cluster while it is empty")
     position: int | None = None
     waiting: int = 0

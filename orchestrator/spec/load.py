@@ -102,7 +102,7 @@ def _second_node(root: Mapping) -> Diagnostic:
         mark = listed.items[1].mark if len(listed.items) > 1 else first.mark
         if len(listed.items) == 1 and isinstance(first, Mapping) and "count" in first.entries:
             mark = first.entries["count"].mark
-    hint = "leave one entry in `nodes`, with count 1; `orchestrator simulate` takes any profile"
+    hint = "leave one entry in `nodes`, with count 1; `backend: slurm` serves many nodes, `orchestrator simulate` any"
     return Diagnostic.at(mark, "backend local serves this machine alone: it has exactly one node", hint)
 
 

@@ -36,6 +36,12 @@ class SubmitRequest(Message):
     code: CodeVersion = CodeVersion()
 
 
+class BulkRequest(Message):
+    """Workloads to queue together, all or none."""
+
+    jobs: list[SubmitRequest] = Field(min_length=1, max_length=10_000)
+
+
 class Progress(Message):
     """The newest word of a run on how far it is."""
 

@@ -26,6 +26,7 @@ from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.hidden import Repairs
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.presets import PRESETS, preset
+from orchestrator.spec.slurm import SlurmSection
 from orchestrator.spec.units import ByteSize, Duration
 
 
@@ -160,12 +161,19 @@ class Watch(Document):
 
 
 def _built(backend: Any) -> Any:
-    if backend in {"slurm", "ray"}:
+    if backend == "ray":
         raise ValueError(
-            f"there is no engine for {backend} yet; `local` serves this machine, and is what "
-            "`orchestrator simulate` takes for any nodes"
+            "there is no engine for ray yet; `local` serves this machine, and is what "
+            "`orchestrator simulate` takes for any nodes; `slurm` serves a Slurm cluster"
         )
     return backend
+
+
+_SLURM_DECIDES = {
+    "policy": "Slurm's own scheduler decides; the section `slurm` says how priorities reach it",
+    "nodes": "Slurm says which nodes there are",
+    "maintenance": "plan it as a reservation of Slurm: scontrol create reservation flags=maint …",
+}
 
 
 class ClusterProfile(Document):
@@ -183,7 +191,7 @@ class ClusterProfile(Document):
 
     name: Name
     description: Text = ""
-    backend: Annotated[Literal["local"], BeforeValidator(_built)]
+    backend: Annotated[Literal["local", "slurm"], BeforeValidator(_built)]
     nodes: list[Node] = Field(default_factory=lambda: [Node()], min_length=1)
     runs_dir: Line | None = Field(default=None, description="shared between nodes; default: the state directory")
     policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate("default"))
@@ -191,17 +199,37 @@ class ClusterProfile(Document):
     maintenance: list[Maintenance] = Field(default_factory=list, max_length=10_000)
     limits: Limits = Limits()
     watch: Watch = Watch()
+    slurm: SlurmSection = Field(default_factory=SlurmSection, description="with `backend: slurm`")
 
     @model_validator(mode="after")
     def _consistent(self) -> ClusterProfile:
-        problems = [*self._wrong_nodes(), *self._wrong_teams()]
+        problems = [*self._wrong_nodes(), *self._wrong_teams(), *self._foreign_sections()]
         if problems:
             raise Problems(problems)
         return self
 
+    @property
+    def priority_note(self) -> str:
+        """What somebody who changes a priority must know; empty where it does what they expect."""
+        return self.slurm.priority_note if self.backend == "slurm" else self.policy.priority_note
+
     def chain_of(self, team: str) -> Iterator[Team]:
         """A team and those above it; nothing where the profile does not name it."""
         return _chain(team, {one.name: one for one in self.teams})
+
+    def _foreign_sections(self) -> Iterator[str]:
+        """What the chosen engine has no use for would be passed over in silence."""
+        if self.backend != "slurm":
+            if self.slurm != SlurmSection():
+                yield f"slurm: this section is for `backend: slurm`, and the backend is {self.backend}"
+            return
+        for key, why in _SLURM_DECIDES.items():
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                yield f"{key}: with `backend: slurm` {why}"
+        for i, team in enumerate(self.teams):
+            for key in ("quota", "limit"):
+                if getattr(team, key) is not None:
+                    yield f"teams[{i}].{key}: with `backend: slurm` set it in Slurm: sacctmgr modify account … GrpTRES"
 
     def _wrong_nodes(self) -> Iterator[str]:
         known = Counter(name for node in self.nodes for name in node.names)

@@ -126,6 +126,9 @@ class Search(Document):
     """A population sampled from the design space, each member trained as a trial."""
 
     trials: int = Field(ge=1, le=100_000)
+    engine: Literal["ray", "array"] = Field(
+        default="ray", description="array: workers that know nothing of each other; on Slurm one array of jobs"
+    )
     space: Space = Space()
     constraints: Constraints = Constraints()
     scheduler: TrialScheduler = TrialScheduler()
@@ -133,6 +136,17 @@ class Search(Document):
     max_draws: int = Field(default=1_000_000, ge=1, description="draws from the space before giving up")
     retries: int = Field(default=2, ge=0, le=100, description="how often a trial that failed is run again")
     bootstrap: int = Field(default=1000, ge=0, le=100_000, description="resamples for the EDF's confidence band")
+
+    @model_validator(mode="after")
+    def _an_array_compares_no_trials(self) -> Search:
+        if self.engine == "array" and self.scheduler.ends_trials_early:
+            raise ValueError(
+                f"scheduler: {self.scheduler.type} compares trials while they run, and the workers of an array know "
+                "nothing of each other: use engine: ray, or scheduler: {type: none}"
+            )
+        if self.engine == "array" and self.concurrency is not None:
+            raise ValueError("concurrency: an array runs one trial on each worker: say how many by resources.workers")
+        return self
 
 
 class RegNetWorkload(WorkloadBase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -26,6 +26,16 @@ def append(
     connection.execute(events.insert().values(to_columns(row)))
 
 
+def append_all(
+    connection: Connection, entries: Sequence[tuple[str, str | None, str, str, float, Mapping[str, Any]]]
+) -> None:
+    """Add many: each with its job, run, kind, message, time and data."""
+    names = ("job", "run", "kind", "message", "time", "data")
+    rows = [to_columns(dict(zip(names, entry, strict=True))) for entry in entries]
+    if rows:
+        connection.execute(events.insert(), rows)
+
+
 def has_key(connection: Connection, job: str, kind: str, key: str) -> bool:
     """Whether an entry of this kind was made with this `key` in its data."""
     found = select(events.c.id).where(events.c.job == job, events.c.kind == kind)
@@ -47,4 +57,4 @@ def newest_message(connection: Connection, job: str, kind: str) -> str | None:
 def after(connection: Connection, job: str, last: int, limit: int) -> list[EventRecord]:
     """Entries of a job with a number above `last`, oldest first."""
     query = select(events).where(events.c.job == job, events.c.id > last).order_by(events.c.id).limit(limit)
-    return [EventRecord.from_row(row) for row in connection.execute(query).mappings()]
+    return [EventRecord.from_row(row) for row in connection.execute(query).mappings().all()]

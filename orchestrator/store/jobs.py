@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select, updat
 from orchestrator.base.errors import Conflict, NotFound
 from orchestrator.lifecycle.states import JobState, check_move
 from orchestrator.store import events, tables
-from orchestrator.store.records import JobRecord, to_columns
+from orchestrator.store.records import JobRecord, RunRecord, to_columns
 from orchestrator.store.tables import jobs
 
 _CHUNK = 500
@@ -50,6 +50,7 @@ class OpenJob(NamedTuple):
     preemptions: int
     waits_since: float
     claim: str | None
+    unchecked: bool
     not_before: float | None
     failures: str
     depends_on: str
@@ -103,6 +104,38 @@ def move(
     told = {"from": str(job.state), "to": str(new), **(data or {})}
     events.append(connection, job.id, "state", reason, time=time, run=run, data=told)
     return moved
+
+
+def start_all(connection: Connection, starts: Sequence[tuple[JobRecord, RunRecord, str]]) -> None:
+    """Move many queued jobs to STARTING at once, as `move` does.
+
+    Args:
+        connection: of a write transaction.
+        starts: each job as the caller saw it, its new run, and the reason for people.
+
+    Raises:
+        IllegalMove: one of them was not queued.
+        Stale: one of them has changed since the caller looked.
+    """
+    if not starts:
+        return
+    for job, _, _ in starts:
+        check_move(job.id, job.state, JobState.STARTING)
+        _changed(connection, job.id)
+    unchanged = (jobs.c.id == bindparam("job"), jobs.c.state == bindparam("old"), jobs.c.token == bindparam("known"))
+    given: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("reason", "token", "runs")}
+    plain = {"state": str(JobState.STARTING), "claim": None, "not_before": None, "progress": None}
+    rows = [
+        {"job": job.id, "old": str(job.state), "known": job.token, "new_reason": reason}
+        | {"new_token": run.token, "new_runs": run.number}
+        for job, run, reason in starts
+    ]
+    result = connection.execute(update(jobs).where(*unchanged).values(**given, **plain), rows)
+    if result.rowcount != len(rows):
+        raise Stale(f"of {len(rows)} jobs some are not queued any more", hint="look at them again")
+    data = {"from": str(JobState.QUEUED), "to": str(JobState.STARTING)}
+    told = [(job.id, run.id, "state", reason, run.created_at, data) for job, run, reason in starts]
+    events.append_all(connection, told)
 
 
 def set_columns(connection: Connection, job: JobRecord, **changes: Any) -> JobRecord:
@@ -159,7 +192,7 @@ def get_many(connection: Connection, ids: Collection[str]) -> dict[str, JobRecor
     """Those of the jobs that exist."""
     found: dict[str, JobRecord] = {}
     for chunk in _chunks(ids):
-        rows = connection.execute(select(jobs).where(jobs.c.id.in_(chunk))).mappings()
+        rows = connection.execute(select(jobs).where(jobs.c.id.in_(chunk))).mappings().all()
         found |= {row["id"]: JobRecord.from_row(row) for row in rows}
     return found
 
@@ -194,7 +227,7 @@ def newest(
         query = query.where(_in(states))
     if name is not None:
         query = query.where(jobs.c.name == name)
-    return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
+    return [JobRecord.from_row(row) for row in connection.execute(query).mappings().all()]
 
 
 def has_team(connection: Connection, team: str) -> bool:
@@ -210,7 +243,7 @@ def teams(connection: Connection) -> set[str]:
 def in_states(connection: Connection, states: Collection[JobState]) -> list[JobRecord]:
     """All jobs in these states, oldest first."""
     query = select(jobs).where(_in(states)).order_by(jobs.c.sequence)
-    return [JobRecord.from_row(row) for row in connection.execute(query).mappings()]
+    return [JobRecord.from_row(row) for row in connection.execute(query).mappings().all()]
 
 
 def waiting(connection: Connection) -> list[OpenJob]:

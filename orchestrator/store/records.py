@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.lifecycle.states import GrowthState, JobState, RunState
 
 Placed = tuple[tuple[str, int], ...]
 """Where the workers of a job lie: (node, workers)."""
@@ -56,6 +56,7 @@ class JobRecord:
     preemptions: int = 0
     waits_since: float = 0.0
     claim: Placed | None = None
+    unchecked: bool = False
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -114,6 +115,8 @@ class RunRecord:
     message: str = ""
     started_at: float | None = None
     ended_at: float | None = None
+    told_priority: int | None = None
+    told_held: bool | None = None
 
     @classmethod
     def from_row(cls, row: RowMapping) -> RunRecord:
@@ -128,6 +131,31 @@ class RunRecord:
 
     def to_row(self) -> dict[str, Any]:
         """A row of `runs`."""
+        return to_columns({name: getattr(self, name) for name in _names(type(self))})
+
+
+@dataclass(frozen=True)
+class GrowthRecord:
+    """An allocation by which a run grew; the one that it began with stands with the run itself."""
+
+    id: str
+    run: str
+    number: int
+    workers: int
+    state: GrowthState
+    created_at: float
+    stopping: bool = False
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> GrowthRecord:
+        """Of a row of `allocations`."""
+        values = {name: row[name] for name in _names(cls)}
+        return cls(**values | {"state": GrowthState(values["state"])})
+
+    def to_row(self) -> dict[str, Any]:
+        """A row of `allocations`."""
         return to_columns({name: getattr(self, name) for name in _names(type(self))})
 
 
@@ -178,7 +206,7 @@ def to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping | tuple | list):
         return json.dumps(value, sort_keys=True, default=str)
-    return str(value) if isinstance(value, JobState | RunState) else value
+    return str(value) if isinstance(value, JobState | RunState | GrowthState) else value
 
 
 def _names(kind: Any) -> Collection[str]:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = "0007"
+SCHEMA_VERSION = "0009"
 """The newest revision in `migrations/versions`; a store that has it is opened without alembic."""
 
 NAMES = {
@@ -67,6 +67,7 @@ jobs = Table(
     Column("preemptions", Integer, nullable=False, server_default="0"),
     Column("waits_since", Float, nullable=False, server_default="0"),  # its submit, last preemption or failure
     Column("claim", Text),  # JSON: a placement that is being freed for it
+    Column("unchecked", Boolean, nullable=False, server_default="0"),  # queued while the engine did not say what it has
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -113,9 +114,27 @@ runs = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("ended_at", Float),
+    Column("told_priority", Integer),  # the job's, as an engine with a queue of its own was told it; NULL: not yet
+    Column("told_held", Boolean),  # whether that engine was told to hold it
     UniqueConstraint("job", "number"),
     Index("ix_runs_released", "released"),
     Index("ix_runs_pinned", "job", sqlite_where=text("pinned = 1")),  # few of many
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", String(96), primary_key=True),
+    Column("run", String(80), ForeignKey("runs.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # from 100 on; the base is no row of this table
+    Column("workers", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("stopping", Boolean, nullable=False),  # nobody wants it any more
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),  # the engine started it
+    Column("ended_at", Float),
+    UniqueConstraint("run", "number"),
+    Index("ix_allocations_state", "state"),
 )
 
 events = Table(

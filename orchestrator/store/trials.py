@@ -17,7 +17,7 @@ def put(connection: Connection, trial: TrialRecord) -> None:
 def of_job(connection: Connection, job: str) -> list[TrialRecord]:
     """The trials of a job, by number."""
     query = select(trials).where(trials.c.job == job).order_by(trials.c.number)
-    return [TrialRecord.from_row(row) for row in connection.execute(query).mappings()]
+    return [TrialRecord.from_row(row) for row in connection.execute(query).mappings().all()]
 
 
 def stamps(connection: Connection, job: str) -> dict[int, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +16,16 @@ from orchestrator.backends.protocol import (
     NodeFacts,
     Observation,
     Others,
+    Standing,
+    Wait,
 )
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.base.files import read_json, write_json
+from orchestrator.rundir.control import read_control
 from orchestrator.rundir.layout import RunDirectory
+from orchestrator.testing.allocation import Allocation, after, read_allocation
 from orchestrator.testing.program import Effect, perform, stop_effect
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """What the simulated engine knows of one allocation.
-
-    Attributes:
-        directory: the run's directory.
-        argv: its script.
-        placement: (node, slots) that it holds while it is pending or running.
-        each: slots of one worker.
-        token: the run's fencing token.
-        launches: how often `launch` was called for it.
-        starts: how often it was really started; never more than 1.
-        position: the next word of the script.
-        state: as `observe` tells it.
-        failure_class: as `observe` tells it.
-        stubborn: it ignores `stop`.
-        stop_by: clock seconds at which a stop becomes a kill.
-    """
-
-    directory: str
-    argv: tuple[str, ...]
-    placement: tuple[tuple[str, int], ...]
-    each: int
-    token: int
-    launches: int = 1
-    starts: int = 1
-    position: int = 0
-    state: str = "pending"
-    failure_class: str | None = None
-    stubborn: bool = False
-    stop_by: float | None = None
-
-    @property
-    def live(self) -> bool:
-        """Whether it holds slots."""
-        return self.state in {"pending", "running"}
-
-    @property
-    def slots(self) -> int:
-        """How many, while it is live."""
-        return sum(slots for _, slots in self.placement)
-
 
 SCRIPT = "SIMULATED_SCRIPT"
 """A workload's environment variable that holds its script, where that is not its command: of a training."""
@@ -77,13 +38,16 @@ class SimulatedBackend:
         path: the engine's state; a second object on the same file is the same engine.
         slots: of its one node, or of each of its nodes by name.
         clock: for grace times.
+        queues: what is launched waits in a queue of its own, until the test calls `begin` or `begin_all`.
     """
 
     name = "simulated"
 
-    def __init__(self, path: Path, *, slots: int | Mapping[str, int], clock: Clock) -> None:
+    def __init__(self, path: Path, *, slots: int | Mapping[str, int], clock: Clock, queues: bool = False) -> None:
         self._path = path
         self._clock = clock
+        self._changing = threading.Lock()
+        self.queues = queues
         self.nodes: dict[str, NodeFacts] = {}
         """What it has, all of it free; a test may change it."""
         for name, count in ({"localhost": slots} if isinstance(slots, int) else slots).items():
@@ -94,12 +58,32 @@ class SimulatedBackend:
         """Set False: every call raises BackendUnavailable."""
         self.answers_to_lose = 0
         """So many launches take place and raise BackendUnavailable all the same."""
+        self.unknown: set[str] = set()
+        """Allocations of which it does not know now how they are."""
+        self.by_itself: set[str] = set()
+        """Allocations of which it says, once they are over, that they ended by themselves."""
+        self.refusal = ""
+        """What `adjust` says of what it does not let us change."""
         self.calls: list[str] = []
         """The names of the calls so far."""
 
     def plan(self, request: LaunchRequest) -> LaunchPlan:
         """The script itself."""
         return LaunchPlan(request.launch.argv, dict(request.launch.env), _slots_of(request))
+
+    def expected_start(self, request: LaunchRequest) -> float | None:
+        """Nothing: it has no queue of its own."""
+        return None
+
+    def adjust(self, allocation: str, standing: Standing) -> str:
+        """A pending one is held, or released, and has this priority."""
+        self._call("adjust")
+        with self._changing:
+            known = self._read()
+            if (old := known.get(allocation)) is not None and old.state == "pending":
+                known[allocation] = replace(old, held=standing.held, priority=standing.priority)
+                self._write(known)
+        return self.refusal
 
     def launch(self, request: LaunchRequest) -> None:
         """Start an allocation once.
@@ -111,18 +95,13 @@ class SimulatedBackend:
         script = _script_of(request)
         if script[0] == "refuse":
             raise LaunchRefused(f"{request.allocation}: the engine refuses it", hint="ask for something else")
-        known = self._read()
-        if (old := known.get(request.allocation)) is not None:
-            known[request.allocation] = replace(old, launches=old.launches + 1)
-        else:
-            known[request.allocation] = Allocation(
-                directory=str(request.directory.path),
-                argv=script,
-                placement=self._placed(request),
-                each=_slots_of(request) // request.launch.workers,
-                token=request.launch.token,
-            )
-        self._write(known)
+        with self._changing:
+            known = self._read()
+            if (old := known.get(request.allocation)) is not None:
+                known[request.allocation] = replace(old, launches=old.launches + 1)
+            else:
+                known[request.allocation] = self._new(request, script, len(known))
+            self._write(known)
         if self.answers_to_lose > 0:
             self.answers_to_lose -= 1
             raise BackendUnavailable("the answer was lost", hint="ask again")
@@ -131,13 +110,20 @@ class SimulatedBackend:
         """All in one look."""
         self._call("observe")
         known = self._read()
-        return {name: _observation(known.get(name)) for name in allocations}
+        unknown = Observation(AllocationState.UNKNOWN)
+        found = {name: unknown if name in self.unknown else self._seen(known.get(name)) for name in allocations}
+        return {name: replace(seen, by_itself=name in self.by_itself) for name, seen in found.items()}
 
     def stop(self, allocation: str, *, grace_seconds: float) -> None:
         """The script ends with the next tick; a stubborn one when the grace time is over."""
         self._call("stop")
         known = self._read()
-        if (old := known.get(allocation)) is not None and old.live and old.stop_by is None:
+        if (old := known.get(allocation)) is None or not old.live:
+            return
+        if self.queues and old.state == "pending":
+            known[allocation] = replace(old, state="ended")
+            self._write(known)
+        elif old.stop_by is None:
             known[allocation] = replace(old, stop_by=self._clock.monotonic() + grace_seconds)
             self._write(known)
 
@@ -167,17 +153,50 @@ class SimulatedBackend:
         """Somebody, where the test says so."""
         return Others("somebody") if self.held_by_others.get(node) else Others()
 
+    def close(self) -> None:
+        """Nothing of it is open."""
+
     def tick(self) -> None:
         """Every live script goes on by one word."""
         known = self._read()
         for name, allocation in known.items():
             if allocation.live:
-                known[name] = self._advance(name, allocation, self._free(known))
+                known[name] = self._advance(name, allocation, known)
         self._write(known)
 
     def allocations(self) -> Mapping[str, Allocation]:
         """Everything that was ever launched."""
         return self._read()
+
+    def begin(self, allocation: str) -> None:
+        """Start a pending one, packed onto as few nodes as there are; it must fit."""
+        known = self._read()
+        begun = self._begun(known[allocation], self._free(known))
+        assert begun is not None, (allocation, known[allocation], self._free(known))
+        self._write(known | {allocation: begun})
+
+    def begin_all(self) -> None:
+        """Start all pending ones that fit and that nobody holds, by priority, then in the order of their launch."""
+        for name in sorted(self._read(), key=lambda name: self._order(name)):
+            known = self._read()
+            old = known[name]
+            begun = None if old.state != "pending" or old.held else self._begun(old, self._free(known))
+            if begun is not None:
+                self._write(known | {name: begun})
+
+    def wait(self, allocation: str, code: str, text: str) -> None:
+        """Say why a pending one waits."""
+        known = self._read()
+        self._write(known | {allocation: replace(known[allocation], waits=(code, text))})
+
+    def take_back(self, allocation: str) -> None:
+        """Preempt it."""
+        self.set_state(allocation, "ended", "preempted")
+
+    def script(self, allocation: str, *words: str) -> None:
+        """What an allocation does from now on."""
+        known = self._read()
+        self._write(known | {allocation: replace(known[allocation], argv=words, position=0)})
 
     def set_state(self, allocation: str, state: str, failure_class: str | None = None) -> None:
         """Something happens to an allocation; `state` is a value of `AllocationState`."""
@@ -185,18 +204,68 @@ class SimulatedBackend:
         known[allocation] = replace(known[allocation], state=state, failure_class=failure_class)
         self._write(known)
 
-    def _advance(self, name: str, old: Allocation, free: Mapping[str, int]) -> Allocation:
-        run = RunDirectory(Path(old.directory))
+    def _advance(self, name: str, old: Allocation, known: Mapping[str, Allocation]) -> Allocation:
+        run, free = RunDirectory(Path(old.directory)), self._free(known)
+        if self.queues and old.state == "pending":
+            return old
+        wish = read_control(run)
+        stops = wish is not None and wish.want == "stop"
+        if old.growth and not old.stubborn and stops:
+            return replace(old, state="ended")
+        mine = [other for other in known.values() if other.directory == old.directory and other.state == "running"]
         if old.stop_by is not None:
             if not old.stubborn:
-                return _after(old, stop_effect(run, old.token), free)
+                leaves = old.growth or (self.queues and not stops and len(mine) > 1)
+                return after(old, Effect("ended") if leaves else stop_effect(run, old.token), free)
             if self._clock.monotonic() >= old.stop_by:
                 return replace(old, state="ended")
         if old.position >= len(old.argv):
             return old
-        has = tuple((node, slots // old.each) for node, slots in old.placement)
-        effect = perform(old.argv[old.position], run, name, old.token, has)
-        return replace(_after(old, effect, free), position=old.position + 1)
+        has = _together(mine if self.queues else [old], old.each)
+        word = old.argv[old.position]
+        again = word.startswith("always:")
+        effect = perform(word.removeprefix("always:"), run, name, old.token, has, joined=self.queues)
+        return replace(after(old, effect, free), position=old.position + (not again))
+
+    def _new(self, request: LaunchRequest, script: tuple[str, ...], number: int) -> Allocation:
+        terms = request.terms
+        growth = terms is not None and terms.growth
+        return Allocation(
+            directory=str(request.directory.path),
+            argv=() if growth else script,
+            placement=() if self.queues else self._placed(request),
+            each=_slots_of(request) // request.launch.workers,
+            token=request.launch.token,
+            growth=growth,
+            held=terms is not None and terms.standing.held,
+            priority=0 if terms is None else terms.standing.priority,
+            number=1000 + number,
+            asked=_slots_of(request),
+        )
+
+    def _order(self, name: str) -> tuple[int, int]:
+        allocation = self._read()[name]
+        return -allocation.priority, allocation.number
+
+    def _begun(self, old: Allocation, free: Mapping[str, int]) -> Allocation | None:
+        """The same, started; None where it does not fit."""
+        shares: dict[str, int] = {}
+        for node, slots in sorted(free.items(), key=lambda item: (-item[1], item[0])):
+            if self.nodes[node].up and (more := min(slots, old.asked - sum(shares.values())) // old.each * old.each):
+                shares[node] = more
+        fits = sum(shares.values()) == old.asked and not (old.growth and len(shares) > 1)
+        placed = tuple(shares.items())
+        return replace(old, state="running", placement=placed, since=self._clock.now()) if fits else None
+
+    def _seen(self, allocation: Allocation | None) -> Observation:
+        if allocation is None:
+            return Observation(AllocationState.ABSENT)
+        found = Observation(AllocationState(allocation.state), allocation.failure_class)
+        if not self.queues:
+            return found
+        waits = None if allocation.waits is None or allocation.state != "pending" else Wait(*allocation.waits)
+        nodes = tuple(node for node, _ in allocation.placement)
+        return replace(found, engine_id=str(allocation.number), waits=waits, nodes=nodes, since=allocation.since)
 
     def _free(self, known: Mapping[str, Allocation]) -> dict[str, int]:
         """Slots of each node that nobody holds."""
@@ -219,52 +288,20 @@ class SimulatedBackend:
 
     def _read(self) -> dict[str, Allocation]:
         document = read_json(self._path) or {}
-        return {name: _allocation(value) for name, value in document.items()}
+        return {name: read_allocation(value) for name, value in document.items()}
 
     def _write(self, allocations: Mapping[str, Allocation]) -> None:
         document: dict[str, Any] = {name: asdict(allocation) for name, allocation in allocations.items()}
         write_json(self._path, document, durable=False)
 
 
-def _allocation(document: Mapping[str, Any]) -> Allocation:
-    placement = tuple((node, slots) for node, slots in document["placement"])
-    return Allocation(**{**document, "argv": tuple(document["argv"]), "placement": placement})
-
-
-def _after(old: Allocation, effect: Effect, free: Mapping[str, int]) -> Allocation:
-    return replace(
-        old,
-        state=effect.state or old.state,
-        failure_class=effect.failure_class or old.failure_class,
-        stubborn=old.stubborn or effect.stubborn,
-        placement=_placed_after(old, effect, free),
-    )
-
-
-def _placed_after(old: Allocation, effect: Effect, free: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Where its control.json says: nobody else is there. Without such a word the engine chooses."""
-    if effect.placement is not None:
-        held, placement = dict(old.placement), tuple((node, workers * old.each) for node, workers in effect.placement)
-        assert all(slots <= free.get(node, 0) + held.get(node, 0) for node, slots in placement), (placement, free)
-        return placement
-    return old.placement if effect.workers is None else _resized(old, effect.workers * old.each, free)
-
-
-def _resized(old: Allocation, slots: int, free: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """It gives up what it holds last, and takes what is free, first where it is already."""
+def _together(allocations: Sequence[Allocation], each: int) -> tuple[tuple[str, int], ...]:
+    """Workers by node of several allocations."""
     shares: dict[str, int] = {}
-    for node, held in old.placement:
-        shares[node] = min(held, slots - sum(shares.values()))
-    for node in sorted(free, key=lambda name: (name not in shares, name)):
-        more = min(max(0, free[node]), slots - sum(shares.values())) // old.each * old.each
-        shares[node] = shares.get(node, 0) + more
-    return tuple((node, held) for node, held in shares.items() if held)
-
-
-def _observation(allocation: Allocation | None) -> Observation:
-    if allocation is None:
-        return Observation(AllocationState.ABSENT)
-    return Observation(AllocationState(allocation.state), allocation.failure_class)
+    for allocation in sorted(allocations, key=lambda one: one.number):
+        for node, slots in allocation.placement:
+            shares[node] = shares.get(node, 0) + slots // each
+    return tuple(shares.items())
 
 
 def _script_of(request: LaunchRequest) -> tuple[str, ...]:

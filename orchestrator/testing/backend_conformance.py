@@ -156,6 +156,7 @@ class BackendConformance:
     def test_another_server_adopts_what_runs(self, harness: Harness) -> None:
         """The engine's memory is not in the server."""
         request = _running(harness, "adopt")
+        harness.backend.close()
         adopted = harness.reopen()
         assert adopted.observe([request.allocation])[request.allocation].state is AllocationState.RUNNING
         assert list(adopted.list()) == [request.allocation]

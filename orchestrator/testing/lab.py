@@ -1,4 +1,4 @@
-"""`Lab`: a store, a controller and this machine's own engine in one folder: real processes, real time."""
+"""`Lab`: a store, a controller and a real engine in one folder: real processes, real time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.backends.build import backend_of
 from orchestrator.backends.local import LocalBackend
+from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import RandomIds, SystemClock
 from orchestrator.control.loop import Controller
 from orchestrator.control.service import JobService
@@ -19,6 +21,7 @@ from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.database import open_store
 
 _PATIENCE = 400.0
+_WATCH = {"poll": 0.05, "cancel_grace": 20.0}
 
 
 class Lab:
@@ -36,11 +39,29 @@ class Lab:
             "backend": "local",
             "nodes": [{"cpus": cores, "gpus": 0}],
             "policy": policy,
-            "watch": {"poll": 0.05, "cancel_grace": 20},
+            "watch": _WATCH,
         }
         profile = ClusterProfile.model_validate(sections)
-        backend = LocalBackend(profile, state=root, slots=root / "slots")
+        self._open(root, profile, LocalBackend(profile, state=root, slots=root / "slots"))
+
+    @classmethod
+    def on_slurm(cls, root: Path, slurm: Mapping[str, Any], **watch: float) -> Lab:
+        """The same with a Slurm cluster as its engine.
+
+        Args:
+            root: everything lies under it.
+            slurm: the section `slurm` of the profile.
+            watch: what differs in the section `watch`.
+        """
+        sections = {"name": "there", "backend": "slurm", "slurm": slurm, "watch": {**_WATCH, **watch}}
+        profile = ClusterProfile.model_validate(sections)
+        lab = cls.__new__(cls)
+        lab._open(root, profile, backend_of(profile, state=root))
+        return lab
+
+    def _open(self, root: Path, profile: ClusterProfile, backend: Backend) -> None:
         self._root = root
+        self.backend = backend
         self._store = open_store(root / "store.sqlite", clock=SystemClock())
         common = (SystemClock(), RandomIds(), root / "runs")
         self.service = JobService(self._store, profile, backend, *common, state_directory=root)
@@ -104,9 +125,10 @@ class Lab:
         return self.service.results(job).summary
 
     def close(self) -> None:
-        """Cancel what still runs, and close the store."""
+        """Cancel what still runs, and close engine and store."""
         for job in self.service.list():
             if not job.terminal:
                 self.service.cancel(job.id)
         self.finish()
+        self.backend.close()
         self._store.close()

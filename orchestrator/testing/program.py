@@ -4,7 +4,8 @@ wait               nothing
 start              its ranks run
 progress:<n>       n of 10 steps are done
 resize             it has as many workers as its control.json wants, and where that says
-follow             the same, where its control.json wants another number or place than it has
+follow             the same, where its control.json wants another number or place than it has; on an engine with a
+                   queue of its own, as many of those as its allocations have
 workers:<n>        it has n workers: one was lost, or joined
 goodput:<u>/<r>/<i>  so many seconds were useful, redone and idle
 say:<kind>         an event of this kind, without data
@@ -16,6 +17,7 @@ die[:<class>]      its allocation ends without a word; the engine may know a cla
 vanish             the engine knows nothing of it any more
 stubborn           from here on it ignores a request to stop
 first:<word>       the word, in the job's first run only
+always:<word>      the word, again and again
 refuse             (first word) the engine refuses the launch
 """
 
@@ -25,7 +27,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.base.files import write_json
-from orchestrator.rundir.control import read_control
+from orchestrator.control.places import trimmed
+from orchestrator.rundir.allocations import AllocationFiles
+from orchestrator.rundir.control import Control, read_control
 from orchestrator.rundir.events import EventWriter, read_events
 from orchestrator.rundir.launch import read_launch
 from orchestrator.rundir.layout import RunDirectory
@@ -52,7 +56,13 @@ class Effect:
     placement: Placement | None = None
 
 
-def perform(word: str, run: RunDirectory, allocation: str, token: int, placement: Placement) -> Effect:
+_SILENT = {"wait": Effect(), "vanish": Effect("absent"), "stubborn": Effect(stubborn=True)}
+"""Words that write nothing."""
+
+
+def perform(
+    word: str, run: RunDirectory, allocation: str, token: int, placement: Placement, *, joined: bool = False
+) -> Effect:
     """Do one word of a script.
 
     Args:
@@ -61,28 +71,30 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int, placement
         allocation: its name.
         token: its fencing token.
         placement: (node, workers) that it has.
+        joined: these are all that the run's allocations have together, and nobody but the engine can change that.
 
     Raises:
         ValueError: there is no such word.
     """
     name, _, argument = word.partition(":")
     if name == "first":
-        return perform(argument, run, allocation, token, placement) if run.run.endswith("-r1") else Effect()
-    writer = EventWriter(run, "agent-0", token)
+        first = run.run.endswith("-r1")
+        return perform(argument, run, allocation, token, placement, joined=joined) if first else Effect()
+    if name in _SILENT:
+        return _SILENT[name]
+    writer = EventWriter(run, AllocationFiles(run, allocation).writer, token)
     match name:
-        case "wait":
-            return Effect()
         case "start":
             writer.append("agent_started", pid=1, start_ticks=1, host="simulated", allocation=allocation)
             writer.append("started", world_size=read_launch(run).workers)
             return Effect("running")
         case "resize":
-            control = read_control(run)
-            assert control is not None, "the controller writes it before a launch"
+            control = _wish(run)
             return _view(run, writer, control.world_size, "resize", control.placement)
+        case "follow" if joined:
+            return _follow(run, writer, placement)
         case "follow":
-            control = read_control(run)
-            assert control is not None, "the controller writes it before a launch"
+            control = _wish(run)
             there = control.placement is None or dict(control.placement) == dict(placement)
             same = control.world_size == _workers(run) and there
             return Effect() if same else _view(run, writer, control.world_size, "resize", control.placement)
@@ -105,11 +117,14 @@ def perform(word: str, run: RunDirectory, allocation: str, token: int, placement
             return _finish(writer, name, argument)
         case "die":
             return Effect("ended", argument or None)
-        case "vanish":
-            return Effect("absent")
-        case "stubborn":
-            return Effect(stubborn=True)
     raise ValueError(f"a simulated run cannot {word!r}")
+
+
+def _wish(run: RunDirectory) -> Control:
+    """What the controller wants of it."""
+    control = read_control(run)
+    assert control is not None, "the controller writes it before a launch"
+    return control
 
 
 def _workers(run: RunDirectory) -> int:
@@ -125,6 +140,16 @@ def _view(
     told = {} if placement is None else {"nodes": dict(placement)}
     writer.append("resized", world_size=workers, epoch=views + 2, cause=cause, **told)
     return Effect(workers=workers, placement=placement)
+
+
+def _follow(run: RunDirectory, writer: EventWriter, has: Placement) -> Effect:
+    """As many of the workers that it has as its control.json wants share its work."""
+    control = _wish(run)
+    shared = trimmed(has, control.world_size)
+    workers = sum(count for _, count in shared)
+    if workers != _workers(run):
+        _view(run, writer, workers, "resize", shared)
+    return Effect()
 
 
 def stop_effect(run: RunDirectory, token: int) -> Effect:

@@ -34,6 +34,7 @@ class World:
         ids: default: sequential ones.
         limits: of the profile.
         profile: more of the profile: its `policy` (default: strict by priority), `teams`, `maintenance`.
+        queues: the engine has a queue of its own; the section `slurm` of the profile lets runs grow.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class World:
         ids: IdSource | None = None,
         limits: Limits | None = None,
         profile: Mapping[str, Any] | None = None,
+        queues: bool = False,
     ) -> None:
         self.root = root
         self.slots = slots
@@ -54,14 +56,15 @@ class World:
         names = ["localhost"] if isinstance(slots, int) else list(slots)
         sections: dict[str, Any] = {
             "name": "simulated",
-            "backend": "local",
-            "nodes": [{"name": name} for name in names],
-            "policy": {"preset": "fifo", "order": {"by": "priority"}},
             "limits": limits or Limits(),
             "watch": Watch(poll=0.5, lost_after=30.0, cancel_grace=20.0),
         }
-        self.profile = ClusterProfile.model_validate(sections | dict(profile or {}))
-        self.backend = SimulatedBackend(root / "engine.json", slots=slots, clock=self.clock)
+        engine: dict[str, Any] = {"backend": "local", "nodes": [{"name": name} for name in names]}
+        engine["policy"] = {"preset": "fifo", "order": {"by": "priority"}}
+        if queues:
+            engine = {"backend": "slurm", "slurm": {"growth": {"partition": "spare"}}}
+        self.profile = ClusterProfile.model_validate(sections | engine | dict(profile or {}))
+        self.backend = SimulatedBackend(root / "engine.json", slots=slots, clock=self.clock, queues=queues)
         self.open(probe)
 
     def open(self, probe: Probe = no_probe) -> None:

@@ -20,6 +20,7 @@ from orchestrator.training.precision import all_finite
 from orchestrator.training.seeding import seed_initialisation
 from orchestrator.training.state import TrainingState
 from orchestrator.training.step import NonFiniteLoss, StepResult
+from orchestrator.training.strided import subsample_first
 from orchestrator.training.task import BatchT, Task
 
 _KEPT_STATES = 64
@@ -180,6 +181,8 @@ class Holding:
         seed_initialisation(self._config.seed)
         model = self._task.build_model()
         model.train()
+        if self._device.type == "cpu":
+            subsample_first(model)
         optimizer = build_optimizer(self._config.optimizer, model)
         if self._config.parallel == "fsdp":
             # Imported where it is used: FSDP2 takes seconds to import.

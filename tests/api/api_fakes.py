@@ -95,6 +95,16 @@ class FakeService:
         self.keys[key] = job.id
         return SubmitReply(job=job, created=True)
 
+    def submit_many(
+        self,
+        requests: Sequence[SubmitRequest],
+        owner: str,
+        *,
+        highest: int | None = None,
+        teams: Collection[str] | None = None,
+    ) -> Sequence[SubmitReply]:
+        return [self.submit(request, owner, highest=highest, teams=teams) for request in requests]
+
     def add(self, job: str, *, state: str = "queued", owner: str = "ada", name: str = "sweep") -> JobView:
         self.jobs[job] = JobView(
             id=job,

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from orchestrator.api.app import create_app
 from orchestrator.api.auth import TokenBook, read_grants
 from orchestrator.api.context import Activity
-from orchestrator.api.guard import BODY_LIMIT
+from orchestrator.api.guard import BODY_LIMIT, BULK_LIMIT
 from orchestrator.base.errors import UsageError
 
 SUBMIT = {"source": "name: x", "workdir": "/"}
@@ -123,6 +123,10 @@ def test_no_answer_allows_other_origins_to_read_it(http: TestClient) -> None:
 
 
 def test_an_oversized_body_is_refused_unread(http: TestClient) -> None:
+    answer = http.post("/api/v1/jobs/bulk", content=b"x" * (BODY_LIMIT + 1), headers=bearer("admin"))
+    assert answer.status_code == 400
+    answer = http.post("/api/v1/jobs/bulk", content=b"x" * (BULK_LIMIT + 1), headers=bearer("admin"))
+    assert answer.status_code == 413
     answer = http.post("/api/v1/jobs", content=b"x" * (BODY_LIMIT + 1), headers=bearer("admin"))
     assert answer.status_code == 413
 

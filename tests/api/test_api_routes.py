@@ -26,6 +26,16 @@ def test_a_submitted_workload_becomes_a_job_of_the_caller(http: TestClient, serv
     assert service.jobs[reply["job"]["id"]].owner == "root"
 
 
+def test_many_workloads_are_submitted_in_one_request_with_the_rights_of_their_sender(
+    http: TestClient, service: FakeService
+) -> None:
+    jobs = [{"source": f"name: {name}", "workdir": "/", "client_key": name} for name in ("a", "b")]
+    replies = http.post("jobs/bulk", json={"jobs": jobs}).json()
+    assert [reply["job"]["id"] for reply in replies] == list(service.jobs)
+    assert service.highest == [None, None]
+    assert http.post("jobs/bulk", json={"jobs": []}).status_code == 400
+
+
 def test_the_same_client_key_twice_is_one_job(http: TestClient, service: FakeService) -> None:
     body = {"source": "name: x", "workdir": "/", "client_key": "k"}
     first, second = (http.post("jobs", json=body).json() for _ in range(2))

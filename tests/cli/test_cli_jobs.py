@@ -59,6 +59,19 @@ def test_each_submit_has_a_key_of_its_own_unless_one_is_given(cli, service: Fake
     assert len(service.jobs) == 3
 
 
+def test_several_workloads_are_submitted_together_in_their_order(cli, service: FakeService, workload: Path) -> None:
+    other = workload.with_name("other.yaml")
+    other.write_text(workload.read_text())
+    outcome = cli("submit", workload, other, "--key", "k")
+    assert (outcome.code, outcome.out.split()) == (0, list(service.jobs))
+    assert [(request.filename, request.client_key) for request in service.requests] == [
+        (str(workload), "k-0"),
+        (str(other), "k-1"),
+    ]
+    assert cli("submit", workload, other, "--watch").code == 2
+    assert "is named twice" in cli("submit", "-", "-").err
+
+
 def test_a_wrong_workload_is_refused_before_anything_is_sent(cli, service: FakeService, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text("name: x\ncomand: [echo]\n")

@@ -24,6 +24,7 @@ def test_init_lays_out_what_people_edit(cli, tmp_path: Path) -> None:
     assert outcome.code == 0
     for name in ("workloads/regnet_sweep.yaml", "cluster/local.yaml", "datasets/digits.yaml"):
         assert (tmp_path / "new" / name).is_file()
+    assert os.access(tmp_path / "new" / "cluster" / "slurm" / "dev-cluster", os.X_OK)
 
 
 def test_init_keeps_what_is_there(cli, tmp_path: Path) -> None:

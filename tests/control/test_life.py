@@ -6,15 +6,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import Conflict
-from orchestrator.control.loop import Controller
-from orchestrator.control.starts import Starts
 from orchestrator.rundir.control import read_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.fence import read_fence
 from orchestrator.rundir.launch import read_launch
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.profile import Limits
-from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
 
 
@@ -153,111 +150,6 @@ def test_slots_are_given_away_only_when_the_engine_has_them_back(world: World) -
     assert "kill" in world.backend.calls
 
 
-def test_a_lost_run_is_recovered_after_the_stated_time(world: World) -> None:
-    job = world.submit("start", "first:vanish", "succeed", retry={"backoff": 1})
-    world.step(50)  # 25 seconds
-    assert world.state(job) == "running"
-    world.finish()
-    assert world.moves(job)[3:5] == ["recovering", "queued"]
-    assert [run.state for run in world.job(job).runs] == ["lost", "succeeded"]
-
-
-def test_a_run_that_comes_back_in_time_is_not_lost(world: World) -> None:
-    job = world.submit("start", "wait", "wait", *["wait"] * 200, "succeed")
-    world.step(3)
-    for _ in range(3):
-        world.backend.set_state(f"{job}-r1.0", "absent")
-        world.step(50)
-        world.backend.set_state(f"{job}-r1.0", "running")
-        world.step()
-    assert world.state(job) == "running"
-    world.finish()
-    assert world.moves(job) == ["queued", "starting", "running", "succeeded"]
-
-
-@pytest.mark.parametrize("seconds", [3600, -3600])
-def test_a_clock_jump_loses_and_fails_nothing(world: World, seconds: float) -> None:
-    running = world.submit("start", *["wait"] * 30, "succeed", time_limit="10m")
-    absent = world.submit("start", *["wait"] * 30, "succeed")
-    world.step(3)
-    world.backend.set_state(f"{absent}-r1.0", "absent")
-    world.step(5)
-    world.clock.jump(seconds)
-    world.step(5)
-    assert [world.state(job) for job in (running, absent)] == ["running", "running"]
-    world.backend.set_state(f"{absent}-r1.0", "running")
-    world.finish()
-    assert [world.moves(job)[-1] for job in (running, absent)] == ["succeeded", "succeeded"]
-
-
-@pytest.mark.parametrize("seconds", [3600, -3600])
-def test_a_clock_jump_does_not_change_a_back_off(world: World, seconds: float) -> None:
-    job = world.submit("start", "first:fail", "succeed", retry={"backoff": 20})
-    world.step(5)
-    world.clock.jump(seconds)
-    world.step(20)
-    assert world.state(job) == "queued"
-    world.step(20)
-    assert len(world.job(job).runs) == 2
-
-
-def test_a_controller_that_slept_for_an_hour_finds_nothing_lost(world: World) -> None:
-    job = world.submit("start", *["wait"] * 30, "succeed")
-    world.step(3)
-    world.backend.set_state(f"{job}-r1.0", "absent")
-    world.step()
-    world.clock.advance(3600)
-    world.step()
-    assert world.state(job) == "running"
-
-
-def test_an_engine_that_does_not_answer_makes_things_unknown_and_nothing_else(world: World) -> None:
-    running = world.submit("start", *["wait"] * 400, "succeed", resources={"workers": 2})
-    waiting = world.submit("start", "succeed")
-    world.step(3)
-    before = {job: (world.moves(job), world.job(job).reason) for job in (running, waiting)}
-    world.backend.available = False
-    world.step(200)  # 100 seconds: more than lost_after
-    for job in (running, waiting):
-        assert world.job(job).reason.startswith("unknown since 2001-09-09 01:46:4")
-        assert world.moves(job) == before[job][0]
-    world.backend.available = True
-    world.step(2)
-    assert {job: (world.moves(job), world.job(job).reason) for job in (running, waiting)} == before
-
-
-def test_a_server_that_starts_after_an_outage_takes_its_reasons_back(world: World) -> None:
-    job = world.submit("start", *["wait"] * 50, "succeed")
-    world.step(3)
-    world.backend.available = False
-    world.step()
-    world.restart()
-    world.backend.available = True
-    world.step()
-    assert world.job(job).reason == f"runs on 1 worker ({job}-r1)"
-
-
-def test_a_launch_whose_answer_is_lost_is_found_again_and_not_launched_twice(world: World) -> None:
-    world.backend.answers_to_lose = 1
-    job = world.submit("start", "wait", "succeed")
-    world.finish()
-    assert world.state(job) == "succeeded"
-    (allocation,) = world.backend.allocations().values()
-    assert (allocation.launches, allocation.starts) == (1, 1)
-
-
-def test_a_launch_that_is_not_answered_is_that_jobs_trouble_only(world: World) -> None:
-    running = world.submit("start", *["wait"] * 20, "succeed")
-    world.step(3)
-    world.backend.answers_to_lose = 1
-    job = world.submit("start", "wait", "succeed")
-    world.controller.step()
-    assert world.job(job).reason == f"the engine has not accepted {job}-r1 yet: the answer was lost"
-    assert world.job(running).reason == f"runs on 1 worker ({running}-r1)"
-    world.controller.step()
-    assert world.job(job).reason == f"{job}-r1 is being started on 1 worker"
-
-
 def test_events_are_taken_in_once_and_those_of_another_token_not_at_all(world: World) -> None:
     job = world.submit("start", *["wait"] * 5, "succeed")
     world.step(3)
@@ -283,17 +175,6 @@ def test_corrupt_records_that_a_run_left_out_are_in_the_jobs_history(world: Worl
     [event] = [event for event in world.service.events(job) if event.kind == "data_skipped"]
     assert event.message == "2 corrupt records of shard train-00007.arrow left out (train)"
     assert event.data["rows"] == [5, 9]
-
-
-def test_garbage_among_the_events_harms_only_its_own_run(world: World) -> None:
-    bad = world.submit("start", "wait", "die", retry={"infrastructure": 0})
-    good = world.submit("start", "wait", "succeed")
-    world.step(2)
-    folder = world.run_directory(bad).events / "rank-0"
-    folder.mkdir()
-    (folder / "00000000.json").write_text('{"no": "event"}')
-    world.finish()
-    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
 
 
 def test_trials_are_read_into_the_store(world: World) -> None:
@@ -375,90 +256,6 @@ def test_a_store_that_was_restored_from_a_backup_takes_neither_old_run_nor_old_t
     world.finish()
     assert [run.id for run in world.job(job).runs] == [f"{job}-r3"]
     assert read_fence(world.job_directory(job)) == 3
-
-
-def test_a_run_directory_that_cannot_be_written_is_told_and_tried_again(world: World) -> None:
-    (world.root / "runs").mkdir()
-    (world.root / "runs" / "jobs").write_text("in the way")
-    job = world.submit()
-    world.step(2)
-    assert "its run directory cannot be written" in world.job(job).reason
-    assert "iB are free" in world.job(job).reason
-    (world.root / "runs" / "jobs").unlink()
-    world.finish()
-    assert world.state(job) == "succeeded"
-
-
-def test_a_fence_that_cannot_be_read_fails_its_own_job_by_name_and_the_queue_goes_on(world: World) -> None:
-    bad = world.submit(retry={"infrastructure": 1, "backoff": 1})
-    world.job_directory(bad).path.mkdir(parents=True)
-    world.job_directory(bad).fence.touch()
-    good = world.submit()
-    world.finish()
-    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
-    assert f"{world.job_directory(bad).fence}: this is no fencing token" in world.job(bad).reason
-    assert "hint: remove the file" in world.job(bad).reason
-    world.job_directory(bad).fence.unlink()
-    world.service.retry(bad)
-    world.finish()
-    assert world.state(bad) == "succeeded"
-
-
-def test_a_stored_workload_that_cannot_be_read_fails_its_own_job_and_the_queue_goes_on(world: World) -> None:
-    bad, good = world.submit(), world.submit()
-    spoil(world, bad)
-    world.finish()
-    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
-    assert world.job(bad).reason.startswith(f"the stored workload of job {bad} cannot be read (not a frozen workload")
-
-
-def test_a_run_ends_even_where_the_stored_workload_cannot_be_read_any_more(world: World) -> None:
-    bad, good = world.submit("start", "wait", "fail"), world.submit("start", "wait", "succeed")
-    world.step(3)
-    spoil(world, bad)
-    world.finish()
-    assert (world.state(bad), world.state(good)) == ("failed", "succeeded")
-    assert "it broke; the stored workload" in world.job(bad).reason
-    assert world.backend.capacity().free == 2
-
-
-@pytest.mark.parametrize("step", ["_write_down", "_prepare"])
-def test_trouble_that_nobody_foresaw_is_told_of_its_own_job_and_the_queue_goes_on(
-    world: World, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bad, good = world.submit("start", "wait", "succeed"), world.submit()
-    with monkeypatch.context() as patch:
-        original = getattr(Starts, step)
-
-        def broken(self: Starts, first: object, *rest: object) -> object:
-            if bad in str(first):
-                raise RuntimeError("gremlins")
-            return original(self, first, *rest)
-
-        patch.setattr(Starts, step, broken)
-        world.step(10)
-    assert world.state(good) == "succeeded"
-    assert world.job(bad).reason.startswith("in trouble, tried again in the next pass: RuntimeError: gremlins")
-    world.step(2)
-    assert "trouble" not in world.job(bad).reason
-    world.finish()
-    assert world.state(bad) == "succeeded"
-
-
-def test_trouble_with_a_run_is_told_until_a_look_goes_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = world.submit("start", *["wait"] * 10, "succeed")
-    world.step(3)
-    with monkeypatch.context() as patch:
-        patch.setattr(Controller, "_limit_time", lambda self, run: 1 / 0)
-        world.step(2)
-        assert "ZeroDivisionError" in world.job(job).reason
-    world.step()
-    assert world.job(job).reason == f"runs on 1 worker ({job}-r1)"
-
-
-def spoil(world: World, job: str) -> None:
-    with world.store.write() as connection:
-        table.set_columns(connection, table.get(connection, job), workload="no workload")
 
 
 def test_an_idle_controller_does_nothing(world: World) -> None:

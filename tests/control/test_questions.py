@@ -384,7 +384,7 @@ def test_those_who_only_watch_share_a_look_that_takes_long(world: World) -> None
 
 
 def test_one_what_if_is_answered_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.control.questions._PATIENCE", 0.01)
+    monkeypatch.setattr("orchestrator.control.looking._PATIENCE", 0.01)
     refused: list[Conflict] = []
 
     def within(site: Site, capacity: Capacity) -> Snapshot:

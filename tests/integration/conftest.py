@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from orchestrator.base.slots import SLOTS_VARIABLE
+from orchestrator.testing.dev_cluster import DevCluster
 from orchestrator.testing.lab import Lab
+
+sys.path.insert(0, str(Path(__file__).parent))  # makes slurm_kit importable by the tests
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -72,6 +75,43 @@ def make_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     yield make
     for lab in made:
         lab.close()
+
+
+@pytest.fixture
+def slurm_lab(slurm: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+    """Makes a lab on the real Slurm, of this section `slurm` of the profile, in a folder of the test's own."""
+    made: list[Lab] = []
+
+    def make(section: dict[str, Any]) -> Lab:
+        monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+        made.append(Lab.on_slurm(tmp_path, section))
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], str]:
+    """The parameters that a training ends with on one worker of this machine; each is trained once."""
+    found: dict[str, str] = {}
+
+    def digest(document: dict[str, Any]) -> str:
+        name = str(document["name"])
+        if name not in found:
+            with pytest.MonkeyPatch.context() as patch:
+                root = tmp_path_factory.mktemp("local")
+                patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
+                patch.setenv(SLOTS_VARIABLE, str(root / "slots"))
+                local = Lab(root, cores=1)
+                job = local.submit({**document, "resources": {"workers": 1}})
+                local.finish()
+                found[name] = local.summary(job)["parameters_sha256"]
+                local.close()
+        return found[name]
+
+    return digest
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.scheduling.estimates.history import Finished
 from orchestrator.scheduling.estimates.measurement import Measurement
 from orchestrator.spec.load import load_profile, parse_workload
+from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.regnet import TrialScheduler
 from orchestrator.spec.workload import Workload
 from orchestrator.store.looks import MeasurementRecord
@@ -192,6 +193,12 @@ def test_the_device_is_that_of_the_nodes_that_it_may_lie_on(resources: str, devi
     text = f"name: x\ncommand: 'true'\nresources:\n  cpus_per_worker: 1\n  {resources}\n"
     workload: Workload = parse_workload(text, "w.yaml")
     assert device_of(workload, profile.model_copy(update={"nodes": nodes})) == device
+
+
+def test_where_the_profile_names_no_types_those_that_the_engine_knows_count() -> None:
+    workload = parse_workload("name: x\ncommand: 'true'\nresources: {gpus_per_worker: 1}\n", "w.yaml")
+    capacity = Capacity(2, 2, 2, "gpu", (NodeFacts("n1", 2, 2, gpu_type="h200"),))
+    assert device_of(workload, ClusterProfile(name="lab", backend="slurm"), capacity) == "h200"
 
 
 def test_a_store_that_is_not_there_is_no_history(tmp_path: Path) -> None:

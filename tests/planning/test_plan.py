@@ -159,6 +159,26 @@ def test_a_search_is_one_driver_on_all_slots() -> None:
     launch = launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=2, workdir="/")
     assert launch.ranks_share_slots
     assert kind_of(workload) == "regnet search"
+    assert launch.joiner_argv[-1] == "orchestrator.search.join"
+    assert not launch.array
+
+
+def test_every_process_of_a_search_runs_by_the_interpreter_of_its_nodes() -> None:
+    def launch(*overrides: str) -> Launch:
+        workload = workload_in(SWEEP, overrides)
+        return launch_for(
+            workload, job="j-1", run="j-1-r1", token=1, workers=2, workdir="/", python="/nodes/bin/python"
+        )
+
+    driven, array = launch(), launch("search.engine=array")
+    assert {argv[0] for argv in (driven.argv, driven.joiner_argv, array.argv)} == {"/nodes/bin/python"}
+
+
+def test_a_search_without_ray_is_an_array_of_workers() -> None:
+    workload = workload_in(SWEEP, ["search.engine=array"])
+    launch = launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=2, workdir="/")
+    assert (launch.array, launch.ranks_share_slots, launch.joiner_argv) == (True, False, ())
+    assert launch.argv[-1] == "orchestrator.search.array"
 
 
 def test_more_workers_than_the_largest_cluster_are_refused(check: Check) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # the fakes beside this file
+
 from orchestrator.base.process import ProcessIdentity, processes_with_environment
 from orchestrator.rundir.allocations import MARK, AllocationFiles
 from orchestrator.rundir.control import Control, write_control

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.rundir.allocations import AllocationFiles
 from orchestrator.rundir.control import Control, write_control
+from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime.wishes import Wishes
@@ -21,9 +22,9 @@ def run(tmp_path: Path) -> RunDirectory:
     return directory
 
 
-def wishes(run: RunDirectory) -> Wishes:
+def wishes(run: RunDirectory, allocation: str = "j-r1.0", grant: Grant | None = None) -> Wishes:
     launch = Launch("j", "j-r1", 3, ("true",), "/", 2, elastic=True)
-    return Wishes(AllocationFiles(run, "j-r1.0"), launch, os.getppid(), None)
+    return Wishes(AllocationFiles(run, allocation), launch, os.getppid(), grant)
 
 
 def test_the_wanted_workers_are_read_anew_when_the_file_changes(run: RunDirectory) -> None:
@@ -54,3 +55,46 @@ def test_a_stop_of_the_run_is_told_apart_from_one_of_the_allocation(run: RunDire
     whole = found.look({signal.SIGTERM})
     assert whole is not None
     assert (whole.whole, whole.cause) == (True, "cancel")
+
+
+def test_a_note_to_stop_is_found_without_a_signal_and_tells_why(run: RunDirectory) -> None:
+    found = wishes(run)
+    assert found.look(set()) is None
+    AllocationFiles(run, "j-r1.0").request_stop(7.0, "time_limit")
+    ending = found.look(set())
+    assert ending is not None
+    assert (ending.kind, ending.cause, ending.grace_seconds, ending.whole) == ("stop", "time_limit", 7.0, False)
+    assert found.look(set()) is None, "once"
+
+
+def test_a_note_to_an_allocation_reaches_the_agents_of_all_its_nodes(run: RunDirectory) -> None:
+    found = wishes(run, "j-r1.2", Grant(node="n3", nodes=3, place=2))
+    AllocationFiles(run, "j-r1.1").request_stop(7.0, "preempt")
+    assert found.look(set()) is None, "that one is another agent's"
+    AllocationFiles(run, "j-r1.0").request_stop(7.0, "preempt")
+    ending = found.look(set())
+    assert ending is not None
+    assert ending.cause == "preempt"
+
+
+@pytest.mark.parametrize(("node", "cause"), [("", "drain"), ("n1", "taken")])
+def test_a_signal_without_a_note_leaves_the_time_that_was_granted(run: RunDirectory, node: str, cause: str) -> None:
+    ending = wishes(run, grant=Grant(node=node, notice=3.0)).look({signal.SIGTERM})
+    assert ending is not None
+    assert (ending.cause, ending.grace_seconds) == (cause, 3.0)
+
+
+def test_a_run_whose_own_time_is_over_has_the_time_to_save_that_lies_before_the_engines_limit(
+    run: RunDirectory,
+) -> None:
+    ending = wishes(run, grant=Grant(time_limit=0.0, notice=3.0, grace=60.0)).look(set())
+    assert ending is not None
+    assert (ending.cause, ending.grace_seconds) == ("time_limit", 60.0)
+
+
+def test_a_signal_that_comes_with_a_note_is_no_word_of_the_engine(run: RunDirectory) -> None:
+    found = wishes(run, grant=Grant(node="n1"))
+    AllocationFiles(run, "j-r1.0").request_stop(4.0)
+    ending = found.look({signal.SIGTERM})
+    assert ending is not None
+    assert (ending.cause, ending.grace_seconds) == ("drain", 4.0)

@@ -11,6 +11,7 @@ from orchestrator.spec.regnet import RegNetWorkload
 
 TRAINER = '''
 """A trainer for tests: counts how often each trial is started, and obeys the files that a test leaves beside it."""
+import os
 import time
 from pathlib import Path
 from orchestrator.search.records import TrialRecords
@@ -28,6 +29,12 @@ def train(task, around):
     seed = TrialRecords(job, task.token).load_one(task.index).seed
     with open(job.path / f"starts-{task.index}", "a") as file:
         file.write("x")
+    (job.path / f"process-{task.index}").write_text(str(os.getpid()))
+    (job.path / f"niceness-{task.index}").write_text(str(os.nice(0)))
+    if (job.path / f"die-{task.index}").exists():
+        os.kill(os.getpid(), 9)
+    with open(job.path / f"places-{task.index}", "a") as file:
+        file.write(os.environ.get("ORCHESTRATOR_ALLOCATION", "here") + " ")
     saved = job.path / f"saved-{task.index}"
     first = int(saved.read_text()) + 1 if saved.exists() else 1
     if (job.path / f"fail-{task.index}").exists():
@@ -35,11 +42,13 @@ def train(task, around):
     for epoch in range(first, EPOCHS + 1):
         if around.stop():
             return TrialEnd("stopped", metrics(seed, epoch - 1) if epoch > 1 else {})
-        if epoch == 2 and (job.path / f"hold-{task.index}").exists():
+        hold = job.path / f"hold-{task.index}"
+        if epoch == 2 and hold.exists():
             (job.path / f"held-{task.index}").touch()
-            while not around.stop():
+            while not around.stop() and hold.exists():
                 time.sleep(.02)
-            return TrialEnd("stopped", metrics(seed, 1))
+            if around.stop():
+                return TrialEnd("stopped", metrics(seed, 1))
         around.progress(epoch * 100)
         saved.write_text(str(epoch))
         if epoch < EPOCHS:
@@ -53,7 +62,7 @@ def workload() -> RegNetWorkload:
     return _workload()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_workload() -> Callable[..., RegNetWorkload]:
     """A workload whose search section has what is given."""
     return _workload

@@ -60,7 +60,7 @@ def lost(daemon: str) -> None:
 
 @pytest.fixture(scope="module")
 def rig(trainer: str) -> Iterator[Rig]:
-    with private_ray(2, 0, lost) as scratch:
+    with private_ray(2, 0, lost) as (scratch, _):
         yield Rig(scratch, trainer)
 
 
@@ -78,15 +78,26 @@ def spooled(job: JobDirectory) -> list[Record]:
     return found
 
 
-def test_every_trial_runs_once_and_its_result_does_not_depend_on_concurrency(
-    rig: Rig, tmp_path: Path, make_workload: MakeWorkload
-) -> None:
+@pytest.fixture(scope="module")
+def searched(
+    rig: Rig, tmp_path_factory: pytest.TempPathFactory, make_workload: MakeWorkload
+) -> list[tuple[JobDirectory, tuple[TrialRecord, ...]]]:
+    """The same search with one trial at a time, and with two."""
     found = []
     for concurrency in (1, 2):
-        job = JobDirectory.under(tmp_path / f"c{concurrency}", "job-1")
+        job = JobDirectory.under(tmp_path_factory.mktemp(f"c{concurrency}"), "job-1")
         job.create()
         ended, records = rig.search(job, make_workload(concurrency=concurrency))
         assert ended
+        found.append((job, records))
+    return found
+
+
+def test_every_trial_runs_once_and_its_result_does_not_depend_on_concurrency(
+    searched: list[tuple[JobDirectory, tuple[TrialRecord, ...]]],
+) -> None:
+    found = []
+    for job, records in searched:
         assert [(r.state, r.epochs, r.samples, r.attempts) for r in records] == [("succeeded", 4, 400, 1)] * 3
         assert [starts(job, index) for index in range(3)] == [1, 1, 1]
         events = list(read_events(job.run("job-1-r1"), {}))
@@ -97,6 +108,13 @@ def test_every_trial_runs_once_and_its_result_does_not_depend_on_concurrency(
         assert steps == [100, 200, 300, 400]
         found.append([(r.index, r.seed, r.parameters, r.metrics) for r in records])
     assert found[0] == found[1]
+
+
+def test_trials_get_as_much_of_the_processor_as_anybody_else(
+    searched: list[tuple[JobDirectory, tuple[TrialRecord, ...]]],
+) -> None:
+    found = {path.read_text() for job, _ in searched for path in job.path.glob("niceness-*")}
+    assert found == {str(os.nice(0))}
 
 
 def test_a_restart_runs_only_what_is_missing(

@@ -22,6 +22,16 @@ from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.records import Start
 from orchestrator.tracking.spool import read_segment
 
+ARRAY = {"engine": "array"}
+PROGRAM = """
+import sys
+from orchestrator.search.{module} import main
+
+code = main()
+print("torch was imported:", "torch" in sys.modules)
+sys.exit(code)
+"""
+
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
@@ -38,15 +48,27 @@ def run_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots
     return last_word(job)
 
 
-def last_word(job: JobDirectory) -> Marker:
+def run_array(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, workers: int) -> list[Marker]:
+    """One run of so many workers of an array; their markers."""
+    workload = workload.model_copy(update={"search": workload.search and workload.search.model_copy(update=ARRAY)})
+    processes = [start_main(job, workload, state_dir, workers, module="array", rank=rank) for rank in range(workers)]
+    for process in processes:
+        with process:
+            process.wait(240)
+    return [last_word(job, rank) for rank in range(workers)]
+
+
+def last_word(job: JobDirectory, rank: int = 0) -> Marker:
     """The rank's marker, as an agent reads it: the last of its own events; trials have theirs."""
     run = job.run("job-1-r1")
-    marker = read_marker(run, 0)
-    assert marker is not None, (run.logs / "rank-0.log").read_text()
+    marker = read_marker(run, rank)
+    assert marker is not None, (run.logs / f"rank-{rank}.log").read_text()
     return marker
 
 
-def start_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int) -> "subprocess.Popen[bytes]":
+def start_main(
+    job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slots: int, *, module: str = "main", rank: int = 0
+) -> "subprocess.Popen[bytes]":
     job.create()
     run = job.run("job-1-r1")
     run.create()
@@ -54,15 +76,15 @@ def start_main(job: JobDirectory, workload: RegNetWorkload, state_dir: Path, slo
     environment = os.environ | {
         "ORCHESTRATOR_STATE_DIR": str(state_dir),
         "ORCHESTRATOR_RUN_DIR": str(run.path),
-        "ORCHESTRATOR_ALLOCATION": "job-1-r1.0",
+        "ORCHESTRATOR_ALLOCATION": f"job-1-r1.{rank}",
         "ORCHESTRATOR_FENCING_TOKEN": "1",
         "ORCHESTRATOR_SLOTS": str(slots),
-        "RANK": "0",
+        "RANK": str(rank),
         "WORLD_SIZE": "1",
         "OMP_NUM_THREADS": "1",
     }
-    with open(run.logs / "rank-0.log", "wb") as log:
-        command = [sys.executable, "-m", "orchestrator.search.main"]
+    with open(run.logs / f"rank-{rank}.log", "wb") as log:
+        command = [sys.executable, "-c", PROGRAM.format(module=module)]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
@@ -73,27 +95,53 @@ def results(job: JobDirectory) -> list[tuple[object, ...]]:
     return [line(record) for record in TrialRecords(job, 1).load().values()]
 
 
-def test_a_search_leaves_its_summary_and_does_not_depend_on_concurrency(
-    tmp_path: Path, state_dir: Path, make_workload: Callable[..., RegNetWorkload]
-) -> None:
-    train = {"epochs": 1, "batch_size": 64}
+@pytest.fixture(scope="module")
+def small(make_workload: Callable[..., RegNetWorkload]) -> RegNetWorkload:
+    """Two trials of one epoch."""
     workload = make_workload(trials=2, constraints={"flops": "0..1M"}, bootstrap=50)
-    workload = workload.model_copy(update={"train": workload.train.model_copy(update=train)})
-    jobs = [JobDirectory.under(tmp_path / str(slots), "job-1") for slots in (1, 2)]
-    for job, slots in zip(jobs, (1, 2), strict=True):
-        marker = run_main(job, workload, state_dir, slots)
-        assert marker.outcome == "succeeded", marker
-    assert results(jobs[0]) == results(jobs[1])
+    train = workload.train.model_copy(update={"epochs": 1, "batch_size": 64})
+    return workload.model_copy(update={"train": train})
 
-    summary = json.loads((jobs[0].results / "summary.json").read_text())
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory, state_dir: Path, small: RegNetWorkload) -> JobDirectory:
+    """The search on Ray, with one slot."""
+    job = JobDirectory.under(tmp_path_factory.mktemp("ray"), "job-1")
+    marker = run_main(job, small, state_dir, 1)
+    assert marker.outcome == "succeeded", marker
+    return job
+
+
+@pytest.fixture(scope="module")
+def array(tmp_path_factory: pytest.TempPathFactory, state_dir: Path, small: RegNetWorkload) -> JobDirectory:
+    """The search as an array of two workers."""
+    job = JobDirectory.under(tmp_path_factory.mktemp("array"), "job-1")
+    assert sorted(marker.outcome for marker in run_array(job, small, state_dir, 2)) == ["left", "succeeded"]
+    return job
+
+
+def test_what_a_search_finds_depends_neither_on_concurrency_nor_on_the_engine(
+    one_by_one: JobDirectory, array: JobDirectory
+) -> None:
+    assert results(array) == results(one_by_one)
+    found = [json.loads((job.results / "summary.json").read_text()) for job in (one_by_one, array)]
+    assert found[0] == found[1]
+
+
+def test_a_worker_of_an_array_leaves_torch_to_the_process_of_its_trials(array: JobDirectory) -> None:
+    logs = [array.run("job-1-r1").logs / f"rank-{rank}.log" for rank in range(2)]
+    assert ["torch was imported: False" in log.read_text() for log in logs] == [True, True]
+
+
+def test_a_search_leaves_its_summary_its_plots_and_its_trackers_runs(one_by_one: JobDirectory) -> None:
+    summary = json.loads((one_by_one.results / "summary.json").read_text())
     assert summary["trials"] == {"total": 2, "succeeded": 2}
     assert summary["dataset"]["name"] == "digits"
     assert 0 <= summary["best"]["test_accuracy"] <= 1
-    assert summary == json.loads((jobs[1].results / "summary.json").read_text())
-    assert (jobs[0].results / "edf.png").stat().st_size > 10_000
+    assert (one_by_one.results / "edf.png").stat().st_size > 10_000
 
     spooled = []
-    while (part := read_segment(jobs[0].tracking / "search", len(spooled))) is not None:
+    while (part := read_segment(one_by_one.tracking / "search", len(spooled))) is not None:
         spooled.append(part)
     started = [record for part in spooled for record in part if isinstance(record, Start)]
     assert [(s.key, s.parent) for s in started] == [
@@ -134,8 +182,8 @@ def test_a_stop_request_from_the_controller_ends_the_run_as_stopped(
 def test_a_ray_that_dies_ends_the_run_at_once(
     job: JobDirectory, state_dir: Path, make_workload: Callable[..., RegNetWorkload]
 ) -> None:
-    workload = make_workload(trials=2)
-    with start_main(job, workload, state_dir, 2) as process:
+    workload = make_workload(trials=1)
+    with start_main(job, workload, state_dir, 1) as process:
         left: list[psutil.Process] = []
         try:
             left = kill_head(job, psutil.Process(process.pid))

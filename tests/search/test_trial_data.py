@@ -13,8 +13,8 @@ from orchestrator.data.index import DatasetIndex
 from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.search.main import _usual_failure
 from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.setting import usual_failure
 from orchestrator.search.trainer import train_regnet
 from orchestrator.search.trial import Surroundings, TrialEnd, TrialTask
 from orchestrator.spec.load import freeze_workload, load_card
@@ -69,5 +69,5 @@ def test_corrupt_records_of_a_trial_are_events_of_its_run(
 def test_the_failure_of_most_trials_is_the_searchs(trials: tuple[TrialRecord, ...]) -> None:
     classes = ("data", "application", "data")
     failed = [replace(t, state="failed", failure_class=c) for t, c in zip(trials, classes, strict=True)]
-    assert _usual_failure(failed) == "data"
-    assert _usual_failure(trials) == "application"
+    assert usual_failure(failed) == "data"
+    assert usual_failure(trials) == "application"

@@ -85,9 +85,38 @@ def test_what_does_not_hold_together_is_refused(tmp_path: Path, text: str, rule:
 
 def test_an_engine_that_there_is_not_yet_is_told_so_beside_all_else(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    path.write_text("name: x\nbackend: slurm\n" + WINDOW)
-    with pytest.raises(SpecError, match=r"(?s)2:10: backend: there is no engine for slurm yet.*there is no node b"):
+    path.write_text("name: x\nbackend: ray\n" + WINDOW)
+    with pytest.raises(SpecError, match=r"(?s)2:10: backend: there is no engine for ray yet.*there is no node b"):
         load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("policy: easy", "policy: with `backend: slurm` Slurm's own scheduler decides"),
+        ("nodes:\n  - {name: a}", "nodes: with `backend: slurm` Slurm says which nodes there are"),
+        ("teams:\n  - {name: a, quota: 5}", "sacctmgr modify account"),
+        ("slurm: {priorities: [{at_least: 5}]}", "a rule needs a qos, a partition or an account"),
+        ("slurm: {partitoin: batch}", "unknown key 'partitoin'"),
+    ],
+)
+def test_what_slurm_decides_by_itself_is_refused_in_its_profile(tmp_path: Path, text: str, rule: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"name: x\nbackend: slurm\n{text}\n")
+    with pytest.raises(SpecError, match=rule):
+        load_profile(path)
+
+
+def test_a_profile_for_slurm_reads_back_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("name: x\nbackend: slurm\nslurm:\n  partition: batch\n  growth: {partition: spare}\n")
+    found = load_profile(path)
+    assert ClusterProfile.model_validate(found.model_dump(mode="json")) == found
+
+
+def test_a_section_for_slurm_with_another_engine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="this section is for `backend: slurm`"):
+        profile(tmp_path, "slurm: {partition: batch}")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,15 @@ from fastapi import APIRouter, Query
 from orchestrator.api.auth import Principal
 from orchestrator.api.context import ApiContext, Caller, Context
 from orchestrator.spec.answers import PriorityRequest, WhyView
-from orchestrator.spec.messages import EventView, JobView, ResizeRequest, ResultsView, SubmitReply, SubmitRequest
+from orchestrator.spec.messages import (
+    BulkRequest,
+    EventView,
+    JobView,
+    ResizeRequest,
+    ResultsView,
+    SubmitReply,
+    SubmitRequest,
+)
 
 router = APIRouter()
 
@@ -20,10 +28,19 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 def submit(request: SubmitRequest, caller: Caller, context: Context) -> SubmitReply:
     """Queue a workload; a priority above what the cluster allows users takes an operator."""
     caller.require("researcher")
-    highest = None if caller.may("operator") else context.profile.limits.priority
-    reply = context.service.submit(request, caller.user, highest=highest, teams=caller.teams)
+    reply = context.service.submit(request, caller.user, highest=_highest(caller, context), teams=caller.teams)
     context.wake()
     return reply
+
+
+@router.post("/jobs/bulk")
+def submit_many(request: BulkRequest, caller: Caller, context: Context) -> list[SubmitReply]:
+    """Queue many workloads, all or none, each perhaps after those before it."""
+    caller.require("researcher")
+    highest = _highest(caller, context)
+    replies = context.service.submit_many(request.jobs, caller.user, highest=highest, teams=caller.teams)
+    context.wake()
+    return list(replies)
 
 
 @router.get("/jobs")
@@ -91,7 +108,7 @@ def priority(job: str, request: PriorityRequest, caller: Caller, context: Contex
         caller.require("operator", f"a priority above {allowed}")
     view = context.service.set_priority(resolved, request.priority, caller.user)
     context.wake()
-    return view.model_copy(update={"note": context.profile.policy.priority_note})
+    return view.model_copy(update={"note": context.profile.priority_note})
 
 
 @router.post("/jobs/{job}/resize")
@@ -130,3 +147,8 @@ def _own(job: str, caller: Principal, context: ApiContext) -> str:
     resolved = context.service.resolve(job)
     caller.require_owner(resolved, context.service.get(resolved).owner)
     return resolved
+
+
+def _highest(caller: Principal, context: ApiContext) -> int | None:
+    """The highest priority that the caller may give; None: any."""
+    return None if caller.may("operator") else context.profile.limits.priority

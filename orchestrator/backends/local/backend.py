@@ -14,8 +14,17 @@ from pathlib import Path
 
 from orchestrator.backends.local.machine import Machine, gpus_of_this_machine, measure
 from orchestrator.backends.local.others import AGENT, Agent, others_among
-from orchestrator.backends.local.records import KEPT, Record, Records
-from orchestrator.backends.protocol import AllocationState, Capacity, LaunchPlan, LaunchRequest, Observation, Others
+from orchestrator.backends.local.records import Record, Records
+from orchestrator.backends.protocol import (
+    AllocationState,
+    Capacity,
+    LaunchPlan,
+    LaunchRequest,
+    Observation,
+    Others,
+    Standing,
+)
+from orchestrator.backends.records import KEPT
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity, processes_with_environment
@@ -42,6 +51,7 @@ class LocalBackend:
     """
 
     name = "local"
+    queues = False
 
     def __init__(
         self,
@@ -80,6 +90,10 @@ class LocalBackend:
         slots = self.machine.slots_for(request.launch)
         return LaunchPlan(_agent_argv(request), {GRANT: Grant(time_limit=request.time_limit).to_text()}, slots)
 
+    def expected_start(self, request: LaunchRequest) -> float | None:
+        """Nothing: it has no queue of its own."""
+        return None
+
     def launch(self, request: LaunchRequest) -> None:
         """Start the agent in a session of its own.
 
@@ -108,6 +122,10 @@ class LocalBackend:
         with self._lock:
             self._reap()
             return {allocation: self._observe(allocation) for allocation in allocations}
+
+    def adjust(self, allocation: str, standing: Standing) -> str:
+        """Nothing: nothing waits in it."""
+        return ""
 
     def stop(self, allocation: str, *, grace_seconds: float) -> None:
         """Ask the agent to stop its ranks, and to end them by force after the grace time."""
@@ -150,6 +168,9 @@ class LocalBackend:
         del node  # there is one
         held = self._slots.openers()
         return others_among(held, self._is_ours)
+
+    def close(self) -> None:
+        """Nothing of it is open."""
 
     def _is_ours(self, agent: Agent) -> bool:
         record = self._records.find(agent.allocation)

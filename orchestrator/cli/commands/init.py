@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ def command(directory: Path, as_json: bool) -> None:
     written: list[str] = []
     kept: list[str] = []
     for folder in FOLDERS:
-        for source in sorted(p for p in bundled(folder).rglob("*") if p.is_file()):
+        for source in sorted(p for p in bundled(folder).rglob("*") if p.is_file() and p.suffix != ".pyc"):
             target = directory / folder / source.relative_to(bundled(folder))
             (written if _copy(source, target) else kept).append(str(target))
     data = {"directory": str(directory.absolute()), "written": written, "kept": kept}
@@ -35,6 +36,7 @@ def command(directory: Path, as_json: bool) -> None:
 def _copy(source: Path, target: Path) -> bool:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return create_exclusive(target, source.read_bytes())
+        mode = 0o755 if os.access(source, os.X_OK) else 0o644
+        return create_exclusive(target, source.read_bytes(), mode=mode)
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror}", hint="choose another directory") from None

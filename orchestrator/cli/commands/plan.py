@@ -39,7 +39,7 @@ _TIMEOUT = 15.0
     type=click.IntRange(1, 1_000_000),
     help="Also as if it asked for exactly so many workers; may be repeated.",
 )
-@click.option("--offline", is_flag=True, help="Ask no server: as if the cluster were empty.")
+@click.option("--offline", is_flag=True, help="Ask no server: as if the cluster were empty; Slurm is asked itself.")
 @json_option
 def command(
     file: str, overrides: tuple[str, ...], cluster: str | None, widths: tuple[int, ...], offline: bool, as_json: bool
@@ -47,7 +47,8 @@ def command(
     """Say what the workload in FILE (`-`: standard input) would sample, compute and launch, and when it would start.
 
     Where a server runs, its queue is asked when the job would start and whom it would delay, for a few numbers of
-    workers; no server is started for that.
+    workers; no server is started for that. On a Slurm cluster the very script is shown, and Slurm itself is asked, by
+    a dry run, when it would start that.
     """
     from orchestrator.cli.source import read_source
     from orchestrator.spec.load import parse_workload
@@ -57,15 +58,15 @@ def command(
     _check_widths(workload, widths)
     server = None if offline else _server()
     profile = _profile(server, cluster)
-    from orchestrator.backends.local import LocalBackend
+    from orchestrator.backends.build import backend_of
     from orchestrator.planning.content import content_digest
 
-    backend = LocalBackend(profile)
+    backend = backend_of(profile)
     content = content_digest(source.content.decode(), overrides, str(Path.cwd()))
     plan = _plan(workload, profile, backend, widths, content)
     estimate = _estimate(plan)
-    asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate)
-    view = asked or _alone(workload, profile, backend, widths, estimate)
+    asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate, plan.launch.memory)
+    view = asked or _alone(workload, profile, backend, widths, estimate, plan.launch.memory)
     emit(as_json, {**plan.data(), "queue": view}, lambda: _text(plan, view, widths))
 
 
@@ -119,6 +120,7 @@ def _ask(
     overrides: Sequence[str],
     widths: Sequence[int],
     estimate: EstimateView | None,
+    memory: int,
 ) -> WhatIfView | None:
     """The server's answer; None where it serves another cluster than was named."""
     from orchestrator.spec.answers import WhatIfRequest
@@ -133,6 +135,7 @@ def _ask(
         overrides=list(overrides),
         workers=list(widths),
         estimate=estimate,
+        memory=memory,
     )
     try:
         return server.client.what_if(request)
@@ -147,11 +150,17 @@ def _alone(
     backend: Backend,
     widths: Sequence[int],
     estimate: EstimateView | None,
+    memory: int,
 ) -> WhatIfView:
     from orchestrator.base.clock import SystemClock
+    from orchestrator.planning.plan import asked_of_engine
+    from orchestrator.planning.queueing import dry_run_view
     from orchestrator.planning.whatif import offline_view
 
     now = SystemClock().now()
+    if backend.queues:
+        ask = asked_of_engine(workload, profile, Path.cwd(), estimate, memory)
+        return dry_run_view(ask, backend, widths, now=now, live=False)
     return offline_view(workload, backend.capacity(), profile, widths, estimate=estimate, now=now)
 
 

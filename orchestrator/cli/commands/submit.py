@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from orchestrator.base.errors import UsageError
 from orchestrator.cli.connect import check_tracking, connect, other_object_store
 from orchestrator.cli.options import WORKLOAD, json_option, set_option
 from orchestrator.cli.output import CommandFailed, emit, note
-from orchestrator.cli.source import read_source
 from orchestrator.cli.watch import follow, way_back
 from orchestrator.client import Client
 from orchestrator.planning.teams import charged_to
@@ -21,7 +21,7 @@ from orchestrator.spec.messages import JobView, ResultsView, SubmitReply, Submit
 
 
 @click.command()
-@click.argument("file", type=WORKLOAD)
+@click.argument("files", type=WORKLOAD, nargs=-1, required=True, metavar="FILE...")
 @set_option
 @click.option("-w", "--watch", is_flag=True, help="Follow the job to its end; Ctrl-C leaves it running.")
 @click.option("--timeout", metavar="TIME", help="With --watch: give up watching after e.g. 90m (exit code 7).")
@@ -29,7 +29,7 @@ from orchestrator.spec.messages import JobView, ResultsView, SubmitReply, Submit
 @click.option("--cluster", metavar="NAME", help="The cluster profile that it must run on.")
 @json_option
 def command(
-    file: str,
+    files: tuple[str, ...],
     overrides: tuple[str, ...],
     watch: bool,
     timeout: str | None,
@@ -37,54 +37,83 @@ def command(
     cluster: str | None,
     as_json: bool,
 ) -> None:
-    """Queue the workload in FILE (`-`: standard input) and print the job's identifier."""
+    """Queue the workload in FILE (`-`: standard input) and print the job's identifier.
+
+    Several files are queued together, all or none, in their order; each may depend on those before it.
+    """
     seconds = _seconds(timeout, watch)
-    request, dataset = _request(file, overrides, key)
+    if files.count("-") > 1:
+        raise UsageError("standard input (`-`) is named twice", hint="it can be read once")
+    if watch and len(files) > 1:
+        raise UsageError("--watch follows one job", hint="submit first, then: orchestrator events -f JOB")
+    requests, datasets = _requests(files, overrides, key)
     client = connect(cluster)
     check_tracking(client)
-    if odd := other_object_store(client, dataset):
-        note(f"note: {odd}")
-    reply = _submit(client, request)
-    job = reply.job.id
-    for warning in reply.warnings:
-        note(f"warning: {warning}")
-    for whose in charged_to(reply.job.team, reply.warnings):
-        note(f"note: {whose}")
-    if not reply.created:
-        note(f"this key was known already: {job} is {reply.job.state}")
+    for dataset in datasets:
+        if odd := other_object_store(client, dataset):
+            note(f"note: {odd}")
+    replies = _submit(client, requests)
+    _tell(replies)
     if not watch:
-        emit(as_json, reply, lambda: job)
-        note(f"next: orchestrator status {job}   orchestrator logs -f {job}")
+        emit(as_json, replies[0] if len(files) == 1 else replies, lambda: "\n".join(r.job.id for r in replies))
+        job = replies[0].job.id
+        note(
+            f"next: orchestrator status {job}   orchestrator logs -f {job}"
+            if len(files) == 1
+            else "next: orchestrator queue"
+        )
         return
     if not as_json:
-        click.echo(job)
-    _watch(client, reply, seconds, as_json)
+        click.echo(replies[0].job.id)
+    _watch(client, replies[0], seconds, as_json)
 
 
-def _request(file: str, overrides: tuple[str, ...], key: str | None) -> tuple[SubmitRequest, str]:
-    """What is sent, and the dataset that the workload names; empty where it names none."""
+def _tell(replies: Sequence[SubmitReply]) -> None:
+    """Whatever is to be said of them, each sentence once."""
+    for warning in dict.fromkeys(warning for reply in replies for warning in reply.warnings):
+        note(f"warning: {warning}")
+    for whose in dict.fromkeys(text for reply in replies for text in charged_to(reply.job.team, reply.warnings)):
+        note(f"note: {whose}")
+    for reply in replies:
+        if not reply.created:
+            note(f"this key was known already: {reply.job.id} is {reply.job.state}")
+
+
+def _requests(
+    files: Sequence[str], overrides: tuple[str, ...], key: str | None
+) -> tuple[list[SubmitRequest], list[str]]:
+    """What is sent, and the datasets that the workloads name."""
     from orchestrator.cli.revision import code_version
+    from orchestrator.cli.source import read_source
     from orchestrator.spec.load import parse_workload
     from orchestrator.spec.submitter import submitter_environment
     from orchestrator.spec.workload import CommandWorkload
 
-    source = read_source(file)
-    workload = parse_workload(source.content, source.filename, overrides)
-    request = SubmitRequest(
-        source=source.content.decode(),
-        filename=source.filename,
-        overrides=list(overrides),
-        client_key=key or f"cli-{secrets.token_hex(16)}",
-        workdir=str(Path.cwd()),
-        environment=submitter_environment(os.environ),
-        code=code_version(),
-    )
-    return request, "" if isinstance(workload, CommandWorkload) else workload.data.dataset
+    requests: list[SubmitRequest] = []
+    datasets: dict[str, None] = {}
+    prefix, code, environment = key or f"cli-{secrets.token_hex(16)}", code_version(), submitter_environment(os.environ)
+    for number, file in enumerate(files):
+        source = read_source(file)
+        workload = parse_workload(source.content, source.filename, overrides)
+        requests.append(
+            SubmitRequest(
+                source=source.content.decode(),
+                filename=source.filename,
+                overrides=list(overrides),
+                client_key=prefix if len(files) == 1 else f"{prefix}-{number}",
+                workdir=str(Path.cwd()),
+                environment=environment,
+                code=code,
+            )
+        )
+        if not isinstance(workload, CommandWorkload):
+            datasets[workload.data.dataset] = None
+    return requests, list(datasets)
 
 
-def _submit(client: Client, request: SubmitRequest) -> SubmitReply:
+def _submit(client: Client, requests: Sequence[SubmitRequest]) -> list[SubmitReply]:
     try:
-        return client.submit(request)
+        return [client.submit(requests[0])] if len(requests) == 1 else client.submit_many(requests)
     except KeyboardInterrupt:
         raise CommandFailed(
             "interrupted before the server answered; the job may have been queued",

@@ -6,9 +6,10 @@ events, the same facts lead to the same instructions.
 - A view holds ready workers only, at most as many as wanted. Present members stay before new ones; the highest leave.
 - A planned view (resize, joiners) follows when all members have taken the view before and its leavers are gone. A lost
   member is followed by a view at once.
-- The first view waits for all wanted workers for a stated time. Below the minimum the run waits for replacements, which
-  are bounded, and ends as `infrastructure` after a stated time.
-- Allocations that are told to go leave by a planned view. Where fewer than the minimum would stay, all workers stop.
+- The first view waits for a stated time: for all wanted workers, or those that the run was launched with. Below the
+  minimum the run waits for replacements, which are bounded, and ends as `infrastructure` after a stated time.
+- Allocations that are told to go leave by a planned view. Where fewer than the minimum would stay, or the time of the
+  run is over, all workers stop.
 - After a partition only the greater part goes on (`judgement.may_go_on`), the other stands down.
 """
 
@@ -227,13 +228,18 @@ class Coordinator:
         if self._said_stop or self._finishing or not self._too_few_stay():
             return
         self._said_stop = self._stopping = True
-        going = self._roster.going.values()
-        yield e.StopWorkers(next(reversed(going)).cause, min(word.grace_seconds for word in going))
+        going = list(self._roster.going.values())
+        cause = "time_limit" if self._out_of_time() else going[-1].cause
+        yield e.StopWorkers(cause, min(word.grace_seconds for word in going))
+
+    def _out_of_time(self) -> bool:
+        """Whether an agent goes because the run's own time is over; others have no more of it."""
+        return any(word.cause == "time_limit" for word in self._roster.going.values())
 
     def _too_few_stay(self) -> bool:
         roster, minimum = self._roster, self._policy.minimum
-        if not roster.going:
-            return False
+        if not roster.going or self._out_of_time():
+            return bool(roster.going)
         if sum(agent.room for agent in roster.agents.values()) < minimum:
             return True
         members = roster.standing("member")
@@ -292,7 +298,8 @@ class Coordinator:
 
     def _may_begin(self, ready: int) -> bool:
         waited = self._has_lasted("beginning", self._policy.start_within, ready > 0)
-        return not self._winding_down and (ready >= self._wanted or waited)
+        first = self._wanted if self._policy.first is None else min(self._policy.first, self._wanted)
+        return not self._winding_down and (ready >= first or waited)
 
     def _may_change(self, stay: list[Worker], join: list[Worker]) -> bool:
         """Whether a planned view may follow now: nobody is still on the way into or out of the view before."""

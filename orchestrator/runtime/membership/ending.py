@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator.rundir.events import find_event
+from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.membership.events import EndRun
 from orchestrator.runtime.membership.roster import Roster
 
@@ -65,3 +67,12 @@ def judge_end(roster: Roster, losses: Losses, *, stopping: bool, finishing: bool
     if fates[0] == "succeeded" or (roster.view is None and "succeeded" in fates):
         return EndRun("succeeded", "every worker has finished")
     return EndRun("failed", f"the work was not finished: {losses.last}", losses.failure_class)
+
+
+def written_end(run: RunDirectory) -> EndRun | None:
+    """The end of the run as an agent has written it down; None where none has, or a disk hides it."""
+    event = find_event(run, "finished")
+    if event is None:
+        return None
+    said = event.data
+    return EndRun(said["outcome"], str(said.get("message") or "the run has finished"), said.get("failure_class"))

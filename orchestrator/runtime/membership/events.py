@@ -27,6 +27,7 @@ class Policy:
 
     Attributes:
         wanted: workers to begin with.
+        first: workers that the first view waits for; None: all that are wanted.
         minimum: below this the run waits for others, and gives up in the end.
         maximum: of workers that can share the batch (V).
         lost_after: a worker that neither speaks nor computes for so long is dead, and an agent that is silent.
@@ -48,6 +49,7 @@ class Policy:
     lost_after: float = 5.0
     hang_after: float = 300.0
     replacements: int = 10
+    first: int | None = None
     start_within: float = 60.0
     minimum_within: float = 600.0
     warm_within: float = 600.0
@@ -109,6 +111,33 @@ class AgentGone:
 
     agent: int
     certain: bool
+
+
+@dataclass(frozen=True)
+class PartEnded:
+    """All ranks of an agent of a fixed gang have ended. It is told again to a lead that may not have heard it.
+
+    Attributes:
+        agent: which one.
+        outcome: of its part.
+        message: for people.
+        failure_class: of a failed part.
+        exit_code: of the rank that is to blame.
+        cause: why it stopped.
+        killed: SIGKILL ended that rank, which therefore did not fail because of others.
+        elsewhere: it was ended because of another part, or its word is of no weight.
+        time: seconds since the epoch when it went wrong.
+    """
+
+    agent: int
+    outcome: RunOutcome
+    message: str
+    failure_class: str | None
+    exit_code: int | None
+    cause: str | None
+    killed: bool
+    elsewhere: bool
+    time: float
 
 
 @dataclass(frozen=True)
@@ -201,7 +230,7 @@ class Tick:
     """Time has passed; at least one a second."""
 
 
-AgentWord = AgentJoined | AgentRoom | AgentLeaves | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone
+AgentWord = AgentJoined | AgentRoom | AgentLeaves | PartEnded | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone
 """What an agent may say of itself and its workers, over the network too."""
 
 WorkerWord = WorkerReady | WorkerBeat | WorkerBroken
@@ -268,4 +297,17 @@ class StandDown:
     message: str
 
 
-Instruction = Publish | StartWorker | EndWorker | ReleaseWorker | StopWorkers | EndRun | StandDown
+@dataclass(frozen=True)
+class StartPart:
+    """An agent of a fixed gang starts its ranks.
+
+    Attributes:
+        host: where rank 0 listens for the others.
+        port: there.
+    """
+
+    host: str
+    port: int
+
+
+Instruction = Publish | StartWorker | EndWorker | ReleaseWorker | StopWorkers | EndRun | StandDown | StartPart

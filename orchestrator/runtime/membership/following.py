@@ -22,6 +22,7 @@ _INSTRUCTIONS: tuple[type[e.Instruction], ...] = (
     e.StopWorkers,
     e.EndRun,
     e.StandDown,
+    e.StartPart,
 )
 _AGAIN_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
@@ -70,6 +71,11 @@ class Following:
         self._failing_since = time.monotonic()
         self._heard = self._tried = self._pinged = 0.0
         self._instructions: list[e.Instruction] = []
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether nothing that was told waits to be sent."""
+        return self._channel is not None and self._welcome and not self._channel.wants_to_write
 
     def tell(self, word: e.AgentWord | e.Wanted | e.Stopping) -> None:
         """Pass a word on; where there is no connection the journal tells it with the next one.

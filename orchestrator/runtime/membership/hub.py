@@ -238,7 +238,7 @@ def greeting(secret: bytes, role: str, index: int, challenge: object, own_nonce:
 
 def _speaker(word: e.AgentWord | e.WorkerWord) -> int:
     """Whose word it is: an agent's index, or a worker's number."""
-    if isinstance(word, (e.AgentJoined, e.AgentRoom, e.AgentLeaves)):
+    if isinstance(word, (e.AgentJoined, e.AgentRoom, e.AgentLeaves, e.PartEnded)):
         return word.agent
     if isinstance(word, e.WorkerReady):
         return word.member.number

@@ -22,6 +22,7 @@ class Journal:
         self._live: set[int] = set()
         self._ended: dict[int, e.WorkerGone | e.WorkerDone] = {}
         self._leaves: list[e.AgentLeaves] = []
+        self._part: list[e.PartEnded] = []
         self._wishes: dict[type, e.Wanted | e.Stopping] = {}
 
     def note(self, word: OwnWord) -> None:
@@ -31,6 +32,8 @@ class Journal:
                 self._room = word.room
             case e.AgentLeaves():
                 self._room, self._leaves = 0, [word]
+            case e.PartEnded():
+                self._part = [word]
             case e.WorkerStarted():
                 self._live.add(word.number)
                 self._use(word.number)
@@ -48,7 +51,7 @@ class Journal:
     def words(self) -> list[e.AgentWord]:
         """What a coordinator must know, in this order: who has ended, who is there, whether this agent goes."""
         joined = e.AgentJoined(self._agent, self._room, self._next, tuple(sorted(self._live)))
-        return [*self._ended.values(), joined, *self._leaves]
+        return [*self._ended.values(), joined, *self._leaves, *self._part]
 
     def wishes(self) -> list[e.Wanted | e.Stopping]:
         """What control.json wants; only the coordinator's own agent says so."""

@@ -8,6 +8,7 @@ from orchestrator.runtime.membership.events import (
     AgentLeaves,
     AgentRoom,
     Instruction,
+    PartEnded,
     Stopping,
     Wanted,
     WorkerDone,
@@ -16,7 +17,7 @@ from orchestrator.runtime.membership.events import (
     WorkerStarted,
 )
 
-OwnWord = AgentRoom | AgentLeaves | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone | Wanted | Stopping
+OwnWord = AgentRoom | AgentLeaves | PartEnded | WorkerStarted | WorkerRuns | WorkerGone | WorkerDone | Wanted | Stopping
 """What an agent says: of its room, of its own workers, and what control.json wants (each agent reads it; only the
 coordinator's word counts)."""
 

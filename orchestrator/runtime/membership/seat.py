@@ -7,12 +7,12 @@ import selectors
 import time
 from collections.abc import Callable
 
-from orchestrator.rundir.allocations import run_has_finished
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.rundir.membership import MEMBERS_PER_ALLOCATION
 from orchestrator.runtime.logs import say as say_to_log
 from orchestrator.runtime.membership import events as e
 from orchestrator.runtime.membership.coordinating import Coordinating, Superseded
+from orchestrator.runtime.membership.ending import written_end
 from orchestrator.runtime.membership.following import Following
 from orchestrator.runtime.membership.hub import Hub
 from orchestrator.runtime.membership.journal import Journal
@@ -66,7 +66,7 @@ class Seat:
         make_secret(run)
         self._secret = read_secret(run)
         self._role: Coordinating | Following | None = None
-        self._finished = False
+        self._finished: e.EndRun | None = None
         self._trouble = ""
         self._born = time.monotonic()
         self._looked = float("-inf")
@@ -106,8 +106,8 @@ class Seat:
         try:
             if not isinstance(self._role, Coordinating):
                 self._look()
-            if self._finished:
-                return [e.StandDown("the run has finished")]
+            if self._finished is not None:
+                return [self._finished]
             return [] if self._role is None else self._role.turn()
         except Superseded:
             self._say("another agent coordinates now")
@@ -148,8 +148,8 @@ class Seat:
 
     def _claim(self, before: Term | None) -> None:
         """Begin the next term, unless another agent is faster or there is nothing left to coordinate."""
-        if run_has_finished(self._run):
-            self._finished = True
+        self._finished = written_end(self._run)
+        if self._finished is not None:
             return
         hub = Hub(
             self._secret,

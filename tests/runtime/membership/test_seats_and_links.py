@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -301,12 +302,13 @@ def test_all_agents_learn_of_the_end(net: Callable[..., Net]) -> None:
     run.until(lambda: all(any(isinstance(i, e.EndRun) for i in said) for said in run.said.values()))
 
 
-def test_nobody_takes_over_a_run_that_has_finished(net: Callable[..., Net]) -> None:
+@pytest.mark.parametrize(("outcome", "failure"), [("succeeded", None), ("failed", "data")])
+def test_nobody_takes_over_a_run_that_has_finished(net: Callable[..., Net], outcome: Any, failure: Any) -> None:
     run = net(1, 1, wanted=2)
     run.until(lambda: run.settled_on(0, 1000))
-    EventWriter(run.run, "agent-0", 1).append("finished", outcome="succeeded", message="")
+    EventWriter(run.run, "agent-0", 1).append("finished", outcome=outcome, message="as it was", failure_class=failure)
     run.crash(0)
-    run.until(lambda: e.StandDown("the run has finished") in run.said[1])
+    run.until(lambda: e.EndRun(outcome, "as it was", failure) in run.said[1])
     assert not run.seats[1].coordinates
 
 

@@ -17,7 +17,11 @@ from orchestrator.cli.output import emit, note
 )
 @json_option
 def command(node: str, why: str, now: bool, as_json: bool) -> None:
-    """Let nothing new start on NODE; what runs there goes on to its end. It takes the role operator."""
+    """Let nothing new start on NODE; what runs there goes on to its end. It takes the role operator.
+
+    On a Slurm cluster Slurm decides what starts where: the refusal says what its operator types. Of a node that is
+    drained there, --now stops what cannot leave it.
+    """
     from orchestrator.cli.nodetext import drain_sentence
 
     view = connect().drain(node, note=why, now=now)

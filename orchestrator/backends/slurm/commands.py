@@ -1,0 +1,259 @@
+"""Runs Slurm's programs: as argument vectors, in an environment of their own, bounded in time and in what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.base.errors import BackendUnavailable
+from orchestrator.base.text import one_line
+from orchestrator.spec.slurm import SlurmSection
+
+MOST_OUTPUT = 64 * 2**20
+"""Bytes of one answer; 100,000 jobs are about 20 MiB."""
+PATIENCE = 60.0
+"""Seconds that a program may take."""
+
+_BOUND = frozenset({"sbatch"})
+"""What they do after this process has died would be done twice: the next server cannot know of it."""
+_BIND = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)\n"  # PR_SET_PDEATHSIG, SIGKILL
+    "os.getppid() == int(sys.argv[1]) or os._exit(1)\n"
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+"""Between fork and exec this could not be said in a process of many threads, so a Python of its own says it."""
+_FOREIGN = re.compile(r"(SLURM|SLURMD|SBATCH|SALLOC|SRUN|SQUEUE|SACCT|SINFO|SCANCEL|SCONTROL)_")
+"""Where the server itself was started by Slurm, or a person has set defaults, jobs must not inherit them."""
+_KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
+_UNREACHABLE = re.compile(
+    r"unable to contact|unable to establish|connection refused|connection timed out|socket timed out|zero bytes were "
+    r"transmitted|no route to host|backup controller|slurmctld.*(not responding|down)|temporarily unable|"
+    r"communication connection failure|message receive failure|message send failure",
+    re.IGNORECASE,
+)
+_IDENTITY = re.compile(r"munge|authentication|credential", re.IGNORECASE)
+_CONFIGURATION = re.compile(
+    r"configuration (source|file)|slurm\.conf|no config file|load config|resolve/load", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one program said.
+
+    Attributes:
+        program: its name.
+        code: its exit status.
+        out: standard output.
+        err: standard error.
+    """
+
+    program: str
+    code: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """Its complaint on one line."""
+        return one_line(self.err or self.out or f"ended with {self.code}", 300)
+
+
+Runner = Callable[..., Answer]
+"""`runner(program, *arguments, patience=…)`: what `Slurm.read` is to those who only read."""
+
+
+class Slurm:
+    """The programs of one Slurm, as a profile says where they are. Threads may share it.
+
+    Args:
+        section: of the profile.
+        environment: the server's; default: that of this process.
+        patience: seconds that a program may take.
+    """
+
+    def __init__(
+        self, section: SlurmSection, *, environment: Mapping[str, str] | None = None, patience: float = PATIENCE
+    ) -> None:
+        self._commands = section.commands
+        self._patience = patience
+        self._environment = _cleaned(os.environ if environment is None else environment, section)
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which its programs run: without what Slurm would take for options, and with answers in plain English."""
+        return dict(self._environment)
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How often each program was started."""
+        with self._lock:
+            return dict(self._calls)
+
+    def path(self, program: str) -> str | None:
+        """Where a program lies; None where it is missing."""
+        return shutil.which(program, path=self._commands or self._environment.get("PATH", os.defpath))
+
+    def call(
+        self,
+        program: str,
+        *arguments: str,
+        patience: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> Answer:
+        """Run one program to its end, whatever its exit status.
+
+        Args:
+            program: its name.
+            arguments: its own.
+            patience: seconds that it may take; default: those of this object.
+            environment: in which it runs: sbatch hands its own to the job; default: `self.environment`.
+            stdin: an open file that it reads.
+
+        Raises:
+            BackendUnavailable: it, or slurm.conf, is missing; it is too slow, says too much, or reaches no Slurm.
+        """
+        path = self.path(program)
+        if path is None:
+            where = self._commands or "the folders of $PATH"
+            raise BackendUnavailable(
+                f"Slurm's program {program} is not in {where}",
+                hint="install Slurm's commands on this machine, or name their folder in the profile: slurm.commands",
+            )
+        if (conf := self._environment.get("SLURM_CONF")) and not os.path.exists(conf):  # Slurm waits a minute for it
+            raise BackendUnavailable(
+                f"there is no file {one_line(conf)} on this machine, which should say where Slurm is",
+                hint="name the cluster's slurm.conf in the profile (slurm.conf), or in $SLURM_CONF",
+            )
+        with self._lock:
+            self._calls[program] += 1
+        limit = self._patience if patience is None else patience
+        before = (sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid())) if program in _BOUND else ()
+        code, out, err = _run(program, [*before, path, *arguments], environment or self._environment, limit, stdin)
+        answer = Answer(program, code, out.decode(errors="replace"), err.decode(errors="replace"))
+        if code != 0 and (hint := _outage(answer.err)):
+            raise BackendUnavailable(f"{program}: {answer.words}", hint=hint)
+        return answer
+
+    def read(self, program: str, *arguments: str, patience: float | None = None) -> Answer:
+        """Run one program that only looks; anything but success means that it could not.
+
+        Raises:
+            BackendUnavailable: there is no answer.
+        """
+        answer = self.call(program, *arguments, patience=patience)
+        if answer.code != 0:
+            raise BackendUnavailable(
+                f"{program} ended with {answer.code}: {answer.words}",
+                hint=f"run it by hand on the server's machine: {program} {' '.join(arguments)[:200]}",
+            )
+        return answer
+
+
+def _cleaned(environment: Mapping[str, str], section: SlurmSection) -> dict[str, str]:
+    kept = {name: value for name, value in environment.items() if name in _KEPT or not _FOREIGN.match(name)}
+    if section.conf is not None:
+        kept["SLURM_CONF"] = section.conf
+    if section.commands is not None:
+        kept["PATH"] = os.pathsep.join([section.commands, kept.get("PATH", os.defpath)])
+    return kept | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
+
+
+def _outage(complaint: str) -> str:
+    """What to do where a complaint means that Slurm was not reached; empty where it does not."""
+    if _IDENTITY.search(complaint):
+        return "see whether munged runs on this machine, with the key of the cluster: munge -n | unmunge"
+    if _CONFIGURATION.search(complaint):
+        return "name the cluster's slurm.conf in the profile (slurm.conf), or in $SLURM_CONF"
+    if _UNREACHABLE.search(complaint):
+        return "see whether slurmctld runs and can be reached from this machine: scontrol ping"
+    return ""
+
+
+def _run(
+    program: str, argv: list[str], environment: Mapping[str, str], patience: float, stdin: int
+) -> tuple[int, bytes, bytes]:
+    """Exit status, output and complaints; the program and all it started are ended where it is too slow or too loud."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=dict(environment),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BackendUnavailable(
+            f"{argv[0]} cannot be started: {error.strerror}", hint="see to the folder that slurm.commands names"
+        ) from error
+    with process:
+        try:
+            out, err = _collected(process, time.monotonic() + patience)
+            return process.wait(), out, err
+        except _TooSlow:
+            raise BackendUnavailable(
+                f"{program} did not answer within {patience:g} s",
+                hint="see whether slurmctld is overloaded: sdiag, scontrol ping",
+            ) from None
+        except _TooLoud:
+            raise BackendUnavailable(
+                f"{program} said more than {MOST_OUTPUT >> 20} MiB",
+                hint=f"run it by hand on the server's machine and see what it says: {program}",
+            ) from None
+        finally:
+            _end(process)
+
+
+class _TooSlow(Exception):
+    pass
+
+
+class _TooLoud(Exception):
+    pass
+
+
+def _collected(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+    """All that it writes until both of its outputs and itself have ended."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for stream in said:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise _TooSlow
+            for key, _ in ready:
+                if not (chunk := os.read(key.fd, 1 << 18)):
+                    selector.unregister(key.fd)
+                said[key.fd] += chunk
+            if sum(map(len, said.values())) > MOST_OUTPUT:
+                raise _TooLoud
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise _TooSlow from None
+    out, err = said.values()
+    return bytes(out), bytes(err)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:  # so its number is still its own, and that of its group
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

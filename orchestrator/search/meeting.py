@@ -1,0 +1,70 @@
+"""Where the nodes of a search's Ray meet: a folder of the run that holds the head's address and token, and the end.
+
+The token lets whoever has it execute code on every node, so that only the account of the run may read it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from orchestrator.base.errors import Conflict
+from orchestrator.base.files import create_exclusive, read_json
+from orchestrator.rundir.layout import RunDirectory
+
+
+@dataclass(frozen=True)
+class Head:
+    """Ray's head, which the driver has started on its node.
+
+    Attributes:
+        address: `host:port` of its control store.
+        token: that Ray asks of everybody who talks to it.
+    """
+
+    address: str
+    token: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.address.rpartition(":")
+        return host, int(port)
+
+
+class RayMeeting:
+    """The folder `ray` of a run.
+
+    Args:
+        run: the run's directory.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._folder = run.path / "ray"
+
+    def announce(self, head: Head) -> None:
+        """Say where the head is.
+
+        Raises:
+            Conflict: a head of this run has been announced before.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not create_exclusive(self._folder / "head.json", json.dumps(asdict(head)).encode(), mode=0o600):
+            raise Conflict(
+                f"{self._folder}: the run has a head of Ray already",
+                hint="one driver starts it, once in a run; retry the job to get another run",
+            )
+
+    def head(self) -> Head | None:
+        """The head; None where there is none yet."""
+        document = read_json(self._folder / "head.json")
+        return None if document is None else Head(str(document["address"]), str(document["token"]))
+
+    def end(self) -> None:
+        """Tell the other nodes that Ray is not needed any more."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / "over").touch()
+
+    def over(self) -> bool:
+        """Whether Ray is not needed any more."""
+        return (self._folder / "over").exists()

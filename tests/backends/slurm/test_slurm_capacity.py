@@ -1,0 +1,44 @@
+"""Which nodes the jobs of a profile may lie on."""
+
+import pytest
+
+from orchestrator.backends.slurm.capacity import capacity_of, ground_of
+from orchestrator.backends.slurm.inventory import NodeRow, PartitionRow
+from orchestrator.base.errors import LaunchRefused
+from orchestrator.spec.slurm import SlurmSection
+
+
+def node(name: str, *features: str) -> NodeRow:
+    return NodeRow(name, name, frozenset({"IDLE"}), 8, 0, 2**36, 0, (("gpu", 2),), (), features=features)
+
+
+NODES = (node("n1"), node("n2", "a100"), node("n3", "a100", "ib"), node("n4", "h100", "ib"))
+PARTITIONS = (PartitionRow("batch", True, True, ("n1", "n2", "n3", "n4"), None, None, None, "OFF"),)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "left"),
+    [
+        (None, "n1 n2 n3 n4"),
+        ("a100", "n2 n3"),
+        ("a100&ib", "n3"),
+        ("a100 & ib", "n3"),
+        ("a100|h100", "n2 n3 n4"),
+        ("a100&ib|h100", "n1 n2 n3 n4"),
+        ("[a100|h100]", "n1 n2 n3 n4"),
+        ("(a100&ib)|h100", "n1 n2 n3 n4"),
+        ("a100*2", "n1 n2 n3 n4"),
+    ],
+)
+def test_nodes_without_the_features_of_the_profile_are_not_counted_with(constraint: str | None, left: str) -> None:
+    ground = ground_of(None, NODES, PARTITIONS, constraint)
+    assert [row.name for row in ground.nodes or ()] == left.split()
+    capacity = capacity_of(SlurmSection(constraint=constraint), NODES, PARTITIONS)
+    assert (capacity.slots, capacity.largest_gang) == (2 * len(left.split()),) * 2
+
+
+@pytest.mark.parametrize("constraint", ["v100", "a100&h100"])
+def test_features_that_no_node_has_are_refused_before_slurm_is_asked(constraint: str) -> None:
+    with pytest.raises(LaunchRefused, match="no node of partition batch") as caught:
+        ground_of(None, NODES, PARTITIONS, constraint)
+    assert "slurm.constraint" in caught.value.hint

@@ -1,0 +1,132 @@
+"""Trainings on a real Slurm whose nodes are drained, preempted and lost, and whose time is over."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from slurm_kit import SLURM, STEPS, MakeLab, Training, Undisturbed, members, nodes_of, whole_nodes
+
+from orchestrator.testing.dev_cluster import DevCluster
+from orchestrator.testing.lab import Lab
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
+
+SPARE = {**SLURM, "partition": "spare"}
+LONG = 100 * STEPS
+"""Steps of a training that no test sees the end of."""
+
+
+def drain(slurm: DevCluster, node: str, reason: str = "a loud fan") -> None:
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", f"Reason={reason}")
+
+
+def take(slurm: DevCluster, *nodes: str) -> str:
+    """A job of somebody else's, which Slurm prefers, on all of these very nodes."""
+    where = (f"--nodelist={','.join(nodes)}", f"--nodes={len(nodes)}")
+    return slurm.submit("sleep 600", "--partition=batch", "--exclusive", *where)
+
+
+def lend(slurm: DevCluster, lab: Lab, job: str, node: str) -> None:
+    """Somebody else has a node for a moment, then the run has two again."""
+    other = take(slurm, node)
+    lab.until(lambda: node not in nodes_of(lab, job).values())
+    lab.until(lambda: slurm.jobs().get(other) == "RUNNING")
+    slurm.run("scancel", other)
+    lab.until(lambda: members(lab, job) == 2)
+
+
+def test_a_node_that_is_drained_becomes_free_where_its_run_has_enough_workers_elsewhere(
+    slurm_lab: MakeLab, slurm: DevCluster, training: Training
+) -> None:
+    lab = slurm_lab(SLURM)
+    job = lab.submit(whole_nodes(training("long", LONG, "1"), "1..3"))
+    lab.until(lambda: members(lab, job) == 3)
+    first, grown, stays = (node for _, node in sorted(nodes_of(lab, job).items()))
+
+    drain(slurm, grown)
+    lab.until(lambda: slurm.states()[grown] == "drained")
+    drain(slurm, first)  # of the allocation that the run began with: its coordinator
+    lab.until(lambda: slurm.states()[first] == "drained")
+    lab.until(lambda: list(nodes_of(lab, job).values()) == [stays])
+    drain(slurm, stays)  # the only one that is left
+    lab.advances(job, 50)
+    assert slurm.states()[stays] == "draining"
+    assert (lab.job(job).state, len(lab.job(job).runs), lab.told(job, "worker_lost")) == ("running", 1, [])
+    lab.service.cancel(job)
+    lab.finish()
+
+
+def test_a_run_that_is_preempted_saves_its_state_in_time_and_goes_on_as_another_to_the_same_result(
+    slurm_lab: MakeLab, slurm: DevCluster, training: Training, undisturbed: Undisturbed
+) -> None:
+    lab = slurm_lab(SPARE)
+    document = whole_nodes(training("storm", STEPS, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
+    job = lab.submit(document)
+    lab.advances(job, 50)
+
+    other = take(slurm, *slurm.nodes)
+    lab.until(lambda: lab.job(job).runs[0].ended_at is not None)
+    slurm.wait_for(lambda: slurm.jobs().get(other) == "RUNNING")
+    slurm.run("scancel", other)
+    lab.finish()
+
+    view = lab.job(job)
+    assert [run.failure_class for run in view.runs] == ["preempted", None]
+    assert (view.state, view.failures) == ("succeeded", {"preempted": 1})
+    assert lab.told(job, "worker_lost") == []
+    assert lab.summary(job)["parameters_sha256"] == undisturbed(document)
+
+
+def test_what_slurm_takes_of_a_run_leaves_in_good_order_whatever_it_began_with_and_comes_back_when_that_is_free(
+    slurm_lab: MakeLab, slurm: DevCluster, training: Training
+) -> None:
+    lab = slurm_lab(SPARE)
+    drain(slurm, "n3")
+    job = lab.submit(whole_nodes(training("long", LONG, "1"), "1..2"))
+    lab.until(lambda: members(lab, job) == 2)
+    first, grown = (node for _, node in sorted(nodes_of(lab, job).items()))
+    assert "n3" not in {first, grown}
+
+    lend(slurm, lab, job, grown)
+    lend(slurm, lab, job, first)
+    assert (lab.job(job).state, len(lab.job(job).runs), lab.told(job, "worker_lost")) == ("running", 1, [])
+    lab.service.cancel(job)
+    lab.finish()
+
+
+def test_a_time_limit_of_the_user_is_kept_by_the_run_itself_which_saves_its_state_and_slurms_lies_behind_it(
+    slurm_lab: MakeLab, slurm: DevCluster, training: Training
+) -> None:
+    lab = slurm_lab(SLURM)
+    document = whole_nodes(training("limit", LONG, "1"), 1) | {"retry": {"application": 0, "time_limit": 0}}
+    for limit in (10, 40, 160):  # on a busy machine a run takes longer to begin
+        job = lab.submit({**document, "time_limit": f"{limit}s"})
+        lab.until(lambda: bool(slurm.jobs()))
+        shown = slurm.run("squeue", "--noheader", "--format=%l").strip()
+        lab.finish()
+        if saved := [event for event in lab.service.events(job, limit=1000) if event.kind == "checkpoint"]:
+            break
+
+    view = lab.job(job)
+    (run,) = view.runs
+    assert shown == f"{math.ceil((limit + 90) / 60)}:00"
+    assert (view.state, run.state, run.failure_class) == ("failed", "stopped", "time_limit")
+    assert run.message == f"stopped after {saved[-1].data['samples']:,} samples, with a checkpoint"
+
+
+def test_the_loss_of_the_first_node_of_several_ends_no_elastic_run(
+    slurm_lab: MakeLab, slurm: DevCluster, training: Training
+) -> None:
+    lab = slurm_lab(SLURM)
+    job = lab.submit(whole_nodes(training("long", LONG, "1"), "2..3"))
+    lab.until(lambda: members(lab, job) == 3)
+
+    slurm.kill_node_noticed(nodes_of(lab, job)[0])  # it runs the batch step, and coordinates
+    lab.until(lambda: 0 not in lab.view(job).numbers)
+    lab.advances(job, 50)
+    assert (lab.job(job).state, len(lab.job(job).runs)) == ("running", 1)
+    assert slurm.run("squeue", "--noheader", "--format=%T", f"--name={job}-r1.0").strip() == "RUNNING"
+    lab.service.cancel(job)
+    lab.finish()
+    slurm.wait_for(lambda: not slurm.jobs())
