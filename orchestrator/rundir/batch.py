@@ -23,6 +23,7 @@ class Batch:
         wall_is_ours: the time limit that Slurm was given is an estimate of ours, or the partition's: who reaches it
             has not used up the time of the job, which goes on as another run.
         elastic: the run goes on without its first agent, or any other, as long as enough workers are left.
+        grows: the server asks for more allocations of this run where it wants more workers than the run's fewest.
         joined: workers of other allocations may take part: they must be able to reach this one over the network.
         notice: seconds from a SIGTERM of Slurm's until the processes are killed by their agents, which need some of
             Slurm's KillWait themselves; where Slurm takes the allocation away for others, its partition's GraceTime is
@@ -37,6 +38,7 @@ class Batch:
     time_limit: float | None = None
     wall_is_ours: bool = True
     elastic: bool = False
+    grows: bool = False
     joined: bool = False
     notice: float = 20.0
     commands: str = ""

@@ -75,6 +75,7 @@ class Grant:
         node: what the engine calls this machine; empty where it has only one.
         nodes: machines of the allocation, each with an agent of its own.
         place: of this agent among them, from 0.
+        grows: further allocations may join it, where more workers are wanted than the run's fewest.
         notice: seconds until the processes are killed after a signal to stop that does not come with a longer or
             shorter time.
         grace: seconds until they are killed after its own time limit, behind which the engine's lies.
@@ -88,6 +89,7 @@ class Grant:
     node: str = ""
     nodes: int = 1
     place: int = 0
+    grows: bool = False
     notice: float = 20.0
     grace: float = 20.0
 

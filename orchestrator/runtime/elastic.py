@@ -311,6 +311,7 @@ class ElasticAgent:
 
 def _policy(launch: Launch, wanted: int, grant: Grant) -> Policy:
     """The rules; more than was launched may only come with other allocations, for which nobody waits to begin."""
+    growth = launch.min_workers if grant.grows else None
     return Policy(
         wanted=wanted,
         first=min(wanted, launch.workers) if grant.node else None,
@@ -319,6 +320,7 @@ def _policy(launch: Launch, wanted: int, grant: Grant) -> Policy:
         lost_after=launch.lost_after,
         hang_after=launch.hang_after,
         replacements=launch.replacements,
+        joined_above=growth if grant.node else 0,
     )
 
 

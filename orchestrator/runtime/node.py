@@ -71,6 +71,7 @@ def grant_of(step: Mapping[str, str], batch: Batch) -> Grant:
         node=node,
         nodes=nodes,
         place=int(step[slurm.NODE_ID]),
+        grows=batch.grows,
         notice=batch.notice,
         grace=batch.grace,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.base.paths import bundled
@@ -16,6 +18,7 @@ MISSING = 3
 """What `dev-cluster up` ends with where Slurm, munge or MariaDB is not installed."""
 _PATIENCE = 60.0
 _SAVED_AFTER = 6.0
+_NO_CONTROLLER = "Unable to contact slurm controller"
 
 
 class DevClusterError(Exception):
@@ -102,13 +105,34 @@ class DevCluster:
     def run(self, *argv: str) -> str:
         """What a command prints that talks to this cluster.
 
+        A slurmctld that died by itself, as Slurm's does once in thousands of tests, is started again with a warning.
+
         Raises:
             DevClusterError: It failed.
         """
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=_PATIENCE)
+        done = self._run(argv)
+        if done.returncode and _NO_CONTROLLER in done.stderr and self._revive():
+            done = self._run(argv)
         if done.returncode:
             raise DevClusterError(done.returncode, (done.stderr or done.stdout).strip())
         return done.stdout
+
+    def _run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=_PATIENCE)
+
+    def _revive(self) -> bool:
+        """Whether slurmctld did not run, and runs again; a warning tells of it."""
+        try:
+            self.dev_cluster("status")
+        except DevClusterError as error:
+            if not re.search(r"^slurmctld +does not run$", str(error), re.MULTILINE):
+                return False
+        else:
+            return False
+        last = (self.folder / "log" / "slurmctld.out").read_text(errors="replace")[-2000:]
+        warnings.warn(f"slurmctld had ended by itself; its last words: {last}", stacklevel=3)
+        self.restart_controller()
+        return True
 
     def states(self) -> dict[str, str]:
         """The state of each node, in Slurm's words; one that does not answer has a star."""

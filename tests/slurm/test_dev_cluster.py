@@ -1,6 +1,8 @@
 """The development cluster: a real Slurm that comes up, breaks as a real one breaks, and leaves nothing behind."""
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -87,6 +89,13 @@ def test_without_accounting_jobs_run_and_are_written_down_later(slurm: DevCluste
         state_in_accounting(slurm, job)
     slurm.start_accounting()
     slurm.wait_for(lambda: state_in_accounting(slurm, job) == "COMPLETED")
+
+
+def test_a_controller_that_died_by_itself_is_brought_back_with_a_warning(slurm: DevCluster) -> None:
+    (pid,) = re.findall(r"^slurmctld +(\d+)$", slurm.dev_cluster("status"), re.MULTILINE)
+    os.kill(int(pid), signal.SIGKILL)
+    with pytest.warns(UserWarning, match="slurmctld had ended by itself; its last words: .*"):
+        assert slurm.jobs() == {}
 
 
 def test_nothing_is_left_when_the_process_ends_that_it_is_for(slurm_cluster: DevCluster, tmp_path: Path) -> None:

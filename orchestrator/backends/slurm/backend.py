@@ -323,6 +323,7 @@ class SlurmBackend:
             time_limit=None if terms.growth else request.time_limit,
             wall_is_ours=not found.limit.final,
             elastic=launch.elastic,
+            grows=grows,
             joined=grows or found.shape.nodes_max > 1,
             notice=self._kill_wait * _SHARE + ground.grace_time,
             commands=self._section.commands or "",

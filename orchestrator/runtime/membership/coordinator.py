@@ -7,7 +7,8 @@ events, the same facts lead to the same instructions.
 - A planned view (resize, joiners) follows when all members have taken the view before and its leavers are gone. A lost
   member is followed by a view at once.
 - The first view waits for a stated time: for all wanted workers, or those that the run was launched with. Below the
-  minimum the run waits for replacements, which are bounded, and ends as `infrastructure` after a stated time.
+  minimum the run waits for replacements, which are bounded, and ends as `infrastructure` after a stated time, or as
+  soon as no place for them is left and no agent will bring one.
 - Allocations that are told to go leave by a planned view. Where fewer than the minimum would stay, or the time of the
   run is over, all workers stop.
 - After a partition only the greater part goes on (`judgement.may_go_on`), the other stands down.
@@ -46,6 +47,7 @@ class Coordinator:
         self._time = CountedTime()
         self._steps = StepTimes()
         self._losses = Losses(policy.replacements)
+        self._lost_agent = False
         self._stopping = False
         self._said_stop = False
         self._finishing = False
@@ -139,6 +141,7 @@ class Coordinator:
         return ()
 
     def _lose_agent(self, event: e.AgentGone) -> None:
+        self._lost_agent = True
         self._roster.drop(event.agent)
         for number in self._roster.numbers_of(event.agent):
             self._lose(number, f"agent {event.agent} is gone", "infrastructure", certain=event.certain)
@@ -213,7 +216,8 @@ class Coordinator:
             return end
         able, coming = len(roster.standing(*_ABLE)), len(roster.standing(*_ABLE, "warming"))
         waited = self._has_lasted("few", policy.minimum_within, able < policy.minimum)
-        if waited or (coming < policy.minimum and not self._losses.may_start(coming)):
+        stranded = self._has_lasted("stranded", policy.lost_after + policy.settle_within, self._is_stranded())
+        if waited or stranded or (coming < policy.minimum and not self._losses.may_start(coming)):
             return e.EndRun("failed", self._too_few(able), self._losses.failure_class)
         if self._breaks > _MOST_BREAKS:
             return e.EndRun("failed", "the workers cannot reach each other, and none of them is dead", "infrastructure")
@@ -222,6 +226,12 @@ class Coordinator:
                 "failed", "no worker moves any more, and nothing tells which one is to blame", "infrastructure"
             )
         return None
+
+    def _is_stranded(self) -> bool:
+        """Whether agents are lost, those that are left have no room for enough workers, and no others will come."""
+        above, was_whole = self._policy.joined_above, self._lost_agent or self._roster.view is not None
+        room = sum(agent.room for agent in self._roster.agents.values())
+        return was_whole and room < self._policy.minimum and (above is None or self._wanted <= above)
 
     def _stop(self) -> Iterator[e.StopWorkers]:
         """Have all workers stop where too few would stay without the agents that were told to go."""

@@ -41,6 +41,8 @@ class Policy:
         cut_within: how long a worker whose connection broke may take to come back.
         broken_within: how long after a group broke somebody's death may take to be known.
         settle_within: how long a new coordinator waits to hear of the members of the view before.
+        joined_above: others come in the place of lost agents only where more workers than this are wanted; None: never.
+            Without them, a run whose agents have room for fewer than `minimum` is over.
     """
 
     wanted: int
@@ -58,6 +60,7 @@ class Policy:
     cut_within: float = 1.0
     broken_within: float = 1.0
     settle_within: float = 3.0
+    joined_above: int | None = 0
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class PaperRuns:
             run.join(agent, room)
         return run
 
-    def running(self, workers: int, *rooms: int, **rules: float) -> PaperRun:
+    def running(self, workers: int, *rooms: int, **rules: float | None) -> PaperRun:
         """All wanted workers are in the first view and have taken it."""
         policy = replace(e.Policy(wanted=workers), **rules)  # type: ignore[arg-type]
         run = self.fresh(policy, *(rooms or (2 * workers,)))

@@ -85,6 +85,53 @@ def test_an_agents_death_takes_its_workers_along(runs: Any) -> None:
     assert run.view.lost == (1000, 1001)
 
 
+def fixed_gang(runs: Any, **rules: Any) -> Any:
+    return runs.running(3, 2, 1, minimum=3, minimum_within=600.0, lost_after=5.0, settle_within=3.0, **rules)
+
+
+def test_a_gang_that_nobody_can_join_ends_soon_after_it_has_lost_an_agent(runs: Any) -> None:
+    run = fixed_gang(runs, joined_above=None)
+    run.tell(e.AgentGone(1, certain=True))
+    run.wait(7)
+    assert run.last(e.EndRun) is None
+    run.wait(2)
+    end = run.last(e.EndRun)
+    assert (end.outcome, end.failure_class) == ("failed", "infrastructure")
+    assert "agent 1 is gone" in end.message
+
+
+def test_a_gang_that_nobody_can_join_waits_for_a_worker_that_is_started_again(runs: Any) -> None:
+    run = fixed_gang(runs, joined_above=None)
+    run.die(1000)
+    run.wait(60)
+    run.warm(1001)
+    assert run.numbers == (0, 1, 1001)
+
+
+def test_a_gang_that_loses_an_agent_before_it_has_begun_ends_as_soon(runs: Any) -> None:
+    run = runs.fresh(e.Policy(wanted=3, minimum=3, joined_above=None), 2, 1)
+    run.tell(e.AgentGone(1, certain=True))
+    run.wait(9)
+    assert run.last(e.EndRun).failure_class == "infrastructure"
+
+
+def test_agents_of_a_gang_may_come_one_after_the_other(runs: Any) -> None:
+    run = runs.fresh(e.Policy(wanted=3, minimum=3, joined_above=None), 2)
+    run.wait(60)
+    run.join(1, 1)
+    run.warm(*run.started)
+    assert run.numbers == (0, 1, 1000)
+
+
+@pytest.mark.parametrize(("wanted", "goes_on"), [(3, False), (4, True)])
+def test_others_come_only_where_more_than_the_fewest_are_wanted(runs: Any, wanted: int, goes_on: bool) -> None:
+    run = fixed_gang(runs, joined_above=3)
+    run.tell(e.Wanted(wanted))
+    run.tell(e.AgentGone(1, certain=True))
+    run.wait(60)
+    assert (run.last(e.EndRun) is None) is goes_on
+
+
 def test_the_greater_part_of_a_partition_goes_on(runs: Any) -> None:
     run = runs.running(3, 2, 1)
     run.tell(e.AgentGone(1, certain=False))
