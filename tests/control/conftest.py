@@ -23,6 +23,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A controller, a store and an engine in this process, on a clock that the test moves."""
+    return World(tmp_path)
+
+
+@pytest.fixture
 def held_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every decision is held against the one that is made from nothing."""
     original = Mirror.decide

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,6 @@ from orchestrator.scheduling.estimates.forecast import forecast
 from orchestrator.testing.world import World
 
 MEASURED = {"workers": 1, "device": cpu_name(), "samples": 5000, "seconds": 5000.0, "features": FEATURES.to_json()}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def train(world: World, *, workers: str = "1") -> str:

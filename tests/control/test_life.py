@@ -15,11 +15,6 @@ from orchestrator.spec.profile import Limits
 from orchestrator.testing.world import World
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
 def test_a_job_is_queued_started_run_and_succeeds(world: World) -> None:
     job = world.submit("start", "progress:5", "succeed")
     world.finish()

@@ -1,15 +1,8 @@
 """Runs that are lost, engines that do not answer, clocks that jump: what is concluded, and what is not."""
 
-from pathlib import Path
-
 import pytest
 
 from orchestrator.testing.world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def test_a_lost_run_is_recovered_after_the_stated_time(world: World) -> None:

@@ -1,7 +1,5 @@
 """What cannot be read or written, or nobody foresaw, is one job's trouble: the queue goes on."""
 
-from pathlib import Path
-
 import pytest
 
 from orchestrator.control.launching import Launching
@@ -9,11 +7,6 @@ from orchestrator.control.loop import Controller
 from orchestrator.control.starts import Starts
 from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def test_garbage_among_the_events_harms_only_its_own_run(world: World) -> None:

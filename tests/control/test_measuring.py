@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -35,11 +34,6 @@ MEASURED: dict[str, Any] = {
     "memory": 9e8,
     "features": FEATURES.to_json(),
 }
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def test_a_training_is_expected_to_take_some_time_when_it_is_submitted(world: World) -> None:

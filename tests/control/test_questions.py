@@ -22,11 +22,6 @@ WIDE = {"resources": {"workers": 2}}
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
-@pytest.fixture
 def questions(world: World) -> Questions:
     return Questions(world.service.site)
 

@@ -19,11 +19,6 @@ from orchestrator.store import tables
 from orchestrator.testing.world import World
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
 def test_a_queued_job_is_cancelled_at_once(world: World) -> None:
     job = world.submit()
     assert world.service.cancel(job).state == "cancelled"

@@ -1,7 +1,5 @@
 """What is queued, what is refused at once, and what is the same job."""
 
-from pathlib import Path
-
 import pytest
 
 from orchestrator.base.errors import (
@@ -14,11 +12,6 @@ from orchestrator.base.errors import (
 from orchestrator.control import submission
 from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def test_the_same_key_twice_is_one_job(world: World) -> None:
