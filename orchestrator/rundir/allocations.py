@@ -26,6 +26,9 @@ TAKEN = "taken"
 """The cause of a stop by a signal of an engine that signals for itself: whether it needs the nodes for others, or
 somebody has cancelled its job, it alone knows, so that it has the last word on such a run, and no agent writes it."""
 
+PARTED = "parted"
+"""The cause of an agent's end that was in the smaller part of a partition, and left the run to the others."""
+
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 

@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 
 from orchestrator.base.errors import BackendError
-from orchestrator.rundir.allocations import AllocationFiles, run_has_finished
+from orchestrator.rundir.allocations import PARTED, AllocationFiles, run_has_finished
 from orchestrator.rundir.batch import Batch, claim_batch, read_batch
 from orchestrator.rundir.control import StopCause
 from orchestrator.rundir.layout import RunDirectory
+from orchestrator.rundir.membership import newest_view
 from orchestrator.runtime import slurm
 from orchestrator.runtime.logs import say
+from orchestrator.runtime.membership.events import agent_of
 from orchestrator.runtime.signals import SignalInbox
 
 _LOOK_SECONDS = 10.0
@@ -142,7 +144,9 @@ def _watch(srun: subprocess.Popen[bytes], inbox: SignalInbox, files: AllocationF
             stop_by = None
         if signal.SIGTERM in signals:
             say("Slurm ends this job; it tells the agents itself")
-        if over_at is None and is_over(files, batch, nodes):
+        if not is_over(files, batch, nodes):
+            over_at = None
+        elif over_at is None:
             over_at = time.monotonic()
         if over_at is not None and time.monotonic() > over_at + _OTHERS_SECONDS:
             say("the run is over, and srun waits for agents that are lost: ending it")
@@ -174,15 +178,24 @@ def is_over(files: AllocationFiles, batch: Batch, nodes: int) -> bool:
         nodes: that it has, an agent on each.
 
     Returns:
-        True where the run has ended; where all agents of an elastic one have left it, of whom each can fail alone; and
-        where the first agent of any other has failed, which leads it.
+        True where the run has ended; where all agents of an elastic one have left it, of whom each can fail alone, or
+        some stood down for others who do not go on; and where the first agent of any other has failed, which leads it.
     """
     try:
         if _is_finished(files):
             return True
         if batch.elastic:
-            return all(files.agent(place).has_finished() for place in range(nodes))
+            agents = [files.agent(place) for place in range(nodes)]
+            ends = [agent.end() for agent in agents]
+            parted = {a.index for a, end in zip(agents, ends, strict=True) if end and end.get("cause") == PARTED}
+            return None not in ends or (bool(parted) and _still_counts(files.run, parted))
         end = files.end()
     except OSError:  # a disk that is away for a moment
         return False
     return end is not None and end.get("outcome") == "failed"
+
+
+def _still_counts(run: RunDirectory, agents: set[int]) -> bool:
+    """Whether the newest view has workers of these agents: whoever went on without them would have made another."""
+    view = newest_view(run)
+    return view is not None and any(agent_of(number) in agents for number in view.numbers)

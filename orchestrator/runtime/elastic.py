@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.sweep import sweep
 from orchestrator.base.text import counted
-from orchestrator.rundir.allocations import MARK, TAKEN, AllocationFiles, run_has_finished
+from orchestrator.rundir.allocations import MARK, PARTED, TAKEN, AllocationFiles, run_has_finished
 from orchestrator.rundir.events import find_event
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
@@ -154,7 +154,7 @@ class ElasticAgent:
                 speaks = self._seat.coordinates
                 self._conclude(_End(self._outcome(instruction), of_run=speaks, written_by_other=not speaks))
             case StandDown(message):
-                self._conclude(_End(Outcome("failed", message, "infrastructure"), of_run=False))
+                self._conclude(_End(Outcome("failed", message, "infrastructure", cause=PARTED), of_run=False))
             case _:
                 say(f"not done now: {instruction}")
 

@@ -15,6 +15,7 @@ from orchestrator.rundir.batch import Batch, claim_batch
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.fence import raise_fence
+from orchestrator.rundir.membership import Member, View, publish_view
 from orchestrator.runtime.batch import is_over
 from orchestrator.runtime.node import others_work
 
@@ -317,9 +318,27 @@ def test_an_agent_that_is_killed_is_spoken_for_by_its_guard(bench: Any, programs
     assert outcomes(bench) == {"agent-0": "finished succeeded", "agent-1": "agent_finished failed"}
 
 
-def left(bench: Any, index: int, outcome: str, kind: str = "agent_finished") -> None:
+def left(bench: Any, index: int, outcome: str, kind: str = "agent_finished", **more: str) -> None:
     """An agent's last word."""
-    EventWriter(bench.run, f"agent-{index}", 3).append(kind, outcome=outcome)
+    EventWriter(bench.run, f"agent-{index}", 3).append(kind, outcome=outcome, **more)
+
+
+def view_of(bench: Any, epoch: int, *numbers: int) -> None:
+    """The view that these workers are in."""
+    members = tuple(Member(number, "127.0.0.1", 1, 100 + number) for number in numbers)
+    assert publish_view(bench.run, View(epoch, members))
+
+
+def test_agents_that_stood_down_for_others_who_do_not_go_on_are_no_end_to_wait_for(bench: Any) -> None:
+    bench.prepare(WORKER, elastic=True)
+    elastic = Batch(1, elastic=True)
+    view_of(bench, 1, 0, 1000, 2000)
+    left(bench, 1, "failed")
+    assert not is_over(bench.files, elastic, 3), "it failed, and the others may wait for a replacement"
+    left(bench, 0, "failed", cause="parted")
+    assert is_over(bench.files, elastic, 3)
+    view_of(bench, 2, 2000)
+    assert not is_over(bench.files, elastic, 3)
 
 
 def test_an_elastic_run_is_over_once_all_have_left_it_and_any_other_without_its_first_agent(bench: Any) -> None:
