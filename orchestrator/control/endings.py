@@ -27,6 +27,9 @@ _STATES = {
 }
 
 
+_STARTS_OVER = "it saves no state and would reach its limit again, so it is not tried again"
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a run ended.
@@ -117,6 +120,11 @@ def end_run(connection: Connection, site: Site, run: RunRecord, ending: Ending) 
     return ended
 
 
+def saves_state(job: JobRecord, run: RunRecord) -> bool:
+    """Whether the next run of a job goes on from what this one saved; a command starts from the beginning."""
+    return job.kind != "command" or run.saved is not None
+
+
 def _never_began(run: RunRecord, ending: Ending) -> bool:
     """Nothing was lost, and another run may follow once its job is released."""
     follows = ending.outcome != "succeeded" and ending.failure is not FailureClass.PERMANENT
@@ -125,8 +133,7 @@ def _never_began(run: RunRecord, ending: Ending) -> bool:
 
 def _preempted(connection: Connection, site: Site, job: JobRecord, run: RunRecord) -> None:
     """We asked it to stop: no failure, no back-off, and its place is kept."""
-    keeps = job.kind != "command" or run.saved is not None
-    goes_on = "goes on from its newest checkpoint" if keeps else "starts from the beginning"
+    goes_on = "goes on from its newest checkpoint" if saves_state(job, run) else "starts from the beginning"
     whom = "" if run.freed_for is None else f" for {run.freed_for}"
     jobs.move(
         connection,
@@ -151,12 +158,13 @@ def _retry_or_fail(connection: Connection, site: Site, job: JobRecord, run: RunR
             retry = site.workload_of(job).retry
         except SpecError as error:
             failure, what = FailureClass.PERMANENT, f"{what}; {error.message}"
-    budgets = {str(name): int(getattr(retry, str(name), 0)) for name in FailureClass}
+    budgets = _budgets(retry, saves=saves_state(job, run))
     used = dict(job.failures)
     used[str(failure)] = count = used.get(str(failure), 0) + 1
     told = {"failure_class": str(failure)}
     if not may_retry(failure, used, budgets):
-        reason = f"{what}; {_no_more(failure, budgets[str(failure)])}"
+        starts_over = failure is FailureClass.TIME_LIMIT and retry.time_limit is None and not saves_state(job, run)
+        reason = f"{what}; {_STARTS_OVER if starts_over else _no_more(failure, budgets[str(failure)])}"
         jobs.move(
             connection,
             job,
@@ -184,6 +192,12 @@ def _retry_or_fail(connection: Connection, site: Site, job: JobRecord, run: RunR
         failures=used,
         not_before=now + wait,
     )
+
+
+def _budgets(retry: Retry, *, saves: bool) -> dict[str, int]:
+    """Retries of each class."""
+    found = {str(name): getattr(retry, str(name), 0) for name in FailureClass}
+    return found | {str(FailureClass.TIME_LIMIT): retry.at_time_limit(saves=saves)}
 
 
 def _no_more(failure: FailureClass, budget: int) -> str:

@@ -156,9 +156,10 @@ def _ended_by(one: Handed, ends: float, engine: str) -> str:
     limit, began = one.run.time_limit, one.base.since
     at = f"{engine} ends it at {utc(ends)} at the latest"
     if limit is not None and began is not None and ends >= began + limit - _GRAIN:
+        again = "goes on as another run as often as" if one.job.elastic else "begins again only where"
         return (
-            f"{at}, by its time limit of {duration(limit)}: shortly before, it is asked to stop, and it is queued "
-            "again only while retry.time_limit allows that"
+            f"its time limit of {duration(limit)} is over at {utc(began + limit)}: it is asked to stop then, and "
+            f"{again} retry.time_limit allows that; {at}, {duration(max(0.0, ends - began - limit))} later"
         )
     if one.job.elastic:
         goes_on = "it saves its state, stops, and goes on as another run"

@@ -9,6 +9,8 @@ from pydantic import Field
 from orchestrator.spec.base import Document, EnvironmentName, Line, Name, Priority, Text
 from orchestrator.spec.units import ByteSize, Duration, WorkerRange
 
+_AT_TIME_LIMIT = 10
+
 
 class Resources(Document):
     """What the workers of a run need, and where they may lie."""
@@ -35,12 +37,26 @@ class Retry(Document):
 
     preempted: int = Field(default=1000, ge=0, description="the engine or the scheduler took the resources away")
     infrastructure: int = Field(default=5, ge=0, description="a node, the network or the engine failed")
-    time_limit: int = Field(default=10, ge=0, description="the engine's time limit ended the run")
+    time_limit: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="a time limit ended the run; unless it is given: 10, and none for what saves no state (a command), "
+        "since it would reach the limit again",
+    )
     out_of_memory: int = Field(default=1, ge=0, description="the run needed more memory than it had")
     application: int = Field(default=1, ge=0, description="the program ended with an error")
     data: int = Field(default=1, ge=0, description="a dataset could not be read")
     backoff: Duration = Field(default=5.0, description="seconds before the first retry; doubles each time, with jitter")
     backoff_limit: Duration = Field(default=600.0, description="the longest wait between retries")
+
+    def at_time_limit(self, *, saves: bool) -> int:
+        """How often a job is launched again after a run that a time limit ended.
+
+        Args:
+            saves: the next run goes on from what the last one saved.
+        """
+        if self.time_limit is not None:
+            return self.time_limit
+        return _AT_TIME_LIMIT if saves else 0
 
 
 class Tracking(Document):

@@ -202,9 +202,11 @@ def test_where_the_profile_lets_nothing_grow_that_is_said(tmp_path: Path) -> Non
 
 def test_the_end_that_the_user_set_is_told_as_such(desk: Desk) -> None:
     job = desk.world.submit(time_limit="1h")
-    desk.running(job, "n1", ends=desk.world.clock.now() + 3600, time_limit=3600.0)
+    desk.running(job, "n1", ends=desk.world.clock.now() + 3780, time_limit=3600.0)
     why = desk.questions.why(job)
-    assert any("by its time limit of 60 min" in detail for detail in why.details)
+    (told,) = [detail for detail in why.details if "its time limit of 60 min is over at" in detail]
+    assert "it is asked to stop then, and begins again only where retry.time_limit allows that" in told
+    assert told.endswith("at the latest, 3 min later")
     assert why.expected_end is not None
     assert why.expected_end.latest == desk.world.clock.now() + 3600
 

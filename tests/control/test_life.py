@@ -192,6 +192,22 @@ def test_a_run_beyond_its_time_limit_is_stopped_and_retried_at_its_budget(world:
     assert any("time limit of 10 s" in event.message for event in world.service.events(job))
 
 
+def test_a_command_that_reaches_its_time_limit_would_reach_it_again_and_is_not_retried(world: World) -> None:
+    job = world.submit("start", *["wait"] * 100, time_limit="10s")
+    world.finish()
+    view = world.job(job)
+    assert (view.state, view.failures, len(view.runs)) == ("failed", {"time_limit": 1}, 1)
+    assert view.reason.endswith("it saves no state and would reach its limit again, so it is not tried again")
+
+
+def test_a_training_that_reaches_its_time_limit_goes_on_from_its_checkpoint(world: World) -> None:
+    job = world.train("start", *["wait"] * 100, time_limit="10s", retry={"backoff": 1})
+    world.step(30)
+    view = world.job(job)
+    assert view.failures["time_limit"] >= 1
+    assert len(view.runs) >= 2
+
+
 def test_a_controller_forgets_how_long_runs_that_are_over_have_been_running(world: World) -> None:
     world.submit("start", "wait", "wait", "succeed", time_limit="10s")
     world.step(4)

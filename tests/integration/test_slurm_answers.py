@@ -86,7 +86,7 @@ def test_what_waits_in_slurm_and_what_runs_there_is_told_in_its_words(engine: En
     runs = questions.why(wide)
     assert runs.workers == 6
     assert "holds 6 gpu slots on n1 (2), n2 (2) and n3 (2), in Slurm as job " in runs.reason
-    assert any("by its time limit of 5 min" in detail for detail in runs.details)
+    assert any("its time limit of 5 min is over at" in detail for detail in runs.details)
 
     queue = questions.queue()
     assert [line.job for line in queue.running] == [wide]
