@@ -202,7 +202,7 @@ def _budgets(retry: Retry, *, saves: bool) -> dict[str, int]:
 
 def _no_more(failure: FailureClass, budget: int) -> str:
     if failure is FailureClass.PERMANENT:
-        return "no retry can help"
+        return "it is not tried again by itself"
     if budget == 0:
         return f"retry.{failure} allows no retry"
     return f"its budget is used up (retry.{failure}: {budget})"

@@ -273,7 +273,7 @@ class EngineQuestions:
     def _told(self, job: str, look: EngineLook) -> Told:
         with self._site.store.read() as connection:
             record = jobs.get(connection, job)
-            told = told_of(connection, record, look.now)
+            told = told_of(self._site, connection, record, look.now)
             run = runs.newest_of(connection, job)
             seen = None if run is None else look.seen.get(run.allocation)
             phase = phase_of(self._site, connection, record, run, seen)

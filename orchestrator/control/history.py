@@ -7,11 +7,13 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
+from orchestrator.control.files import logs_of
+from orchestrator.control.site import Site
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.jobs import Running
 from orchestrator.spec.answers import Moment, Remedy, WhyView
-from orchestrator.store import briefs
+from orchestrator.store import briefs, runs
 from orchestrator.store.records import JobRecord
 
 _KINDS = frozenset({"state", "resized", "width", "stopping", "priority", "refused", "growth"})
@@ -53,7 +55,7 @@ class Told:
         )
 
 
-def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
+def told_of(site: Site, connection: Connection, job: JobRecord, now: float) -> Told:
     """Look one job up: its newest run, and the newest entries of its history that say where it was moved, and why."""
     found = briefs.newest_events(connection, job.id, _KINDS, _NEWEST)
     told = [event for event in reversed(found) if event.message]
@@ -70,7 +72,7 @@ def told_of(connection: Connection, job: JobRecord, now: float) -> Told:
         details=details,
         since=job.finished_at if job.state.terminal else moved,
         preemptions=job.preemptions,
-        remedies=_to_do(job),
+        remedies=_to_do(site, connection, job),
     )
     return Told(job, view)
 
@@ -83,16 +85,12 @@ def _goes_on(job: JobRecord) -> str:
     )
 
 
-def _to_do(job: JobRecord) -> list[Remedy]:
+def _to_do(site: Site, connection: Connection, job: JobRecord) -> list[Remedy]:
     match job.state:
         case JobState.FAILED:
-            return [
-                Remedy(text="its output may tell more", command=f"orchestrator logs {job.id}"),
-                Remedy(
-                    text=f"once the cause is gone, queue it again; {_goes_on(job)}",
-                    command=_retry(job),
-                ),
-            ]
+            output = Remedy(text="its output may tell more", command=f"orchestrator logs {job.id}")
+            again = Remedy(text=f"once the cause is gone, queue it again; {_goes_on(job)}", command=_retry(job))
+            return [output, again] if _has_logs(site, connection, job) else [again]
         case JobState.CANCELLED:
             return [Remedy(text=f"queue it again; {_goes_on(job)}", command=_retry(job))]
         case JobState.SUCCEEDED:
@@ -101,6 +99,11 @@ def _to_do(job: JobRecord) -> list[Remedy]:
             return [Remedy(text="let it start when its turn comes", command=f"orchestrator release {job.id}")]
         case _:
             return []
+
+
+def _has_logs(site: Site, connection: Connection, job: JobRecord) -> bool:
+    """Whether anything of it ever ran and wrote."""
+    return any(logs_of(site.run_directory(run)) for run in runs.of_jobs(connection, [job.id])[job.id])
 
 
 def _retry(job: JobRecord) -> str:

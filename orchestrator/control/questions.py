@@ -236,7 +236,7 @@ class Questions:
     def _told(self, job: str) -> Told:
         with self._site.store.read() as connection:
             record = jobs.get(connection, job)
-            told = told_of(connection, record, self._site.clock.now())
+            told = told_of(self._site, connection, record, self._site.clock.now())
             phase = phase_of(self._site, connection, record, runs.newest_of(connection, job))
         return replace(told, view=told.view.model_copy(update={"phase": phase}))
 

@@ -16,7 +16,7 @@ class FailureClass(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     APPLICATION = "application"
     DATA = "data"
-    PERMANENT = "permanent"  # no retry can help: the engine refuses it, or the workload cannot work
+    PERMANENT = "permanent"  # not tried again by itself: the engine refuses it, or the workload cannot work
 
 
 def may_retry(failure: FailureClass, used: Mapping[str, int], budgets: Mapping[str, int]) -> bool:

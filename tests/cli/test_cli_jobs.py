@@ -107,6 +107,14 @@ def test_watch_returns_1_where_the_job_failed_and_shows_its_last_words(
     assert outcome.code == 1
     assert "ValueError: nope" in outcome.err
     assert "scripted to be failed" in outcome.err
+    assert "orchestrator logs j-00000000" in outcome.err
+
+
+def test_the_logs_of_a_job_that_never_ran_are_not_named(cli, service: FakeService, workload: Path) -> None:
+    service.default_script = ["failed"]
+    outcome = cli("submit", workload, "--watch")
+    assert "orchestrator why j-00000000" in outcome.err
+    assert "orchestrator logs" not in outcome.err
 
 
 def test_watch_as_json_is_one_document_even_where_the_job_failed(cli, service: FakeService, workload: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_refused_launch_is_final(world: World) -> None:
     view = world.job(job)
     assert view.state == "failed"
     assert "the engine refuses it" in view.reason
-    assert "no retry can help" in view.reason
+    assert "it is not tried again by itself" in view.reason
     assert world.backend.allocations() == {}
 
 

@@ -105,6 +105,16 @@ def test_a_job_that_is_over_says_what_happened_and_what_to_do(
     assert [r.command.split()[1] for r in why.remedies][-1] in {"retry", "results"}
 
 
+def test_the_output_of_a_failed_job_is_named_where_there_is_any(world: World, questions: Questions) -> None:
+    refused, failed = world.submit("refuse"), world.submit("start", "fail:permanent")
+    world.finish()
+    log = world.run_directory(failed).logs / "rank-0.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("Traceback\n")
+    asked = {job: [remedy.command.split()[1] for remedy in questions.why(job).remedies] for job in (refused, failed)}
+    assert asked == {refused: ["retry"], failed: ["logs", "retry"]}
+
+
 def test_a_cancelled_job_can_be_queued_again(world: World, questions: Questions) -> None:
     job = world.submit()
     world.service.cancel(job)

@@ -14,7 +14,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.cli.connect import check_tracking, connect, other_object_store
 from orchestrator.cli.options import WORKLOAD, json_option, set_option
 from orchestrator.cli.output import CommandFailed, emit, note
-from orchestrator.cli.watch import follow, way_back
+from orchestrator.cli.watch import follow
 from orchestrator.client import Client
 from orchestrator.planning.teams import charged_to
 from orchestrator.spec.messages import JobView, ResultsView, SubmitReply, SubmitRequest
@@ -148,11 +148,12 @@ def _failed(client: Client, job: JobView, data: dict[str, Any]) -> CommandFailed
     from orchestrator.cli.logtail import last_lines
 
     code = "job_cancelled" if job.state == "cancelled" else "job_failed"
+    hint = f"orchestrator status {job.id}   orchestrator {'logs' if client.logs(job.id) else 'why'} {job.id}"
     if job.state == "failed":
         for line in last_lines(client, job.id, 15):
             note(f"  | {line}")
     message = f"{job.id} {job.state}" + (f": {job.reason}" if job.reason else "")
-    return CommandFailed(message, hint=way_back(job.id).replace(" -f", ""), data=data, code=code, exit_code=1)
+    return CommandFailed(message, hint=hint, data=data, code=code, exit_code=1)
 
 
 def _seconds(timeout: str | None, watch: bool) -> float | None:
