@@ -9,13 +9,13 @@ import selectors
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from orchestrator.backends.slurm.binding import bound
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.base.text import one_line
 from orchestrator.spec.slurm import SlurmSection
@@ -27,12 +27,6 @@ PATIENCE = 60.0
 
 _BOUND = frozenset({"sbatch"})
 """What they do after this process has died would be done twice: the next server cannot know of it."""
-_BIND = (
-    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)\n"  # PR_SET_PDEATHSIG, SIGKILL
-    "os.getppid() == int(sys.argv[1]) or os._exit(1)\n"
-    "os.execv(sys.argv[2], sys.argv[2:])"
-)
-"""Between fork and exec this could not be said in a process of many threads, so a Python of its own says it."""
 _FOREIGN = re.compile(r"(SLURM|SLURMD|SBATCH|SALLOC|SRUN|SQUEUE|SACCT|SINFO|SCANCEL|SCONTROL)_")
 """Where the server itself was started by Slurm, or a person has set defaults, jobs must not inherit them."""
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
@@ -142,8 +136,8 @@ class Slurm:
         with self._lock:
             self._calls[program] += 1
         limit = self._patience if patience is None else patience
-        before = (sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid())) if program in _BOUND else ()
-        code, out, err = _run(program, [*before, path, *arguments], environment or self._environment, limit, stdin)
+        argv = bound([path, *arguments]) if program in _BOUND else [path, *arguments]
+        code, out, err = _run(program, argv, environment or self._environment, limit, stdin)
         answer = Answer(program, code, out.decode(errors="replace"), err.decode(errors="replace"))
         if code != 0 and (hint := _outage(answer.err)):
             raise BackendUnavailable(f"{program}: {answer.words}", hint=hint)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.backends.slurm import commands
+from orchestrator.backends.slurm import binding
+from orchestrator.backends.slurm.binding import bound
 from orchestrator.backends.slurm.commands import Slurm
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.base.process import ProcessIdentity
@@ -147,13 +149,15 @@ def test_calls_are_counted_over_all_threads(programs: Programs) -> None:
     assert slurm.calls == {"squeue": 12, "sacct": 3}
 
 
-def test_an_sbatch_that_waits_dies_with_the_server(programs: Programs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["setpriv", "python"])
+def test_an_sbatch_that_waits_dies_with_the_server(programs: Programs, tmp_path: Path, way: str) -> None:
     folder = programs(sbatch=f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 60")._commands
     server = (
-        "import sys; from orchestrator.backends.slurm.commands import Slurm; from orchestrator.spec.slurm import"
-        " SlurmSection; Slurm(SlurmSection(commands=sys.argv[1]), environment={'PATH': '/usr/bin:/bin'}).call('sbatch')"
+        "import sys; from orchestrator.backends.slurm import binding; from orchestrator.backends.slurm.commands import"
+        " Slurm; from orchestrator.spec.slurm import SlurmSection; binding._setpriv = sys.argv[2] and (lambda: None) or"
+        " binding._setpriv; Slurm(SlurmSection(commands=sys.argv[1]), environment={'PATH': '/bin'}).call('sbatch')"
     )
-    process = subprocess.Popen([sys.executable, "-c", server, str(folder)])
+    process = subprocess.Popen([sys.executable, "-c", server, str(folder), way if way == "python" else ""])
     try:
         await_that((tmp_path / "pid").exists)
     finally:
@@ -161,6 +165,15 @@ def test_an_sbatch_that_waits_dies_with_the_server(programs: Programs, tmp_path:
         process.wait()
     sbatch = int((tmp_path / "pid").read_text())
     await_that(lambda: ProcessIdentity.of(sbatch) is None)
+
+
+@pytest.mark.parametrize("way", ["setpriv", "python"])
+def test_nothing_begins_for_a_server_that_is_dead_already(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    if way == "python":
+        monkeypatch.setattr(binding, "_setpriv", lambda: None)
+    assert subprocess.run(bound(["/bin/echo", "a b", "c"]), capture_output=True, text=True).stdout == "a b c\n"
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert subprocess.run(bound(["/bin/echo", "a b"]), capture_output=True, text=True).stdout == ""
 
 
 def test_no_program_keeps_a_descriptor_of_ours(programs: Programs) -> None:
