@@ -111,18 +111,21 @@ def check_profile(running: str, wanted: str) -> None:
     """Refuse another cluster than the one that is served, which may be named as it names itself, or by its file."""
     if running == wanted:
         return
-    name = _name_of(wanted)
+    name, unknown = _name_of(wanted, running)
     if running != name:
         raise Conflict(
             f"the server that runs serves the cluster {running}, not {name}",
-            hint="`orchestrator serve --stop` ends it (its jobs go on); then try again",
+            hint=unknown or "`orchestrator serve --stop` ends it (its jobs go on); then try again",
         )
 
 
-def _name_of(cluster: str) -> str:
+def _name_of(cluster: str, running: str) -> tuple[str, str]:
+    """A cluster as it names itself; what was meant where there is none of this name on this machine."""
+    from orchestrator.spec.diagnostics import nearest
     from orchestrator.spec.load import load_profile
 
     try:
-        return load_profile(cluster).name
-    except NotFound:  # the server's machine may know it
-        return cluster
+        return load_profile(cluster).name, ""
+    except NotFound as error:
+        near = nearest(cluster, [running])
+        return cluster, f"{error.message}; {f'did you mean {near!r}?' if near else error.hint}"

@@ -14,6 +14,7 @@ from orchestrator.lifecycle.reasons import slots
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
 from orchestrator.planning.places import no_place
+from orchestrator.planning.teams import misspelt
 from orchestrator.spec.data import Weights
 from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.profile import ClusterProfile
@@ -131,6 +132,11 @@ def _wrong_team(workload: Workload, profile: ClusterProfile, capacity: Capacity)
         if team.limit is not None and wanted > team.limit:
             yield (
                 f"resources.workers needs at least {slots(wanted, capacity.slot_kind)}; "
+    elif not known and (meant := misspelt(workload.team, profile.slurm.accounts)):
+        yield (
+            f"team: slurm.accounts of cluster {profile.name} has no team {workload.team!r}; did you mean {meant!r}? "
+            "(a team of that name needs an entry there)"
+        )
                 f"team {team.name} may hold {team.limit} on cluster {profile.name}"
             )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.text import binary, counted
+from orchestrator.spec.diagnostics import nearest
 from orchestrator.spec.workload import Workload
 
 
@@ -23,7 +24,9 @@ def no_place(workload: Workload, cluster: str, capacity: Capacity, slots: int) -
     if not names:
         return
     if unknown := [name for name in asked.not_on if name not in names]:
-        yield f"resources.not_on: cluster {cluster} has no node {unknown[0]}"
+        near = nearest(unknown[0], sorted(names))
+        meant = f"; did you mean {near!r}?" if near else ""
+        yield f"resources.not_on: cluster {cluster} has no node {unknown[0]}{meant}"
     types = sorted({node.gpu_type for node in capacity.nodes if node.gpu_type})
     if strange := [kind for kind in asked.gpu_types if kind not in types]:
         has = f"it has {', '.join(types)}" if types else "nobody says which types its GPUs are"

@@ -8,6 +8,8 @@ from orchestrator.spec.diagnostics import nearest
 
 NOBODYS = "default"
 """The team of workloads that name none."""
+_LIKE = 0.8
+"""How alike two names of teams are, of which one must be a slip of the pen (1: the same)."""
 
 
 def charged_to(team: str, told: Collection[str] = ()) -> list[str]:
@@ -19,6 +21,11 @@ def charged_to(team: str, told: Collection[str] = ()) -> list[str]:
     """
     said = f"it is charged to team {team}"
     return [] if team == NOBODYS or any(line.startswith(said) for line in told) else [said]
+
+
+def misspelt(team: str, accounts: Collection[str]) -> str | None:
+    """The team with an account of its own that was meant by one without; None: none looks so much like it."""
+    return None if team in (NOBODYS, *accounts) else nearest(team, sorted(accounts), _LIKE)
 
 
 def unheard_of(team: str, seen: Collection[str]) -> list[str]:

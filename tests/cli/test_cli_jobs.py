@@ -341,6 +341,14 @@ def test_a_served_cluster_needs_no_file_here() -> None:
     check_profile("lab", "lab")
 
 
+def test_a_cluster_that_is_misspelt_is_told_as_it_was_meant(cli, service: FakeService, workload: Path) -> None:
+    refused = cli("submit", workload, "--cluster", "locla")
+    assert refused.code == 6
+    assert "did you mean 'local'?" in refused.err
+    assert "serve --stop" not in refused.err
+    assert "did you mean 'slurm'?" in cli("submit", workload, "--cluster", "slrum").err
+
+
 def test_a_cluster_that_the_server_does_not_serve_is_a_conflict(cli, service: FakeService, workload: Path) -> None:
     assert cli("submit", workload, "--cluster", "other").code == 6
     assert service.requests == []

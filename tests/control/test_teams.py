@@ -35,6 +35,14 @@ def test_a_team_that_the_profile_does_not_name_is_refused(world: World) -> None:
     assert world.service.list() == []
 
 
+def test_a_team_that_looks_like_one_with_an_account_in_slurm_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, queues=True, profile={"slurm": {"accounts": {"vision": "vis", "video": "vid"}}})
+    with pytest.raises(UsageError, match=r"has no team 'visoin'; did you mean 'vision'\?"):
+        world.submit("start", "succeed", team="visoin")
+    assert [world.job(world.submit("start", team=team)).team for team in ("vision", "speech", "default")]
+    assert len(world.service.list()) == 3
+
+
 def test_a_profile_without_teams_takes_any(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert world.job(world.submit("start", "succeed", team="video")).team == "video"

@@ -56,5 +56,11 @@ def test_what_can_never_lie_anywhere_is_refused(resources: dict[str, object], ru
     assert rule in problems(resources)
 
 
+def test_a_node_that_is_misspelt_is_named_as_it_was_meant() -> None:
+    nodes = (NodeFacts("node-07", 4, 4), NodeFacts("login", 4, 4))
+    told = problems({"workers": 1, "not_on": ["nod-07"]}, Capacity(8, 8, 8, nodes=nodes))
+    assert told == "resources.not_on: cluster lab has no node nod-07; did you mean 'node-07'?"
+
+
 def test_a_cluster_that_names_no_node_is_not_judged() -> None:
     assert problems({"workers": 2, "not_on": ["z"]}, Capacity(2, 2, 2)) == ""
