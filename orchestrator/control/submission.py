@@ -24,6 +24,7 @@ from orchestrator.base.text import binary, counted, one_line
 from orchestrator.control.briefly import briefly
 from orchestrator.control.checking import columns_of
 from orchestrator.control.measuring import Expectations, Expected, keep
+from orchestrator.control.preview import Preview
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.content import content_digest
@@ -93,6 +94,7 @@ class _Desk:
         examined: workloads by their content: the same one is looked at once.
         names: of the workloads so far.
     """
+        alone: there is but one; the engine's dry run would take too long for many.
 
     owner: str
     highest: int | None
@@ -101,6 +103,7 @@ class _Desk:
     examined: dict[str, _Examined] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
+    alone: bool = False
 
 class Submission:
     """Takes workloads into the queue."""
@@ -110,6 +113,7 @@ class Submission:
         self._state_directory = state_directory
         self._expectations = Expectations(site, state_directory)
 
+        self._preview = Preview(site)
     def take(
         self,
         request: SubmitRequest,
@@ -138,7 +142,7 @@ class Submission:
         Raises:
             SpecError, NotAllowed, UsageError, Conflict, StoreError: nothing was created.
         """
-        desk = _Desk(owner, highest, teams, cache(self._capacity))
+        desk = _Desk(owner, highest, teams, cache(self._capacity), alone=len(requests) == 1)
         prepared = self._prepare_all(requests, desk)
         with self._site.commit("submit") as connection:
             return [one if isinstance(one, Taken) else self._insert(connection, one) for one in prepared]
@@ -198,6 +202,8 @@ class Submission:
         return _Examined(workload, expected, tuple(warnings))
 
     def _insert(self, connection: Connection, one: _Prepared) -> Taken:
+        if desk.alone:
+            self._preview.refuse(workload, request.workdir, expected)
         job, found = one.job, one.examined
         if (known := _known(connection, one.request, job.owner, one.content)) is not None:
             return Taken(known, created=False, warnings=found.warnings)

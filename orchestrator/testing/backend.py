@@ -64,6 +64,10 @@ class SimulatedBackend:
         """Allocations of which it says, once they are over, that they ended by themselves."""
         self.refusal = ""
         """What `adjust` says of what it does not let us change."""
+        self.takes_none = ""
+        """Why the dry run refuses whatever it is asked for; empty: it does not."""
+        self.dry_runs = 0
+        """How often it was asked for one."""
         self.calls: list[str] = []
         """The names of the calls so far."""
 
@@ -72,7 +76,12 @@ class SimulatedBackend:
         return LaunchPlan(request.launch.argv, dict(request.launch.env), _slots_of(request))
 
     def expected_start(self, request: LaunchRequest) -> float | None:
-        """Nothing: it has no queue of its own."""
+        """Not said; refused where the test says so."""
+        self.dry_runs += 1
+        if not self.available:
+            raise BackendUnavailable("the simulated engine does not answer", hint="wait")
+        if self.takes_none:
+            raise LaunchRefused(self.takes_none, hint="name another account")
         return None
 
     def adjust(self, allocation: str, standing: Standing) -> str:
