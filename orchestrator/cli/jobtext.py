@@ -10,7 +10,7 @@ from orchestrator.cli.human import ago, clock, duration, figure, point
 from orchestrator.cli.output import state, table
 from orchestrator.spec.messages import EventView, Goodput, JobView, Progress, RunView
 
-_KINDS_OF_VIEWS = {"lost": "worker_lost", "joined": "worker_joined"}
+_KINDS_OF_VIEWS = {"lost": "worker_lost", "joined": "worker_joined", "left": "workers_left", "taken": "workers_left"}
 """What changed the workers of a run, where that was no resize."""
 _WAITING = frozenset({"queued", "held", "recovering"})
 _ON_WORKERS = frozenset({"running", "resizing"})

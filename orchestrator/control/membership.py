@@ -23,6 +23,8 @@ CAUSES = {
     "resize": "resized",
     "lost": "a worker was lost",
     "joined": "a worker joined",
+    "left": "the others were told to leave",
+    "taken": "the others were taken back by the engine",
 }
 """Why a run has a new view, by its own word."""
 

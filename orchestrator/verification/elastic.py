@@ -231,7 +231,7 @@ def _kept(run: RunDirectory) -> set[int]:
     resized = [event.data for event in read_events(run, {}) if event.kind == "resized"]
     kept: set[int] = set()
     for before, after in itertools.pairwise(resized):
-        if after["cause"] in ("resize", "joined"):
+        if after["cause"] in ("resize", "joined", "left", "taken"):
             kept |= {m["pid"] for m in before["members"]} & {m["pid"] for m in after["members"]}
     return kept
 

@@ -17,9 +17,13 @@ def told(record: Record, seen: Observation) -> Observation:
     if why := record.files.given_back():
         seen = replace(seen, failure_class=FailureClass.INFRASTRUCTURE, detail=why)
     ends = [end for part in record.parts if (end := part.end()) is not None]
-    goes_on = _why_it_goes_on({str(end.get("cause")) for end in ends}, seen.engine_id)
+    causes = {str(end.get("cause")) for end in ends}
+    goes_on = _why_it_goes_on(causes, seen.engine_id)
     if run_has_finished(RunDirectory(record.directory)):
         seen = replace(seen, failure_class=None, detail="")
+    elif record.growth and (TAKEN in causes or seen.failure_class == FailureClass.PREEMPTED):
+        job = f" (job {seen.engine_id})" if seen.engine_id else ""
+        seen = replace(seen, failure_class=FailureClass.PREEMPTED, detail=f"taken back by Slurm{job}")
     elif goes_on and not record.growth:
         if seen.failure_class == FailureClass.INFRASTRUCTURE:  # it left before Slurm had to end it
             seen = replace(seen, failure_class=FailureClass.PREEMPTED, detail=goes_on)

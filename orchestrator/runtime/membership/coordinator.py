@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from orchestrator.rundir.allocations import TAKEN
 from orchestrator.rundir.membership import View
 from orchestrator.runtime.membership import events as e
 from orchestrator.runtime.membership.ending import Losses, judge_end
@@ -298,7 +299,13 @@ class Coordinator:
         elif dead or (self._is_broken() and not self._behind()):
             yield self._next_view(stay, join, "lost" if dead else "broken")
         elif self._may_change(stay, join):
-            yield self._next_view(stay, join, "joined" if join and not self._wish_is_new else "resize")
+            yield self._next_view(stay, join, self._why(join))
+
+    def _why(self, join: list[Worker]) -> str:
+        """Of a planned view."""
+        if join or self._wish_is_new or not self._roster.going:
+            return "joined" if join and not self._wish_is_new else "resize"
+        return "taken" if any(word.cause == TAKEN for word in self._roster.going.values()) else "left"
 
     def _is_broken(self) -> bool:
         return self._has_lasted("broken", self._policy.broken_within, "broken" in self._since)

@@ -1,6 +1,7 @@
 """What is seen of allocations, and who has the last word on how they ended."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from backend_kit import ENDED, RUNNING, Site, array
@@ -59,6 +60,20 @@ def test_of_what_slurm_took_back_it_has_the_last_word(site: Site, slurms: str, c
     EventWriter(request.directory, files.writer, 1).append("agent_finished", outcome="stopped", cause=TAKEN)
     site.watch.seen[request.allocation] = Observation(AllocationState.ENDED, slurms, "in Slurm's words")
     assert backend.observe([request.allocation])[request.allocation].failure_class == counts
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_growth_that_slurm_took_back_says_so_whatever_state_slurm_ended_it_in(site: Site, said: bool) -> None:
+    backend, request = site.backend(growth={"partition": "batch"}), site.request()
+    request = replace(request, terms=replace(request.terms, growth=True))
+    backend.launch(request)
+    if said:
+        files = AllocationFiles(request.directory, request.allocation)
+        EventWriter(request.directory, files.writer, 1).append("agent_finished", outcome="stopped", cause=TAKEN)
+    slurms = "infrastructure" if said else "preempted"
+    site.watch.seen[request.allocation] = Observation(AllocationState.ENDED, slurms, "ended as COMPLETED", "17")
+    seen = backend.observe([request.allocation])[request.allocation]
+    assert (seen.failure_class, seen.detail) == ("preempted", "taken back by Slurm (job 17)")
 
 
 @pytest.mark.parametrize(("slurms", "counts"), [("infrastructure", "preempted"), ("permanent", "permanent")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from orchestrator.runtime.membership import events as e
 
 
@@ -147,6 +149,14 @@ def test_allocations_that_are_told_to_go_at_once_stop_the_run_when_too_few_would
     for number in (1000, 2000):
         run.done(number, "stopped")
     assert run.last(e.EndRun).outcome == "stopped"
+
+
+@pytest.mark.parametrize(("cause", "told"), [("taken", "taken"), ("drain", "left")])
+def test_a_view_tells_whether_those_that_leave_were_taken_back(runs: Any, cause: str, told: str) -> None:
+    run = runs.running(3, 1, 1, 1)
+    run.tell(e.AgentLeaves(2, cause, 30.0))
+    assert run.numbers == (0, 1000)
+    assert run.view.cause == told
 
 
 def test_a_run_whose_time_is_over_stops_though_enough_others_stay(runs: Any) -> None:
