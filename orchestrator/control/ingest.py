@@ -21,7 +21,7 @@ from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.foreign import FOREIGN_ERRORS, without_nonsense
 from orchestrator.control.measuring import take
 from orchestrator.control.membership import Resized, first_world, lost, runs_on
-from orchestrator.control.sentences import TOLD, sentence
+from orchestrator.control.sentences import sentence, worth_telling
 from orchestrator.control.site import Site
 from orchestrator.control.standing import released_by_start
 from orchestrator.lifecycle.states import JobState, RunState
@@ -125,7 +125,7 @@ class _Ingestion:
                 run = self._saved(run, event)
             case "trial" if isinstance(index := event.data.get("index"), int):
                 self._trials(run, [self.site.job_directory(run.job).trials / f"{index:05d}.json"])
-        if event.kind in TOLD:
+        if worth_telling(event.kind, event.data):
             self._tell(run, event)
         return run
 

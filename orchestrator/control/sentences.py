@@ -26,7 +26,13 @@ TOLD = frozenset(
         "worker_lost",
     }
 )
-"""Kinds that become entries of the history."""
+"""Kinds that may become entries of the history."""
+
+
+def worth_telling(kind: str, data: Mapping[str, Any]) -> bool:
+    """Whether an event becomes an entry; where a run went back without a loss, nothing happened to it."""
+    of = _Words(data)
+    return kind in TOLD and (kind != "rolled_back" or bool(of.number("lost_steps") or of.number("lost_samples")))
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
@@ -42,6 +48,11 @@ class _Words:
 
     def __getitem__(self, name: str) -> str:
         return str(self._data.get(name, "?"))
+
+    def number(self, name: str) -> float:
+        """Zero where it is none."""
+        found = self._data.get(name)
+        return found if isinstance(found, int | float) else 0
 
     def count(self, name: str, noun: str) -> str:
         return counted(self._data.get(name, "?"), noun)
@@ -73,7 +84,8 @@ def _sentence(kind: str, of: _Words) -> str:
         case "out_of_memory":
             return f"out of memory in step {of['step']}: {of['answer']}"
         case "rolled_back":
-            return f"back to the checkpoint at {of.count('samples', 'sample')}; {of.count('lost_steps', 'step')} lost"
+            lost = of.count("lost_steps", "step") if of.number("lost_steps") else of.count("lost_samples", "sample")
+            return f"back to the checkpoint at {of.count('samples', 'sample')}; {lost} lost, to be done again"
         case "step_skipped":
             return f"{of.count('count', 'step')} left out, the last one is {of['step']}: {of['reason']}"
         case "worker_lost":

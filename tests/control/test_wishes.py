@@ -184,10 +184,21 @@ def test_what_the_engine_counts_is_told_in_the_history(world: World) -> None:
     world.step()
     assert [event.message for event in world.service.events(job)][-4:] == [
         "out of memory in step 7: activations are computed twice from here on",
-        "back to the checkpoint at 64,000 samples; 3 steps lost",
+        "back to the checkpoint at 64,000 samples; 3 steps lost, to be done again",
         "no checkpoint at 64 samples: the disk is full",
         "a checkpoint was passed over: samples-640 is damaged",
     ]
+
+
+def test_what_going_back_has_cost_is_told_where_it_has_cost_anything(world: World) -> None:
+    job = world.train("start", "wait", "wait", "wait")
+    world.step(2)
+    writer = EventWriter(world.run_directory(job), "rank-0", 1)
+    writer.append("rolled_back", samples=640, lost_samples=0, lost_steps=0)
+    writer.append("rolled_back", samples=64, lost_samples=16, lost_steps=0)
+    world.step()
+    told = [event.message for event in world.service.events(job) if event.kind == "rolled_back"]
+    assert told == ["back to the checkpoint at 64 samples; 16 samples lost, to be done again"]
 
 
 def test_steps_that_are_left_out_are_told_together(world: World) -> None:
