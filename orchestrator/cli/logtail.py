@@ -22,12 +22,16 @@ def choose(files: Sequence[LogFile], *, run: str | None, name: str) -> LogFile:
     Raises:
         NotFound: there is none; what there is, is named.
     """
-    runs = [f for f in files if run is None or _is_run(f.run, run)]
-    found = [f for f in runs if f.name == name]
+    found = [f for f in of_run(files, run) if f.name == name]
     if not found:
         known = ", ".join(dict.fromkeys(f"{f.name} of {f.run}" for f in files)) or "none yet"
         raise NotFound(f"there is no log {name}" + (f" of run {run}" if run else ""), hint=f"logs: {known}")
     return max(found, key=lambda f: _number(f.run))
+
+
+def of_run(files: Sequence[LogFile], run: str | None) -> list[LogFile]:
+    """Those of the run that is named, else all."""
+    return [file for file in files if run is None or _is_run(file.run, run)]
 
 
 def log_name(rank: int | None, name: str | None) -> str | None:

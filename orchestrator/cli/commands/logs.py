@@ -8,11 +8,13 @@ import click
 
 from orchestrator.cli.connect import connect
 from orchestrator.cli.human import size
-from orchestrator.cli.logtail import DEFAULT_LOG, LeadersLog, Readable, choose, chunks, follow_log, log_name
+from orchestrator.cli.logtail import DEFAULT_LOG, LeadersLog, Readable, choose, chunks, follow_log, log_name, of_run
 from orchestrator.cli.options import JOB, json_option
 from orchestrator.cli.output import CommandFailed, emit, emit_line, is_terminal, note, table
 from orchestrator.client import Client
 from orchestrator.spec.messages import LogFile
+
+_SHOWN = 16
 
 
 @click.command()
@@ -42,7 +44,8 @@ def command(
     elif follow:
         _follow(client, job, wanted, run, tail, as_json)
     else:
-        file = choose(client.logs(job), run=run, name=LeadersLog(client, job, run, wanted).name())
+        files = client.logs(job)
+        file = choose(files, run=run, name=_there_is(files, run, wanted, LeadersLog(client, job, run, wanted).name()))
         content = chunks(client, job, file, tail=tail)
         if as_json:
             text = b"".join(content).decode(errors="replace")
@@ -50,6 +53,7 @@ def command(
         else:
             if wanted is None:
                 _tell_of_earlier(file.name)
+                _tell_of_others(job, file, files)
             _write(content)
             if file.bytes == 0:
                 _tell_of_nothing(client, job, file)
@@ -82,8 +86,32 @@ def _follow(client: Client, job: str, name: str | None, run: str | None, tail: i
 
 
 def _tell_of_earlier(log: str) -> None:
-    if log != DEFAULT_LOG:
+    if log != DEFAULT_LOG and log.startswith("rank-"):
         note(f"{log} is that of the worker that leads now; the first one's, with the beginning, is in --rank 0")
+
+
+def _there_is(files: list[LogFile], run: str | None, wanted: str | None, leaders: str) -> str:
+    """The log of who leads; where no worker has one, that of the agent, which says why none was started."""
+    if wanted is not None or any(file.name.startswith("rank-") for file in of_run(files, run)):
+        return leaders
+    return next((file.name for file in reversed(of_run(files, run)) if file.bytes), leaders)
+
+
+def _tell_of_others(job: str, shown: LogFile, files: list[LogFile]) -> None:
+    """Workers that wrote something, too: each has a log of its own."""
+    ranks = sorted(
+        int(number)
+        for file in files
+        if (file.run, file.name) != (shown.run, shown.name) and file.run == shown.run and file.bytes
+        if (number := file.name.removeprefix("rank-").removesuffix(".log")).isdigit()
+    )
+    if not shown.name.startswith("rank-"):
+        note(f"no worker of {shown.run} was started; this is {shown.name}")
+    if not ranks or shown.name != DEFAULT_LOG:
+        return
+    named = ", ".join(str(rank) for rank in ranks[:_SHOWN]) + (", …" if len(ranks) > _SHOWN else "")
+    others = "another worker has a log of its own" if len(ranks) == 1 else f"{len(ranks)} others have logs of their own"
+    note(f"this is {shown.name} of {shown.run}; {others}: orchestrator logs {job} --rank N, N being {named}")
 
 
 def _tell_of_nothing(client: Client, job: str, file: LogFile) -> None:
