@@ -35,7 +35,7 @@ class MainGroup(LazyGroup):
         "logs": Entry(_COMMANDS + "logs", "Show a job's output; -f follows it."),
         "events": Entry(_COMMANDS + "events", "Show a job's history; -f follows it."),
         "cancel": Entry(_COMMANDS + "cancel", "Stop jobs; they get time to write a checkpoint."),
-        "retry": Entry(_COMMANDS + "retry", "Queue a job again that failed or was cancelled."),
+        "retry": Entry(_COMMANDS + "retry", "Queue jobs again that failed or were cancelled."),
         "priority": Entry(_COMMANDS + "priority", "Move a job forwards or backwards in the queue."),
         "hold": Entry(_COMMANDS + "hold", "Keep jobs from starting."),
         "release": Entry(_COMMANDS + "release", "Let held jobs start."),

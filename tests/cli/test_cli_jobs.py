@@ -247,7 +247,6 @@ def test_results_as_csv_hold_every_trial_and_no_formula(cli, service: FakeServic
     [
         (["status"], {"server", "jobs"}),
         (["status", "j-a"], {"job", "events"}),
-        (["retry", "j-a"], {"id", "state", "terminal", "reason"}),
         (["results", "j-a"], {"job", "summary", "trials", "files", "tracking"}),
         (["logs", "j-a"], {"job", "run", "name", "text"}),
     ],

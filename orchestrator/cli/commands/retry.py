@@ -1,18 +1,17 @@
-"""`orchestrator retry`: queue a job again."""
+"""`orchestrator retry`: queue jobs again."""
 
 from __future__ import annotations
 
 import click
 
 from orchestrator.cli.connect import connect
+from orchestrator.cli.each import each
 from orchestrator.cli.options import JOB, json_option
-from orchestrator.cli.output import emit, state
 
 
 @click.command()
-@click.argument("job", type=JOB)
+@click.argument("jobs", type=JOB, nargs=-1, required=True, metavar="JOB...")
 @json_option
-def command(job: str, as_json: bool) -> None:
-    """Queue JOB again, which failed or was cancelled: a training goes on from its checkpoint, a command starts anew."""
-    view = connect().retry(job)
-    emit(as_json, view, lambda: f"{view.id} {state(view.state)}")
+def command(jobs: tuple[str, ...], as_json: bool) -> None:
+    """Queue each JOB again that failed or was cancelled: a training goes on from its checkpoint, a command starts anew."""
+    each(jobs, connect().retry, as_json=as_json)
