@@ -151,6 +151,28 @@ def test_who_changes_a_priority_is_told_where_the_policy_looks_at_none(
     assert bool(found) is bool(note)
 
 
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"state": "queued", "kind": "regnet"}, ""),
+        ({"state": "running", "kind": "regnet"}, "applies to its growth, what waits for it in Slurm included"),
+        ({"state": "running", "kind": "regnet", "workers": "2"}, "applies to its next run"),
+        ({"state": "running", "kind": "regnet search"}, "applies to its next run"),
+        ({"state": "running", "kind": "command"}, "applies to its next run"),
+    ],
+)
+def test_who_changes_the_priority_of_a_job_that_slurm_has_begun_is_told_what_that_does(
+    service: FakeService, changes: dict[str, str], note: str
+) -> None:
+    slurm = {"growth": {"partition": "spare"}}
+    service.profile = ClusterProfile.model_validate({"name": "lab", "backend": "slurm", "slurm": slurm})
+    service.jobs["j-0"] = service.add("j-0", owner="ada").model_copy(update=changes)
+    http = TestClient(make_app(service), base_url="http://127.0.0.1/api/v1/")
+    found = http.post("jobs/j-0/priority", json={"priority": 5}, headers=bearer("admin")).json()["note"]
+    assert note in found
+    assert bool(found) is bool(note)
+
+
 def test_draining_is_for_operators(http: TestClient, service: FakeService) -> None:
     body = {"note": "fan"}
     assert http.post("nodes/a/drain", json=body, headers=bearer("researcher")).status_code == 403

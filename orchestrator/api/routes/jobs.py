@@ -18,10 +18,12 @@ from orchestrator.spec.messages import (
     SubmitReply,
     SubmitRequest,
 )
+from orchestrator.spec.profile import ClusterProfile
 
 router = APIRouter()
 
 Limit = Annotated[int, Query(ge=1, le=10_000)]
+_BEGUN = frozenset({"running", "resizing"})
 
 
 @router.post("/jobs")
@@ -108,7 +110,17 @@ def priority(job: str, request: PriorityRequest, caller: Caller, context: Contex
         caller.require("operator", f"a priority above {allowed}")
     view = context.service.set_priority(resolved, request.priority, caller.user)
     context.wake()
-    return view.model_copy(update={"note": context.profile.priority_note})
+    return view.model_copy(update={"note": context.profile.priority_note or _effect(view, context.profile)})
+
+
+def _effect(view: JobView, profile: ClusterProfile) -> str:
+    """What another priority does to a job that an engine with a queue of its own has begun; empty where it waits."""
+    if profile.backend != "slurm" or view.state not in _BEGUN:
+        return ""
+    training = view.kind != "command" and not view.kind.endswith(" search")
+    if training and ".." in view.workers and profile.slurm.growth is not None:
+        return "it runs already: this applies to its growth, what waits for it in Slurm included, and to its next run"
+    return "it runs already, and Slurm leaves it alone: this applies to its next run, if there is one"
 
 
 @router.post("/jobs/{job}/resize")

@@ -13,5 +13,5 @@ from orchestrator.cli.options import JOB, json_option
 @click.argument("jobs", type=JOB, nargs=-1, required=True, metavar="JOB...")
 @json_option
 def command(jobs: tuple[str, ...], as_json: bool) -> None:
-    """Queue each JOB again that failed or was cancelled: a training goes on from its checkpoint, a command starts anew."""
+    """Queue each JOB again that failed or was cancelled: a training goes on where it was, a command starts anew."""
     each(jobs, connect().retry, as_json=as_json)
