@@ -253,10 +253,10 @@ def test_several_jobs_are_held_and_released_and_what_fails_keeps_none_of_the_oth
 def test_a_width_is_pinned_by_a_resize_and_handed_back_by_auto(cli, service: FakeService) -> None:
     service.add("j-a", state="running")
     service.script["j-a"] = ["running"] * 6
-    assert "pinned: the policy leaves it so until `resize --auto`" in cli("resize", "j-a", "2").out
+    assert "it keeps that width until `orchestrator resize j-a --auto`" in cli("resize", "j-a", "2").out
     outcome = cli("resize", "j-a", "--auto")
     assert outcome.code == 0
-    assert "the policy chooses its width from now on, within " in outcome.out
+    assert "its width is chosen for it again, within " in outcome.out
     assert service.resized == [("j-a", 2), ("j-a", None)]
 
 

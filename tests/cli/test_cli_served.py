@@ -1,9 +1,12 @@
 """What a command starts where no server runs: the cluster that was served last, and never another in its place."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.api.endpoint import hold
 from orchestrator.api.served import profile_to_serve, remember, served_profiles
 from orchestrator.cli import start
 
@@ -53,3 +56,14 @@ def test_where_nobody_knows_what_was_served_last_nothing_is(cli, lab: Path, offl
     outcome = cli("queue")
     assert outcome.code == 6
     assert "orchestrator serve --profile PATH" in outcome.err
+
+
+def test_a_second_server_is_told_of_the_first_before_anything_is_loaded(
+    cli, offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "orchestrator.api.server", raising=False)
+    with hold("lock"):
+        outcome = cli("serve", "--profile", "nowhere.yaml")
+    assert outcome.code == 6
+    assert f"process {os.getpid()} holds" in outcome.err
+    assert "orchestrator.api.server" not in sys.modules

@@ -16,7 +16,6 @@ from orchestrator.cli.watch import way_back
 from orchestrator.spec.messages import JobView
 
 _MOST_WORKERS = 1_000_000
-_PINNED = "the policy leaves it so until `resize --auto`"
 
 
 def _count(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -58,7 +57,7 @@ def command(job: str, workers: int | None, auto: bool, wait: bool, as_json: bool
 def _handed_back(view: JobView) -> str:
     has = f" on {counted(view.runs[-1].world_size, 'worker')}" if view.state in {"running", "resizing"} else ""
     within = counted(view.workers, "worker")
-    return f"{view.id} {state(view.state)}{has}; the policy chooses its width from now on, within {within}"
+    return f"{view.id} {state(view.state)}{has}; its width is chosen for it again, within {within}"
 
 
 def _check(view: JobView, workers: int) -> None:
@@ -78,6 +77,5 @@ def _sentence(view: JobView, workers: int, seconds: float) -> str:
         return f"{view.id} {state(view.state)} to {counted(workers, 'worker')}"
     has = view.runs[-1].world_size
     missing = "" if has == workers else f"; {has} of them now"
-    return (
-        f"{view.id} {state(view.state)} on {counted(workers, 'worker')}{missing} ({seconds:.1f} s); pinned: {_PINNED}"
-    )
+    kept = f"it keeps that width until `orchestrator resize {view.id} --auto`"
+    return f"{view.id} {state(view.state)} on {counted(workers, 'worker')}{missing} ({seconds:.1f} s); {kept}"

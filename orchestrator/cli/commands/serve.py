@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.api.binding import ServeOptions, check_binding
-from orchestrator.api.endpoint import Endpoint
+from orchestrator.api.endpoint import Endpoint, hold
 from orchestrator.base.errors import UsageError
 from orchestrator.cli.connect import TOKEN_VARIABLE
 from orchestrator.cli.options import json_option
@@ -29,6 +29,8 @@ def command(host: str, port: int, profile: str | None, tokens: Path | None, stop
     if stop:
         _stop(as_json)
         return
+    with hold("lock"):  # another one that runs is told before anything large is loaded
+        pass
     options = _options(host, port, _profile(profile), tokens)
     check_binding(options)
     import logging
