@@ -1,9 +1,8 @@
-"""How fast jobs reach Slurm beside plain submitit and plain sbatch, and how often Slurm is asked while they wait."""
+"""How fast jobs reach Slurm beside plain submitit and plain sbatch, and how often Slurm is asked while it has them."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shutil
 import statistics
@@ -38,13 +37,11 @@ slurm:
   partition: batch
   waiting: 100000
 """
-_WORKLOAD = "name: wait-{number}\ncommand: [sleep, '60']\ntime_limit: 10m\n"
+_WORKLOAD = "name: wait-{number}\ncommand: [sleep, '5']\ntime_limit: 10m\n"
 _WRAPPER = """\
 #!/bin/sh
-{program} "$@"
-code=$?
-[ $code = 0 ] && printf '%s\\n' {name} >> {count}
-exit $code
+printf '%s\\n' {name} >> {count}
+exec {program} "$@"
 """
 
 
@@ -67,17 +64,19 @@ class Bench:
     Attributes:
         folder: of everything.
         environment: in which its programs are found.
+        taken: jobs that take a node each.
     """
 
     folder: Path
     environment: dict[str, str]
+    taken: list[str] = field(default_factory=list)
 
     @property
     def _count(self) -> Path:
         return self.folder / "count"
 
     def calls(self) -> Counter[str]:
-        """How often each program did what it was called for since the last `forget`."""
+        """How often each program was called since the last `forget`, whatever came of it."""
         return Counter(self._count.read_text().split())
 
     def forget(self) -> None:
@@ -88,11 +87,14 @@ class Bench:
         """One of its programs."""
         return subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True).stdout
 
+    def waiting(self) -> int:
+        """Jobs that wait in Slurm's queue."""
+        return len(self.run("squeue", "--me", "--noheader", "--format=%i", "--states=PENDING").split())
+
     def clear(self) -> None:
-        """Cancel every job, and wait until none is left in the queue."""
-        self.run("scancel", "--state=PENDING", f"--user={getpass.getuser()}")
-        waiting = ("squeue", "--me", "--noheader", "--format=%i", "--states=PENDING")
-        _wait_for(lambda: not self.run(*waiting), "the queue is empty")
+        """Cancel every job that waits, and wait until none is left in the queue."""
+        self.run("scancel", "--state=PENDING", f"--user={os.getuid()}")
+        _wait_for(lambda: not self.waiting(), "the queue is empty")
 
 
 @contextlib.contextmanager
@@ -114,7 +116,8 @@ def bench() -> Iterator[Bench]:
         environment |= {"PATH": f"{wrapped}:{environment['PATH']}", "ORCHESTRATOR_STATE_DIR": str(folder / "state")}
         found = Bench(folder, environment)
         for _ in range(_NODES):  # what fills the nodes, so that all that follows waits
-            found.run("sbatch", "--exclusive", "--time=600", "--output=/dev/null", "--wrap=sleep 36000")
+            options = ("--parsable", "--exclusive", "--time=600", "--output=/dev/null")
+            found.taken.append(found.run("sbatch", *options, "--wrap=sleep 36000").strip())
         yield found
     finally:
         subprocess.run([DEV_CLUSTER, "down", "--at", place], check=False, stdout=sys.stderr)
@@ -172,28 +175,43 @@ class Measured:
     unpaced: list[float] = field(default_factory=list)
     sbatch: list[float] = field(default_factory=list)
     watching: Counter[str] = field(default_factory=Counter)
+    begun: int = 0
 
 
-def ours(found: Bench, size: Size, measured: Measured, *, watch: bool) -> None:
+def ours(found: Bench, size: Size, measured: Measured) -> None:
     """One bulk submit; how fast it is acknowledged, and how fast its jobs reach Slurm."""
-    requests = [
-        SubmitRequest(source=_WORKLOAD.format(number=number), workdir="/", client_key=f"bench-{number}")
-        for number in range(size.jobs)
-    ]
-    found.forget()
     with server(found) as client:
         started = time.perf_counter()
-        client.submit_many(requests)
-        measured.acknowledged.append(size.jobs / (time.perf_counter() - started))
-        _wait_for(lambda: found.calls()["sbatch"] >= size.jobs, "jobs reach Slurm")
+        acknowledged = _submit(found, client, size.jobs)
+        measured.acknowledged.append(size.jobs / (acknowledged - started))
         measured.ours.append(size.jobs / (time.perf_counter() - started))
-        if watch:
-            note(f"watching {size.jobs} jobs for {size.watching:g} s")
-            time.sleep(5.0)  # what follows the launches is over then
-            found.forget()
-            time.sleep(size.watching)
-            measured.watching = found.calls()
     found.clear()
+
+
+def watch(found: Bench, size: Size, measured: Measured) -> None:
+    """How often Slurm is asked about as many jobs, some of which begin and end meanwhile on one node."""
+    with server(found) as client:
+        _submit(found, client, size.jobs)
+        note(f"watching {size.jobs} jobs for {size.watching:g} s")
+        found.run("scancel", found.taken.pop())
+        found.forget()
+        time.sleep(size.watching)
+        measured.watching = found.calls()
+        measured.begun = size.jobs - found.waiting()
+    found.clear()
+
+
+def _submit(found: Bench, client: Client, jobs: int) -> float:
+    """Submit them at once, and wait until Slurm has all; when they were acknowledged."""
+    requests = [
+        SubmitRequest(source=_WORKLOAD.format(number=number), workdir="/", client_key=f"bench-{number}")
+        for number in range(jobs)
+    ]
+    found.forget()
+    client.submit_many(requests)
+    acknowledged = time.perf_counter()
+    _wait_for(lambda: found.calls()["sbatch"] >= jobs and found.waiting() >= jobs, "jobs reach Slurm")
+    return acknowledged
 
 
 def submitit(found: Bench, jobs: int, *, paced: bool) -> float:
@@ -250,10 +268,11 @@ def main() -> None:
     with bench() as found:
         for number in range(size.rounds):
             note(f"round {number + 1} of {size.rounds}: {size.jobs} jobs each")
-            ours(found, size, measured, watch=number == size.rounds - 1)
+            ours(found, size, measured)
             measured.submitit.append(submitit(found, min(size.jobs, _PACED_JOBS), paced=True))
             measured.unpaced.append(submitit(found, size.jobs, paced=False))
             sbatch(found, size, measured)
+        watch(found, size, measured)
     report(_figures(size, measured), packages=["submitit"], as_json=chosen.json is not None)
 
 
@@ -289,7 +308,7 @@ def _figures(size: Size, measured: Measured) -> list[Figure]:
             asked,
             goal=f"at most {MOST_COMMANDS:g}",
             holds=asked <= MOST_COMMANDS if size.watching >= _MINUTE else None,
-            note=f"counted by wrappers in PATH over {size.watching:g} s: {calls or 'none'}.",
+            note=f"counted by wrappers in PATH over {size.watching:g} s, in which {measured.begun} of them began: {calls}.",
         ),
     ]
 
