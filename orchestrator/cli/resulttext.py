@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.base.text import one_line
+from orchestrator.base.text import counted, one_line
 from orchestrator.cli.human import duration, figure, size
 from orchestrator.cli.output import state, table
 from orchestrator.planning.text import human
-from orchestrator.spec.messages import ResultFile, ResultsView, TrialView
+from orchestrator.spec.messages import JobView, ResultFile, ResultsView, TrialView
 
 RANKED_BY = "val_error"
 """The metric that orders trials; lower is better."""
@@ -39,6 +39,8 @@ def results_text(results: ResultsView) -> str:
     parts = [f"{job.id}  {one_line(job.name)}  {state(job.state)}"]
     if job.terminal and job.state != "succeeded" and job.reason:
         parts[0] += f"\n{one_line(job.reason, 1000)}"
+    if job.kind == "command" and job.runs:
+        parts.append(_of_a_program(job))
     if results.trials:
         parts.append(best_trials(results.trials))
     if summary := _summary(results.summary):
@@ -49,6 +51,18 @@ def results_text(results: ResultsView) -> str:
         tracked = results.tracking
         parts.append(one_line(f"tracked in MLflow: {tracked.get('uri')}, experiment {tracked.get('experiment')}", 500))
     return "\n\n".join(parts)
+
+
+def _of_a_program(job: JobView) -> str:
+    """What is known of a job whose results are its own affair: how and when it ended, where its output lies."""
+    run, count = job.runs[-1], counted(len(job.runs), "run")
+    lines = [f"ended        {one_line(run.message, 500)}"] if run.ended_at is not None and run.message else []
+    if job.started_at is not None and job.finished_at is not None:
+        lines.append(f"took         {duration(job.finished_at - job.started_at)}, in {count}")
+    else:
+        lines.append(f"runs         {count} so far")
+    logs = one_line(f"{run.directory}/logs", 1000)
+    return "\n".join([*lines, f"output in    {logs}  (orchestrator logs {job.id})"])
 
 
 def best_trials(trials: Sequence[TrialView], *, shown: int = _SHOWN) -> str:
