@@ -20,5 +20,5 @@ def create_app(context: ApiContext) -> FastAPI:
     for module in (jobs, stream, logs, queue, nodes, server):
         app.include_router(module.router, prefix=PREFIX)
     install_handlers(app)
-    app.add_middleware(Guard, context=context)
+    app.add_middleware(Guard, context=context, prefix=PREFIX)
     return app

@@ -56,6 +56,11 @@ def _answer(status: int, view: ErrorView) -> JSONResponse:
 
 def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OrchestratorError)
+    return answer_to(error)
+
+
+def answer_to(error: OrchestratorError) -> JSONResponse:
+    """What goes over the wire for an error of ours."""
     view = ErrorView(code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code)
     return _answer(status_of(error), view)
 

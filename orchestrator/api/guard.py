@@ -1,8 +1,7 @@
-"""The outermost layer of the app: refuses foreign hosts and origins and oversized bodies before anything is parsed."""
+"""The outermost layer of the app: refuses foreign hosts, origins, strangers and oversized bodies unparsed."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.auth import TokenRefused
 from orchestrator.api.context import ApiContext
+from orchestrator.api.errors import answer_to
 from orchestrator.spec.messages import ErrorView
 
 BODY_LIMIT = 4 * 2**20
@@ -23,34 +23,48 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Guard:
-    """ASGI middleware that keeps out what a browser could be made to send.
+    """ASGI middleware that keeps out what a browser could be made to send, and strangers.
 
-    DNS rebinding shows as a foreign `Host`, a cross-site request as a foreign `Origin`.
+    DNS rebinding shows as a foreign `Host`, a cross-site request as a foreign `Origin`. A body is kept and parsed for
+    those alone who carry a good token.
+
+    Args:
+        app: what lies behind it.
+        context: knows the tokens.
+        prefix: of the paths that need one.
     """
 
-    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
+    def __init__(self, app: ASGIApp, context: ApiContext, prefix: str) -> None:
         self._app = app
         self._context = context
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, then pass on."""
         if scope["type"] != "http":
             return
-        headers = Headers(scope=scope)
-        refusal = self._refusal(headers, str(scope["path"]))
+        headers, path = Headers(scope=scope), str(scope["path"])
+        refusal = self._refusal(headers, path)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        with self._context.activity.request() if self._knows(headers) else nullcontext():
+        stranger = self._stranger(headers)
+        if stranger is None:
+            with self._context.activity.request():
+                await self._app(scope, receive, _hardened(send))
+        elif path.startswith(self._prefix):
+            await _pass_over(receive)
+            await answer_to(stranger)(scope, receive, _hardened(send))
+        else:
             await self._app(scope, receive, _hardened(send))
 
-    def _knows(self, headers: Headers) -> bool:
-        """Whether the caller's token is good; a stranger's requests do not keep an idle server up."""
+    def _stranger(self, headers: Headers) -> TokenRefused | None:
+        """Why the caller is nobody, None: a token is good. A stranger's requests do not keep an idle server up."""
         try:
             self._context.tokens.principal(headers.get("authorization"))
-        except TokenRefused:
-            return False
-        return True
+        except TokenRefused as refused:
+            return refused
+        return None
 
     def _refusal(self, headers: Headers, path: str) -> JSONResponse | None:
         host = headers.get("host", "")
@@ -66,6 +80,12 @@ class Guard:
         if not length.isdigit() or int(length) > limit:
             return _refuse(413, "usage", f"the request body is larger than {limit} bytes", exit_code=2)
         return None
+
+
+async def _pass_over(receive: Receive) -> None:
+    """Read the body and keep nothing: who is still sending would not see the answer."""
+    while (await receive()).get("more_body", False):
+        pass
 
 
 def _name(host: str) -> str:

@@ -1,5 +1,6 @@
 """Who may do what, and what a browser cannot be made to do."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -14,6 +15,7 @@ from orchestrator.api.auth import TokenBook, read_grants
 from orchestrator.api.context import Activity
 from orchestrator.api.guard import BODY_LIMIT, BULK_LIMIT
 from orchestrator.base.errors import UsageError
+from orchestrator.spec.messages import BulkRequest
 
 SUBMIT = {"source": "name: x", "workdir": "/"}
 CHANGES = [("/jobs", SUBMIT), ("/jobs/j-0/cancel", None), ("/jobs/j-0/retry", None), ("/server/shutdown", None)]
@@ -129,6 +131,30 @@ def test_an_oversized_body_is_refused_unread(http: TestClient) -> None:
     assert answer.status_code == 413
     answer = http.post("/api/v1/jobs", content=b"x" * (BODY_LIMIT + 1), headers=bearer("admin"))
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/bulk"])
+def test_a_strangers_body_is_not_parsed(http: TestClient, path: str) -> None:
+    assert http.post(f"/api/v1{path}", content=b"{", headers={"authorization": "Bearer wrong"}).status_code == 401
+    assert http.post(f"/api/v1{path}", content=b"{", headers=bearer("admin")).status_code == 400
+
+
+def test_many_workloads_are_parsed_beside_the_event_loop(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, on_loop = BulkRequest.model_validate_json, list[bool]()
+
+    def recorded(body: bytes) -> BulkRequest:
+        on_loop.append(asyncio._get_running_loop() is not None)
+        return parse(body)
+
+    monkeypatch.setattr(BulkRequest, "model_validate_json", recorded)
+    answer = http.post("/api/v1/jobs/bulk", json={"jobs": [SUBMIT]}, headers=bearer("admin"))
+    assert (answer.status_code, on_loop) == (200, [False])
+
+
+def test_a_workload_of_many_that_is_wrong_is_named(http: TestClient) -> None:
+    answer = http.post("/api/v1/jobs/bulk", json={"jobs": [SUBMIT, {"workdir": 1}]}, headers=bearer("admin"))
+    assert answer.status_code == 400
+    assert "jobs.1.source: Field required" in answer.json()["message"]
 
 
 def test_a_body_without_a_length_is_refused(http: TestClient) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from orchestrator.api.auth import Principal
 from orchestrator.api.context import ApiContext, Caller, Context
@@ -26,6 +28,14 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 _BEGUN = frozenset({"running", "resizing"})
 
 
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Body = Annotated[bytes, Depends(_body)]
+"""A body as it came: what may be large is parsed by the handler, in its thread, and not where all requests wait."""
+
+
 @router.post("/jobs")
 def submit(request: SubmitRequest, caller: Caller, context: Context) -> SubmitReply:
     """Queue a workload; a priority above what the cluster allows users takes an operator."""
@@ -36,9 +46,10 @@ def submit(request: SubmitRequest, caller: Caller, context: Context) -> SubmitRe
 
 
 @router.post("/jobs/bulk")
-def submit_many(request: BulkRequest, caller: Caller, context: Context) -> list[SubmitReply]:
+def submit_many(body: Body, caller: Caller, context: Context) -> list[SubmitReply]:
     """Queue many workloads, all or none, each perhaps after those before it."""
     caller.require("researcher")
+    request = _many(body)
     highest = _highest(caller, context)
     replies = context.service.submit_many(request.jobs, caller.user, highest=highest, teams=caller.teams)
     context.wake()
@@ -153,6 +164,13 @@ def events(
 def results(job: str, caller: Caller, context: Context) -> ResultsView:
     """What a job has found so far."""
     return context.service.results(context.service.resolve(job))
+
+
+def _many(body: bytes) -> BulkRequest:
+    try:
+        return BulkRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
 
 def _own(job: str, caller: Principal, context: ApiContext) -> str:
