@@ -11,6 +11,7 @@ OrchestratorError                 exit 1
  │   └─ Fenced                             a writer with an older fencing token
  ├─ TimedOut                      exit 7
  ├─ StoreError                    exit 1   the database is damaged, locked, or of a newer version
+ ├─ DamagedRow                    exit 1   what the store has of one job cannot be read; also a ValueError
  ├─ BackendError                  exit 1
  │   ├─ BackendUnavailable                 the engine does not answer: the state is unknown, never failed
  │   └─ LaunchRefused                      the engine says no for good
@@ -108,6 +109,12 @@ class StoreError(OrchestratorError):
     code = "store"
 
 
+class DamagedRow(OrchestratorError, ValueError):
+    """What the store has of one job, or of a run of it, cannot be read; the others are not touched."""
+
+    code = "damaged_row"
+
+
 class BackendError(OrchestratorError):
     """An engine did not do what was asked of it."""
 
@@ -115,9 +122,19 @@ class BackendError(OrchestratorError):
 
 
 class BackendUnavailable(BackendError):
-    """The engine does not answer; what it runs is unknown, not failed."""
+    """The engine does not answer; what it runs is unknown, not failed.
+
+    Args:
+        message: what happened, and where.
+        hint: what to do about it; shown on a line of its own.
+        since: when it answered last, in seconds since the epoch; None: not known.
+    """
 
     code = "backend_unavailable"
+
+    def __init__(self, message: str, *, hint: str = "", since: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.since = since
 
 
 class LaunchRefused(BackendError):

@@ -85,6 +85,7 @@ class Controller:
         self._outage = Outage(self._site)
         self._learning = Learning(self._site)
         self._woken = threading.Event()
+        self._stopping = threading.Event()
 
     def held_by_others(self) -> Mapping[str, int] | None:
         """Slots of each node that it believes others hold; None: it has not looked yet. Any thread may ask."""
@@ -93,6 +94,10 @@ class Controller:
     def seen(self) -> Mapping[str, Observation]:
         """The newest observation of each allocation that is not over. Any thread may ask."""
         return self._sight.seen()
+
+    def silence(self) -> str:
+        """Since when the engine does not answer; empty where it does. Any thread may ask."""
+        return self._outage.told
 
     def step(self) -> float:
         """One pass.
@@ -125,7 +130,8 @@ class Controller:
         except BackendUnavailable as error:
             self._absences.unknown()
             self._growing.unknown()
-            self._outage.begin(error)
+            if not self._stopping.is_set():  # else it is we who do not ask
+                self._outage.begin(error)
             return self._site.profile.watch.poll
         waits = many and all(map(look.waits_there, active))
         longest = IDLE if waits or not self._holds_anything() else self._site.profile.watch.poll
@@ -141,7 +147,7 @@ class Controller:
         Raises:
             Fenced: another server has taken the store over.
         """
-        collected = self._site.clock.monotonic()
+        self._stopping, collected = stopping, self._site.clock.monotonic()
         while not stopping.is_set():
             self._woken.clear()
             try:

@@ -18,30 +18,40 @@ _ACTIVE = frozenset(JobState) - TERMINAL - {JobState.HELD, JobState.QUEUED}
 
 
 class Outage:
-    """From the first call that was not answered to the first that was."""
+    """From the first call that was not answered to the first that was.
+
+    Any thread may ask for `told`.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._since: float | None = None
+        self._told = ""
         self._checked = False
+
+    @property
+    def told(self) -> str:
+        """Since when the engine does not answer, and what it said last; empty where it does."""
+        return self._told
 
     def begin(self, error: BackendUnavailable) -> None:
         """A call was not answered."""
-        if self._since is not None:
+        if self._told:
             return
-        self._since = self._site.clock.now()
-        reason = engine_silent(self._site.backend.name, self._since, one_line(error.message, 300)).text
+        since = self._site.clock.now() if error.since is None else error.since
+        self._told = reason = engine_silent(self._site.backend.name, since, one_line(error.message, 300)).text
         _LOG.warning("%s", reason)
         with self._site.commit("outage") as connection:
             jobs.set_reason_of_all(connection, _ACTIVE | {JobState.QUEUED}, reason)
 
     def over(self) -> None:
         """A call was answered; each job gets back the reason of its last move."""
-        if self._since is None and self._checked:
+        if not self._told and self._checked:
             return
         with self._site.store.read() as connection:
             silent = jobs.any_reason_begins(connection, _UNKNOWN)
         if silent:
             with self._site.commit("outage over") as connection:
                 jobs.restore_reasons(connection, _UNKNOWN)
-        self._since, self._checked = None, True
+        if self._told:
+            _LOG.info("the engine %s answers again", self._site.backend.name)
+        self._told, self._checked = "", True

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import selectors
 import shutil
-import signal
 import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.backends.slurm.binding import bound
+from orchestrator.backends.slurm.programs import Programs
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.base.text import one_line
 from orchestrator.spec.slurm import SlurmSection
 
-MOST_OUTPUT = 64 * 2**20
-"""Bytes of one answer; 100,000 jobs are about 20 MiB."""
 PATIENCE = 60.0
 """Seconds that a program may take."""
 
@@ -33,7 +28,8 @@ _KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
 _UNREACHABLE = re.compile(
     r"unable to contact|unable to establish|connection refused|connection timed out|socket timed out|zero bytes were "
     r"transmitted|no route to host|backup controller|slurmctld.*(not responding|down)|temporarily unable|"
-    r"communication connection failure|message receive failure|message send failure",
+    r"communication connection failure|message receive failure|message send failure|connection reset by peer|"
+    r"\A.*unspecified error\s*\Z",  # after words of a cluster's own rules it is a refusal
     re.IGNORECASE,
 )
 _IDENTITY = re.compile(r"munge|authentication|credential", re.IGNORECASE)
@@ -85,6 +81,7 @@ class Slurm:
         self._environment = _cleaned(os.environ if environment is None else environment, section)
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
+        self._programs = Programs()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -137,11 +134,15 @@ class Slurm:
             self._calls[program] += 1
         limit = self._patience if patience is None else patience
         argv = bound([path, *arguments]) if program in _BOUND else [path, *arguments]
-        code, out, err = _run(program, argv, environment or self._environment, limit, stdin)
+        code, out, err = self._programs.run(program, argv, environment or self._environment, limit, stdin)
         answer = Answer(program, code, out.decode(errors="replace"), err.decode(errors="replace"))
         if code != 0 and (hint := _outage(answer.err)):
             raise BackendUnavailable(f"{program}: {answer.words}", hint=hint)
         return answer
+
+    def close(self) -> None:
+        """End what runs, and run nothing more."""
+        self._programs.close()
 
     def read(self, program: str, *arguments: str, patience: float | None = None) -> Answer:
         """Run one program that only looks; anything but success means that it could not.
@@ -176,78 +177,3 @@ def _outage(complaint: str) -> str:
     if _UNREACHABLE.search(complaint):
         return "see whether slurmctld runs and can be reached from this machine: scontrol ping"
     return ""
-
-
-def _run(
-    program: str, argv: list[str], environment: Mapping[str, str], patience: float, stdin: int
-) -> tuple[int, bytes, bytes]:
-    """Exit status, output and complaints; the program and all it started are ended where it is too slow or too loud."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            env=dict(environment),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise BackendUnavailable(
-            f"{argv[0]} cannot be started: {error.strerror}", hint="see to the folder that slurm.commands names"
-        ) from error
-    with process:
-        try:
-            out, err = _collected(process, time.monotonic() + patience)
-            return process.wait(), out, err
-        except _TooSlow:
-            raise BackendUnavailable(
-                f"{program} did not answer within {patience:g} s",
-                hint="see whether slurmctld is overloaded: sdiag, scontrol ping",
-            ) from None
-        except _TooLoud:
-            raise BackendUnavailable(
-                f"{program} said more than {MOST_OUTPUT >> 20} MiB",
-                hint=f"run it by hand on the server's machine and see what it says: {program}",
-            ) from None
-        finally:
-            _end(process)
-
-
-class _TooSlow(Exception):
-    pass
-
-
-class _TooLoud(Exception):
-    pass
-
-
-def _collected(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
-    """All that it writes until both of its outputs and itself have ended."""
-    assert process.stdout is not None
-    assert process.stderr is not None
-    said = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
-    with selectors.DefaultSelector() as selector:
-        for stream in said:
-            selector.register(stream, selectors.EVENT_READ)
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise _TooSlow
-            for key, _ in ready:
-                if not (chunk := os.read(key.fd, 1 << 18)):
-                    selector.unregister(key.fd)
-                said[key.fd] += chunk
-            if sum(map(len, said.values())) > MOST_OUTPUT:
-                raise _TooLoud
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        raise _TooSlow from None
-    out, err = said.values()
-    return bytes(out), bytes(err)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.returncode is None:  # so its number is still its own, and that of its group
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from orchestrator.backends.protocol import AllocationState, Observation, Wait
@@ -20,7 +21,6 @@ from orchestrator.backends.slurm.tables import QUEUE_FORMAT, JobRow, queue
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.lifecycle.failures import FailureClass
-from orchestrator.lifecycle.reasons import utc
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,9 @@ _SETTLE = 1.0
 _IDLE = 3.0
 """So many times `look_every` after the last question, nobody looks any more."""
 _SLOW = 15.0
-"""Seconds (one and a half times `look_every` where that is more) that a look may take before we say so."""
+"""Seconds (one and a half times `look_every` where that is more) after which a question is told to take too long,"""
+_PROMPT = 3.0
+"""or, where that is sooner, after so many and three times as long as the last good look took."""
 
 
 class Lookout:
@@ -56,7 +58,8 @@ class Lookout:
         self._error: BackendUnavailable | None = None
         self._good_until = clock.now()
         self._began = -math.inf
-        self._looking = False
+        self._took = 0.0
+        self._asking: tuple[str, float] | None = None
         self._done = -math.inf
         self._asked_at = -math.inf
         self._changed_at = -math.inf
@@ -76,18 +79,23 @@ class Lookout:
         """
         with self._lock:
             now = self._touched()
+            if self._look is not None:  # also while Slurm is silent: the next good look is at them
+                self._asked.update((one.allocation, (one, now)) for one in asked)
             look = self._newest(now)
-            self._asked.update((one.allocation, (one, now)) for one in asked)
             return {one.allocation: self._judge(one, look) for one in asked}
 
     def sight(self, allocation: str) -> Sight | None:
-        """One allocation in the newest look.
+        """One allocation in the newest look; None where Slurm does not have it.
 
         Raises:
-            BackendUnavailable: there is none.
+            BackendUnavailable: there is no look, or it cannot be read in full and shows no living job of it.
         """
         with self._lock:
-            return self._newest(self._touched()).sight(allocation)
+            look = self._newest(self._touched())
+        found = look.sight(allocation)
+        if look.garbled and (found is None or found.over):
+            raise BackendUnavailable(_unread(look), hint="see what it prints on the server's machine: squeue --me")
+        return found
 
     def changed(self) -> None:
         """Something of ours was changed: look soon."""
@@ -133,6 +141,21 @@ class Lookout:
         with self._lock:
             self._newest(self._clock.monotonic())
 
+    @property
+    def asked(self) -> str:
+        """The program that the one thread waits for now; empty where it waits for none."""
+        with self._lock:
+            return "" if self._asking is None else self._asking[0]
+
+    def heard(self) -> None:
+        """Nothing, unless Slurm is known to be silent.
+
+        Raises:
+            BackendUnavailable: the newest look failed, or what Slurm was asked takes too long.
+        """
+        with self._lock:
+            self._check(self._clock.monotonic())
+
     def touch(self) -> None:
         """Somebody asks."""
         with self._lock:
@@ -149,11 +172,23 @@ class Lookout:
             queue_due, memory_due = self._queue_due(now) <= 0, self._memory_due(now) <= 0
             if queue_due:
                 self._budget.spend(now)
-                self._began, self._looking = now, True
+                self._began = now
         if queue_due:
-            self._look_at_queue(now)
+            with self.asking("squeue", now):
+                self._look_at_queue(now)
         elif memory_due:
             self._memory.ask(now)
+
+    @contextmanager
+    def asking(self, program: str, now: float) -> Iterator[None]:
+        """While the one thread waits for a program that Slurm itself has to answer."""
+        with self._lock:
+            self._asking = program, now
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asking = None
 
     def _queue_due(self, now: float) -> float:
         if self._wanted_at > self._began:
@@ -186,13 +221,14 @@ class Lookout:
             _LOG.exception("a look at Slurm's queue failed")
             error = BackendUnavailable(f"squeue's answer cannot be taken in: {failed}", hint="see the server's log")
         with self._lock:
-            self._looking, self._done, self._error = False, now, error
+            was_silent, self._done, self._error = self._error is not None, now, error
             if look is not None:
-                self._take(look, now)
+                self._took = self._clock.monotonic() - now
+                self._take(look, now, after_silence=was_silent)
         if look is not None:
             self._call_off(look)
 
-    def _take(self, look: Look, now: float) -> None:
+    def _take(self, look: Look, now: float, *, after_silence: bool) -> None:
         """From here on this is the newest look."""
         if look.garbled:
             _LOG.warning("squeue shows what cannot be read, such as: %s", look.garbled[0])
@@ -202,7 +238,8 @@ class Lookout:
         self._asked = {name: entry for name, entry in self._asked.items() if now - entry[1] <= _IDLE * self._every}
         if not look.garbled:
             under_way = {*self._launching, *self._launched}
-            self._memory.saw(look, [one for one, _ in self._asked.values() if one.allocation not in under_way])
+            ours = [one for one, _ in self._asked.values() if one.allocation not in under_way]
+            self._memory.saw(look, ours, after_silence=after_silence)
 
     def _name_cancellers(self, look: Look, now: float) -> None:
         """Who cancelled ours, where accounting may be asked just now; it hears of an end a moment later."""
@@ -237,18 +274,22 @@ class Lookout:
         return self._asked_at
 
     def _newest(self, now: float) -> Look:
-        slow = max(_SLOW, 1.5 * self._every)
-        since = f"unknown since {utc(self._good_until)}"
-        if self._error is not None:
-            raise BackendUnavailable(f"{since}: {self._error.message}", hint=self._error.hint)
-        if self._looking and now - self._began > slow:
-            raise BackendUnavailable(
-                f"{since}: squeue has been running for {now - self._began:.0f} s",
-                hint="see whether slurmctld is overloaded: sdiag, scontrol ping",
-            )
+        self._check(now)
         if self._look is None:
             raise BackendUnavailable("Slurm has not been looked at yet", hint="wait a moment")
         return self._look
+
+    def _check(self, now: float) -> None:
+        if self._error is not None:
+            raise BackendUnavailable(self._error.message, hint=self._error.hint, since=self._good_until)
+        slow = min(max(_SLOW, 1.5 * self._every), _PROMPT + 3.0 * self._took)
+        if self._asking is not None and now - self._asking[1] > slow:
+            program, began = self._asking
+            raise BackendUnavailable(
+                f"{program} has been running for {now - began:.0f} s",
+                hint="see whether slurmctld is overloaded: sdiag, scontrol ping",
+                since=self._good_until,
+            )
 
     def _judge(self, asked: Asked, look: Look) -> Observation:
         rows = look.rows_of(asked)
@@ -262,6 +303,9 @@ class Lookout:
             wait = Wait("", "it was handed to Slurm just now", "wait: the next look tells more")
             return Observation(AllocationState.PENDING, engine_id=asked.job, waits=wait)
         if look.garbled:
-            detail = f"squeue's answer cannot be read in full: {look.garbled[0]}"
-            return Observation(AllocationState.UNKNOWN, detail=detail, engine_id=asked.job)
+            return Observation(AllocationState.UNKNOWN, detail=_unread(look), engine_id=asked.job)
         return self._memory.of(asked)
+
+
+def _unread(look: Look) -> str:
+    return f"squeue's answer cannot be read in full: {look.garbled[0]}"

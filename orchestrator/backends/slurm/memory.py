@@ -25,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 
 _TRIES = 3
 """So often accounting may say that a job still runs, or know nothing of it, before the queue's word counts."""
+_APART = 6.0
+"""Two such questions about one job are so large a part of `every` apart: accounting may lag behind."""
+_EARLY = 5.0
+"""Once in so many times `every`, what is gone after a silence is asked about earlier than the budget allows."""
 _KEPT = 10_000
 _HEARD_WITHIN = 10.0
 """Seconds that an end by scancel waits for accounting to say whose; longer where that may be asked more seldom."""
@@ -37,10 +41,11 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class _Gone:
-    """One that squeue no longer shows, and how often accounting was asked about it in vain."""
+    """One that squeue no longer shows, how often accounting was asked about it in vain, and when it may be again."""
 
     asked: Asked
-    tries: int
+    tries: int = 0
+    after: float = -math.inf
 
 
 class Memory:
@@ -56,6 +61,9 @@ class Memory:
         self._slurm = slurm
         self._clock = clock
         self._budget = Budget(every, burst=2)
+        self._early = Budget(every * _EARLY)
+        self._apart = every / _APART
+        self._was_silent = False
         self._lock = threading.Lock()
         self._probe: Probe | None = None
         self._numbers: dict[str, str] = {}
@@ -79,8 +87,14 @@ class Memory:
             there = self._probe is None or self._probe.accounting
             return there and job not in self._cancellers and now - began < self._heard_within
 
-    def saw(self, look: Look, asked: Iterable[Asked]) -> None:
-        """Note what a look showed of those that are asked about, and what it no longer shows."""
+    def saw(self, look: Look, asked: Iterable[Asked], *, after_silence: bool = False) -> None:
+        """Note what a look showed of those that are asked about, and what it no longer shows.
+
+        Args:
+            look: the newest.
+            asked: what is asked about.
+            after_silence: the look before it failed.
+        """
         with self._lock:
             before, self._gone = self._gone, {}
             for one in asked:
@@ -88,6 +102,7 @@ class Memory:
                     self._numbers[one.allocation] = rows[0].job
                 else:
                     self._miss(self._known(one), before)
+            self._was_silent = bool(self._gone) and (after_silence or self._was_silent)
             _trim(self._numbers)
             _trim(self._ends)
             _trim(self._cancellers)
@@ -115,13 +130,15 @@ class Memory:
         with self._lock:
             if self._probe is not None and not (self._probe.accounting and self._gone):
                 return math.inf
-            return self._budget.wait(now)
+            soonest = min((one.after - now for one in self._gone.values()), default=0.0)
+            return max(0.0, soonest, self._wait(now))
 
     def ask(self, now: float) -> None:
         """Find out whether there is accounting, and then how those ended that are gone."""
         with self._lock:
-            self._budget.spend(now)
-            fewest_tries_first = sorted(self._gone.values(), key=lambda one: one.tries)
+            self._spend(now)
+            due = [one for one in self._gone.values() if one.after <= now]
+            fewest_tries_first = sorted(due, key=lambda one: one.tries)
             gone = [one.asked for one in fewest_tries_first[:MOST_AT_ONCE]]
         try:
             accounting = self._probed().accounting
@@ -133,7 +150,7 @@ class Memory:
         with self._lock:
             self._silent = None
             for one in gone:
-                self._answer(one, rows.get(one.allocation))
+                self._answer(one, rows.get(one.allocation), now)
 
     def ask_who(self, cancelled: Sequence[tuple[Asked, str]], now: float) -> None:
         """Who cancelled these, where that is not known and accounting may be asked now; it need not answer."""
@@ -153,6 +170,17 @@ class Memory:
         with self._lock:
             self._cancellers.update((row.job, row.by) for row in rows.values() if is_over(row.state))
 
+    def _wait(self, now: float) -> float:
+        wait = self._budget.wait(now)
+        return min(wait, self._early.wait(now)) if self._was_silent else wait
+
+    def _spend(self, now: float) -> None:
+        if self._budget.wait(now) <= 0:
+            self._budget.spend(now)
+        else:
+            self._early.spend(now)
+            self._was_silent = False
+
     def _probed(self) -> Probe:
         if self._probe is None:
             self._probe = probe(self._slurm)
@@ -168,7 +196,7 @@ class Memory:
     def _miss(self, asked: Asked, before: Mapping[_Key, _Gone]) -> None:
         key = _key(asked)
         if asked.job and key not in self._ends:
-            self._gone[key] = _Gone(asked, before[key].tries if key in before else 0)
+            self._gone[key] = before.get(key) or _Gone(asked)
 
     def _asking(self, asked: Asked) -> str:
         text = f"squeue no longer shows job {asked.job}; accounting (sacct) is asked"
@@ -176,7 +204,7 @@ class Memory:
             return text
         return f"{text}, and has not answered since {utc(self._silent[0])}: {self._silent[1]}"
 
-    def _answer(self, asked: Asked, row: AccountRow | None) -> None:
+    def _answer(self, asked: Asked, row: AccountRow | None, now: float) -> None:
         key = _key(asked)
         tries = self._gone[key].tries + 1 if key in self._gone else 1
         if row is not None and is_over(row.state):
@@ -184,7 +212,7 @@ class Memory:
         elif tries >= _TRIES:
             self._ends[key] = "accounting has no word of it" if row is None else f"accounting calls it {row.state}"
         else:
-            self._gone[key] = _Gone(asked, tries)
+            self._gone[key] = _Gone(asked, tries, now + self._apart)
             return
         self._gone.pop(key, None)
 

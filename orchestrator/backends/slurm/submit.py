@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.backends.slurm.executor import AllocationExecutor
 
 _PATIENCE = 60.0
+_DRY_RUN = 5.0
+"""Seconds that a dry run may take: somebody waits for it."""
 _FOLDER = "slurm"
 _NUMBER = re.compile(r"(\d+)(;\S*)?")
 _START = re.compile(r"Job \d+ to start at (\d+) using")
@@ -77,7 +79,7 @@ class Submitter:
         with tempfile.TemporaryFile() as file:
             file.write(script.encode())
             file.seek(0)
-            answer = self._slurm.call("sbatch", "--test-only", patience=_PATIENCE, stdin=file.fileno())
+            answer = self._slurm.call("sbatch", "--test-only", patience=_DRY_RUN, stdin=file.fileno())
         if answer.code != 0:
             raise refusal(answer)
         found = _START.search(answer.err)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.backends.slurm import commands
 from orchestrator.backends.slurm import binding
 from orchestrator.backends.slurm.binding import bound
 from orchestrator.backends.slurm.commands import Slurm
@@ -90,6 +89,20 @@ def test_a_slow_program_is_ended_with_all_that_it_started(programs: Programs, tm
     await_that(lambda: ProcessIdentity.of(child) is None)
 
 
+def test_a_program_that_runs_is_ended_with_its_owner(programs: Programs, tmp_path: Path) -> None:
+    slurm = programs(squeue=f"sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(slurm.read, "squeue")
+        await_that((tmp_path / "pid").exists)
+        slurm.close()
+        with pytest.raises(BackendUnavailable, match="squeue was ended"):
+            answer.result(5)
+    child = int((tmp_path / "pid").read_text())
+    await_that(lambda: ProcessIdentity.of(child) is None)
+    with pytest.raises(BackendUnavailable, match="squeue was ended"):
+        slurm.read("squeue")
+
+
 def test_a_program_whose_child_keeps_its_output_open_is_slow(programs: Programs) -> None:
     slurm = programs(squeue="sleep 60 & exit 0", patience=0.3)
     with pytest.raises(BackendUnavailable, match="did not answer"):
@@ -97,7 +110,7 @@ def test_a_program_whose_child_keeps_its_output_open_is_slow(programs: Programs)
 
 
 def test_a_program_that_says_too_much_is_ended(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "MOST_OUTPUT", 1 << 20)
+    monkeypatch.setattr("orchestrator.backends.slurm.programs.MOST_OUTPUT", 1 << 20)
     with pytest.raises(BackendUnavailable, match="said more than 1 MiB"):
         programs(squeue="yes").read("squeue")
 
@@ -128,6 +141,8 @@ def test_who_only_looks_is_told_that_it_failed(programs: Programs) -> None:
         ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", "scontrol ping"),
         ("sacct: error: Sending PersistInit msg: Connection refused", "scontrol ping"),
         ('sbatch: error: Munge encode failed: Failed to access "/run/munge"', "munge -n | unmunge"),
+        ("sbatch: error: Batch job submission failed: Connection reset by peer", "scontrol ping"),
+        ("sbatch: error: Batch job submission failed: Unspecified error", "scontrol ping"),
         ("squeue: error: Protocol authentication error", "munge -n | unmunge"),
         ("squeue: fatal: Could not establish a configuration source", "$SLURM_CONF"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -139,8 +140,48 @@ def test_a_silent_slurm_is_unknown_since_the_last_good_look(scene: Scene) -> Non
     scene.run(0, A)
     scene.slurm.silence("squeue")
     scene.run(60, A)
-    with pytest.raises(BackendUnavailable, match=r"unknown since 2001-09-09 01:46:40 UTC: squeue: Unable to contact"):
+    with pytest.raises(BackendUnavailable, match="squeue: Unable to contact") as raised:
         scene.lookout.observe([A])
+    assert raised.value.since == 1_000_000_000.0
+
+
+def test_a_question_that_takes_much_longer_than_the_last_good_look_is_told(scene: Scene) -> None:
+    def answers_after(seconds: float) -> Callable[..., str]:
+        def answer(*_: str) -> str:
+            waits.append(hears_after(scene, seconds))
+            return ""
+
+        return answer
+
+    waits: list[float | None] = []
+    for seconds in (2.5, 4.0, 8.0, 30.0):
+        scene.slurm.programs["squeue"] = answers_after(seconds)
+        scene.lookout.want()
+        scene.lookout.step(scene.clock.monotonic())
+    assert waits == [None, None, None, 15.5]
+
+
+def test_nodes_that_slurm_does_not_tell_are_as_telling_as_a_look(scene: Scene) -> None:
+    scene.run(0, A)
+    scene.lookout.heard()
+    with scene.lookout.asking("scontrol", scene.clock.monotonic()):
+        assert hears_after(scene, 30) == 3.5
+        with pytest.raises(BackendUnavailable, match="scontrol has been running for 30 s"):
+            scene.lookout.heard()
+    scene.lookout.heard()
+
+
+def hears_after(scene: Scene, seconds: float) -> float | None:
+    """Time goes on; after how many seconds of it Slurm is told to be silent."""
+    found = None
+    for half in range(1, int(seconds * 2) + 1):
+        scene.clock.advance(0.5)
+        try:
+            scene.lookout.observe([A])
+        except BackendUnavailable as error:
+            if "has been running" in error.message:
+                found = found or half / 2
+    return found
 
 
 def test_a_silent_slurm_is_asked_no_more_often(scene: Scene) -> None:

@@ -78,12 +78,58 @@ def test_an_older_job_of_that_number_and_name_is_not_ours(scene: Scene) -> None:
     assert scene.ask(replace(A, submitted=100_000.0))["a.0"].state is AllocationState.UNKNOWN
 
 
+def test_a_clock_that_jumps_by_an_hour_loses_no_end(scene: Scene) -> None:
+    asked = replace(A, submitted=10_000.0)
+    scene.slurm.account("a.0", "OUT_OF_MEMORY", "1", submitted="6400")
+    scene.run(30, asked)
+    assert scene.ask(asked)["a.0"].failure_class == "out_of_memory"
+
+
 def test_what_accounting_lags_behind_with_is_asked_again(scene: Scene) -> None:
     scene.slurm.account("a.0", "RUNNING", "1")
     scene.run(70, A)
     scene.slurm.account("a.0", "OUT_OF_MEMORY", "1")
     scene.run(70, A)
     assert scene.ask(A)["a.0"].failure_class == "out_of_memory"
+
+
+def test_what_is_lost_in_a_silence_is_over_soon_after_it(scene: Scene) -> None:
+    answers = scene.slurm.programs["squeue"]
+    scene.slurm.queue("a.0", "RUNNING", "1")
+    scene.run(120, A)
+    scene.slurm.silence("squeue")
+    scene.run(120, A)
+    scene.slurm.jobs.clear()
+    scene.slurm.account("a.0", "RUNNING", "1")
+    scene.slurm.programs["squeue"] = answers
+    scene.run(45, A)
+    assert scene.ask(A)["a.0"].state is AllocationState.ENDED
+    assert scene.slurm.count("sacct") == 3
+
+
+def test_accounting_has_some_time_between_two_questions_about_one_job(scene: Scene) -> None:
+    scene.slurm.queue("a.0", "RUNNING", "1")
+    scene.run(120, A)
+    scene.slurm.jobs.clear()
+    scene.slurm.account("a.0", "RUNNING", "1")
+    scene.of(A)
+    scene.run(9, A)
+    assert scene.slurm.count("sacct") == 1
+    scene.run(5, A)
+    assert scene.slurm.count("sacct") == 2
+
+
+def test_silences_one_after_the_other_do_not_make_accounting_asked_more_often(scene: Scene) -> None:
+    answers = scene.slurm.programs["squeue"]
+    asked = [Asked(f"j{i}.0", job=str(i), submitted=1000.0) for i in range(1, 61)]
+    for one in asked:
+        scene.slurm.account(one.allocation, "RUNNING", one.job)
+    for number in range(1, 61):
+        scene.slurm.silence("squeue")
+        scene.run(10, *asked[:number])
+        scene.slurm.programs["squeue"] = answers
+        scene.run(10, *asked[:number])
+    assert scene.slurm.count("sacct") <= 2 + 20 + 5
 
 
 def test_what_accounting_never_ends_is_over_all_the_same(scene: Scene) -> None:
