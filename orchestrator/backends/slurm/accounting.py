@@ -10,8 +10,8 @@ from orchestrator.backends.slurm.tables import ACCOUNT_DELIMITER, ACCOUNT_FIELDS
 
 MOST_AT_ONCE = 5000
 """Allocations; an argument of a program holds 128 KiB."""
-_SKEW = 600.0
-"""Seconds that the clocks of two machines may differ by."""
+_SKEW = 12 * 3600.0
+"""Seconds that clocks may differ by, or jump: less than it takes until numbers come round."""
 
 
 def asked_of(slurm: Slurm, asked: Sequence[Asked]) -> Mapping[str, AccountRow]:

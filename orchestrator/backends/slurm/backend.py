@@ -374,7 +374,7 @@ class SlurmBackend:
         """One that was never launched from here, as far as is known; Slurm may know better."""
         sight = self._watch.sight(allocation)
         if sight is not None and not sight.over:
-            self._orders.cancel(allocation, "")
+            self._orders.cancel(allocation, sight.job)
             self._watch.changed()
 
 

@@ -103,10 +103,10 @@ class Look:
         return Sight(allocation, row.job, row.state, pending, over, row.partition, row.submitted, row.qos, row.account)
 
 
-def _rank(rows: list[JobRow]) -> tuple[bool, bool, float, int]:
-    """Of two jobs of one name, first the one with our comment, then the living one, then the older one."""
+def _rank(rows: list[JobRow]) -> tuple[bool, bool, bool, float, int]:
+    """Of two jobs of one name, first the one with our comment, then one that lives, has begun, is older."""
     row = counting(rows)
-    return not _is_marked(row), is_over(row.state), row.submitted, int(row.job)
+    return not _is_marked(row), is_over(row.state), is_pending(row.state), row.submitted, int(row.job)
 
 
 def _is_surplus(rows: list[JobRow]) -> bool:

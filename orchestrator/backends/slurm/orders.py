@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,7 +43,7 @@ class Orders:
         Raises:
             BackendUnavailable: Slurm does not do it.
         """
-        which = (f"--name={allocation}", job or f"--user={getpass.getuser()}")
+        which = (f"--name={allocation}", job or f"--user={os.getuid()}")
         answer = self._slurm.call("scancel", *options, *which)
         if answer.code != 0 and not _is_gone(answer):
             raise BackendUnavailable(

@@ -79,7 +79,7 @@ _PREFIX = re.compile(
 
 
 def refusal(answer: Answer) -> LaunchRefused | BackendUnavailable:
-    """What a complaint of sbatch means; one that nobody has heard of may be over soon, so it is no refusal."""
+    """What a complaint of sbatch means; after one that nobody has heard of, Slurm may have taken the job."""
     said = "; ".join(dict.fromkeys(_PREFIX.sub("", line.strip()) for line in answer.err.splitlines() if line.strip()))
     words = said[:500] or answer.words
     for pattern, remedy in _LATER:
@@ -87,14 +87,10 @@ def refusal(answer: Answer) -> LaunchRefused | BackendUnavailable:
             return NotStarted(f"Slurm does not take the job now: {words}", hint=remedy)
     if remedy := remedy_of(said):
         return LaunchRefused(f"Slurm refuses the job: {words}", hint=remedy)
-    if not said:
-        return BackendUnavailable(
-            f"sbatch ended with {answer.code} without a word",
-            hint="the job is looked for by its name before it is submitted again",
-        )
-    return NotStarted(
-        f"Slurm does not take the job: {words}",
-        hint="it is asked again; to see more, submit the script by hand: it lies in slurm/ of the run",
+    return BackendUnavailable(
+        f"sbatch says: {words}" if said else f"sbatch ended with {answer.code} without a word",
+        hint="the job is looked for by its name before it is submitted again; to see more, submit the script by hand:"
+        " it lies in slurm/ of the run",
     )
 
 

@@ -64,7 +64,7 @@ class Watch:
         """One allocation in the newest look; None where that did not show it. After `fresh`: a certain answer.
 
         Raises:
-            BackendUnavailable: the newest look failed.
+            BackendUnavailable: the newest look failed, or cannot be read in full and shows no living job of it.
         """
         self._first_look()
         return self._lookout.sight(allocation)

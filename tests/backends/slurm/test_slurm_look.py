@@ -36,10 +36,18 @@ def test_a_job_of_our_name_without_our_comment_stands_behind_ours_and_is_never_c
 
 
 def test_of_two_living_jobs_of_one_allocation_the_older_counts_and_the_younger_is_surplus() -> None:
+    for state in ("PENDING", "RUNNING"):
+        older, younger = job("j.0", "j", state, "9", 10.0), job("j.0", "j", state, "3", 20.0)
+        found = look(younger, older)
+        assert found.rows["j.0"] == (older,)
+        assert found.surplus == (("j.0", "3"),)
+
+
+def test_of_two_living_jobs_of_one_allocation_the_one_that_has_begun_counts() -> None:
     older, younger = job("j.0", "j", "PENDING", "9", 10.0), job("j.0", "j", "RUNNING", "3", 20.0)
-    found = look(younger, older)
-    assert found.rows["j.0"] == (older,)
-    assert found.surplus == (("j.0", "3"),)
+    found = look(older, younger)
+    assert found.rows["j.0"] == (younger,)
+    assert found.surplus == (("j.0", "9"),)
 
 
 def test_a_living_job_counts_more_than_an_older_one_that_is_over() -> None:

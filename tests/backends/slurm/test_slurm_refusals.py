@@ -58,14 +58,16 @@ def test_what_slurm_may_take_later_is_no_refusal(lines: tuple[str, ...]) -> None
     [
         "Unspecified error",
         "Invalid Protocol Version",
+        "Header lengths are longer than data received",
         "lua: attempt to index a nil value",
         "No version said this so far",
     ],
 )
-def test_a_complaint_that_nobody_knows_fails_no_job_and_is_told(said: str) -> None:
+def test_after_a_complaint_that_nobody_knows_slurm_may_have_taken_the_job(said: str) -> None:
     found = refusal(complaint(f"Batch job submission failed: {said}"))
-    assert isinstance(found, NotStarted)
+    assert not isinstance(found, LaunchRefused | NotStarted)
     assert said in found.message
+    assert "looked for by its name" in found.hint
     assert "slurm/ of the run" in found.hint
 
 
@@ -84,3 +86,8 @@ def test_a_limit_on_size_is_a_refusal_though_slurms_words_speak_of_the_number_of
 def test_a_dry_run_complains_in_other_words() -> None:
     found = refusal(Answer("sbatch", 1, "", "allocation failure: Requested node configuration is not available\n"))
     assert found.message == "Slurm refuses the job: Requested node configuration is not available"
+
+
+def test_an_unspecified_error_after_a_word_of_the_clusters_own_rules_is_what_that_says() -> None:
+    answer = complaint("invalid account: ask the lab", "Batch job submission failed: Unspecified error")
+    assert isinstance(refusal(answer), LaunchRefused)

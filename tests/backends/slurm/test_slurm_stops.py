@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
 from backend_kit import ENDED, RUNNING, Site, array, claimed, lose_the_answer, sight
 
 from orchestrator.base.errors import BackendUnavailable
@@ -70,11 +71,14 @@ def test_what_scancel_could_not_cancel_was_not_ended_by_us(site: Site) -> None:
     assert told == [False, True, True]  # the second one did it
 
 
-def test_what_has_no_number_is_killed_by_its_name(site: Site) -> None:
+def test_what_has_no_number_is_killed_by_its_name_as_the_user_that_we_are(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
     backend, request = site.backend(), site.request()
     lose_the_answer(site, backend, request)
     backend.kill(request.allocation)
-    assert site.calls("scancel")[0].startswith(f"scancel --name={request.allocation} --user=")
+    assert site.calls("scancel") == [f"scancel --name={request.allocation} --user={os.getuid()}"]
 
 
 def test_a_kill_of_what_is_over_or_never_was_does_no_harm(site: Site) -> None:
@@ -90,11 +94,11 @@ def test_a_kill_of_what_is_over_or_never_was_does_no_harm(site: Site) -> None:
     assert len(site.calls("scancel")) == 1
 
 
-def test_what_is_not_written_down_and_is_in_slurms_queue_is_killed_by_its_name(site: Site) -> None:
+def test_what_is_not_written_down_and_is_in_slurms_queue_is_killed_by_its_name_and_number(site: Site) -> None:
     request = site.request()
     site.watch.sights[request.allocation] = sight(request)
     site.backend().kill(request.allocation)
-    assert site.calls("scancel")[0].startswith(f"scancel --name={request.allocation} --user=")
+    assert site.calls("scancel") == [f"scancel --name={request.allocation} 77"]
 
 
 def test_of_two_jobs_the_one_that_counts_is_the_one_that_is_told(site: Site) -> None:
