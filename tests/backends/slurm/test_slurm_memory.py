@@ -85,13 +85,6 @@ def test_a_clock_that_jumps_by_an_hour_loses_no_end(scene: Scene) -> None:
     assert scene.ask(asked)["a.0"].failure_class == "out_of_memory"
 
 
-def test_a_clock_that_jumps_by_an_hour_loses_no_end(scene: Scene) -> None:
-    asked = replace(A, submitted=10_000.0)
-    scene.slurm.account("a.0", "OUT_OF_MEMORY", "1", submitted="6400")
-    scene.run(30, asked)
-    assert scene.ask(asked)["a.0"].failure_class == "out_of_memory"
-
-
 def test_what_accounting_lags_behind_with_is_asked_again(scene: Scene) -> None:
     scene.slurm.account("a.0", "RUNNING", "1")
     scene.run(70, A)
