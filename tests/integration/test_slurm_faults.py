@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from slurm_kit import SLURM, STEPS, MakeLab, Training, Undisturbed, members, nodes_of, whole_nodes
@@ -13,6 +14,7 @@ from orchestrator.testing.lab import Lab
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
 
 SPARE = {**SLURM, "partition": "spare"}
+BRIEF = STEPS // 2
 LONG = 100 * STEPS
 """Steps of a training that no test sees the end of."""
 
@@ -25,6 +27,11 @@ def take(slurm: DevCluster, *nodes: str) -> str:
     """A job of somebody else's, which Slurm prefers, on all of these very nodes."""
     where = (f"--nodelist={','.join(nodes)}", f"--nodes={len(nodes)}")
     return slurm.submit("sleep 600", "--partition=batch", "--exclusive", *where)
+
+
+def number_of(slurm: DevCluster, job: str) -> str:
+    """Slurm's number of what a job's first run began with."""
+    return slurm.run("squeue", "--noheader", "--format=%i", f"--name={job}-r1.0").strip()
 
 
 def lend(slurm: DevCluster, lab: Lab, job: str, node: str) -> None:
@@ -121,12 +128,16 @@ def test_the_loss_of_the_first_node_of_several_changes_no_result(
 ) -> None:
     """An elastic run goes on without it; one of a fixed width ends at once, and another goes on."""
     lab = slurm_lab(SLURM)
-    document = whole_nodes(training("storm", STEPS, "1"), workers) | {"retry": {"application": 0, "backoff": "1s"}}
+    document = whole_nodes(training("brief", BRIEF, "1"), workers) | {"retry": {"application": 0, "backoff": "1s"}}
     job = lab.submit(document)
     lab.until(lambda: members(lab, job) == int(workers[-1]))
     lab.advances(job, 50)
 
-    slurm.kill_node_noticed(nodes_of(lab, job)[0])  # it runs the batch step, and coordinates
+    first = nodes_of(lab, job)[0]  # it runs the batch step, and coordinates
+    if workers == "2..3":  # which Slurm notices in its own time
+        slurm.kill_node(first)
+    else:  # else the next run might begin on it
+        slurm.kill_node_noticed(first)
     lab.finish()
 
     view = lab.job(job)
@@ -135,3 +146,27 @@ def test_the_loss_of_the_first_node_of_several_changes_no_result(
     assert view.state == "succeeded"
     assert lab.summary(job)["parameters_sha256"] == undisturbed(document)
     slurm.wait_for(lambda: not slurm.jobs())
+
+
+def test_a_job_that_slurmctld_forgets_and_whose_number_another_gets_is_run_once(
+    slurm_lab: MakeLab, slurm: DevCluster, tmp_path: Path
+) -> None:
+    lab = slurm_lab(SLURM)
+    others = [take(slurm, node) for node in slurm.nodes]  # so that it has to wait
+    for name in ("first", "second", "third"):
+        slurm.await_saved()
+        job = lab.submit({"name": name, "command": f"echo x >> {tmp_path}/{name}", "resources": {"workers": 1}})
+        lab.until(lambda job=job: [run.state for run in lab.job(job).runs] == ["launched"])
+        number = number_of(slurm, job)
+        slurm.restart_controller()
+        if number not in slurm.jobs():  # else it was written down just then
+            break
+    strangers = [slurm.submit("sleep 600", "--partition=batch")]
+    while strangers[-1] != number:
+        assert int(strangers[-1]) < int(number)
+        strangers.append(slurm.submit("sleep 600", "--partition=batch"))
+    slurm.run("scancel", *others)
+    lab.finish()
+    assert lab.job(job).state == "succeeded"
+    assert (tmp_path / name).read_text() == "x\n"
+    assert slurm.jobs().get(number) == "RUNNING", "nobody has cancelled the stranger"
