@@ -308,7 +308,7 @@ def _figures(size: Size, measured: Measured) -> list[Figure]:
             asked,
             goal=f"at most {MOST_COMMANDS:g}",
             holds=asked <= MOST_COMMANDS if size.watching >= _MINUTE else None,
-            note=f"counted by wrappers in PATH over {size.watching:g} s, in which {measured.begun} of them began: {calls}.",
+            note=f"counted by wrappers in PATH over {size.watching:g} s, in which {measured.begun} began: {calls}.",
         ),
     ]
 
