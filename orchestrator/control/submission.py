@@ -93,8 +93,8 @@ class _Desk:
             known already.
         examined: workloads by their content: the same one is looked at once.
         names: of the workloads so far.
-    """
         alone: there is but one; the engine's dry run would take too long for many.
+    """
 
     owner: str
     highest: int | None
@@ -102,8 +102,8 @@ class _Desk:
     capacity: Callable[[], Capacity | None]
     examined: dict[str, _Examined] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
-
     alone: bool = False
+
 
 class Submission:
     """Takes workloads into the queue."""
@@ -112,8 +112,8 @@ class Submission:
         self._site = site
         self._state_directory = state_directory
         self._expectations = Expectations(site, state_directory)
-
         self._preview = Preview(site)
+
     def take(
         self,
         request: SubmitRequest,
@@ -199,11 +199,11 @@ class Submission:
         self._refuse_full_disk()
         capacity = capacity or room_for(workload)
         expected = self._expectations.of(workload, capacity, owner=desk.owner, content=content, workdir=workdir)
+        if desk.alone:
+            self._preview.refuse(workload, request.workdir, expected)
         return _Examined(workload, expected, tuple(warnings))
 
     def _insert(self, connection: Connection, one: _Prepared) -> Taken:
-        if desk.alone:
-            self._preview.refuse(workload, request.workdir, expected)
         job, found = one.job, one.examined
         if (known := _known(connection, one.request, job.owner, one.content)) is not None:
             return Taken(known, created=False, warnings=found.warnings)

@@ -127,16 +127,16 @@ def _wrong_team(workload: Workload, profile: ClusterProfile, capacity: Capacity)
     known = [team.name for team in profile.teams]
     if known and workload.team not in known:
         yield f"team: cluster {profile.name} has no team {workload.team!r}; {did_you_mean(workload.team, known)}"
-    wanted = workload.resources.workers.min * slots_per_worker(workload, capacity)
-    for team in profile.chain_of(workload.team):
-        if team.limit is not None and wanted > team.limit:
-            yield (
-                f"resources.workers needs at least {slots(wanted, capacity.slot_kind)}; "
     elif not known and (meant := misspelt(workload.team, profile.slurm.accounts)):
         yield (
             f"team: slurm.accounts of cluster {profile.name} has no team {workload.team!r}; did you mean {meant!r}? "
             "(a team of that name needs an entry there)"
         )
+    wanted = workload.resources.workers.min * slots_per_worker(workload, capacity)
+    for team in profile.chain_of(workload.team):
+        if team.limit is not None and wanted > team.limit:
+            yield (
+                f"resources.workers needs at least {slots(wanted, capacity.slot_kind)}; "
                 f"team {team.name} may hold {team.limit} on cluster {profile.name}"
             )
 
