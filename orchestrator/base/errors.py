@@ -14,6 +14,7 @@ OrchestratorError                 exit 1
  ├─ DamagedRow                    exit 1   what the store has of one job cannot be read; also a ValueError
  ├─ BackendError                  exit 1
  │   ├─ BackendUnavailable                 the engine does not answer: the state is unknown, never failed
+ │   │   └─ Busy                           it is being asked about this very allocation
  │   └─ LaunchRefused                      the engine says no for good
  └─ DataError                     exit 1   a dataset is missing, damaged, or of another version
      ├─ ShardCorrupt                       names the shard and its rows
@@ -135,6 +136,10 @@ class BackendUnavailable(BackendError):
     def __init__(self, message: str, *, hint: str = "", since: float | None = None) -> None:
         super().__init__(message, hint=hint)
         self.since = since
+
+
+class Busy(BackendUnavailable):
+    """The engine is just being asked about this very allocation; nothing follows for others."""
 
 
 class LaunchRefused(BackendError):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.base.errors import BackendUnavailable
+from orchestrator.base.errors import BackendUnavailable, Busy
 
 AT_ONCE = 4
 """Calls at a time: engines with a queue of their own take milliseconds for each."""
@@ -29,7 +29,8 @@ def all_at_once(asks: Sequence[Ask]) -> list[Exception | None]:
         try:
             ask()
         except BackendUnavailable as error:
-            silent.set()
+            if not isinstance(error, Busy):
+                silent.set()
             return error
         except Exception as error:  # one job's trouble is not the others'
             return error

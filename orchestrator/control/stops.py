@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from orchestrator.backends.protocol import AllocationState, Backend, Observation
-from orchestrator.base.errors import BackendUnavailable
+from orchestrator.base.errors import BackendUnavailable, Busy
 from orchestrator.base.text import one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.endings import Ending, end_run
@@ -134,7 +134,8 @@ class Stops:
         except BackendUnavailable as error:
             rest = Rest(clock) if unheard is None else unheard.rest
             self._unheard[allocation] = _Unheard(error, rest)
-            self._silent_until = clock.monotonic() + AGAIN
+            if not isinstance(error, Busy):
+                self._silent_until = clock.monotonic() + AGAIN
             _LOG.warning("%s: no %s for %g s: %s", allocation, name, rest.begin(), one_line(error.message, 300))
             return False
         self._unheard.pop(allocation, None)

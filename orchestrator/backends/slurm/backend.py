@@ -183,7 +183,7 @@ class SlurmBackend:
 
     def adjust(self, allocation: str, standing: Standing) -> str:
         """Move a pending one in Slurm's queue, hold it or release it, as far as Slurm lets us."""
-        with self._turns.of(allocation):
+        with self._turns.now(allocation):
             record = self._records.find(allocation)
             if record is None or not record.job or allocation in self._over:
                 return ""
@@ -202,7 +202,7 @@ class SlurmBackend:
 
     def stop(self, allocation: str, *, grace_seconds: float) -> None:
         """Call off one that nobody runs yet; leave word for its agents where they do."""
-        with self._turns.of(allocation):
+        with self._turns.now(allocation):
             record = self._records.find(allocation)
             if record is None or allocation in self._over:
                 return
@@ -214,7 +214,7 @@ class SlurmBackend:
 
     def kill(self, allocation: str) -> None:
         """End it: by Slurm's own means first, which gives its processes a few seconds; asked again, by force."""
-        with self._turns.of(allocation):
+        with self._turns.now(allocation):
             record = self._records.find(allocation)
             if allocation in self._over or not is_safe_name(allocation):
                 return

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from orchestrator.base.errors import Busy
+
 
 class Turns:
     """Locks by name, which are there only while somebody holds one."""
@@ -26,6 +28,18 @@ class Turns:
         finally:
             if free:
                 self._give_back(name)
+
+    @contextmanager
+    def now(self, name: str) -> Iterator[None]:
+        """Have the turn of a name, without waiting for it.
+
+        Raises:
+            Busy: somebody has it.
+        """
+        with self.at_once(name) as free:
+            if not free:
+                raise Busy(f"{name} is just being handed to Slurm, or changed there", hint="wait: it is told again")
+            yield
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:

@@ -1,13 +1,16 @@
 """How allocations are stopped and killed: what waits, what runs, and what is over."""
 
 import os
+import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from backend_kit import ENDED, RUNNING, Site, array, claimed, lose_the_answer, sight
 
-from orchestrator.base.errors import BackendUnavailable
+from orchestrator.backends.protocol import Standing
+from orchestrator.base.errors import BackendUnavailable, Busy
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.rundir.allocations import AllocationFiles
 
@@ -92,6 +95,30 @@ def test_a_kill_of_what_is_over_or_never_was_does_no_harm(site: Site) -> None:
         backend.kill(allocation)
         backend.stop(allocation, grace_seconds=1)
     assert len(site.calls("scancel")) == 1
+
+
+def test_an_order_about_what_is_just_being_handed_to_slurm_does_not_wait(site: Site) -> None:
+    backend, request = site.backend(), site.request()
+    site.say("sbatch", "touch begun; while [ ! -e done ]; do sleep 0.05; done; echo 101")
+    orders = (
+        lambda: backend.stop(request.allocation, grace_seconds=20),
+        lambda: backend.kill(request.allocation),
+        lambda: backend.adjust(request.allocation, Standing(held=True)),
+    )
+    launch = threading.Thread(target=backend.launch, args=(request,))
+    launch.start()
+    try:
+        while not (site.folder / "begun").exists():
+            assert launch.is_alive()
+            time.sleep(0.01)
+        for order in orders:
+            with pytest.raises(Busy, match="just being handed to Slurm"):
+                order()
+    finally:
+        (site.folder / "done").touch()
+        launch.join()
+    backend.stop(request.allocation, grace_seconds=20)
+    assert site.calls("scancel") == [f"scancel --name={request.allocation} 101"]
 
 
 def test_what_is_not_written_down_and_is_in_slurms_queue_is_killed_by_its_name_and_number(site: Site) -> None:
