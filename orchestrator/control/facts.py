@@ -20,6 +20,9 @@ from orchestrator.store.usage import TeamUsage
 _TRIES = 3
 """So often facts are read until nobody changes the queue meanwhile."""
 
+_UNKNOWN = "what its damaged row names"
+"""In the place of jobs that a job depends on and that cannot be read: it must not start before them."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -116,5 +119,10 @@ class FactsReader:
 
 
 def dependencies_of(job: OpenJob) -> tuple[str, ...]:
-    """The jobs that it depends on."""
-    return () if job.depends_on == "[]" else tuple(json.loads(job.depends_on))
+    """The jobs that it depends on; where that cannot be read, something that never succeeds."""
+    if job.depends_on == "[]":
+        return ()
+    try:
+        return tuple(map(str, json.loads(job.depends_on)))
+    except (RecursionError, TypeError, ValueError):
+        return (_UNKNOWN,)

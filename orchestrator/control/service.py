@@ -18,6 +18,7 @@ from orchestrator.control import evicting, files, holding, operators
 from orchestrator.control.resizing import Pin, unpin
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
+from orchestrator.control.vanished import vanished
 from orchestrator.control.views import Views
 from orchestrator.control.wishes import ask_for_checkpoint
 from orchestrator.control.workloads import Workloads
@@ -120,7 +121,7 @@ class JobService:
             NotFound: there is none with this identifier.
         """
         with self._site.store.read() as connection:
-            return self._views.of(connection, [jobs.get(connection, job)])[0]
+            return self._views.of_all(connection, [jobs.look(connection, job)])[0]
 
     def list(
         self, *, states: Sequence[str] | None = None, limit: int = 100, name: str | None = None
@@ -132,7 +133,7 @@ class JobService:
         """
         wanted = None if states is None else {_state(state) for state in states}
         with self._site.store.read() as connection:
-            return self._views.of(connection, jobs.newest(connection, states=wanted, name=name, limit=limit))
+            return self._views.of_all(connection, jobs.page(connection, states=wanted, name=name, limit=limit))
 
     def cancel(self, job: str, by: str = "somebody") -> JobView:
         """Stop a job for good; asking again changes nothing.
@@ -274,8 +275,17 @@ class JobService:
         )
 
     def logs(self, job: str) -> builtins.list[LogFile]:
-        """The log files of all runs of a job, oldest run first."""
-        return [log for run in self._runs_of(job) for log in files.logs_of(self._site.job_directory(job).run(run))]
+        """The log files of all runs of a job, oldest run first.
+
+        Raises:
+            NotFound: there is no such job; or it has none because somebody removed them.
+        """
+        found = [log for run in self._runs_of(job) for log in files.logs_of(self._site.job_directory(job).run(run))]
+        with self._site.store.read() as connection:
+            gone = "" if found else vanished(self._site, runs.newest_of(connection, job))
+        if gone:
+            raise NotFound(gone, hint=f"orchestrator why {job}")
+        return found
 
     def log_path(self, job: str, run: str | None, name: str) -> Path:
         """One log file; without a run, the newest run's that has it.
@@ -332,17 +342,14 @@ class JobService:
             return [run.id for run in runs.of_jobs(connection, [job])[job]]
 
     def _cancel(self, connection: Connection, job: JobRecord, by: str) -> None:
-        active = runs.unreleased_of(connection, job.id)
-        if job.state in {JobState.QUEUED, JobState.HELD} and not active:
+        held = runs.stop_all_of(connection, job.id, "cancel")
+        if job.state in {JobState.QUEUED, JobState.HELD} and not held:
             now = self._site.clock.now()
             when = "before it began" if job.started_at is None else "while it waited"
             self._move(connection, job, JobState.CANCELLED, f"cancelled by {by} {when}", finished_at=now)
             return
         reason = f"cancelled by {by}; waits until its slots are free"
         self._move(connection, job, JobState.CANCELLING, reason, data={"by": by})
-        for run in active:
-            if not run.state.terminal:
-                runs.change(connection, run, stop_cause="cancel")
 
     def _move(self, connection: Connection, job: JobRecord, new: JobState, reason: str, **changes: Any) -> None:
         jobs.move(connection, job, new, reason=reason, time=self._site.clock.now(), **changes)

@@ -9,16 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from orchestrator.base.text import span
+from orchestrator.base.text import one_line, span
 from orchestrator.control.measuring import expected_of, left_now
 from orchestrator.control.site import Site
 from orchestrator.control.starting import phase_of
-from orchestrator.lifecycle.states import JobState
+from orchestrator.control.vanished import vanished
+from orchestrator.lifecycle.states import TERMINAL, JobState
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.estimates.forecast import RunEstimate
 from orchestrator.spec.messages import Expected, Goodput, JobView, Progress, RunView
 from orchestrator.spec.tracking import default_tracking_uri
 from orchestrator.store import runs
+from orchestrator.store.jobs import Unreadable
 from orchestrator.store.records import JobRecord, RunRecord
 
 _WORKING = frozenset({JobState.RUNNING, JobState.RESIZING})
@@ -41,7 +43,30 @@ class Views:
             newest = launched.get(records[0].id, [])[-1:]
             phase = phase_of(self._site, connection, records[0], newest[0] if newest else None)
             return [views[0].model_copy(update={"phase": phase})]
+        if len(records) == 1 and (gone := vanished(self._site, (launched.get(records[0].id) or [None])[-1])):
+            return [views[0].model_copy(update={"reason": f"{views[0].reason}; {gone}"})]
         return views
+
+    def of_all(self, connection: Connection, found: Sequence[JobRecord | Unreadable]) -> list[JobView]:
+        """Views of these jobs in their order, and of those that cannot be read what is known of them."""
+        views = {view.id: view for view in self.of(connection, [one for one in found if isinstance(one, JobRecord)])}
+        return [views[one.id] if isinstance(one, JobRecord) else self._stand_in(one) for one in found]
+
+    def _stand_in(self, one: Unreadable) -> JobView:
+        """As much of a damaged row as a view can hold."""
+        text = {name: one_line(str(one.row[name])) for name in ("id", "name", "kind", "owner", "team", "profile")}
+        priority, created = one.row["priority"], one.row["created_at"]
+        state = one_line(str(one.row["state"]), 50)
+        return JobView(
+            **text,
+            state=state,
+            terminal=state in {str(over) for over in TERMINAL},
+            reason=one_line(one.error.message, 500),
+            priority=priority if isinstance(priority, int) else 0,
+            created_at=created if isinstance(created, int | float) else 0.0,
+            workers="?",
+            directory=f"{self._folder}/{text['id']}",
+        )
 
     def tracking(self, job: JobRecord) -> dict[str, Any]:
         """Where a job's metrics go."""

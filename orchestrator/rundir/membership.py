@@ -45,8 +45,8 @@ class View:
         members: by rising number; the first one leads, and its key-value store is where the group meets.
         leaving: numbers of members of views before that still live and go in good order.
         lost: numbers of members of the view before that are dead.
-        cause: for people: `start`, `resize`, `lost`, `joined`, `left` (they were told to), `taken` (by the engine), `broken`
-            (nobody is lost, but the group failed).
+        cause: for people: `start`, `resize`, `lost`, `joined`, `left` (they were told to), `taken` (by the engine),
+            `broken` (nobody is lost, but the group failed).
     """
 
     epoch: int

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, select, update
 
-from orchestrator.base.errors import Conflict, NotFound
+from orchestrator.base.errors import Conflict, DamagedRow, NotFound
 from orchestrator.lifecycle.states import JobState, check_move
 from orchestrator.store import events, tables
 from orchestrator.store.records import JobRecord, RunRecord, to_columns
@@ -148,6 +148,15 @@ def set_columns(connection: Connection, job: JobRecord, **changes: Any) -> JobRe
     return replace(job, **changes)
 
 
+def reasons(connection: Connection, names: Collection[str]) -> dict[str, str]:
+    """Why some jobs are where they are, by identifier."""
+    found = dict[str, str]()
+    for chunk in _chunks(names):
+        rows = connection.execute(select(jobs.c.id, jobs.c.reason).where(jobs.c.id.in_(chunk)))
+        found.update((row.id, row.reason) for row in rows)
+    return found
+
+
 def set_reasons(connection: Connection, reasons: Mapping[str, str], state: JobState) -> None:
     """Change the reasons of many jobs at once; those that are in another state by now keep theirs."""
     if reasons:
@@ -218,16 +227,55 @@ def by_key(connection: Connection, owner: str, client_key: str) -> JobRecord | N
     return None if row is None else JobRecord.from_row(row)
 
 
+class Unreadable(NamedTuple):
+    """A job whose row is damaged.
+
+    Attributes:
+        row: what stands there.
+        error: what is wrong with it.
+    """
+
+    row: Mapping[str, Any]
+    error: DamagedRow
+
+
+def look(connection: Connection, job: str) -> JobRecord | Unreadable:
+    """One job, whether it can be read or not.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = connection.execute(select(jobs).where(jobs.c.id == job)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no job {job!r}", hint="orchestrator jobs lists them")
+    return _look(row)
+
+
 def newest(
     connection: Connection, *, states: Collection[JobState] | None, name: str | None, limit: int
 ) -> list[JobRecord]:
-    """Jobs, newest first."""
+    """Jobs that can be read, newest first."""
+    found = page(connection, states=states, name=name, limit=limit)
+    return [one for one in found if isinstance(one, JobRecord)]
+
+
+def page(
+    connection: Connection, *, states: Collection[JobState] | None, name: str | None, limit: int
+) -> list[JobRecord | Unreadable]:
+    """Jobs, newest first, whether they can be read or not."""
     query = select(jobs).order_by(jobs.c.sequence.desc()).limit(limit)
     if states is not None:
         query = query.where(_in(states))
     if name is not None:
         query = query.where(jobs.c.name == name)
-    return [JobRecord.from_row(row) for row in connection.execute(query).mappings().all()]
+    return [_look(row) for row in connection.execute(query).mappings().all()]
+
+
+def _look(row: RowMapping) -> JobRecord | Unreadable:
+    try:
+        return JobRecord.from_row(row)
+    except DamagedRow as error:
+        return Unreadable(row, error)
 
 
 def has_team(connection: Connection, team: str) -> bool:

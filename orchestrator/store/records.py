@@ -9,10 +9,15 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from orchestrator.base.errors import DamagedRow
+from orchestrator.base.text import one_line
 from orchestrator.lifecycle.states import GrowthState, JobState, RunState
 
 Placed = tuple[tuple[str, int], ...]
 """Where the workers of a job lie: (node, workers)."""
+_NUMBERS = ("priority", "workers_min", "workers_max", "slots_per_worker", "created_at")
+_UNREADABLE = (LookupError, RecursionError, TypeError, ValueError)
+"""What reading a damaged row may raise."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,18 @@ class JobRecord:
 
     @classmethod
     def from_row(cls, row: RowMapping) -> JobRecord:
-        """Of a row of `jobs`."""
+        """Of a row of `jobs`.
+
+        Raises:
+            DamagedRow: it is none.
+        """
+        try:
+            return cls._of(row)
+        except _UNREADABLE as error:
+            raise _damaged("job", row, error) from error
+
+    @classmethod
+    def _of(cls, row: RowMapping) -> JobRecord:
         values = {name: row[name] for name in _names(cls)}
         values["state"] = JobState(values["state"])
         values["depends_on"] = () if values["depends_on"] == "[]" else tuple(json.loads(values["depends_on"]))
@@ -71,6 +87,8 @@ class JobRecord:
         for name in ("progress", "estimate"):
             values[name] = None if values[name] is None else json.loads(values[name])
         values["claim"] = placed(values["claim"])
+        if odd := [name for name in _NUMBERS if not isinstance(values[name], int | float)]:
+            raise ValueError(f"{odd[0]} is no number")
         return cls(**values)
 
     def to_row(self) -> dict[str, Any]:
@@ -120,7 +138,18 @@ class RunRecord:
 
     @classmethod
     def from_row(cls, row: RowMapping) -> RunRecord:
-        """Of a row of `runs`."""
+        """Of a row of `runs`.
+
+        Raises:
+            DamagedRow: it is none.
+        """
+        try:
+            return cls._of(row)
+        except _UNREADABLE as error:
+            raise _damaged("run", row, error) from error
+
+    @classmethod
+    def _of(cls, row: RowMapping) -> RunRecord:
         values = {name: row[name] for name in _names(cls)}
         values["state"] = RunState(values["state"])
         values["cursors"] = json.loads(values["cursors"])
@@ -201,6 +230,14 @@ def placed(text: str | None) -> Placed | None:
 def to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of records as values of columns: mappings and tuples become JSON."""
     return {name: _plain(value) for name, value in values.items()}
+
+
+def _damaged(what: str, row: RowMapping, error: Exception) -> DamagedRow:
+    said = f"{type(error).__name__}: {one_line(str(error), 200)}"
+    return DamagedRow(
+        f"the store's row of {what} {row['id']} cannot be read ({said})",
+        hint="bring the store back from a backup; other jobs are not touched",
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -153,6 +153,18 @@ def unreleased_of(connection: Connection, job: str) -> list[RunRecord]:
     return [RunRecord.from_row(row) for row in connection.execute(query).mappings().all()]
 
 
+def stop_all_of(connection: Connection, job: str, cause: str) -> bool:
+    """Ask those of one job to stop that are not over, whether they can be read or not.
+
+    Returns:
+        Whether the engine may hold anything for it.
+    """
+    mine = runs.c.job == job, runs.c.released.is_(False)
+    over = [str(state) for state in RunState if state.terminal]
+    connection.execute(update(runs).where(*mine, runs.c.state.not_in(over)).values(stop_cause=cause))
+    return connection.scalar(select(runs.c.id).where(*mine).limit(1)) is not None
+
+
 def any_unreleased(connection: Connection) -> bool:
     """Whether the engine may hold anything for some run."""
     return connection.scalar(select(runs.c.id).where(runs.c.released.is_(False)).limit(1)) is not None
