@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from orchestrator.control.files import logs_of
 from orchestrator.control.site import Site
+from orchestrator.control.vanished import vanished
 from orchestrator.lifecycle.reasons import utc
 from orchestrator.lifecycle.states import JobState
 from orchestrator.scheduling.jobs import Running
@@ -63,13 +64,14 @@ def told_of(site: Site, connection: Connection, job: JobRecord, now: float) -> T
     said = [one for before, one in pairwise([None, *told]) if one and (before is None or before.message != one.message)]
     details = [f"{utc(event.time)}: {event.message}" for event in said]
     moved = next((event.time for event in found if event.kind == "state"), job.created_at)
+    gone = vanished(site, runs.newest_of(connection, job.id))
     view = WhyView(
         job=job.id,
         name=job.name,
         state=str(job.state),
         now=now,
         reason=job.reason,
-        details=details,
+        details=[*filter(None, [gone]), *details],
         since=job.finished_at if job.state.terminal else moved,
         preemptions=job.preemptions,
         remedies=_to_do(site, connection, job),

@@ -18,6 +18,7 @@ from orchestrator.control import evicting, files, holding, operators
 from orchestrator.control.resizing import Pin, unpin
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
+from orchestrator.control.vanished import vanished
 from orchestrator.control.views import Views
 from orchestrator.control.wishes import ask_for_checkpoint
 from orchestrator.control.workloads import Workloads
@@ -274,8 +275,17 @@ class JobService:
         )
 
     def logs(self, job: str) -> builtins.list[LogFile]:
-        """The log files of all runs of a job, oldest run first."""
-        return [log for run in self._runs_of(job) for log in files.logs_of(self._site.job_directory(job).run(run))]
+        """The log files of all runs of a job, oldest run first.
+
+        Raises:
+            NotFound: there is no such job; or it has none because somebody removed them.
+        """
+        found = [log for run in self._runs_of(job) for log in files.logs_of(self._site.job_directory(job).run(run))]
+        with self._site.store.read() as connection:
+            gone = "" if found else vanished(self._site, runs.newest_of(connection, job))
+        if gone:
+            raise NotFound(gone, hint=f"orchestrator why {job}")
+        return found
 
     def log_path(self, job: str, run: str | None, name: str) -> Path:
         """One log file; without a run, the newest run's that has it.

@@ -13,6 +13,7 @@ from orchestrator.base.text import one_line, span
 from orchestrator.control.measuring import expected_of, left_now
 from orchestrator.control.site import Site
 from orchestrator.control.starting import phase_of
+from orchestrator.control.vanished import vanished
 from orchestrator.lifecycle.states import TERMINAL, JobState
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.scheduling.estimates.forecast import RunEstimate
@@ -42,6 +43,8 @@ class Views:
             newest = launched.get(records[0].id, [])[-1:]
             phase = phase_of(self._site, connection, records[0], newest[0] if newest else None)
             return [views[0].model_copy(update={"phase": phase})]
+        if len(records) == 1 and (its := launched.get(records[0].id)) and (gone := vanished(self._site, its[-1])):
+            return [views[0].model_copy(update={"reason": f"{views[0].reason}; {gone}"})]
         return views
 
     def of_all(self, connection: Connection, found: Sequence[JobRecord | Unreadable]) -> list[JobView]:

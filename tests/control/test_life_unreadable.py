@@ -1,9 +1,13 @@
 """What cannot be read or written, or nobody foresaw, is one job's trouble: the queue goes on."""
 
+import shutil
+
 import pytest
 
+from orchestrator.base.errors import NotFound
 from orchestrator.control.launching import Launching
 from orchestrator.control.loop import Controller
+from orchestrator.control.questions import Questions
 from orchestrator.control.starts import Starts
 from orchestrator.store import jobs as table
 from orchestrator.testing.world import World
@@ -30,6 +34,25 @@ def test_a_run_directory_that_cannot_be_written_is_told_and_tried_again(world: W
     (world.root / "runs" / "jobs").unlink()
     world.finish()
     assert world.state(job) == "succeeded"
+
+
+def test_a_run_directory_that_somebody_removes_is_told_and_the_job_begins_another_run(world: World) -> None:
+    job = world.submit("start", *["wait"] * 50, "succeed", retry={"backoff": 1})
+    world.step(3)
+    assert "is gone" not in world.job(job).reason
+    shutil.rmtree(world.run_directory(job).path)
+    questions = Questions(world.service.site, believed=world.controller.held_by_others)
+    for told in (world.job(job).reason, questions.why(job).details[0]):
+        assert f"the directory of {job}-r1 is gone" in told
+        assert f"`orchestrator cancel {job}` ends it now" in told
+    with pytest.raises(NotFound, match=f"the directory of {job}-r1 is gone"):
+        world.service.logs(job)
+    world.backend.set_state(f"{job}-r1.0", "ended")
+    world.finish()
+    assert [(run.state, run.failure_class) for run in world.job(job).runs] == [
+        ("failed", "infrastructure"),
+        ("succeeded", None),
+    ]
 
 
 def test_a_fence_that_cannot_be_read_fails_its_own_job_by_name_and_the_queue_goes_on(world: World) -> None:
