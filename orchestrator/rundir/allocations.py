@@ -119,16 +119,22 @@ class AllocationFiles:
     def request_stop(self, grace_seconds: float, cause: StopCause | None = None) -> None:
         """Ask the agents of the allocation to stop; they look for it, a signal only wakes them.
 
+        Two may ask at the same time, a backend and a batch step, which alone gives a cause: each writes a note of its
+        own, so that none takes the other's word back.
+
         Args:
             grace_seconds: until their processes are killed.
             cause: why; None: the signal that follows says it.
         """
-        write_json(self.stop, {"grace_seconds": grace_seconds, "cause": cause})
+        by_backend, by_batch_step = self.stops
+        path = by_backend if cause is None else by_batch_step
+        write_json(path, {"grace_seconds": grace_seconds, "cause": cause})
 
     def stop_request(self) -> StopNote | None:
-        """What was asked; None where nobody asked the agents themselves to stop."""
-        document = read_json(self.stop)
-        return None if document is None else StopNote(float(document["grace_seconds"]), document["cause"])
+        """What was asked, the less time counts; None where nobody asked the agents themselves to stop."""
+        documents = [document for path in self.stops if (document := read_json(path)) is not None]
+        notes = [StopNote(float(document["grace_seconds"]), document["cause"]) for document in documents]
+        return min(notes, key=lambda note: note.grace_seconds, default=None)
 
     def has_finished(self) -> bool:
         """Whether its agent left the durable marker: of the run's end, or of its own part in it."""
@@ -150,9 +156,12 @@ class AllocationFiles:
         return "" if document is None else str(document["why"])
 
     @property
-    def stop(self) -> Path:
-        """The wish that its agents stop; an allocation on several nodes has one, by the number of its first agent."""
-        return self.run.path / f"stop-{self.index}.json"
+    def stops(self) -> tuple[Path, Path]:
+        """The wishes of a backend and of a batch step that its agents stop.
+
+        An allocation on several nodes has them by the number of its first agent.
+        """
+        return self.run.path / f"stop-{self.index}.json", self.run.path / f"stop-{self.index}-limit.json"
 
     @property
     def batch(self) -> Path:

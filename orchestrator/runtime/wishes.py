@@ -82,11 +82,11 @@ class Wishes:
         if control is not None and control.want == "stop":
             return Ending("stop", control.grace_seconds, cause=control.cause or "cancel", whole=True)
         told = bool(signals & {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
-        changed = [note for note in self._notes if self._changed(note.stop)]
+        changed = [path for files in self._notes for path in files.stops if self._changed(path)]
         note = self._note() if told or changed else None
         if note is None and not told:
-            for files in changed:  # it cannot be read for a moment
-                self._seen.pop(files.stop, None)
+            for path in changed:  # it cannot be read for a moment
+                self._seen.pop(path, None)
             return None
         cause: str = "preempt" if signal.SIGUSR1 in signals else "drain"
         if note is not None:

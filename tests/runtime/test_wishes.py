@@ -67,6 +67,19 @@ def test_a_note_to_stop_is_found_without_a_signal_and_tells_why(run: RunDirector
     assert found.look(set()) is None, "once"
 
 
+@pytest.mark.parametrize("backend_first", [True, False])
+def test_of_the_notes_of_a_backend_and_of_a_batch_step_the_less_time_counts(
+    run: RunDirectory, backend_first: bool
+) -> None:
+    files, found = AllocationFiles(run, "j-r1.0"), wishes(run)
+    asks = [lambda: files.request_stop(60.0), lambda: files.request_stop(7.0, "preempt")]
+    for ask in asks if backend_first else reversed(asks):
+        ask()
+    ending = found.look(set())
+    assert ending is not None
+    assert (ending.cause, ending.grace_seconds) == ("preempt", 7.0)
+
+
 def test_a_note_to_an_allocation_reaches_the_agents_of_all_its_nodes(run: RunDirectory) -> None:
     found = wishes(run, "j-r1.2", Grant(node="n3", nodes=3, place=2))
     AllocationFiles(run, "j-r1.1").request_stop(7.0, "preempt")
