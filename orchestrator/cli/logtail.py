@@ -130,6 +130,14 @@ def follow_log(
             time.sleep(_POLL_SECONDS)
 
 
+def has_logs(client: Client, job: str) -> bool:
+    """Whether anything of it ever ran and wrote, and that is still there."""
+    try:
+        return bool(client.logs(job))
+    except NotFound:
+        return False
+
+
 def last_lines(client: Client, job: str, count: int) -> list[str]:
     """The last lines of the worker that led the newest run, made inert; none where there is no log."""
     newest = _newest(client, job, None, LeadersLog(client, job).name())

@@ -1,7 +1,12 @@
 """What `orchestrator logs` shows of runs with several workers, and of those that started none."""
 
+from pathlib import Path
+
 import pytest
 from api_fakes import FakeService
+
+from orchestrator.base.errors import NotFound
+from orchestrator.spec.messages import LogFile
 
 pytestmark = pytest.mark.usefixtures("live")
 
@@ -24,3 +29,17 @@ def test_where_no_worker_was_started_the_agent_tells_why(cli, service: FakeServi
     assert outcome.out == "module: command not found\n"
     assert "no worker of j-a-r1 was started; this is agent-0.log" in outcome.err
     assert "--rank" not in outcome.err
+
+
+def test_a_watched_job_whose_logs_somebody_removed_fails_as_any_other(
+    cli, service: FakeService, workload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(job: str) -> list[LogFile]:
+        raise NotFound(f"the directory of {job} is gone")
+
+    monkeypatch.setattr(service, "logs", gone)
+    service.default_script = ["failed"]
+    outcome = cli("submit", workload, "--watch")
+    assert outcome.code == 1
+    assert "j-00000000 failed" in outcome.err
+    assert "orchestrator why j-00000000" in outcome.err

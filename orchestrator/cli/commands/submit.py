@@ -145,10 +145,10 @@ def _outcome(results: ResultsView) -> str:
 
 
 def _failed(client: Client, job: JobView, data: dict[str, Any]) -> CommandFailed:
-    from orchestrator.cli.logtail import last_lines
+    from orchestrator.cli.logtail import has_logs, last_lines
 
     code = "job_cancelled" if job.state == "cancelled" else "job_failed"
-    hint = f"orchestrator status {job.id}   orchestrator {'logs' if client.logs(job.id) else 'why'} {job.id}"
+    hint = f"orchestrator status {job.id}   orchestrator {'logs' if has_logs(client, job.id) else 'why'} {job.id}"
     if job.state == "failed":
         for line in last_lines(client, job.id, 15):
             note(f"  | {line}")
