@@ -113,6 +113,11 @@ class Census:
             table = count.read()
         except BackendUnavailable as error:
             return None, error
+        except Exception as failed:  # what Slurm prints is foreign; the last good count stands
+            _LOG.exception("a count of Slurm's %s failed", count.what)
+            return None, BackendUnavailable(
+                f"scontrol show {count.what}: its answer cannot be taken in: {failed}", hint="see the server's log"
+            )
         if table.garbled:
             _LOG.warning("of the %s that scontrol shows, some cannot be read: %s", count.what, table.garbled[0])
             if not table.rows:

@@ -140,3 +140,20 @@ def test_nodes_that_are_hidden_from_an_ordinary_user_are_taken_for_equal_shares_
     assert nodes[0].partitions == ("a", "b")
     assert sum(call[-1] == "nodes" for call in scene.slurm.asked) == 1
     assert caplog.text.count("Slurm hides its nodes") == 1
+
+
+def test_an_answer_that_cannot_be_taken_in_is_told_and_asked_for_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(text: str) -> Any:
+        raise KeyError("CPUTot")
+
+    scene.ask()
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.backends.slurm.inventory.nodes", fail)
+        scene.run(5)
+        with pytest.raises(BackendUnavailable, match=r"show nodes: its answer cannot be taken in: 'CPUTot'"):
+            scene.census.nodes()
+    assert scene.census.partitions()
+    scene.run(120)
+    assert scene.census.nodes()
