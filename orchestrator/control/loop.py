@@ -119,9 +119,10 @@ class Controller:
         self._last_words.forget(known)
         try:
             look = self._sight.look(active)
-            for run in active:
-                self._guarded(run, look)
-            self._growing.tend(active, look)
+            with self._stops.together():
+                for run in active:
+                    self._guarded(run, look)
+                self._growing.tend(active, look)
             self._standings.keep(look)
             self._accounts.keep()
             due = self._queue.serve(look.capacity)
@@ -134,6 +135,8 @@ class Controller:
                 self._outage.begin(error)
             return self._site.profile.watch.poll
         waits = many and all(map(look.waits_there, active))
+        if self._stops.more:
+            due = 0.0
         longest = IDLE if waits or not self._holds_anything() else self._site.profile.watch.poll
         return longest if due is None else min(longest, max(due, 0.01))
 

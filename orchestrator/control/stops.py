@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from orchestrator.backends.protocol import AllocationState, Backend, Observation
@@ -13,6 +15,7 @@ from orchestrator.base.text import one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.endings import Ending, end_run
 from orchestrator.control.places import trimmed
+from orchestrator.control.pool import all_at_once
 from orchestrator.control.resting import Rest
 from orchestrator.control.site import Site
 from orchestrator.lifecycle.failures import FailureClass
@@ -25,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 AGAIN = 5.0
 """Seconds between two kills of what does not end, and without an order after one that was not answered."""
+_A_PASS = 32
+"""So many allocations get their first order in one pass, and so many another one: each costs the engine a call."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,21 @@ class _Stop:
     asked_at: float
     killed_at: float | None = None
     of_run: bool = False  # otherwise this allocation alone was asked to leave
+    leaves: bool = False  # its run goes on without it
 
 
 @dataclass(frozen=True)
 class _Unheard:
-    error: BackendUnavailable
+    error: Exception
     rest: Rest
+
+
+@dataclass(frozen=True)
+class _Order:
+    name: str
+    allocation: str
+    call: Callable[[Backend], None]
+    taken: _Stop  # what has been done about the allocation once the engine has taken it
 
 
 class Stops:
@@ -47,7 +61,22 @@ class Stops:
         self._site = site
         self._begun: dict[str, _Stop] = {}
         self._unheard: dict[str, _Unheard] = {}
+        self._released = set[str]()
+        self._orders = list[_Order]()
+        self._more = False
         self._silent_until = 0.0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Around a pass: what it orders is given to the engine at its end, a few at a time."""
+        self._orders, self._more = [], False
+        yield
+        self._give()
+
+    @property
+    def more(self) -> bool:
+        """Whether there was more to order in the newest pass than one pass gives."""
+        return self._more
 
     def press(self, run: RunRecord, seen: Observation) -> None:
         """One more look at a run that has a stop cause and is not over."""
@@ -70,14 +99,15 @@ class Stops:
         """An allocation is not wanted any more, and its run goes on without it: it is asked to leave, then ended.
 
         Returns:
-            Whether it was asked just now.
+            Whether the engine has taken the first order about it since the last call.
         """
-        fresh = allocation not in self._begun
-        if fresh:
-            grace = self._site.profile.watch.cancel_grace
-            if not self._order("stop", allocation, lambda backend: backend.stop(allocation, grace_seconds=grace)):
-                return False
+        if allocation not in self._begun:
+            grace, asked = self._site.profile.watch.cancel_grace, _Stop(self._site.clock.monotonic(), leaves=True)
+            self._order("stop", allocation, lambda backend: backend.stop(allocation, grace_seconds=grace), asked)
+            return False
         self.overstay(allocation)
+        fresh = allocation in self._released
+        self._released.discard(allocation)
         return fresh
 
     def called_off(self, allocation: str) -> bool:
@@ -96,13 +126,16 @@ class Stops:
         """It is gone."""
         self._begun.pop(allocation, None)
         self._unheard.pop(allocation, None)
+        self._released.discard(allocation)
 
-    def unheard(self, allocation: str) -> BackendUnavailable | None:
+    def unheard(self, allocation: str) -> Exception | None:
         """Why the engine has not taken the newest order about an allocation; None: it has, or there is none."""
         found = self._unheard.get(allocation)
         return None if found is None else found.error
 
     def _ask(self, run: RunRecord) -> None:
+        if not self._has_place(run.allocation):
+            return
         grace = self._site.profile.watch.cancel_grace
         directory = self._site.run_directory(run)
         directory.create()
@@ -110,36 +143,63 @@ class Stops:
         if wish.want != "stop":
             cause = cast(StopCause, run.stop_cause)
             write_control(directory, wish.next(want="stop", cause=cause, grace_seconds=grace))
-        if self._order("stop", run.allocation, lambda backend: backend.stop(run.allocation, grace_seconds=grace)):
-            self._begun[run.allocation] = _Stop(self._site.clock.monotonic(), of_run=True)
+        asked = _Stop(self._site.clock.monotonic(), of_run=True)
+        self._order("stop", run.allocation, lambda backend: backend.stop(run.allocation, grace_seconds=grace), asked)
 
     def _kill(self, allocation: str, stop: _Stop) -> None:
         now = self._site.clock.monotonic()
         if stop.killed_at is not None and now - stop.killed_at < AGAIN:
             return
-        if self._order("kill", allocation, lambda backend: backend.kill(allocation)):
-            self._begun[allocation] = replace(stop, killed_at=now)
+        self._order("kill", allocation, lambda backend: backend.kill(allocation), replace(stop, killed_at=now))
 
-    def _order(self, name: str, allocation: str, order: Callable[[Backend], None]) -> bool:
-        """Whether the engine took an order.
+    def _has_place(self, allocation: str) -> bool:
+        """Whether an order may be given in this pass: one for each allocation.
 
-        After one that it did not answer it is given none for a moment, and this one later: a pass waits for one.
+        After one that it did not answer the engine is given none for a moment, and this one later.
         """
-        clock, unheard = self._site.clock, self._unheard.get(allocation)
-        if clock.monotonic() < self._silent_until or (unheard is not None and unheard.rest.left):
+        unheard = self._unheard.get(allocation)
+        if self._site.clock.monotonic() < self._silent_until or (unheard is not None and unheard.rest.left):
             return False
-        try:
-            with self._site.engine(name) as backend:
-                order(backend)
-        except BackendUnavailable as error:
-            rest = Rest(clock) if unheard is None else unheard.rest
-            self._unheard[allocation] = _Unheard(error, rest)
-            if not isinstance(error, Busy):
-                self._silent_until = clock.monotonic() + AGAIN
-            _LOG.warning("%s: no %s for %g s: %s", allocation, name, rest.begin(), one_line(error.message, 300))
-            return False
-        self._unheard.pop(allocation, None)
-        return True
+        again = allocation in self._begun
+        free = sum((one.allocation in self._begun) == again for one in self._orders) < _A_PASS
+        self._more |= not free
+        return free and all(one.allocation != allocation for one in self._orders)
+
+    def _order(self, name: str, allocation: str, call: Callable[[Backend], None], taken: _Stop) -> None:
+        if self._has_place(allocation):
+            self._orders.append(_Order(name, allocation, call, taken))
+
+    def _give(self) -> None:
+        """The first alone, for the engine may be silent; then the others, at once where it has a queue of its own."""
+        left, wide, silent = self._orders, 1, False
+        while left and not silent:
+            some, left = left[:wide], left[wide:]
+            begun = set[str]()
+            results = [*zip(some, all_at_once([partial(self._call, one, begun) for one in some]), strict=True)]
+            for one, error in results:
+                if one.allocation in begun:
+                    self._given(one, error)
+            silent = any(_silent(error) for _, error in results)
+            wide = len(left) if self._site.backend.queues else 1
+
+    def _call(self, order: _Order, begun: set[str]) -> None:
+        begun.add(order.allocation)
+        with self._site.engine(order.name) as backend:
+            order.call(backend)
+
+    def _given(self, order: _Order, error: Exception | None) -> None:
+        clock, name = self._site.clock, order.allocation
+        if error is None:
+            if order.taken.leaves and name not in self._begun:
+                self._released.add(name)
+            self._begun[name] = order.taken
+            self._unheard.pop(name, None)
+            return
+        rest = self._unheard[name].rest if name in self._unheard else Rest(clock)
+        self._unheard[name] = _Unheard(error, rest)
+        if _silent(error):
+            self._silent_until = clock.monotonic() + AGAIN
+        _LOG.warning("%s: no %s for %g s: %s", name, order.name, rest.begin(), one_line(str(error), 300))
 
     def _called_off(self, run: RunRecord) -> None:
         """The engine does not know it, also after it was killed: it is over."""
@@ -155,6 +215,10 @@ class Stops:
             assert ended is not None
             runs.change(connection, charge(connection, self._site, ended), released=True)
         self.forget(run.allocation)
+
+
+def _silent(error: Exception | None) -> bool:
+    return isinstance(error, BackendUnavailable) and not isinstance(error, Busy)
 
 
 def first_wish(site: Site, run: RunRecord) -> Control:

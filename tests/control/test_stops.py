@@ -1,5 +1,6 @@
 """Orders to end allocations that the engine does not take hold nobody else up."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,56 @@ def test_a_stop_of_what_is_just_being_handed_over_holds_no_other_up(
         assert "just being handed over" in world.job(busy).reason
     world.step(140)
     assert world.state(busy) == "cancelled"
+
+
+def test_many_cancels_are_ordered_a_few_at_a_time_and_so_many_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = queueing(tmp_path)
+    jobs = [world.submit("start", "always:wait") for _ in range(70)]
+    passes(world, 2)
+    for job in jobs:
+        world.service.cancel(job)
+    stop, lock, busy, most, asked = world.backend.stop, threading.Lock(), [0], [0], list[str]()
+
+    def slow(allocation: str, *, grace_seconds: float) -> None:
+        with lock:
+            busy[0] += 1
+            most[0] = max(most[0], busy[0])
+            asked.append(allocation)
+        meet.wait(0.01)
+        with lock:
+            busy[0] -= 1
+            stop(allocation, grace_seconds=grace_seconds)
+
+    meet = threading.Event()
+    monkeypatch.setattr(world.backend, "stop", slow)
+    due = world.controller.step()
+    assert (len(asked), most[0], due < 0.1) == (32, 4, True)
+    for _ in range(2):
+        due = world.controller.step()
+    assert sorted(asked) == sorted(f"{job}-r1.0" for job in jobs)
+    assert due > 0.1
+
+
+def test_an_order_that_went_wrong_for_another_reason_is_told_and_given_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = [world.submit("start", "always:wait") for _ in range(2)]
+    passes(world, 2)
+    stop = world.backend.stop
+
+    def stumbles(allocation: str, *, grace_seconds: float) -> None:
+        if allocation.startswith(bad):
+            raise OSError("no process can be started")
+        stop(allocation, grace_seconds=grace_seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.backend, "stop", stumbles)
+        for job in (bad, good):
+            world.service.cancel(job)
+        passes(world, 4)
+        assert "no process can be started" in world.job(bad).reason
+        assert world.state(good) == "cancelled"
+    passes(world, 10)
+    assert world.state(bad) == "cancelled"
