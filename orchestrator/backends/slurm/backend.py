@@ -334,7 +334,7 @@ class SlurmBackend:
         """One look; an end is final."""
         if seen.state is not AllocationState.ENDED:
             return seen
-        seen = told(record, seen)
+        seen = told(record, seen, self._watch.partitions)
         if seen.provisional and seen.failure_class == FailureClass.PERMANENT:
             detail = f"Slurm's job {seen.engine_id} was cancelled by Slurm's own means; accounting is asked by whom"
             return Observation(AllocationState.UNKNOWN, detail=detail, engine_id=seen.engine_id)
@@ -350,7 +350,7 @@ class SlurmBackend:
         seen = self._over[allocation]
         silent = seen.by_itself and seen.failure_class == FailureClass.INFRASTRUCTURE
         if silent and (record := self._records.find(allocation)) is not None:
-            self._over[allocation] = seen = told(record, seen)
+            self._over[allocation] = seen = told(record, seen, self._watch.partitions)
         return seen
 
     def _correct(self, record: Record, seen: Observation) -> None:

@@ -44,6 +44,7 @@ class FakeWatch:
     looks: int = 0
     lands: dict[int, Sight] = field(default_factory=dict)
     silent: bool = False
+    preempt_mode: str = "OFF"
 
     def nodes(self) -> tuple[NodeRow, ...]:
         self._speak()
@@ -53,7 +54,7 @@ class FakeWatch:
 
     def partitions(self) -> tuple[PartitionRow, ...]:
         self._speak()
-        return (PartitionRow("batch", True, True, ("n1", "n2"), 86_400.0, 3600.0, None, "OFF"),)
+        return (PartitionRow("batch", True, True, ("n1", "n2"), 86_400.0, 3600.0, None, self.preempt_mode),)
 
     def observe(self, asked: Sequence[Asked]) -> Mapping[str, Observation]:
         self._speak()

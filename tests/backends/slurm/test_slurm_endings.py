@@ -42,6 +42,7 @@ def test_an_end_is_final_and_a_marker_says_how(site: Site) -> None:
 
 
 def test_a_word_of_the_run_that_is_seen_after_its_end_counts_all_the_same(site: Site) -> None:
+    site.watch.preempt_mode = "REQUEUE"
     backend, request = site.backend(), site.request()
     backend.launch(request)
     name = request.allocation
@@ -54,12 +55,29 @@ def test_a_word_of_the_run_that_is_seen_after_its_end_counts_all_the_same(site: 
 
 @pytest.mark.parametrize(("slurms", "counts"), [("infrastructure", "preempted"), ("permanent", "permanent")])
 def test_of_what_slurm_took_back_it_has_the_last_word(site: Site, slurms: str, counts: str) -> None:
+    site.watch.preempt_mode = "REQUEUE"
     backend, request = site.backend(), site.request()
     backend.launch(request)
     files = AllocationFiles(request.directory, request.allocation)
     EventWriter(request.directory, files.writer, 1).append("agent_finished", outcome="stopped", cause=TAKEN)
     site.watch.seen[request.allocation] = Observation(AllocationState.ENDED, slurms, "in Slurm's words")
     assert backend.observe([request.allocation])[request.allocation].failure_class == counts
+
+
+@pytest.mark.parametrize(
+    ("by_itself", "detail"),
+    [(True, "job 17 was told by a signal to end"), (False, "a node was lost")],
+)
+def test_a_signal_where_slurm_preempts_nothing_costs_a_retry(site: Site, by_itself: bool, detail: str) -> None:
+    backend, request = site.backend(), site.request()
+    backend.launch(request)
+    files = AllocationFiles(request.directory, request.allocation)
+    EventWriter(request.directory, files.writer, 1).append("agent_finished", outcome="stopped", cause=TAKEN)
+    lost = Observation(AllocationState.ENDED, "infrastructure", "a node was lost", "17", by_itself=by_itself)
+    site.watch.seen[request.allocation] = lost
+    seen = backend.observe([request.allocation])[request.allocation]
+    assert (seen.failure_class, seen.by_itself) == ("infrastructure", False)
+    assert seen.detail.startswith(detail)
 
 
 @pytest.mark.parametrize("said", [True, False])
