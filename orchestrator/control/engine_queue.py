@@ -274,8 +274,7 @@ class EngineQuestions:
         with self._site.store.read() as connection:
             record = jobs.get(connection, job)
             told = told_of(self._site, connection, record, look.now)
-            launched = runs.of_jobs(connection, [job])[job]
-            run = launched[-1] if launched else None
+            run = runs.newest_of(connection, job)
             seen = None if run is None else look.seen.get(run.allocation)
             phase = phase_of(self._site, connection, record, run, seen)
         return replace(told, view=told.view.model_copy(update={"phase": phase}))

@@ -237,8 +237,7 @@ class Questions:
         with self._site.store.read() as connection:
             record = jobs.get(connection, job)
             told = told_of(self._site, connection, record, self._site.clock.now())
-            launched = runs.of_jobs(connection, [job])[job]
-            phase = phase_of(self._site, connection, record, launched[-1] if launched else None)
+            phase = phase_of(self._site, connection, record, runs.newest_of(connection, job))
         return replace(told, view=told.view.model_copy(update={"phase": phase}))
 
     @contextmanager

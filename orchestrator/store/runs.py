@@ -141,10 +141,9 @@ def out_of_line(connection: Connection) -> list[RunRecord]:
 
 
 def newest_of(connection: Connection, job: str) -> RunRecord | None:
-    """The newest run of a job."""
+    """The newest run of a job; None where there is none, or it cannot be read."""
     query = select(runs).where(runs.c.job == job).order_by(runs.c.number.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else RunRecord.from_row(row)
+    return next(iter(_read(connection.execute(query).mappings()).runs), None)
 
 
 def unreleased_of(connection: Connection, job: str) -> list[RunRecord]:
