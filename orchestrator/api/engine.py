@@ -16,6 +16,7 @@ from orchestrator.control.engine_queue import EngineQuestions
 from orchestrator.control.loop import Controller
 from orchestrator.control.questions import Questions
 from orchestrator.control.service import JobService
+from orchestrator.spec.answers import SlotCount
 from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.database import open_store
 
@@ -30,6 +31,18 @@ class Engine:
     questions: Questions | EngineQuestions
     controller: Controller
     runs_root: Path
+
+    def slot_count(self) -> SlotCount:
+        """What the slots do: as the queue tells it where the engine decides itself, else as the engine does.
+
+        Raises:
+            BackendUnavailable: it does not say what it has.
+        """
+        if isinstance(self.questions, EngineQuestions):
+            return self.questions.slot_count()
+        capacity = self.backend.capacity()
+        used = capacity.slots - capacity.free
+        return SlotCount(total=capacity.slots, used=used, free=capacity.free, kind=capacity.slot_kind)
 
 
 @contextmanager

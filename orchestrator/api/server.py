@@ -36,6 +36,7 @@ from orchestrator.base.errors import OrchestratorError
 from orchestrator.base.paths import state_dir
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.control.briefly import briefly
+from orchestrator.spec.answers import SlotCount
 from orchestrator.spec.load import load_served_profile
 from orchestrator.spec.messages import ServerInfo
 from orchestrator.spec.objectstore import store_fingerprints
@@ -200,10 +201,9 @@ class _Server:
 
     def _describe(self) -> ServerInfo:
         try:
-            capacity = briefly(self._engine.backend.capacity, _PATIENCE)
-            slots, free = capacity.slots, capacity.free
+            count = briefly(self._engine.slot_count, _PATIENCE)
         except OrchestratorError:  # whatever is wrong with the engine, the server can be asked and ended
-            slots, free = 0, 0
+            count = SlotCount(total=0, used=0, free=0)
         return ServerInfo(
             version=__version__,
             pid=os.getpid(),
@@ -212,8 +212,10 @@ class _Server:
             profile=self._engine.profile.name,
             backend=self._engine.backend.name,
             state_dir=str(state_dir()),
-            slots=slots,
-            slots_free=free,
+            slots=count.total,
+            slots_free=count.free,
+            cpus=count.cpus,
+            cpus_free=count.cpus_free,
             tracking_uri=default_tracking_uri(),
             object_store=store_fingerprints(os.environ),
             role="",

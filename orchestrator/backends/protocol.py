@@ -100,6 +100,7 @@ class LaunchPlan:
         limit: seconds after which the engine ends it; None: it does not.
         limit_why: whose limit that is, and what it comes from.
         notes: what was assumed, because the engine did not say.
+        cpus: cores that it takes beside its slots, at most; 0: not counted.
     """
 
     argv: tuple[str, ...]
@@ -110,6 +111,7 @@ class LaunchPlan:
     limit: float | None = None
     limit_why: str = ""
     notes: tuple[str, ...] = ()
+    cpus: int = 0
 
 
 class AllocationState(Enum):
@@ -187,6 +189,7 @@ class NodeFacts:
         free: that nobody holds, as far as the engine knows.
         gpu_type: such as `h200`; empty where nobody said.
         cpus: cores; 0: not counted (always so where slots are cores).
+        cpus_free: that nobody holds, as far as the engine knows, where it gives out cores apart from slots.
         memory: bytes; 0: not counted.
         rack: empty where nobody said.
         up: whether anything new can run on it.
@@ -204,17 +207,30 @@ class NodeFacts:
     up: bool = True
     note: str = ""
     drained: bool = False
+    cpus_free: int = 0
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What an engine has: slots (GPUs, or CPU cores where there is no GPU), and its machines one by one."""
+    """What an engine has: slots (GPUs, or CPU cores where there is no GPU), and its machines one by one.
+
+    Attributes:
+        slots: in all.
+        free: that nobody holds.
+        largest_gang: slots that one run can have.
+        slot_kind: gpu, or cpu where slots are cores.
+        nodes: its machines.
+        cores_apart: slots are GPUs, and a worker without a GPU takes none: the engine gives out cores by themselves.
+        counted_at: since when what is free is known, in seconds since the epoch; None: it is so now.
+    """
 
     slots: int
     free: int
     largest_gang: int
     slot_kind: str = "cpu"
     nodes: tuple[NodeFacts, ...] = ()
+    cores_apart: bool = False
+    counted_at: float | None = None
 
 
 @dataclass(frozen=True)

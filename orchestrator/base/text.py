@@ -33,6 +33,11 @@ def counted(number: object, noun: str) -> str:
     return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
+def takes_text(slots: int, cores: int) -> str:
+    """`4 slots`; of what takes none, and cores instead, `8 cores`."""
+    return counted(slots, "slot") if slots or not cores else counted(cores, "core")
+
+
 def binary(size: int) -> str:
     """Bytes as `64 GiB`."""
     for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):

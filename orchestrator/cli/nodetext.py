@@ -15,8 +15,10 @@ _JOBS_SHOWN = 4
 
 def node_table(nodes: Sequence[NodeView], now: float) -> str:
     """One line for each node."""
-    heads = ("node", "state", ">slots", ">used", ">free", ">kept", "type", "rack", "jobs", "note")
-    return table(heads, [_row(node, now) for node in nodes])
+    cores = any(node.cpus for node in nodes)
+    beside = (">cores", ">used", ">free") if cores else ()
+    heads = ("node", "state", ">slots", ">used", ">free", ">kept", *beside, "type", "rack", "jobs", "note")
+    return table(heads, [_row(node, now, cores=cores) for node in nodes])
 
 
 def node_sentence(node: NodeView, now: float) -> str:
@@ -71,11 +73,12 @@ def _goodbyes(node: NodeView, *, now: bool) -> Iterator[str]:
             yield f"--now would stop without saving any state, commands to start from the beginning: {_ran(unsaved)}"
 
 
-def _row(node: NodeView, now: float) -> tuple[str, ...]:
+def _row(node: NodeView, now: float, *, cores: bool) -> tuple[str, ...]:
     kept = f"{node.claimed:,}" if node.claimed else ""
     kind = node.gpu_type or node.kind
     counts = (f"{node.slots:,}", f"{node.used:,}", f"{node.free:,}", kept)
-    return (node.name, state(node.state), *counts, kind, node.rack, _named(node.jobs), _note(node, now))
+    beside = (f"{node.cpus:,}", f"{node.cpus_used:,}", f"{node.cpus_free:,}") if cores else ()
+    return (node.name, state(node.state), *counts, *beside, kind, node.rack, _named(node.jobs), _note(node, now))
 
 
 def _named(jobs: Mapping[str, int]) -> str:

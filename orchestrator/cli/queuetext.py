@@ -32,7 +32,7 @@ def queue_text(queue: QueueView, *, teams: bool) -> str:
     """A summary line; what runs; what waits, in the policy's order; teams where they are asked for."""
     parts = ["\n".join([_summary(queue), *(f"note: {one_line(said, _LONGEST_NOTE)}" for said in queue.notes)])]
     if teams:
-        parts.append(_teams(queue.teams, queue.slots.kind))
+        parts.append(_teams(queue.teams, queue.slots))
     if queue.running:
         parts.append(table(_RUN_HEADS, [_running(line, queue.now) for line in queue.running]))
     parts += _in_engine(queue)
@@ -56,7 +56,7 @@ def _in_engine(queue: QueueView) -> list[str]:
 
 
 def slots_text(slots: SlotCount) -> str:
-    """`5 of 8 gpu slots used, 1 free, 2 kept for claims, 0 drained`."""
+    """`5 of 8 gpu slots used, 1 free, 2 kept for claims, 0 drained`; where cores count beside them, these too."""
     rest = [f"{slots.free:,} free"]
     if slots.claimed:
         rest.append(f"{slots.claimed:,} kept for who they were freed for")
@@ -64,12 +64,16 @@ def slots_text(slots: SlotCount) -> str:
         rest.append(f"{slots.held_by_others:,} held by others")
     if slots.drained:
         rest.append(f"{slots.drained:,} on nodes that take nothing new")
-    return f"{slots.used:,} of {counted(slots.total, f'{slots.kind} slot')} used, {', '.join(rest)}"
+    text = f"{slots.used:,} of {counted(slots.total, f'{slots.kind} slot')} used, {', '.join(rest)}"
+    if not slots.cpus:
+        return text
+    return f"{text}; {slots.cpus_used:,} of {counted(slots.cpus, 'core')} used, {slots.cpus_free:,} free"
 
 
 def wants_text(line: JobLine) -> str:
-    """Slots of one worker x workers: `1 x 2..8`."""
-    return f"{line.slots} x {span(line.workers_min, line.workers_max)}"
+    """Slots of one worker x workers: `1 x 2..8`; of one that takes none, its cores: `4 cores x 2..8`."""
+    each = counted(line.cpus, "core") if line.cpus and not line.slots else str(line.slots)
+    return f"{each} x {span(line.workers_min, line.workers_max)}"
 
 
 def expected_text(moment: Moment | None, now: float, *, whole: bool = False) -> str:
@@ -99,7 +103,9 @@ def _summary(queue: QueueView) -> str:
     if not queue.team:
         return f"{cluster}; {running} on them, {waiting}"
     slots = sum((line.workers or 0) * line.slots for line in queue.running)
-    return f"{cluster}\nteam {queue.team}: {running} on {slots:,} of them, {waiting}"
+    cores = sum((line.workers or 0) * line.cpus for line in queue.running) if queue.slots.cpus else 0
+    beside = f" and {counted(cores, 'core')}" if cores else ""
+    return f"{cluster}\nteam {queue.team}: {running} on {slots:,} of them{beside}, {waiting}"
 
 
 def _waiting_text(queue: QueueView) -> str:
@@ -135,13 +141,16 @@ def _reason(line: JobLine) -> str:
     return one_line(line.reason, _LONGEST_REASON)
 
 
-def _teams(teams: Sequence[TeamLine], kind: str) -> str:
-    heads = ("team", f">{kind} slots", ">run", ">wait", ">weight", ">share", ">recent", ">quota", ">limit")
-    return table(heads, [_team(team) for team in teams])
+def _teams(teams: Sequence[TeamLine], slots: SlotCount) -> str:
+    """With the cores that they hold, where these count beside the slots."""
+    cores = (">cores",) if slots.cpus else ()
+    numbers = (">run", ">wait", ">weight", ">share", ">recent", ">quota", ">limit")
+    return table(("team", f">{slots.kind} slots", *cores, *numbers), [_team(team, cores=bool(cores)) for team in teams])
 
 
-def _team(team: TeamLine) -> tuple[str, ...]:
+def _team(team: TeamLine, *, cores: bool) -> tuple[str, ...]:
     bounds = ("" if bound is None else f"{bound:,}" for bound in (team.quota, team.limit))
     shares = (f"{team.share:.0%}", f"{team.recent:.0%}")
-    counts = (f"{team.used:,}", f"{team.running:,}", f"{team.waiting:,}", f"{team.weight:g}")
-    return (one_line(team.team, 30), *counts, *shares, *bounds)
+    beside = (f"{team.cpus_used:,}",) if cores else ()
+    counts = (f"{team.running:,}", f"{team.waiting:,}", f"{team.weight:g}")
+    return (one_line(team.team, 30), f"{team.used:,}", *beside, *counts, *shares, *bounds)

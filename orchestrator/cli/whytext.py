@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from orchestrator.base.text import counted, one_line, span
 from orchestrator.cli.human import clock, duration
 from orchestrator.cli.output import state, table
-from orchestrator.cli.queuetext import expected_text
+from orchestrator.cli.queuetext import expected_text, wants_text
 from orchestrator.spec.answers import Delay, Option, Remedy, WhatIfView, WhyView
 
 _WAITING = frozenset({"queued", "held", "recovering"})
@@ -74,7 +74,7 @@ def _place(why: WhyView) -> Iterator[str]:
         return
     yield from _field("position", f"{why.position:,} of {why.queue:,}")
     for line in why.before:
-        wants = f"{line.slots} x {span(line.workers_min, line.workers_max)}"
+        wants = wants_text(line)
         who = (
             f"{line.job}  {one_line(line.name, 30)} (team {one_line(line.team, 20)}, priority {line.priority}, {wants})"
         )
@@ -148,8 +148,15 @@ def _option(option: Option, now: float, never: str, remark: str) -> tuple[str, .
         workers += f" ({option.workers} at first)"
     starts = expected_text(option.start, now, whole=True) if option.start is not None else never
     ends = "" if option.end is None else expected_text(option.end, now)
-    slots = span(option.workers_min * option.slots, option.workers_max * option.slots)
-    return workers + remark, slots, starts, ends, _delays(option), one_line(option.reason, 80)
+    return workers + remark, _takes(option), starts, ends, _delays(option), one_line(option.reason, 80)
+
+
+def _takes(option: Option) -> str:
+    """Its slots; the cores of one that takes none."""
+    low, high = option.workers_min, option.workers_max
+    if option.slots or not option.cpus:
+        return span(low * option.slots, high * option.slots)
+    return counted(span(low * option.cpus, high * option.cpus), "core")
 
 
 def _delays(option: Option) -> str:

@@ -15,7 +15,7 @@ from orchestrator.control.site import Site
 from orchestrator.control.starts import Starts
 from orchestrator.control.troubles import Troubles
 from orchestrator.lifecycle.states import JobState
-from orchestrator.planning.check import check_room, slots_per_worker
+from orchestrator.planning.check import check_room, cores_per_worker, slots_per_worker
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.launch import is_search
 from orchestrator.spec.workload import Workload
@@ -99,6 +99,7 @@ def columns_of(site: Site, workload: Workload, capacity: Capacity, expected: Exp
     slots, needs = slots_per_worker(workload, capacity), needs_of(workload, capacity.slot_kind)
     # Such an engine ends who takes more than was asked for, and of a search our estimate knows the trials alone.
     guess = not (site.backend.queues and is_search(workload))
-    if "memory" not in needs and guess and (memory := memory_default(expected, capacity, slots)):
-        needs["memory"] = memory
+    default = memory_default(expected, capacity, slots, cores_per_worker(workload, capacity)) if guess else 0
+    if "memory" not in needs and default:
+        needs["memory"] = default
     return {"slots_per_worker": slots, "needs": needs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.control.demands import demand_of
 from orchestrator.control.engine_look import EngineLook, Handed
 from orchestrator.control.engine_runs import end_of, running_of, short_of
 from orchestrator.control.engine_waits import Stand
@@ -85,6 +86,7 @@ class EngineLines:
             workers_min=job.workers_min,
             workers_max=job.workers_max,
             slots=job.slots_per_worker,
+            cpus=demand_of(job).cpus,
             since=job.created_at,
             preemptions=job.preemptions,
         )

@@ -22,7 +22,7 @@ from orchestrator.control.looking import Newest, one_what_if
 from orchestrator.control.measuring import ends_of
 from orchestrator.control.site import Site
 from orchestrator.control.starting import phase_of
-from orchestrator.lifecycle.reasons import Waiting, position, tells_silence
+from orchestrator.lifecycle.reasons import Waiting, position, tells_silence, utc
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.queueing import Ask, dry_run_view
 from orchestrator.planning.whatif import NEW
@@ -146,6 +146,14 @@ class EngineQuestions:
             hint="for a bug report: `orchestrator why JOB --json` and `orchestrator queue --json`",
         )
 
+    def slot_count(self) -> SlotCount:
+        """What the slots, and the cores beside them, do.
+
+        Raises:
+            BackendUnavailable: the engine does not say what it has.
+        """
+        return self._count(self._look().look, self._site.backend.capacity())
+
     def nodes(self) -> list[NodeView]:
         """The machines, by name.
 
@@ -260,7 +268,15 @@ class EngineQuestions:
             used = sum(one.run.world_size * one.job.slots_per_worker for one in look.running)
             said = f"the engine {self._site.backend.name} does not answer: {one_line(error.message, 300)}"
             return SlotCount(total=0, used=used, free=0), [said]
-        return slot_count(engine_nodes(capacity, look.running, look.now), capacity.slot_kind), []
+        count, at = self._count(look, capacity), capacity.counted_at
+        if not count.held_by_others or at is None:
+            return count, []
+        name = self._site.backend.name.capitalize()
+        held = f"what others hold is what {name} said of its nodes at {utc(at)}: what has ended since counts too"
+        return count, [held]
+
+    def _count(self, look: EngineLook, capacity: Capacity) -> SlotCount:
+        return slot_count(engine_nodes(capacity, look.running, look.now), capacity.slot_kind)
 
     def _what_if(self, request: WhatIfRequest) -> WhatIfView:
         site = self._site

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestrator.backends.protocol import AllocationState, Capacity, Observation
 from orchestrator.base.text import counted, one_line, span
-from orchestrator.control.demands import placement_of, running_job
+from orchestrator.control.demands import demand_of, placement_of, running_job
 from orchestrator.control.engine_look import Handed
 from orchestrator.control.starting import place_of
 from orchestrator.lifecycle.reasons import duration, slots, utc
@@ -59,7 +59,7 @@ def reason_of(
     """
     left = words[one.job.id].at - now if one.job.id in words else None
     name, placement = engine.capitalize(), placement_of(one.placement) or ()
-    held = slots(one.run.world_size * one.job.slots_per_worker, slot_kind)
+    held = holds_text(one, slot_kind)
     where = f" on {places(placement)}" if placement else ""
     said = [
         f"holds {held}{where}, in {place_of(one.base, name)}",
@@ -69,6 +69,14 @@ def reason_of(
     if one.run.stop_cause is not None:
         said.append("was asked to stop")
     return one_line("; ".join(filter(None, said)), 2 * _LONGEST)
+
+
+def holds_text(one: Handed, slot_kind: str) -> str:
+    """`4 gpu slots`; of one that takes none, `8 cores`."""
+    each = one.job.slots_per_worker
+    if each:
+        return slots(one.run.world_size * each, slot_kind)
+    return counted(one.run.world_size * demand_of(one.job).cpus, "core")
 
 
 def short_of(one: Handed) -> str:

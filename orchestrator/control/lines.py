@@ -10,7 +10,7 @@ from types import MappingProxyType
 from orchestrator.base.errors import NotFound
 from orchestrator.control.others import HeldByOthers, Withheld
 from orchestrator.planning.outlook import Outlook
-from orchestrator.scheduling.cluster import Node
+from orchestrator.scheduling.cluster import Node, workers_of
 from orchestrator.scheduling.explain.runs import asked_to_become
 from orchestrator.scheduling.jobs import Job, Running
 from orchestrator.scheduling.snapshot import Snapshot
@@ -162,6 +162,9 @@ def slot_count(nodes: Sequence[NodeView], kind: str) -> SlotCount:
         drained=sum(max(0, node.slots - node.held_by_others - node.used) for node in nodes if node.state != "up"),
         held_by_others=sum(node.held_by_others for node in nodes),
         kind=kind,
+        cpus=sum(node.cpus for node in nodes),
+        cpus_used=sum(node.cpus_used for node in nodes),
+        cpus_free=sum(node.cpus_free for node in nodes),
     )
 
 
@@ -174,12 +177,14 @@ def team_lines(snapshot: Snapshot, half_life: float) -> list[TeamLine]:
     """
     teams = known_teams(snapshot)
     used: Counter[str] = Counter()
+    cores: Counter[str] = Counter()
     runs: Counter[str] = Counter()
     waits: Counter[str] = Counter()
     recent: defaultdict[str, float] = defaultdict(float)
     for running in snapshot.running:
         for name in chain(running.job.team, teams):
             used[name] += running.slots
+            cores[name] += workers_of(running.placement) * running.job.demand.cpus
             runs[name] += 1
     for job in snapshot.pending:
         waits.update(chain(job.team, teams))
@@ -193,6 +198,7 @@ def team_lines(snapshot: Snapshot, half_life: float) -> list[TeamLine]:
         TeamLine(
             team=name,
             used=used[name],
+            cpus_used=cores[name],
             running=runs[name],
             waiting=waits[name],
             weight=team.weight,

@@ -119,15 +119,16 @@ def keep(connection: Connection, job: str, expected: Expected) -> None:
     measurements.put_work(connection, job, canonical(expected.device), expected.document())
 
 
-def memory_default(expected: Expected | None, capacity: Capacity, slots: int) -> int:
+def memory_default(expected: Expected | None, capacity: Capacity, slots: int, cores: int = 0) -> int:
     """Bytes of a node's memory that each worker is reckoned to need, where its workload does not say; 0: not counted.
 
     Args:
         expected: of the job.
         capacity: of the cluster.
-        slots: of a worker.
+        slots: of a worker; 0: it takes none.
+        cores: of a worker that takes no slot.
     """
-    return 0 if expected is None else memory_of_worker(expected.estimate, expected.device, capacity, slots)
+    return 0 if expected is None else memory_of_worker(expected.estimate, expected.device, capacity, slots, cores)
 
 
 def take(connection: Connection, run: RunRecord, event: RunEvent) -> None:

@@ -29,8 +29,9 @@ from orchestrator.control.site import Site
 from orchestrator.lifecycle.states import JobState
 from orchestrator.planning.content import content_digest
 from orchestrator.planning.launch import is_elastic, kind_of
-from orchestrator.planning.queueing import room_for
+from orchestrator.planning.queueing import Ask, refuse_unfit, room_for
 from orchestrator.planning.teams import NOBODYS, unheard_of
+from orchestrator.planning.whatif import NEW
 from orchestrator.spec.messages import SubmitRequest
 from orchestrator.spec.workload import Workload
 from orchestrator.store import jobs
@@ -196,6 +197,8 @@ class Submission:
         capacity = desk.capacity()
         warnings = [*self._check(workload, desk, workdir), *self._of_team(workload.team)]
         warnings += [self._unchecked()] if capacity is None else []
+        if capacity is not None and self._site.backend.queues:
+            self._refuse_unfit(workload, request)
         self._refuse_full_disk()
         capacity = capacity or room_for(workload)
         expected = self._expectations.of(workload, capacity, owner=desk.owner, content=content, workdir=workdir)
@@ -284,6 +287,11 @@ class Submission:
             client_key=request.client_key,
         )
         return job if expected is None else replace(job, **expected.columns)
+
+    def _refuse_unfit(self, workload: Workload, request: SubmitRequest) -> None:
+        site = self._site
+        directory = site.job_directory(NEW).run(f"{NEW}-r1")
+        refuse_unfit(Ask(workload, site.profile, request.workdir, directory, {}), site.backend)
 
     def _refuse_full_disk(self) -> None:
         free = free_bytes(self._site.runs_root)

@@ -134,7 +134,7 @@ def _room(node: NodeFacts, job: JobRecord) -> int:
     kinds = {str(kind).casefold() for kind in needs.get("gpu_types", ())}
     if not node.up or node.name in needs.get("not_on", ()) or (kinds and node.gpu_type.casefold() not in kinds):
         return 0
-    rooms = [node.slots // job.slots_per_worker]
+    rooms = [node.slots // job.slots_per_worker] if job.slots_per_worker else [node.cpus // needs.get("cpus", 1)]
     rooms += [node.memory // memory] if (memory := needs.get("memory", 0)) and node.memory else []
     rooms += [node.cpus // cpus] if (cpus := needs.get("cpus", 0)) and node.cpus else []
     return min(rooms)

@@ -13,7 +13,7 @@ from orchestrator.blueprint.workload import cost_of, parameters_of, population_o
 from orchestrator.lifecycle.reasons import slots
 from orchestrator.planning.dataset import DatasetFacts, dataset_facts
 from orchestrator.planning.launch import workdir_of
-from orchestrator.planning.places import no_place
+from orchestrator.planning.places import most_workers, no_place, too_large_worker
 from orchestrator.planning.teams import misspelt
 from orchestrator.spec.data import Weights
 from orchestrator.spec.diagnostics import did_you_mean
@@ -107,13 +107,18 @@ def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) 
     if resources.gpus_per_worker and capacity.slot_kind != "gpu":
         yield f"resources.gpus_per_worker is {resources.gpus_per_worker}, and cluster {profile.name} has no GPU"
         return
-    wanted = resources.workers.min * slots_per_worker(workload, capacity)
-    if wanted > capacity.largest_gang:
+    each = slots_per_worker(workload, capacity)
+    wanted = resources.workers.min * each
+    alone = too_large_worker(workload, profile.name, capacity, each) if capacity.cores_apart else ""
+    if alone:
+        yield alone
+    elif wanted > capacity.largest_gang:
         yield (
             f"resources.workers needs at least {wanted} {capacity.slot_kind} slots; "
             f"cluster {profile.name} has {capacity.largest_gang}"
         )
-    yield from no_place(workload, profile.name, capacity, slots_per_worker(workload, capacity))
+    if not alone:
+        yield from no_place(workload, profile.name, capacity, each)
     limit = profile.limits.max_workers
     if limit is not None and resources.workers.min > limit:
         yield f"resources.workers is at least {resources.workers.min}; cluster {profile.name} allows {limit} a job"
@@ -142,9 +147,19 @@ def _wrong_team(workload: Workload, profile: ClusterProfile, capacity: Capacity)
 
 
 def slots_per_worker(workload: Workload, capacity: Capacity) -> int:
-    """Slots that one worker takes: its GPUs, or its CPU cores where slots are cores."""
+    """Slots that one worker takes: its GPUs, or its CPU cores where slots are cores.
+
+    Where slots are GPUs, a worker without one takes none of an engine that gives out cores apart, else one.
+    """
     resources = workload.resources
-    return max(1, resources.gpus_per_worker if capacity.slot_kind == "gpu" else resources.cpus_per_worker)
+    if capacity.slot_kind == "gpu":
+        return max(0 if capacity.cores_apart else 1, resources.gpus_per_worker)
+    return max(1, resources.cpus_per_worker)
+
+
+def cores_per_worker(workload: Workload, capacity: Capacity) -> int:
+    """Cores that one worker takes beside its slots; 0 where slots are cores."""
+    return workload.resources.cpus_per_worker if capacity.slot_kind == "gpu" else 0
 
 
 def _bad_place(workload: Workload, workdir: Path) -> Iterator[str]:
@@ -211,7 +226,7 @@ def _check_models(workload: RegNetWorkload, facts: DatasetFacts) -> None:
 
 def _surprises(workload: Workload, capacity: Capacity) -> Iterator[str]:
     asked, usable = workload.resources.workers.max, workload.workers.max
-    room = capacity.largest_gang // slots_per_worker(workload, capacity)
+    room = most_workers(workload, capacity, slots_per_worker(workload, capacity))
     if asked > usable:
         slices = f"{counted(usable, 'virtual worker')} (train.samples_per_virtual_worker)"
         yield f"resources.workers asks for up to {asked}; with {slices} at most {usable} are used"

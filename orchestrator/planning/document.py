@@ -126,7 +126,7 @@ class WidthPlan(PlanPart):
 
     workers: int
     seconds: float
-    slot_hours: float = Field(description="hours times slots: GPU-hours, or core-hours where slots are cores")
+    slot_hours: float = Field(description="GPU-hours; core-hours where slots are cores, or none is taken")
 
 
 class EstimatePlan(PlanPart):
@@ -138,7 +138,7 @@ class EstimatePlan(PlanPart):
     error: float = Field(description="standard deviation of the logarithm of true / estimated")
     source: str = Field(description="what it comes from")
     device: str = Field(description="whose speed is meant; empty where only earlier run times are known")
-    slot_kind: str = Field(description="gpu, or cpu where slots are cores")
+    slot_kind: str = Field(description="gpu, or cpu where slots are cores, or its workers take cores and no slot")
     exponent: float = Field(description="speed of k of n workers is (k / n) ** exponent, once it has started")
     widths: list[WidthPlan]
     asked: list[WidthPlan] = Field(description="as if it asked for exactly so many workers, perhaps more than it does")
@@ -161,6 +161,7 @@ class LaunchPlanView(PlanPart):
     rank_env: dict[str, str] = Field(description="what is added to each rank's environment")
     workers: str
     slots: int
+    cpus: int = Field(default=0, description="cores beside its slots, at most; 0: not counted")
     script: str | None = Field(default=None, description="that is handed to the engine")
     shape: str = Field(default="", description="how its workers lie; empty where the engine has no say in it")
     limit: float | None = Field(default=None, description="seconds after which the engine ends it; None: it does not")

@@ -9,7 +9,7 @@ from statistics import NormalDist
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.text import counted
 from orchestrator.lifecycle.reasons import duration
-from orchestrator.planning.check import slots_per_worker
+from orchestrator.planning.check import cores_per_worker, slots_per_worker
 from orchestrator.planning.document import EstimatePlan, WidthPlan
 from orchestrator.scheduling.estimates.devices import is_cpu, is_known, peak_of
 from orchestrator.scheduling.estimates.forecast import RunEstimate, limit_of
@@ -35,7 +35,9 @@ def estimate_plan(
         asked: seconds, were it to ask for exactly so many workers.
     """
     low, high = estimate.interval
-    slots = slots_per_worker(workload, capacity)
+    slots, kind = slots_per_worker(workload, capacity), capacity.slot_kind
+    if not slots:
+        slots, kind = cores_per_worker(workload, capacity), "cpu"
     return EstimatePlan(
         seconds=estimate.seconds,
         low=low,
@@ -43,7 +45,7 @@ def estimate_plan(
         error=estimate.error,
         source=estimate.source,
         device=estimate.device,
-        slot_kind=capacity.slot_kind,
+        slot_kind=kind,
         exponent=estimate.exponent,
         widths=_widths(estimate.widths, slots),
         asked=_widths(asked, slots),

@@ -32,15 +32,48 @@ def no_place(workload: Workload, cluster: str, capacity: Capacity, slots: int) -
         has = f"it has {', '.join(types)}" if types else "nobody says which types its GPUs are"
         yield f"resources.gpu_types: cluster {cluster} has no {strange[0]}; {has}"
         return
-    fits = [node for node in capacity.nodes if _suits(workload, node)]
-    room = _most(workload, fits, slots, capacity.slot_kind)
+    room = _most(workload, _suitable(workload, capacity), slots, capacity.slot_kind)
     if asked.workers.min > room and asked.workers.min * slots <= capacity.largest_gang:
         yield f"{_wants(workload, slots, capacity.slot_kind)}; cluster {cluster} has room for {counted(room, 'worker')}"
 
 
-def _suits(workload: Workload, node: NodeFacts) -> bool:
+def too_large_worker(workload: Workload, cluster: str, capacity: Capacity, slots: int) -> str:
+    """That one worker alone fits no node, with what the largest one has; empty where one does, or nobody knows.
+
+    Args: as of `no_place`.
+    """
+    nodes = _suitable(workload, capacity)
+    if not nodes or any(_workers_on(workload, node, slots, capacity.slot_kind) for node in nodes):
+        return ""
+    largest = max(nodes, key=lambda node: (bool(slots) * node.slots, node.cpus, node.memory))
     asked = workload.resources
-    return node.name not in asked.not_on and (not asked.gpu_types or node.gpu_type in asked.gpu_types)
+    needs = parts_text(slots, asked.cpus_per_worker, asked.memory_per_worker)
+    has = parts_text(largest.slots, largest.cpus, largest.memory)
+    return f"resources: a worker needs {needs}; the largest node that it may use on cluster {cluster} has {has}"
+
+
+def parts_text(gpus: int, cores: int, memory: int) -> str:
+    """`2 GPUs, 4 cores, 62.5 GiB`; what is 0 is left out."""
+    parts = [counted(gpus, "GPU")] if gpus else []
+    parts += [counted(cores, "core")] if cores else []
+    return ", ".join([*parts, binary(memory)] if memory else parts) or "nothing"
+
+
+def most_workers(workload: Workload, capacity: Capacity, slots: int) -> int:
+    """Workers that a cluster has room for: by its slots, or, where they take none, by its cores and memory."""
+    if slots:
+        return capacity.largest_gang // slots
+    return _most(workload, _suitable(workload, capacity), slots, capacity.slot_kind)
+
+
+def _suitable(workload: Workload, capacity: Capacity) -> list[NodeFacts]:
+    """Nodes where its workers may lie."""
+    asked = workload.resources
+    return [
+        node
+        for node in capacity.nodes
+        if node.name not in asked.not_on and (not asked.gpu_types or node.gpu_type in asked.gpu_types)
+    ]
 
 
 def _most(workload: Workload, nodes: Sequence[NodeFacts], slots: int, slot_kind: str) -> int:
@@ -53,17 +86,18 @@ def _most(workload: Workload, nodes: Sequence[NodeFacts], slots: int, slot_kind:
 
 
 def _workers_on(workload: Workload, node: NodeFacts, slots: int, slot_kind: str) -> int:
-    asked, most = workload.resources, node.slots // slots
+    asked = workload.resources
+    rooms = [node.slots // slots] if slots else [node.cpus // asked.cpus_per_worker]
     if asked.memory_per_worker and node.memory:
-        most = min(most, node.memory // asked.memory_per_worker)
+        rooms.append(node.memory // asked.memory_per_worker)
     if slot_kind == "gpu" and node.cpus:
-        most = min(most, node.cpus // asked.cpus_per_worker)
-    return most
+        rooms.append(node.cpus // asked.cpus_per_worker)
+    return min(rooms)
 
 
 def _wants(workload: Workload, slots: int, slot_kind: str) -> str:
     asked = workload.resources
-    each = [f"{counted(slots, f'{slot_kind} slot')}"]
+    each = [counted(slots, f"{slot_kind} slot")] if slots else []
     if asked.memory_per_worker:
         each.append(f"{binary(asked.memory_per_worker)} of memory")
     if slot_kind == "gpu":

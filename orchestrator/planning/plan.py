@@ -14,7 +14,7 @@ from orchestrator.blueprint.complexity import Complexity, complexity
 from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
 from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of, warmup_steps
-from orchestrator.planning.check import check_plan, slots_per_worker
+from orchestrator.planning.check import check_plan, cores_per_worker, slots_per_worker
 from orchestrator.planning.dataset import DatasetFacts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.document import (
@@ -78,7 +78,8 @@ def make_plan(
     known = None if expected is None else estimate_view(expected, asked)
     each = slots_per_worker(workload, capacity)
     guessed = expected is not None and not (backend.queues and is_search(workload))  # as `submit` does
-    memory = memory_of_worker(expected, expected.device, capacity, each) if expected and guessed else 0
+    cores = cores_per_worker(workload, capacity)
+    memory = memory_of_worker(expected, expected.device, capacity, each, cores) if expected and guessed else 0
     document = PlanDocument(
         name=workload.name,
         kind=kind_of(workload),
@@ -140,6 +141,7 @@ def _launch(backend: Backend, ask: Ask, capacity: Capacity) -> LaunchPlanView:
         rank_env=dict(request.launch.env),
         workers=span(asked.min, asked.max),
         slots=plan.slots,
+        cpus=plan.cpus,
         script=plan.script,
         shape=plan.shape,
         limit=plan.limit,

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.backends.protocol import Backend, Capacity, LaunchRequest, Needs, Standing, Terms
-from orchestrator.base.errors import BackendUnavailable, LaunchRefused
+from orchestrator.base.errors import BackendUnavailable, LaunchRefused, UsageError
 from orchestrator.base.text import counted, one_line
-from orchestrator.planning.check import slots_per_worker
+from orchestrator.planning.check import cores_per_worker, slots_per_worker
 from orchestrator.planning.launch import is_elastic, launch_for
 from orchestrator.planning.whatif import NEW, some_widths
 from orchestrator.rundir.layout import RunDirectory
@@ -133,6 +133,22 @@ def capacity_or_all(backend: Backend, workload: Workload) -> tuple[Capacity, str
         return room_for(workload), one_line(error.message, _LONGEST)
 
 
+def refuse_unfit(ask: Ask, backend: Backend) -> None:
+    """Refuse what the engine's own shapes never hold, in the words in which a launch would be refused.
+
+    It is a dry run on what is known of the engine; one that is silent is not waited for.
+
+    Raises:
+        UsageError: it never fits.
+    """
+    try:
+        backend.plan(ask.request())
+    except LaunchRefused as error:
+        raise UsageError(f"{ask.workload.name}: {error.message}", hint=error.hint) from error
+    except BackendUnavailable:
+        return
+
+
 def room_for(workload: Workload) -> Capacity:
     """An engine that has what the workload asks for, where nobody knows what there is."""
     kind = "gpu" if workload.resources.gpus_per_worker else "cpu"
@@ -152,12 +168,13 @@ def dry_run_view(ask: Ask, backend: Backend, widths: Sequence[int], *, now: floa
     """
     capacity, unknown = capacity_or_all(backend, ask.workload)
     slots = slots_per_worker(ask.workload, capacity)
+    cores = cores_per_worker(ask.workload, capacity)
     low, high = ask.workload.workers.min, ask.workload.workers.max
     others = [width for width in dict.fromkeys(widths or some_widths(ask.workload)) if not width == low == high]
     options, silent = [], unknown
     for width in (None, *others):
-        option, why = _option(ask, backend, width, slots, now) if not silent else (_unknown(ask, width, slots), "")
-        options.append(option)
+        option, why = _option(ask, backend, width, now) if not silent else (_unknown(ask, width), "")
+        options.append(option.model_copy(update={"slots": slots, "cpus": cores}))
         silent = silent or why
     return WhatIfView(
         now=now,
@@ -171,9 +188,9 @@ def dry_run_view(ask: Ask, backend: Backend, widths: Sequence[int], *, now: floa
     )
 
 
-def _option(ask: Ask, backend: Backend, width: int | None, slots: int, now: float) -> tuple[Option, str]:
+def _option(ask: Ask, backend: Backend, width: int | None, now: float) -> tuple[Option, str]:
     """One number of workers, and why the engine is silent; empty where it is not."""
-    found, request = _unknown(ask, width, slots), ask.request(width)
+    found, request = _unknown(ask, width), ask.request(width)
     try:
         start = backend.expected_start(request)
     except LaunchRefused as error:
@@ -188,11 +205,11 @@ def _option(ask: Ask, backend: Backend, width: int | None, slots: int, now: floa
     return found.model_copy(update={"start": Moment(at=begins), "waits": begins - now, "end": end}), ""
 
 
-def _unknown(ask: Ask, width: int | None, slots: int) -> Option:
+def _unknown(ask: Ask, width: int | None) -> Option:
     asked = ask.workload.workers
     low, high = (asked.min, asked.max) if width is None else (width, width)
     begins = ask.request(width).launch.workers
-    return Option(workers_min=low, workers_max=high, slots=slots, workers=begins if begins != high else None)
+    return Option(workers_min=low, workers_max=high, slots=0, workers=begins if begins != high else None)
 
 
 def _seconds(ask: Ask, workers: int) -> float | None:

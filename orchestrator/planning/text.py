@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from orchestrator.base.text import counted
+from orchestrator.base.text import counted, takes_text
 from orchestrator.lifecycle.reasons import duration
 from orchestrator.planning.document import (
     DatasetPlan,
@@ -55,7 +55,8 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         yield f"             {points}"
     if plan.estimate:
         yield from estimate_lines(plan.estimate)
-    yield f"  workers    {plan.launch.workers} ({counted(plan.launch.slots, 'slot')}; engine {plan.launch.backend})"
+    takes = takes_text(plan.launch.slots, plan.launch.cpus)
+    yield f"  workers    {plan.launch.workers} ({takes}; engine {plan.launch.backend})"
     yield from _on_engine(plan.launch)
     yield f"  command    {shlex.join(plan.launch.argv)}"
     yield f"  each rank  {shlex.join(plan.launch.rank_argv)}"

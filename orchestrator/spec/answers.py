@@ -45,6 +45,7 @@ class JobLine(Message):
     workers_min: int
     workers_max: int
     slots: int = Field(description="of one worker")
+    cpus: int = Field(default=0, description="cores of one worker beside its slots; 0: not counted")
     workers: int | None = Field(default=None, description="that it has now")
     nodes: dict[str, int] = Field(default_factory=dict, description="the workers that it has, by node")
     since: float = Field(description="it waits, or runs, since then")
@@ -94,6 +95,9 @@ class SlotCount(Message):
     drained: int = Field(default=0, description="unused on nodes that take nothing new")
     held_by_others: int = Field(default=0, description="by others than this server")
     kind: str = "gpu"
+    cpus: int = Field(default=0, description="cores beside the slots; 0: not counted")
+    cpus_used: int = 0
+    cpus_free: int = 0
 
 
 class TeamLine(Message):
@@ -101,6 +105,7 @@ class TeamLine(Message):
 
     team: str
     used: int = Field(description="slots now")
+    cpus_used: int = Field(default=0, description="cores beside them")
     running: int = Field(description="jobs")
     waiting: int = Field(description="jobs")
     weight: float = 1.0
@@ -149,6 +154,9 @@ class NodeView(Message):
     held_by_others: int = Field(default=0, description="slots that others than this server hold")
     others: str = Field(default="", description="who they are, as far as is known, in a sentence")
     kind: str = "gpu"
+    cpus: int = Field(default=0, description="cores beside its slots; 0: not counted")
+    cpus_used: int = 0
+    cpus_free: int = 0
     gpu_type: str = ""
     rack: str = ""
     note: str = ""
@@ -224,6 +232,7 @@ class Option(Message):
     workers_min: int
     workers_max: int
     slots: int = Field(description="of one worker")
+    cpus: int = Field(default=0, description="cores of one worker beside its slots; 0: not counted")
     start: Moment | None = Field(default=None, description="none: not within what was looked at, or never")
     end: Moment | None = None
     workers: int | None = Field(default=None, description="that it would start with")

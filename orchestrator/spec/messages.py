@@ -213,6 +213,8 @@ class ServerInfo(Message):
     state_dir: str
     slots: int
     slots_free: int
+    cpus: int = Field(default=0, description="cores beside the slots; 0: not counted")
+    cpus_free: int = 0
     tracking_uri: str
     object_store: dict[str, str] = Field(
         default_factory=dict, description="hashes of the variables that say which object store is read"

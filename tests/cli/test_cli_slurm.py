@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from api_fakes import NOW, FakeService, line
 
+from orchestrator.cli.nodetext import node_table
 from orchestrator.cli.queuetext import queue_text
 from orchestrator.cli.whytext import what_if_text, why_text
-from orchestrator.spec.answers import Moment, Option, QueueView, SlotCount, WhatIfView, WhyView
+from orchestrator.spec.answers import Moment, NodeView, Option, QueueView, SlotCount, WhatIfView, WhyView
 from orchestrator.spec.profile import ClusterProfile
 
 NOWHERE = "{commands: /nowhere, partition: batch}"
@@ -125,3 +126,22 @@ def test_a_dry_run_tells_of_no_delays() -> None:
     assert "DELAY" not in text
     assert "1..4 (1 at first)" in text
     assert "not known" in text
+
+
+def test_a_dry_run_tells_the_cores_of_workers_that_take_no_slot() -> None:
+    option = Option(workers_min=1, workers_max=4, slots=0, cpus=2)
+    answer = WhatIfView(now=NOW, profile="lab", policy="", engine="slurm", live=True, options=[option])
+    assert "  1..4     2..8 cores  not known" in what_if_text(answer)
+
+
+def test_jobs_and_nodes_show_cores_where_they_count_beside_slots() -> None:
+    job = line("j-3").model_copy(update={"slots": 0, "cpus": 2, "workers": 4, "workers_min": 4, "workers_max": 4})
+    slots = SlotCount(total=2, used=0, free=2, cpus=16, cpus_used=8, cpus_free=6)
+    text = queue_text(view(slots=slots, running=[job], team="vision"), teams=False)
+    assert "0 of 2 gpu slots used, 2 free; 8 of 16 cores used, 6 free\n" in text
+    assert "team vision: 1 job on 0 of them and 8 cores" in text
+    assert "2 cores x 4" in text
+    gpus = NodeView(name="n1", state="up", slots=2, used=0, free=2, cpus=16, cpus_used=8, cpus_free=6)
+    head, row = node_table([gpus], NOW).splitlines()
+    assert head.split()[2:9] == ["SLOTS", "USED", "FREE", "KEPT", "CORES", "USED", "FREE"]
+    assert row.split()[2:8] == ["2", "0", "2", "16", "8", "6"]

@@ -231,3 +231,9 @@ def test_a_worker_is_reckoned_to_need_what_is_expected_and_no_more_than_its_shar
     expects = Expected(RunEstimate(1.0, 0.1, 1, memory=memory, memory_error=0.0), device)
     assert memory_default(expects, capacity, 1) == expected
     assert memory_default(None, capacity, 1) == 0
+
+
+def test_of_one_that_takes_no_slot_it_is_no_more_than_the_share_that_goes_with_its_cores() -> None:
+    expects = Expected(RunEstimate(1.0, 0.1, 1, memory=2.0**40, memory_error=0.0), "cpu:x")
+    nodes = (NodeFacts("n", 0, 0, cpus=4, memory=16 * 2**30), NodeFacts("m", 2, 2, cpus=8, memory=64 * 2**30))
+    assert memory_default(expects, Capacity(2, 2, 2, "gpu", nodes, cores_apart=True), 0, 2) == 8 * 2**30

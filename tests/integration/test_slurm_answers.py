@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.api.engine import Engine, open_engine
 from orchestrator.backends.slurm import SlurmBackend
+from orchestrator.base.errors import UsageError
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.whatif import NEW
 from orchestrator.spec.answers import WhatIfRequest
@@ -99,6 +100,32 @@ def test_what_waits_in_slurm_and_what_runs_there_is_told_in_its_words(engine: En
     start = view.options[0].start
     assert start is not None
     assert start.at > view.now + 60
+
+
+def test_all_views_agree_on_a_job_of_cores_and_one_of_gpus(engine: Engine, tmp_path: Path) -> None:
+    cores = submit(engine, tmp_path, 8, resources={"workers": 8})
+    gpus = submit(engine, tmp_path, 2)
+    until(engine, lambda: all(engine.service.get(job).state == "running" for job in (cores, gpus)))
+    queue, nodes = engine.questions.queue(), engine.questions.nodes()
+    assert (queue.slots.total, queue.slots.used, queue.slots.free) == (6, 2, 4)
+    assert (queue.slots.cpus, queue.slots.cpus_used, queue.slots.cpus_free) == (12, 10, 2)
+    assert (sum(node.used for node in nodes), sum(node.cpus_used for node in nodes)) == (2, 10)
+    assert engine.slot_count() == queue.slots
+    assert {line.job: (line.slots, line.cpus, line.workers) for line in queue.running} == {
+        cores: (0, 1, 8),
+        gpus: (1, 1, 2),
+    }
+    assert "holds 8 cores on " in engine.questions.why(cores).reason
+    assert "holds 2 gpu slots on " in engine.questions.why(gpus).reason
+    plan = make_plan(
+        parse_workload(source(8, resources={"workers": 8}), "w.yaml"), engine.profile, engine.backend, workdir=tmp_path
+    )
+    assert (plan.launch.slots, plan.launch.cpus, plan.launch.shape) == (0, 8, "2 nodes x 4 workers")
+
+
+def test_what_never_splits_over_the_nodes_is_refused_at_submit(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the largest node of partition batch has 2 GPUs, 4 cores, 62\.5 GiB"):
+        submit(engine, tmp_path, 5)
 
 
 def test_a_plan_shows_the_very_script_that_is_submitted(engine: Engine, tmp_path: Path) -> None:

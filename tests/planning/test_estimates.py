@@ -18,7 +18,7 @@ from orchestrator.planning.dataset import dataset_facts
 from orchestrator.planning.devices import device_of
 from orchestrator.planning.document import PlanDocument
 from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of, trial_budget, work_of
-from orchestrator.planning.estimate_plan import estimate_warnings
+from orchestrator.planning.estimate_plan import estimate_lines, estimate_plan, estimate_warnings
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.recorded import local_history, measurement_of
 from orchestrator.scheduling.estimates.forecast import RunEstimate
@@ -199,6 +199,16 @@ def test_where_the_profile_names_no_types_those_that_the_engine_knows_count() ->
     workload = parse_workload("name: x\ncommand: 'true'\nresources: {gpus_per_worker: 1}\n", "w.yaml")
     capacity = Capacity(2, 2, 2, "gpu", (NodeFacts("n1", 2, 2, gpu_type="h200"),))
     assert device_of(workload, ClusterProfile(name="lab", backend="slurm"), capacity) == "h200"
+
+
+@pytest.mark.parametrize(("gpus", "told"), [(0, "2 core-hours"), (1, "1 GPU-hours")])
+def test_who_takes_cores_and_no_gpu_is_reckoned_in_core_hours(gpus: int, told: str) -> None:
+    resources = f"{{workers: 2, cpus_per_worker: 2, gpus_per_worker: {gpus}}}"
+    workload = parse_workload(f"name: x\ncommand: 'true'\nresources: {resources}\n", "w.yaml")
+    capacity = Capacity(2, 2, 2, "gpu", (NodeFacts("n1", 2, 2, cpus=4),), cores_apart=True)
+    plan = estimate_plan(workload, RunEstimate(1800.0, 0.1, 2, {2: 1800.0}), capacity, {})
+    assert plan.slot_kind == ("gpu" if gpus else "cpu")
+    assert next(estimate_lines(plan)).endswith(f"; {told}")
 
 
 def test_a_store_that_is_not_there_is_no_history(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 """Where the workers of a workload may lie is checked at submit."""
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
+from orchestrator.base.errors import UsageError
+from orchestrator.planning.check import check_room, check_submission
 from orchestrator.planning.places import no_place
+from orchestrator.spec.profile import ClusterProfile
 from orchestrator.spec.sections import Resources
 from orchestrator.spec.workload import CommandWorkload
 
@@ -64,3 +69,48 @@ def test_a_node_that_is_misspelt_is_named_as_it_was_meant() -> None:
 
 def test_a_cluster_that_names_no_node_is_not_judged() -> None:
     assert problems({"workers": 2, "not_on": ["z"]}, Capacity(2, 2, 2)) == ""
+
+
+SMALL = tuple(NodeFacts(name, 2, 2, cpus=4, memory=2**36) for name in ("n1", "n2", "n3"))
+APART = Capacity(6, 6, 6, "gpu", (*SMALL, NodeFacts("fat", 0, 0, cpus=16, memory=2**34)), cores_apart=True)
+LAB = ClusterProfile(name="lab", backend="slurm")
+
+
+def refused(resources: dict[str, object]) -> str:
+    workload = CommandWorkload(name="job", command=["true"], resources=Resources.model_validate(resources))
+    try:
+        check_room(workload, LAB, APART)
+    except UsageError as error:
+        return error.message
+    return ""
+
+
+def test_where_cores_are_given_out_apart_workers_without_a_gpu_fit_by_cores_and_memory() -> None:
+    assert refused({"workers": 28}) == ""
+    assert "with 1 core each; cluster lab has room for 28 workers" in refused({"workers": 29})
+    assert "cluster lab has room for 13 workers" in refused({"workers": 17, "memory_per_worker": 2**34})
+    assert "needs at least 7 gpu slots; cluster lab has 6" in refused({"workers": 7, "gpus_per_worker": 1})
+
+
+@pytest.mark.parametrize(
+    ("resources", "needs", "has"),
+    [
+        ({"gpus_per_worker": 3}, "3 GPUs, 1 core", "2 GPUs, 4 cores, 64 GiB"),
+        ({"gpus_per_worker": 9}, "9 GPUs, 1 core", "2 GPUs, 4 cores, 64 GiB"),
+        ({"gpus_per_worker": 1, "cpus_per_worker": 5}, "1 GPU, 5 cores", "2 GPUs, 4 cores, 64 GiB"),
+        ({"cpus_per_worker": 17}, "17 cores", "16 cores, 16 GiB"),
+        ({"not_on": ["fat"], "memory_per_worker": 2**37}, "1 core, 128 GiB", "2 GPUs, 4 cores, 64 GiB"),
+    ],
+)
+def test_a_worker_that_no_node_holds_is_refused_with_what_the_largest_has(
+    resources: dict[str, object], needs: str, has: str
+) -> None:
+    said = f"job: resources: a worker needs {needs}; the largest node that it may use on cluster lab has {has}"
+    assert refused(resources) == said
+
+
+def test_who_may_have_more_workers_than_there_are_cores_is_told(tmp_path: Path) -> None:
+    resources = Resources.model_validate({"workers": "1..40"})
+    workload = CommandWorkload(name="job", command=["true"], resources=resources)
+    warnings = check_submission(workload, LAB, APART, workdir=tmp_path, state_dir=tmp_path)
+    assert warnings == ["resources.workers asks for up to 40; the cluster has room for 28"]

@@ -121,11 +121,12 @@ class SlurmBackend:
         except BackendUnavailable as error:
             ground, notes = Ground(lane.partition or ""), (_assumed(error),)
         found = self._prepare(request, lane, ground)
-        script = self._submitter.path(request)
+        script, (slots, cores) = self._submitter.path(request), self._takes(request)
         return LaunchPlan(
             argv=("sbatch", "--parsable", str(script)),
             env={} if self._section.conf is None else {"SLURM_CONF": self._section.conf},
-            slots=self._slots(request, found.shape, ground),
+            slots=found.shape.workers * slots,
+            cpus=found.shape.workers * cores,
             script=self._submitter.script(request, found.parameters, found.shape.tasks),
             shape=found.shape.text,
             limit=found.limit.seconds,
@@ -235,7 +236,8 @@ class SlurmBackend:
 
     def capacity(self) -> Capacity:
         """Nodes of the partitions that the profile names."""
-        return capacity_of(self._section, self._watch.nodes(), self._watch.partitions())
+        nodes, partitions = self._watch.nodes(), self._watch.partitions()
+        return capacity_of(self._section, nodes, partitions, self._watch.counted_at())
 
     def others(self, node: str) -> Others:
         """Nothing: Slurm counts what others hold as taken."""
@@ -259,7 +261,9 @@ class SlurmBackend:
 
     def _prepare(self, request: LaunchRequest, lane: Lane, ground: Ground) -> _Prepared:
         terms, section = terms_of(request), self._section
-        shape = shape_of(terms, request.launch, ground.nodes, gres=section.gres, most=ground.most_nodes)
+        shape = shape_of(
+            terms, request.launch, ground.nodes, gres=section.gres, most=ground.most_nodes, partition=ground.name
+        )
         limit = limit_of(
             request.launch,
             time_limit=request.time_limit,
@@ -271,11 +275,14 @@ class SlurmBackend:
         )
         return _Prepared(shape, limit, lane, parameters_of(request, section, lane, shape, limit, ground.nodes))
 
-    def _slots(self, request: LaunchRequest, shape: Shape, ground: Ground) -> int:
-        launch, gres = request.launch, self._section.gres
-        by_gpu = any(dict(node.gres).get(gres) for node in ground.nodes or ()) or launch.gpus_per_worker > 0
-        each = max(1, launch.gpus_per_worker) if by_gpu else launch.cpus_per_worker
-        return shape.workers * each
+    def _takes(self, request: LaunchRequest) -> tuple[int, int]:
+        """Slots of one worker, and its cores beside them: where no node has a GPU, slots are cores."""
+        gpus, cores = request.launch.gpus_per_worker, request.launch.cpus_per_worker
+        try:
+            by_gpu = gpus > 0 or self.capacity().cores_apart
+        except BackendUnavailable:
+            by_gpu = False
+        return (gpus, cores) if by_gpu else (cores, 0)
 
     def _adopt(self, request: LaunchRequest, known: Record | None, job: str) -> None:
         """Slurm has it already: a server that is gone submitted it."""

@@ -70,10 +70,16 @@ def ground_of(
     return Ground(found.name, ours, found.max_nodes, most_time, default_time, found.grace_time)
 
 
-def capacity_of(section: SlurmSection, nodes: Sequence[NodeRow], partitions: Sequence[PartitionRow]) -> Capacity:
+def capacity_of(
+    section: SlurmSection,
+    nodes: Sequence[NodeRow],
+    partitions: Sequence[PartitionRow],
+    counted_at: float | None = None,
+) -> Capacity:
     """All nodes where our jobs may lie; the largest gang is that of the partition where runs wait as a rule.
 
-    Nodes that are down or drained count for the gang: Slurm keeps the job until they are back.
+    Nodes that are down or drained count for the gang: Slurm keeps the job until they are back. Where any node has a
+    GPU, slots are GPUs; workers without one take cores alone.
     """
     main = _named(section.partition, partitions)
     names = {rule.partition for rule in section.priorities} | {section.growth and section.growth.partition}
@@ -88,6 +94,8 @@ def capacity_of(section: SlurmSection, nodes: Sequence[NodeRow], partitions: Seq
         largest_gang=sum(node.slots for node in facts if node.name in base),
         slot_kind=kind,
         nodes=facts,
+        cores_apart=kind == "gpu",
+        counted_at=counted_at,
     )
 
 
@@ -124,6 +132,7 @@ def _facts(node: NodeRow, gres: str, kind: str) -> NodeFacts:
         max(0, slots - used.get(gres, 0)) if node.usable else 0,
         gpu_type=types[0] if len(types) == 1 else "",
         cpus=node.cpus if by_gpu else 0,
+        cpus_free=max(0, node.cpus - node.cpus_used) if by_gpu and node.usable else 0,
         memory=node.memory,
         up=node.usable,
         note="" if node.usable else _note(node),

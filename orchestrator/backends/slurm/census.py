@@ -37,6 +37,7 @@ class _Count(Generic[R]):
         self.error: BackendUnavailable | None = None
         self.tried = -math.inf
         self.counted = -math.inf
+        self.counted_at: float | None = None
         self.asked = -math.inf
 
 
@@ -75,6 +76,11 @@ class Census:
         """
         return self._known(self._partitions)
 
+    def counted_at(self) -> float | None:
+        """When the nodes were counted last, in seconds since the epoch; None where they were not yet."""
+        with self._lock:
+            return self._nodes.counted_at
+
     def due(self, now: float) -> float:
         """Seconds until the next count; infinite where nobody asks."""
         with self._lock:
@@ -106,7 +112,7 @@ class Census:
         with self._lock:
             count.tried, count.error = now, error
             if table is not None:
-                count.rows, count.counted = table.rows, now
+                count.rows, count.counted, count.counted_at = table.rows, now, self._clock.now()
 
     def _read(self, count: _Count[R]) -> tuple[Table[R] | None, BackendUnavailable | None]:
         try:

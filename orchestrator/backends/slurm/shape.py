@@ -100,7 +100,15 @@ def room_on(node: NodeRow, worker: Worker, gres: str) -> int:
     return min(rooms)
 
 
-def shape_of(terms: Terms, launch: Launch, nodes: Sequence[NodeRow] | None, *, gres: str, most: int | None) -> Shape:
+def shape_of(
+    terms: Terms,
+    launch: Launch,
+    nodes: Sequence[NodeRow] | None,
+    *,
+    gres: str,
+    most: int | None,
+    partition: str = "",
+) -> Shape:
     """The shape of an allocation.
 
     Workers lie packed on as few nodes as hold them, or, where they may lie anywhere, as spread as there are nodes: one
@@ -115,6 +123,7 @@ def shape_of(terms: Terms, launch: Launch, nodes: Sequence[NodeRow] | None, *, g
         nodes: of the partition, whether they are up or not; None: Slurm does not say, and all fit on one.
         gres: what a GPU is called among the generic resources.
         most: nodes of one job of the partition; None: no limit.
+        partition: its name.
 
     Raises:
         LaunchRefused: it never fits.
@@ -123,13 +132,14 @@ def shape_of(terms: Terms, launch: Launch, nodes: Sequence[NodeRow] | None, *, g
     if nodes is None:
         return Shape(1, 1, 1 if tasks else terms.workers_min, tasks)
     worker = Worker.of(launch, terms.needs)
-    rooms = sorted((room_on(node, worker, gres) for node in suitable(nodes, terms.needs, gres)), reverse=True)
+    usable = [*suitable(nodes, terms.needs, gres)]
+    rooms = sorted((room_on(node, worker, gres) for node in usable), reverse=True)
     rooms = [room for room in rooms[: min(MOST_NODES, MOST_NODES if most is None else most)] if room > 0]
     if tasks and rooms:
         return Shape(1, 1, 1, tasks)
     found = _growth(terms, rooms) if terms.growth else _fitting(terms, launch, rooms)
     if found is None:
-        raise _does_not_fit(terms, launch, worker, rooms)
+        raise _does_not_fit(terms, worker, rooms, _largest(usable, worker, gres, partition))
     return found
 
 
@@ -165,14 +175,28 @@ def _range(terms: Terms, rooms: Sequence[int]) -> Shape | None:
     return None
 
 
-def _does_not_fit(terms: Terms, launch: Launch, worker: Worker, rooms: Sequence[int]) -> LaunchRefused:
-    many = f"{terms.workers_min} worker{'' if terms.workers_min == 1 else 's'} of {worker.text} each"
+def _largest(nodes: Sequence[NodeRow], worker: Worker, gres: str, partition: str) -> str:
+    """What the largest node has, in what the worker asks for first; empty where there is none."""
+    if not nodes:
+        return ""
+
+    def size(node: NodeRow) -> tuple[int, int, int]:
+        return dict(node.gres).get(gres, 0) if worker.gpus else 0, node.cpus, node.memory
+
+    node = max(nodes, key=size)
+    has = Worker(dict(node.gres).get(gres, 0), node.cpus, node.memory)
+    return f"the largest node{f' of partition {partition}' if partition else ''} has {has.text}"
+
+
+def _does_not_fit(terms: Terms, worker: Worker, rooms: Sequence[int], largest: str) -> LaunchRefused:
     if not rooms:
+        has = largest or "none of the nodes may be used"
         return LaunchRefused(
-            f"run {launch.run} needs {many}, and no node that it may use holds even one",
+            f"a worker needs {worker.text}, and no node that it may use holds even one: {has}",
             hint="ask for less of each worker, for other nodes or GPU types, or for another partition",
         )
+    many = f"{terms.workers_min} worker{'' if terms.workers_min == 1 else 's'} of {worker.text} each"
     return LaunchRefused(
-        f"run {launch.run} needs {many}, and its nodes hold {sum(rooms)}, at most {rooms[0]} on one, in equal shares",
+        f"it needs {many}, and its nodes hold {sum(rooms)}, at most {rooms[0]} on one, in equal shares; {largest}",
         hint="ask for fewer workers, or for a number that splits evenly over nodes",
     )

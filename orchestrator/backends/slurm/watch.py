@@ -110,6 +110,10 @@ class Watch:
         """
         return self._counted(self._census.partitions)
 
+    def counted_at(self) -> float | None:
+        """When the nodes were counted last, in seconds since the epoch; None where they were not yet."""
+        return self._census.counted_at()
+
     def close(self) -> None:
         """End the thread; whoever waits for it is told that Slurm does not answer."""
         with self._news:

@@ -42,8 +42,10 @@ def _one(client: Client, job: str, as_json: bool) -> None:
 
 
 def _overview(server: ServerInfo, jobs: list[JobView]) -> str:
+    cores = f", {server.cpus_free} of {counted(server.cpus, 'core')} free" if server.cpus else ""
+    free = f"{server.slots_free} of {counted(server.slots, 'slot')} free{cores}"
     head = (
-        f"cluster {server.profile} ({server.backend}): {server.slots_free} of {counted(server.slots, 'slot')} free; "
+        f"cluster {server.profile} ({server.backend}): {free}; "
         f"server {server.version}, up {ago(server.started_at).removesuffix(' ago')}, process {server.pid}"
     )
     return f"{head}\n\n{job_table(jobs)}" if jobs else f"{head}\nno job runs or waits"

@@ -56,6 +56,9 @@ class FakeWatch:
         self._speak()
         return (PartitionRow("batch", True, True, ("n1", "n2"), 86_400.0, 3600.0, None, self.preempt_mode),)
 
+    def counted_at(self) -> float | None:
+        return 1.0
+
     def observe(self, asked: Sequence[Asked]) -> Mapping[str, Observation]:
         self._speak()
         self.asked = list(asked)

@@ -50,6 +50,15 @@ def test_a_plan_needs_no_slurm_and_says_what_it_assumed(site: Site) -> None:
     assert "Slurm is away" in plan.notes[0]
 
 
+def test_a_plan_tells_gpus_as_slots_and_the_cores_of_workers_that_take_none(site: Site) -> None:
+    request, backend = site.request(workers=2), site.backend()
+    plan = backend.plan(request)
+    assert (plan.slots, plan.cpus) == (2, 2)
+    plan = backend.plan(replace(request, launch=replace(request.launch, gpus_per_worker=0, cpus_per_worker=2)))
+    assert (plan.slots, plan.cpus, plan.shape) == (0, 4, "1 node x 2 workers")
+    assert backend.capacity().counted_at == 1.0
+
+
 def test_nothing_travels_but_one_function_and_two_names(site: Site) -> None:
     request = site.request()
     site.backend().launch(request)

@@ -1,5 +1,7 @@
 """Which nodes the jobs of a profile may lie on."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.backends.slurm.capacity import capacity_of, ground_of
@@ -42,3 +44,20 @@ def test_features_that_no_node_has_are_refused_before_slurm_is_asked(constraint:
     with pytest.raises(LaunchRefused, match="no node of partition batch") as caught:
         ground_of(None, NODES, PARTITIONS, constraint)
     assert "slurm.constraint" in caught.value.hint
+
+
+def test_where_nodes_have_gpus_cores_are_given_out_apart() -> None:
+    busy = replace(node("n1"), cpus_used=5, gres_used=(("gpu", 1),))
+    plain = replace(node("n2"), gres=())
+    capacity = capacity_of(SlurmSection(), (busy, plain), PARTITIONS, 7.0)
+    assert (capacity.slot_kind, capacity.cores_apart, capacity.counted_at) == ("gpu", True, 7.0)
+    assert [(facts.slots, facts.free, facts.cpus, facts.cpus_free) for facts in capacity.nodes] == [
+        (2, 1, 8, 3),
+        (0, 0, 8, 8),
+    ]
+
+
+def test_without_gpus_slots_are_cores_and_nothing_counts_beside_them() -> None:
+    capacity = capacity_of(SlurmSection(), (replace(node("n1"), gres=(), cpus_used=5),), PARTITIONS)
+    assert (capacity.slot_kind, capacity.cores_apart) == ("cpu", False)
+    assert [(facts.slots, facts.free, facts.cpus, facts.cpus_free) for facts in capacity.nodes] == [(8, 3, 0, 0)]

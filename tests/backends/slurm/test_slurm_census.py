@@ -55,6 +55,16 @@ def test_both_are_counted_at_once_for_the_first_question(scene: Scene) -> None:
     assert [partition.name for partition in scene.census.partitions() or ()] == ["batch"]
 
 
+def test_a_count_has_the_time_of_the_last_answer(scene: Scene) -> None:
+    assert scene.census.counted_at() is None
+    scene.run(2)
+    told = scene.clock.now() - 2
+    assert scene.census.counted_at() == told
+    scene.slurm.silence("scontrol")
+    scene.run(120)
+    assert scene.census.counted_at() == told
+
+
 def test_there_is_one_question_a_minute(scene: Scene) -> None:
     scene.run(3600)
     assert scene.slurm.count("scontrol") == pytest.approx(61, abs=2)

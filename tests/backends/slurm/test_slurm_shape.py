@@ -91,6 +91,22 @@ def test_a_partition_may_bound_the_nodes_of_a_job() -> None:
         shape_of(Terms(6, 6), launch(), FOUR, gres="gpu", most=1)
 
 
+def test_what_never_fits_is_refused_with_what_the_largest_node_has() -> None:
+    def refused(low: int, **worker: Any) -> str:
+        asked, one = Terms(low, low, needs=Needs(memory=worker.pop("memory", 0))), launch(**worker)
+        with pytest.raises(LaunchRefused) as caught:
+            shape_of(asked, one, [*FOUR, node("fat", gpus=0, cpus=64)], gres="gpu", most=None, partition="batch")
+        return caught.value.message
+
+    gpus, fat = "the largest node of partition batch has 4 GPUs, 32 cores, 256 GiB", "batch has 64 cores, 256 GiB"
+    assert refused(1, gpus_per_worker=5) == (
+        f"a worker needs 5 GPUs, 1 core, and no node that it may use holds even one: {gpus}"
+    )
+    assert refused(1, gpus_per_worker=0, cpus_per_worker=65).endswith(fat)
+    assert refused(5).endswith(f"its nodes hold 16, at most 4 on one, in equal shares; {gpus}")
+    assert refused(1, gpus_per_worker=0, memory=2**39).startswith("a worker needs 1 core, 512 GiB, and no node")
+
+
 def test_where_slurm_does_not_say_one_node_holds_all() -> None:
     assert shape(6, 6, None) == Shape(1, 1, 6)
 
