@@ -1,4 +1,4 @@
-"""What the controller asks of an engine. Implementations: `backends/local`; fakes in `testing`."""
+"""What the controller asks of an engine. Implementations: `backends/local`, `backends/slurm`; fakes in `testing`."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from orchestrator.store.records import JobRecord, RunRecord
 _LOG = logging.getLogger(__name__)
 
 _AT_ONCE = 8
-"""So many are brought in line in one pass: each costs the engine a call."""
+"""So many are brought in line in one pass, holds and releases before priorities: each costs the engine a call."""
 _A_SECOND = 4.0
 """In the long run."""
 _LONGEST = 500
@@ -44,6 +44,11 @@ class _Changed:
     def joins(self) -> bool:
         """Whether it is to join a run that is under way."""
         return self.allocation != self.run.allocation
+
+    @property
+    def held_otherwise(self) -> bool:
+        """Whether somebody has held or released it."""
+        return not self.joins and self.run.told_held != standing_of(self.job).held
 
 
 class Standings:
@@ -80,7 +85,7 @@ class Standings:
             elif state is AllocationState.PENDING and _is_out_of_line(record, run):
                 waiting.append(_Changed(record, run, run.allocation))
         waiting += growth
-        waiting.sort(key=lambda one: one.job.id in self._troubles)
+        waiting.sort(key=lambda one: (one.job.id in self._troubles, not one.held_otherwise))
         self._tell(waiting[: self._places()] if waiting else [])
 
     def _growth(self, look: Look) -> Sequence[_Changed]:

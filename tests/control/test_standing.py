@@ -69,6 +69,17 @@ def test_while_orders_are_not_answered_what_waits_is_handed_over_all_the_same(
     assert world.job(moved).reason.startswith(f"{moved}-r1 was handed to Simulated")
 
 
+def test_a_hold_does_not_wait_for_changes_of_priority(world: World) -> None:
+    jobs = [world.submit("start", "succeed") for _ in range(40)]
+    world.step()
+    for job in jobs[:-1]:
+        world.service.set_priority(job, -3)
+    world.service.hold(jobs[-1])
+    world.step()
+    assert world.backend.allocations()[f"{jobs[-1]}-r1.0"].held
+    assert world.backend.calls.count("adjust") < len(jobs)
+
+
 def test_many_that_move_are_told_to_the_engine_a_few_at_a_time(world: World) -> None:
     jobs = [world.submit("start", "succeed") for _ in range(20)]
     world.step()
