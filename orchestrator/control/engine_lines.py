@@ -94,7 +94,7 @@ class EngineLines:
 
 def team_snapshot(look: EngineLook, profile: ClusterProfile) -> Snapshot:
     """What there is to be said of teams: who has how many jobs, and holds what."""
-    waiting = [*look.waiting, *(one.job for one in look.there)]
+    waiting = [*look.waiting.values(), *(one.job for one in look.there)]
     return Snapshot(
         now=look.now,
         nodes=(),

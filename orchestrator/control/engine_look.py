@@ -8,6 +8,7 @@ from functools import cached_property
 
 from orchestrator.backends.protocol import AllocationState, Observation, Wait
 from orchestrator.control.facts import Facts
+from orchestrator.control.ready import ready
 from orchestrator.lifecycle.states import JobState, RunState
 from orchestrator.store import allocations
 from orchestrator.store.jobs import OpenJob
@@ -102,15 +103,21 @@ class EngineLook:
         }
 
     @cached_property
-    def waiting(self) -> Sequence[OpenJob]:
-        """Jobs that wait here, in the order in which they are handed over."""
-        here = (job for job in self.facts.waiting if job.id not in self.handed)
-        return sorted(here, key=lambda job: (-job.priority, job.sequence))
+    def follows(self) -> Sequence[OpenJob]:
+        """Jobs that wait here for nothing but their turn, in the order in which they are handed over."""
+        return ready(self.facts, self._back_off)[0]
 
     @cached_property
     def places(self) -> Mapping[str, int]:
         """The place of each of them in that order, from 1."""
-        return {job.id: place for place, job in enumerate(self.waiting, 1)}
+        return {job.id: place for place, job in enumerate(self.follows, 1)}
+
+    @cached_property
+    def waiting(self) -> Mapping[str, OpenJob]:
+        """All jobs that wait here, by identifier: those that follow, then the others by priority."""
+        others = (job for job in self.facts.waiting if job.id not in self.handed and job.id not in self.places)
+        found = [*self.follows, *sorted(others, key=lambda job: (-job.priority, job.sequence))]
+        return {job.id: job for job in found}
 
     @cached_property
     def there(self) -> Sequence[Handed]:
@@ -131,8 +138,11 @@ class EngineLook:
         return runs + sum(len(one.waiting_growth) for one in self.handed.values())
 
     def releasing(self, job: OpenJob) -> bool:
-        """Whether its last run still has something of the engine."""
-        return job.state == str(JobState.QUEUED) and job.id in self.facts.holding
+        """Whether its last run still has something of the engine, or is just over."""
+        return job.state != str(JobState.QUEUED) or job.id in self.facts.holding
+
+    def _back_off(self, job: OpenJob) -> float | None:
+        return None if job.not_before is None or job.not_before <= self.now else job.not_before
 
     def _growth(self) -> Mapping[str, Mapping[str, Observation]]:
         """Further allocations that wait or run, of each run."""

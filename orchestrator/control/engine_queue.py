@@ -89,7 +89,7 @@ class EngineQuestions:
         told, look = self._told(job, known.look), known.look
         if told.terminal:
             return told.view
-        if job in look.places:
+        if job in look.waiting:
             return self._waiting_here(told, look)
         one = look.handed.get(job)
         if one is None or told.job.state is JobState.CANCELLING:
@@ -112,7 +112,7 @@ class EngineQuestions:
         chosen = None if team is None else under(team, snapshot)
         running = [one for one in look.running if chosen is None or one.job.team in chosen]
         there = [one for one in look.there if chosen is None or one.job.team in chosen]
-        here = [job for job in look.waiting if chosen is None or job.team in chosen]
+        here = [job for job in look.waiting.values() if chosen is None or job.team in chosen]
         shown = [*running, *there[:limit]]
         lines = self._lines(known, [*(one.job.id for one in shown), *(job.id for job in here[:limit])])
         slots, notes = self._slots(look)
@@ -207,14 +207,13 @@ class EngineQuestions:
 
     def _stand(self, job: str, look: EngineLook) -> Stand | None:
         """Why a job waits; None where it does not."""
-        if job in look.places:
+        if job in look.waiting:
             return self._here(job, look)
         one = look.handed.get(job)
         return None if one is None or one.begun else self._there(one, look)
 
     def _here(self, job: str, look: EngineLook) -> Stand:
-        row = look.waiting[look.places[job] - 1]
-        return stand_here(row, look, self._site.backend.name, self._site.profile.slurm.waiting)
+        return stand_here(look.waiting[job], look, self._site.backend.name, self._site.profile.slurm.waiting)
 
     def _there(self, one: Handed, look: EngineLook) -> Stand:
         return stand_there(one, look, self._site.backend.name)
@@ -225,10 +224,10 @@ class EngineQuestions:
         if stand.kind is not Waiting.FULL:
             return view
         place = look.places[job]
-        before = look.waiting[max(0, place - 1 - _BEFORE) : place - 1]
+        before = look.follows[max(0, place - 1 - _BEFORE) : place - 1]
         lines = self._lines(_Look(look, {}), [other.id for other in before])
         told_before = [lines.here(other, self._here(other.id, look)) for other in before]
-        return view.model_copy(update={"position": place, "queue": len(look.waiting), "before": told_before})
+        return view.model_copy(update={"position": place, "queue": len(look.follows), "before": told_before})
 
     def _waiting_there(self, told: Told, one: Handed, look: EngineLook) -> WhyView:
         view = _standing(told.view, self._there(one, look), look)
@@ -332,7 +331,7 @@ def _with_place(text: str, stand: Stand, job: str, look: EngineLook) -> str:
     """Only where others before it are what it waits for, its place says something."""
     if stand.kind is not Waiting.FULL:
         return text
-    return f"{text}; {position(look.places[job], len(look.waiting))}"
+    return f"{text}; {position(look.places[job], len(look.follows))}"
 
 
 def _kind(told: Told) -> str:

@@ -16,6 +16,7 @@ from orchestrator.control.foreign import FOREIGN_ERRORS
 from orchestrator.control.launching import Launching
 from orchestrator.control.pool import all_at_once
 from orchestrator.control.readable import readable
+from orchestrator.control.ready import ready
 from orchestrator.control.resting import Rest
 from orchestrator.control.settling import Settling
 from orchestrator.control.site import Site
@@ -90,19 +91,19 @@ class Handover:
 
     def _start(self, facts: Facts, unasked: Sequence[RunRecord], version: int) -> float | None:
         """Hand over what may start; as `serve` does, it tells when something is to be done again."""
-        ready, wait = self._ready(facts)
-        ready, checked = self._checking.passed(ready)
+        found, wait = self._ready(facts)
+        found, checked = self._checking.passed(found)
         if not checked:
             wait = _UNCHECKED if wait is None else min(wait, _UNCHECKED)
         self._due = None if wait is None else self._site.clock.monotonic() + wait
         room = max(0, min(self._room(facts), BATCH - len(unasked)))
-        new = self._write_down(ready[:room])
+        new = self._write_down(found[:room])
         done = self._hand_over([*self._known(unasked), *new])
-        self._served = version if done and not unasked and not ready[:room] else None
+        self._served = version if done and not unasked and not found[:room] else None
         if not done:
             return self._rest.begin()
         self._rest.over()
-        return 0.0 if new and len(ready) > room else wait
+        return 0.0 if new and len(found) > room else wait
 
     def _ready(self, facts: Facts) -> tuple[list[OpenJob], float | None]:
         """Who may start, in order, and seconds until the next one may whose last run failed.
@@ -110,17 +111,8 @@ class Handover:
         Jobs in trouble come last, for they would be before the others again and again.
         """
         now = self._site.clock.now()
-        ready, waits = list[OpenJob](), list[float]()
-        for job in facts.waiting:
-            if job.state != str(JobState.QUEUED) or job.id in facts.holding or facts.unmet(job):
-                continue
-            until = self._settling.back_off(job)
-            if until is None:
-                ready.append(job)
-            else:
-                waits.append(max(0.0, until - now))
-        ready.sort(key=lambda job: (job.id in self._troubles, -job.priority, job.sequence))
-        return ready, min(waits, default=None)
+        found, waits = ready(facts, self._settling.back_off, self._troubles)
+        return found, max(0.0, min(waits) - now) if waits else None
 
     def _room(self, facts: Facts) -> int:
         """How many more may wait in the engine's queue."""

@@ -20,7 +20,7 @@ class Troubles:
         self._site = site
         self._told: dict[str, str] = {}
 
-    def __contains__(self, job: str) -> bool:
+    def __contains__(self, job: object) -> bool:
         """Whether the last look at a job went wrong."""
         return job in self._told
 

@@ -67,6 +67,22 @@ def test_a_back_off_says_when_it_ends(desk: Desk) -> None:
     assert "failed once" in why.reason
 
 
+def test_only_jobs_that_may_start_are_counted_before_one(tmp_path: Path) -> None:
+    desk = Desk.at(tmp_path, slurm={"waiting": 1}, limits={"priority": 10})
+    desk.pending(first := desk.world.submit())
+    held, dependent, later = (desk.world.submit(priority=5, depends_on=needs) for needs in ([], [first], []))
+    desk.world.service.hold(held, "otto")
+    with desk.world.service.site.store.write() as connection:
+        row, until = jobs.get(connection, later), desk.world.clock.now() + 60
+        jobs.set_columns(connection, row, not_before=until, failures={"infrastructure": 1})
+    mine = desk.world.submit()
+    why = desk.questions.why(mine)
+    assert (why.position, why.queue, why.before) == (1, 1, [])
+    assert "it is number 1 of those that follow" in why.reason
+    lines = {line.job: line.position for line in desk.questions.queue().waiting}
+    assert lines == {mine: 1, held: None, dependent: None, later: None}
+
+
 def test_where_as_many_wait_in_the_engine_as_may_the_next_ones_are_told_their_place(tmp_path: Path) -> None:
     desk = Desk.at(tmp_path, slurm={"waiting": 1}, limits={"priority": 10})
     desk.pending(desk.world.submit())
