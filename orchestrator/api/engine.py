@@ -11,6 +11,7 @@ from orchestrator.api.served import served_profiles
 from orchestrator.backends.build import backend_of
 from orchestrator.backends.protocol import Backend
 from orchestrator.base.clock import RandomIds, SystemClock
+from orchestrator.base.errors import BackendUnavailable
 from orchestrator.base.paths import state_dir
 from orchestrator.control.engine_queue import EngineQuestions
 from orchestrator.control.loop import Controller
@@ -31,6 +32,14 @@ class Engine:
     questions: Questions | EngineQuestions
     controller: Controller
     runs_root: Path
+
+    def notes(self) -> list[str]:
+        """Since when the engine does not answer, and what the profile names that it does not have."""
+        try:
+            faults = self.backend.capacity().faults
+        except BackendUnavailable:
+            faults = ()
+        return [*filter(None, [self.controller.silence()]), *faults]
 
     def slot_count(self) -> SlotCount:
         """What the slots do: as the queue tells it where the engine decides itself, else as the engine does.
@@ -68,5 +77,5 @@ def open_engine(profile: ClusterProfile) -> Iterator[Engine]:
 def _questions(service: JobService, controller: Controller) -> Questions | EngineQuestions:
     """Who answers: what our policy sees, or what an engine with a queue of its own tells."""
     if service.site.backend.queues:
-        return EngineQuestions(service.site, controller.seen)
+        return EngineQuestions(service.site, controller.seen, controller.silence)
     return Questions(service.site, believed=controller.held_by_others)

@@ -45,6 +45,8 @@ from orchestrator.spec.tracking import default_tracking_uri
 KEEPING_SECONDS = 1.0
 LOCK_SECONDS = 30.0
 """How long a new embedded server waits for one that is just ending."""
+_PASS = 1.0
+"""Seconds that a pass of the controller is let finish."""
 _PATIENCE = 2.0
 """Seconds that an engine is waited for where its numbers are only shown."""
 
@@ -133,6 +135,8 @@ class _Server:
             self._uvicorn.serve_on(self._listener, listening, self._stopping)
         finally:
             self.stop()
+            self._control.stop(_PASS)
+            self._engine.backend.close()  # what a pass still waits for ends with the server
             self._control.stop()
             keeper.join(10.0)
             if self._forwarder is not None:
@@ -200,10 +204,11 @@ class _Server:
         )
 
     def _describe(self) -> ServerInfo:
+        engine = self._engine
         try:
-            count = briefly(self._engine.slot_count, _PATIENCE)
+            count, notes = briefly(lambda: (engine.slot_count(), engine.notes()), _PATIENCE)
         except OrchestratorError:  # whatever is wrong with the engine, the server can be asked and ended
-            count = SlotCount(total=0, used=0, free=0)
+            count, notes = SlotCount(total=0, used=0, free=0), [*filter(None, [engine.controller.silence()])]
         return ServerInfo(
             version=__version__,
             pid=os.getpid(),
@@ -216,6 +221,7 @@ class _Server:
             slots_free=count.free,
             cpus=count.cpus,
             cpus_free=count.cpus_free,
+            notes=notes,
             tracking_uri=default_tracking_uri(),
             object_store=store_fingerprints(os.environ),
             role="",

@@ -164,6 +164,7 @@ class Observation:
         by_itself: its processes ended by themselves, perhaps on another machine: only the run can say how, and what it
             wrote may be seen here later.
         provisional: of an end: the engine may say more of it in a moment.
+        tasks: of an array that runs: so many of its tasks still wait in the engine's queue.
     """
 
     state: AllocationState
@@ -177,6 +178,7 @@ class Observation:
     ends: float | None = None
     by_itself: bool = False
     provisional: bool = False
+    tasks: int = 0
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class NodeFacts:
         up: whether anything new can run on it.
         note: why not.
         drained: somebody wants it empty, by the engine's own means; what runs there may go on.
+        grows: allocations by which runs grow may lie there.
     """
 
     name: str
@@ -208,6 +211,7 @@ class NodeFacts:
     note: str = ""
     drained: bool = False
     cpus_free: int = 0
+    grows: bool = True
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,7 @@ class Capacity:
         nodes: its machines.
         cores_apart: slots are GPUs, and a worker without a GPU takes none: the engine gives out cores by themselves.
         counted_at: since when what is free is known, in seconds since the epoch; None: it is so now.
+        faults: what the profile names and the engine does not have, a sentence each.
     """
 
     slots: int
@@ -231,6 +236,7 @@ class Capacity:
     nodes: tuple[NodeFacts, ...] = ()
     cores_apart: bool = False
     counted_at: float | None = None
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from orchestrator.base.text import inert, one_line
 
 SCHEMA = "v1"
 
+_LONGEST_NOTE = 500
 _COLOURS = {
     "succeeded": "green",
     "running": "cyan",
@@ -85,6 +86,11 @@ def report_error(error: OrchestratorError, *, as_json: bool) -> None:
 def note(message: str) -> None:
     """Tell a person something that is not the result."""
     click.echo(message, err=True)
+
+
+def note_lines(notes: Sequence[str]) -> list[str]:
+    """What is to be known beside a result, a line each."""
+    return [f"note: {one_line(said, _LONGEST_NOTE)}" for said in notes]
 
 
 def plain(value: object) -> Any:

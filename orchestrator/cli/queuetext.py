@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.base.text import counted, one_line, span
 from orchestrator.cli.human import duration, point
-from orchestrator.cli.output import state, table
+from orchestrator.cli.output import note_lines, state, table
 from orchestrator.spec.answers import JobLine, Moment, QueueView, SlotCount, TeamLine
 
 _RUN_HEADS = ("job", "name", "team", ">prio", "state", ">wants", ">has", ">runs", "ends", "what it is asked")
@@ -25,12 +25,11 @@ _THERE_HEADS = (
     "why it waits",
 )
 _LONGEST_REASON = 90
-_LONGEST_NOTE = 500
 
 
 def queue_text(queue: QueueView, *, teams: bool) -> str:
     """A summary line; what runs; what waits, in the policy's order; teams where they are asked for."""
-    parts = ["\n".join([_summary(queue), *(f"note: {one_line(said, _LONGEST_NOTE)}" for said in queue.notes)])]
+    parts = ["\n".join([_summary(queue), *note_lines(queue.notes)])]
     if teams:
         parts.append(_teams(queue.teams, queue.slots))
     if queue.running:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backends.protocol import Capacity
@@ -43,7 +43,7 @@ _FRESH = 1.0
 """Seconds for which a look holds while nothing is written down; the engine is looked at more rarely than that."""
 _BEFORE = 3
 _WAITING = frozenset({"queued", "held", "starting"})
-_WITH_ENGINE = frozenset({Waiting.STARTS, Waiting.FULL, Waiting.HANDED, Waiting.RELEASE})
+_WITH_ENGINE = frozenset({Waiting.ENGINE, Waiting.STARTS, Waiting.FULL, Waiting.HANDED, Waiting.RELEASE})
 """What these wait for is the engine's to give."""
 
 
@@ -66,11 +66,13 @@ class EngineQuestions:
     Args:
         site: the store, the engine, the profile.
         seen: the controller's newest observations.
+        silence: since when the engine does not answer the controller; empty where it does.
     """
 
-    def __init__(self, site: Site, seen: Seen) -> None:
+    def __init__(self, site: Site, seen: Seen, silence: Callable[[], str] = lambda: "") -> None:
         self._site = site
         self._seen = seen
+        self._silence = silence
         self._reader = FactsReader()
         self._one_what_if = threading.Lock()
         self._newest = Newest(site, self._take)
@@ -116,7 +118,6 @@ class EngineQuestions:
         shown = [*running, *there[:limit]]
         lines = self._lines(known, [*(one.job.id for one in shown), *(job.id for job in here[:limit])])
         slots, notes = self._slots(look)
-        notes += [brief.reason for brief in lines.briefs.values() if tells_silence(brief.reason)][:1]
         return QueueView(
             now=look.now,
             profile=site.profile.name,
@@ -203,6 +204,8 @@ class EngineQuestions:
         stand = self._stand(view.id, look) if view.state in _WAITING else None
         if stand is None or tells_silence(view.reason):
             return view
+        if stand.kind in _WITH_ENGINE and (silence := self._silence()):
+            return view.model_copy(update={"reason": silence})
         return view.model_copy(update={"reason": _with_place(stand.short, stand, view.id, look)})
 
     def _stand(self, job: str, look: EngineLook) -> Stand | None:
@@ -221,6 +224,8 @@ class EngineQuestions:
     def _waiting_here(self, told: Told, look: EngineLook) -> WhyView:
         job, stand = told.job.id, self._here(told.job.id, look)
         view = _standing(told.view, stand, look)
+        if stand.kind is Waiting.ENGINE and not tells_silence(told.view.reason):
+            return view.model_copy(update={"details": [told.view.reason, *view.details]})  # what is in doubt
         if stand.kind is not Waiting.FULL:
             return view
         place = look.places[job]
@@ -266,13 +271,14 @@ class EngineQuestions:
         except BackendUnavailable as error:
             used = sum(one.run.world_size * one.job.slots_per_worker for one in look.running)
             said = f"the engine {self._site.backend.name} does not answer: {one_line(error.message, 300)}"
-            return SlotCount(total=0, used=used, free=0), [said]
+            return SlotCount(total=0, used=used, free=0), [self._silence() or said]
         count, at = self._count(look, capacity), capacity.counted_at
+        notes = [*filter(None, [self._silence()]), *capacity.faults]
         if not count.held_by_others or at is None:
-            return count, []
+            return count, notes
         name = self._site.backend.name.capitalize()
         held = f"what others hold is what {name} said of its nodes at {utc(at)}: what has ended since counts too"
-        return count, [held]
+        return count, [*notes, held]
 
     def _count(self, look: EngineLook, capacity: Capacity) -> SlotCount:
         return slot_count(engine_nodes(capacity, look.running, look.now), capacity.slot_kind)
@@ -292,7 +298,11 @@ class EngineQuestions:
             run = runs.newest_of(connection, job)
             seen = None if run is None else look.seen.get(run.allocation)
             phase = phase_of(self._site, connection, record, run, seen)
-        return replace(told, view=told.view.model_copy(update={"phase": phase}))
+        update = {"phase": phase}
+        silence = "" if told.terminal or record.state is JobState.HELD else self._silence()
+        if silence and not tells_silence(told.view.reason):  # it came, or moved, since then
+            update["reason"] = silence
+        return replace(told, view=told.view.model_copy(update=update))
 
     def _look(self, max_age: float = 0.0) -> _Look:
         """What is known now; the same as a moment before where nothing was written down since."""

@@ -61,6 +61,7 @@ class Sight:
         self._site = site
         self._newest: Mapping[str, Observation] = {}
         self._capacity = Capacity(0, 0, 0)
+        self._faults: tuple[str, ...] = ()
 
     def seen(self) -> Mapping[str, Observation]:
         """The newest observation of each allocation that is not over; any thread may ask."""
@@ -80,21 +81,29 @@ class Sight:
         growth = self._growth()
         wanted = [run.allocation for run in active] + [one.id for of_run in growth.values() for one in of_run]
         with self._site.engine("observe") as backend:
-            self._newest = observed = backend.observe(wanted) if wanted else {}
-            self._capacity = self._measured(backend, answers=bool(wanted))
+            self._newest = observed = backend.observe(wanted) if wanted or backend.queues else {}
+            self._capacity = self._measured(backend)
         return Look(observed, self._capacity, growth, self._site.backend.queues)
 
-    def _measured(self, backend: Backend, *, answers: bool) -> Capacity:
+    def _measured(self, backend: Backend) -> Capacity:
         """What there is, or was: an engine that places runs itself, and tells how they are, is not silent."""
         try:
-            return backend.capacity()
+            return self._warned(backend.capacity())
         except BackendUnavailable as error:
             if not backend.queues:
                 raise
-            if not answers:
-                backend.observe(())
             _LOG.info("the engine does not tell what it has, so that what it had counts: %s", error.message)
             return self._capacity
+
+    def _warned(self, capacity: Capacity) -> Capacity:
+        """What the profile names in vain stands in the server's log, once."""
+        for fault in capacity.faults:
+            if fault not in self._faults:
+                _LOG.warning("%s", fault)
+        if self._faults and not capacity.faults:
+            _LOG.info("the engine has all that the profile names")
+        self._faults = capacity.faults
+        return capacity
 
     def _growth(self) -> Mapping[str, Sequence[GrowthRecord]]:
         if not self._site.backend.queues:

@@ -104,6 +104,9 @@ def _refuse(workload: Workload, problems: list[str]) -> None:
 
 def _too_large(workload: Workload, profile: ClusterProfile, capacity: Capacity) -> Iterator[str]:
     resources = workload.resources
+    if not capacity.largest_gang and capacity.faults:
+        yield capacity.faults[0]
+        return
     if resources.gpus_per_worker and capacity.slot_kind != "gpu":
         yield f"resources.gpus_per_worker is {resources.gpus_per_worker}, and cluster {profile.name} has no GPU"
         return

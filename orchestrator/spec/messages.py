@@ -215,6 +215,7 @@ class ServerInfo(Message):
     slots_free: int
     cpus: int = Field(default=0, description="cores beside the slots; 0: not counted")
     cpus_free: int = 0
+    notes: list[str] = Field(default_factory=list, description="what is wrong with the engine, or with its profile")
     tracking_uri: str
     object_store: dict[str, str] = Field(
         default_factory=dict, description="hashes of the variables that say which object store is read"

@@ -1,9 +1,12 @@
 """The same questions while a controller hands the queue over, and the engine starts, grows and loses runs."""
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.base.errors import BackendUnavailable
 from orchestrator.control.engine_queue import EngineQuestions
 from orchestrator.testing.world import World
 
@@ -15,7 +18,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def questions(world: World) -> EngineQuestions:
-    return EngineQuestions(world.service.site, world.controller.seen)
+    return EngineQuestions(world.service.site, world.controller.seen, world.controller.silence)
 
 
 def step(world: World, questions: EngineQuestions, times: int = 2) -> None:
@@ -83,4 +86,45 @@ def test_while_the_engine_is_silent_every_job_has_an_answer(world: World, questi
     answers = {job: questions.why(job) for job in (running, pending, queued)}
     assert answers[pending].kind == "engine"
     assert all("does not answer" in " ".join([why.reason, *why.details]) for why in answers.values())
-    assert any(note.startswith("unknown since ") for note in questions.queue().notes)
+    (told,) = questions.queue().notes
+    assert told.startswith("unknown since ")
+    later = world.submit()
+    questions.forget()
+    assert (why := questions.why(later)).kind == "engine"
+    assert {why.reason, questions.why(running).details[0], world.job(running).reason} == {told}
+    assert questions.fill([world.job(later)])[0].reason == told
+    world.backend.available = True
+    step(world, questions)
+    assert questions.queue().notes == []
+
+
+def test_an_engine_that_says_when_it_answered_last_is_unknown_since_then(
+    world: World, questions: EngineQuestions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> None:
+        raise BackendUnavailable("squeue says nothing", since=1_000_000_000.0)
+
+    monkeypatch.setattr(world.backend, "observe", silent)
+    step(world, questions)  # nothing runs or waits: the engine is looked at all the same
+    assert questions.queue().notes == [
+        "unknown since 2001-09-09 01:46:40 UTC: the engine simulated does not answer (squeue says nothing)"
+    ]
+
+
+def test_what_the_profile_names_in_vain_is_told_with_the_queue_and_once_in_the_log(
+    world: World, questions: EngineQuestions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = "Slurm has no partition gpu, which the profile names (slurm.partition); it has batch"
+    capacity = world.backend.capacity()
+    monkeypatch.setattr(world.backend, "capacity", lambda: replace(capacity, faults=(fault,)))
+    step(world, questions, 3)
+    assert questions.queue().notes == [fault]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [fault]
+
+
+def test_what_a_server_that_stops_asks_no_more_is_no_silence(world: World) -> None:
+    (stopping := threading.Event()).set()
+    world.controller.run(stopping)
+    world.backend.available = False
+    world.controller.step()
+    assert world.controller.silence() == ""

@@ -136,6 +136,7 @@ class SlurmBackend:
 
     def expected_start(self, request: LaunchRequest) -> float | None:
         """When Slurm would start it now, by `sbatch --test-only`."""
+        self._watch.heard()
         lane = self._lane(request)
         found = self._prepare(request, lane, self._ground(lane))
         return self._submitter.expected_start(request, found.parameters, found.shape.tasks)
@@ -244,7 +245,8 @@ class SlurmBackend:
         return Others()
 
     def close(self) -> None:
-        """End the thread that looks."""
+        """End the thread that looks, and what of Slurm's programs runs; from here on Slurm is not asked again."""
+        self._slurm.close()
         self._watch.close()
 
     @cached_property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.backends.slurm.inventory import NodeRow, PartitionRow
@@ -86,7 +86,8 @@ def capacity_of(
     used = [*main, *(row for row in partitions if row.name in names)]
     ours = {node.name: node for row in used for node in _within(row, nodes, section.constraint)}
     kind = "gpu" if any(dict(node.gres).get(section.gres) for node in ours.values()) else "cpu"
-    facts = tuple(_facts(ours[name], section.gres, kind) for name in sorted(ours))
+    grows = {name for row in used if section.growth and row.name == section.growth.partition for name in row.nodes}
+    facts = tuple(replace(_facts(ours[name], section.gres, kind), grows=name in grows) for name in sorted(ours))
     base = {node.name for row in main for node in _within(row, nodes, section.constraint)}
     return Capacity(
         slots=sum(node.slots for node in facts),
@@ -96,7 +97,27 @@ def capacity_of(
         nodes=facts,
         cores_apart=kind == "gpu",
         counted_at=counted_at,
+        faults=tuple(_missing(section, partitions)),
     )
+
+
+def _missing(section: SlurmSection, partitions: Sequence[PartitionRow]) -> Iterator[str]:
+    """Partitions that the profile names and Slurm does not have, and where it names them: that of runs first."""
+    if not _named(section.partition, partitions):
+        yield _no_partition(section.partition, partitions, "slurm.partition")
+    named = [("slurm.priorities", rule.partition) for rule in section.priorities]
+    if section.growth is not None:
+        named.append(("slurm.growth", section.growth.partition))
+    for key, name in dict.fromkeys(named):
+        if name and not _named(name, partitions):
+            yield _no_partition(name, partitions, key)
+
+
+def _no_partition(name: str | None, partitions: Sequence[PartitionRow], key: str) -> str:
+    known = ", ".join(row.name for row in partitions) or "none"
+    if name is None:
+        return f"Slurm has no default partition, and the profile names none ({key}); it has {known}"
+    return f"Slurm has no partition {name}, which the profile names ({key}); it has {known}"
 
 
 def _named(name: str | None, partitions: Sequence[PartitionRow]) -> list[PartitionRow]:

@@ -28,6 +28,8 @@ R = TypeVar("R")
 _LONGEST_SLEEP = 3600.0
 _FRESH = 1.5 * PATIENCE
 """Seconds that a look which begins now may take, with the one before it."""
+_FIRST = 5.0
+"""Seconds for which somebody who asks waits for the very first answer of a kind."""
 
 
 class Watch:
@@ -49,6 +51,7 @@ class Watch:
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._gave_up: BackendUnavailable | None = None
         self._wakes_at = -math.inf
 
     def observe(self, asked: Sequence[Asked]) -> Mapping[str, Observation]:
@@ -78,6 +81,14 @@ class Watch:
         ticket = self._lookout.want()
         self._await(lambda: self._lookout.ended_since(ticket), patience)
         self._lookout.check()
+
+    def heard(self) -> None:
+        """Nothing, unless Slurm is known to be silent; waits for no look.
+
+        Raises:
+            BackendUnavailable: the newest look failed, or what Slurm was asked takes too long.
+        """
+        self._lookout.heard()
 
     def changed(self) -> None:
         """Something was done to an allocation of ours: look soon."""
@@ -125,11 +136,21 @@ class Watch:
 
     def _first_look(self) -> None:
         self._lookout.touch()
-        self._await(lambda: self._lookout.tried, PATIENCE)
+        self._first(lambda: self._lookout.tried)
 
     def _counted(self, of: Callable[[], tuple[R, ...] | None]) -> tuple[R, ...]:
-        self._await(lambda: of() is not None, PATIENCE)
+        self._first(lambda: of() is not None)
         return of() or ()
+
+    def _first(self, condition: Callable[[], bool]) -> None:
+        """Wait for the first answer of a kind; not again while the thread waits for the same program."""
+        if (gave_up := self._gave_up) is not None and not condition():
+            raise gave_up
+        try:
+            self._await(condition, _FIRST)
+        except BackendUnavailable as error:
+            self._gave_up = error
+            raise
 
     def _await(self, condition: Callable[[], bool], patience: float) -> None:
         """Wait until the thread has brought something about."""
@@ -140,8 +161,10 @@ class Watch:
             self._wake()
             there = self._news.wait_for(lambda: self._closed or condition(), patience)
             if self._closed or not there:
+                who = self._lookout.asked or "Slurm"
+                said = f"{who} did not answer within {patience:g} s"
                 raise BackendUnavailable(
-                    "Slurm is no longer looked at" if self._closed else f"Slurm did not answer within {patience:.0f} s",
+                    "Slurm is no longer looked at" if self._closed else said,
                     hint="see whether slurmctld answers: scontrol ping",
                 )
 
@@ -166,6 +189,7 @@ class Watch:
                 self._step()
             except Exception:  # one bad look is not the end of all
                 _LOG.exception("a look at Slurm failed")
+            self._gave_up = None
             with self._news:
                 self._news.notify_all()
 
@@ -183,4 +207,5 @@ class Watch:
         if self._lookout.due(now) <= 0:
             self._lookout.step(now)
         elif self._census.due(now) <= 0:
-            self._census.count(now)
+            with self._lookout.asking("scontrol", now):
+                self._census.count(now)

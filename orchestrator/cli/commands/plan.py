@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,12 +62,12 @@ def command(
     from orchestrator.backends.build import backend_of
     from orchestrator.planning.content import content_digest
 
-    backend = backend_of(profile)
     content = content_digest(source.content.decode(), overrides, str(Path.cwd()))
-    plan = _plan(workload, profile, backend, widths, content)
-    estimate = _estimate(plan)
-    asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate, plan.launch.memory)
-    view = asked or _alone(workload, profile, backend, widths, estimate, plan.launch.memory)
+    with closing(backend_of(profile)) as backend:
+        plan = _plan(workload, profile, backend, widths, content)
+        estimate, memory = _estimate(plan), plan.launch.memory
+        asked = None if server is None else _ask(server, profile, source, overrides, widths, estimate, memory)
+        view = asked or _alone(workload, profile, backend, widths, estimate, memory)
     emit(as_json, {**plan.data(), "queue": view}, lambda: _text(plan, view, widths))
 
 

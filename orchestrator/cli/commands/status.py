@@ -10,7 +10,7 @@ from orchestrator.cli.history import CHECKPOINT, repeats, whole_history
 from orchestrator.cli.human import ago
 from orchestrator.cli.jobtext import event_line, job_details, job_table
 from orchestrator.cli.options import JOB, json_option
-from orchestrator.cli.output import emit
+from orchestrator.cli.output import emit, note_lines
 from orchestrator.client import Client
 from orchestrator.spec.messages import JobView, ServerInfo
 
@@ -48,4 +48,5 @@ def _overview(server: ServerInfo, jobs: list[JobView]) -> str:
         f"cluster {server.profile} ({server.backend}): {free}; "
         f"server {server.version}, up {ago(server.started_at).removesuffix(' ago')}, process {server.pid}"
     )
+    head = "\n".join([head, *note_lines(server.notes)])
     return f"{head}\n\n{job_table(jobs)}" if jobs else f"{head}\nno job runs or waits"

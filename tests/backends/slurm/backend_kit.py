@@ -73,6 +73,9 @@ class FakeWatch:
     def sight(self, allocation: str) -> Sight | None:
         return self.sights.get(allocation)
 
+    def heard(self) -> None:
+        self._speak()
+
     def changed(self) -> None:
         pass
 

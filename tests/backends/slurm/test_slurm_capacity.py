@@ -61,3 +61,28 @@ def test_without_gpus_slots_are_cores_and_nothing_counts_beside_them() -> None:
     capacity = capacity_of(SlurmSection(), (replace(node("n1"), gres=(), cpus_used=5),), PARTITIONS)
     assert (capacity.slot_kind, capacity.cores_apart) == ("cpu", False)
     assert [(facts.slots, facts.free, facts.cpus, facts.cpus_free) for facts in capacity.nodes] == [(8, 3, 0, 0)]
+
+
+def test_runs_grow_on_the_nodes_of_the_partition_for_growth_alone() -> None:
+    partitions = (*PARTITIONS, replace(PARTITIONS[0], name="spare", default=False, nodes=("n2", "n4")))
+    grows = SlurmSection.model_validate({"growth": {"partition": "spare"}})
+    assert [node.name for node in capacity_of(grows, NODES, partitions).nodes if node.grows] == ["n2", "n4"]
+
+
+def test_partitions_that_slurm_does_not_have_are_named_with_those_that_it_has() -> None:
+    section = SlurmSection.model_validate(
+        {
+            "partition": "gpu",
+            "priorities": [{"at_least": 1, "partition": "vip"}, {"at_least": 2, "partition": "vip"}],
+            "growth": {"partition": "spare"},
+        }
+    )
+    assert capacity_of(section, NODES, PARTITIONS).faults == (
+        "Slurm has no partition gpu, which the profile names (slurm.partition); it has batch",
+        "Slurm has no partition vip, which the profile names (slurm.priorities); it has batch",
+        "Slurm has no partition spare, which the profile names (slurm.growth); it has batch",
+    )
+    assert capacity_of(SlurmSection(), NODES, PARTITIONS).faults == ()
+    assert capacity_of(SlurmSection(), NODES, ()).faults == (
+        "Slurm has no default partition, and the profile names none (slurm.partition); it has none",
+    )

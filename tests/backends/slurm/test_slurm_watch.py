@@ -75,8 +75,23 @@ def test_what_changes_is_seen_without_a_word(programs: Programs, watching: Watch
 
 def test_a_missing_squeue_makes_everything_unknown_not_failed(programs: Programs, watching: Watching) -> None:
     watch = watching(programs(sbatch="true"))
-    with pytest.raises(BackendUnavailable, match=r"unknown since .*: Slurm's program squeue is not in"):
+    with pytest.raises(BackendUnavailable, match="Slurm's program squeue is not in") as raised:
         watch.observe([A])
+    assert raised.value.since is not None
+
+
+def test_nobody_waits_long_for_a_slurm_that_has_never_answered(
+    programs: Programs, watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.backends.slurm.watch._FIRST", 0.5)
+    slurm, began = programs(squeue="exit 1", scontrol="sleep 60"), time.monotonic()
+    watch = watching(slurm)
+    with pytest.raises(BackendUnavailable, match=r"scontrol did not answer within 0\.5 s"):
+        watch.nodes()
+    with pytest.raises(BackendUnavailable, match=r"scontrol did not answer within 0\.5 s"):
+        watch.partitions()
+    assert time.monotonic() - began < 0.9
+    slurm.close()
 
 
 def test_a_squeue_that_fails_makes_everything_unknown_until_it_answers(
