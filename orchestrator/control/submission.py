@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -46,6 +47,8 @@ RESERVE = 16 * 2**20
 _PATIENCE = 5.0
 """Seconds that an engine is waited for; a queue takes jobs whatever the engine does."""
 _SHOWN = 20
+_NAMED = re.compile(r"""(?:^|[{,\s])["']?name["']?\s*:\s*["']?([\w.-]+)""")
+"""What may be the name in a document that cannot be read as a workload."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class _Desk:
         capacity: says what the engine has, None where it does not tell; asked once, and not at all where every job is
             known already.
         examined: workloads by their content: the same one is looked at once.
-        names: of the workloads so far.
+        names: of the workloads so far, those that were refused too.
         alone: there is but one; the engine's dry run would take too long for many.
     """
 
@@ -186,12 +189,11 @@ class Submission:
         found = desk.examined.get(content)
         if found is None:
             found = desk.examined[content] = self._examine(request, content, desk)
-        desk.names.add(found.workload.name)
         job = self._record(request, desk.owner, found.workload, content, desk.capacity(), found.expected)
         return _Prepared(request, content, job, found)
 
     def _examine(self, request: SubmitRequest, content: str, desk: _Desk) -> _Examined:
-        workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
+        workload = self._parse(request, desk)
         workdir = Path(request.workdir)
         _refuse_beyond_rights(workload, desk.highest, desk.teams)
         capacity = desk.capacity()
@@ -205,6 +207,16 @@ class Submission:
         if desk.alone:
             self._preview.refuse(workload, request.workdir, expected)
         return _Examined(workload, expected, tuple(warnings))
+
+    def _parse(self, request: SubmitRequest, desk: _Desk) -> Workload:
+        """A workload; its name counts even where it is refused, so that those after it are not blamed for that."""
+        try:
+            workload = self._site.workloads.parse(request.source, request.filename, request.overrides)
+        except SpecError:
+            desk.names.update(_NAMED.findall(request.source))
+            raise
+        desk.names.add(workload.name)
+        return workload
 
     def _insert(self, connection: Connection, one: _Prepared) -> Taken:
         job, found = one.job, one.examined

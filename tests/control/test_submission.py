@@ -1,5 +1,7 @@
 """What is queued, what is refused at once, and what is the same job."""
 
+from typing import Any
+
 import pytest
 
 from orchestrator.base.errors import (
@@ -99,6 +101,15 @@ def test_of_many_workloads_all_are_queued_or_none_and_every_wrong_one_is_named(w
     assert "there is no job 'nobody'" in caught.value.message
     assert caught.value.hint.startswith("2 of 3 workloads cannot be queued; nothing was created; ")
     assert world.service.list() == []
+
+
+@pytest.mark.parametrize("wrong", [{"resources": {"workers": 3}}, {"no_such_key": 1}])
+def test_of_many_workloads_those_after_a_wrong_one_are_not_blamed_for_it(world: World, wrong: dict[str, Any]) -> None:
+    after = world.request("start", name="second", depends_on=["first"])
+    with pytest.raises((SpecError, UsageError)) as caught:
+        world.service.submit_many([world.request(name="first", **wrong), after], "ann")
+    assert "1 of 2 workloads cannot be queued" in caught.value.hint
+    assert "there is no job" not in caught.value.message
 
 
 def test_a_workload_may_not_depend_on_one_that_is_queued_after_it(world: World) -> None:

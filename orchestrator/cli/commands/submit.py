@@ -39,7 +39,8 @@ def command(
 ) -> None:
     """Queue the workload in FILE (`-`: standard input) and print the job's identifier.
 
-    Several files are queued together, all or none, in their order; each may depend on those before it.
+    Several files are queued together, all or none, in their order; each may depend on those before it. With --json, one
+    file gives an object, several give a list of them.
     """
     seconds = _seconds(timeout, watch)
     if files.count("-") > 1:
