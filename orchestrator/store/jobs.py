@@ -275,7 +275,7 @@ def _look(row: RowMapping) -> JobRecord | Unreadable:
     try:
         return JobRecord.from_row(row)
     except DamagedRow as error:
-        return Unreadable(row, error)
+        return Unreadable(dict(row), error)
 
 
 def has_team(connection: Connection, team: str) -> bool:
