@@ -24,7 +24,7 @@ from orchestrator.search.trialprocess import TrialProcess
 
 _TICK = 0.2
 _LOOK_SECONDS = 2.0
-"""Between two looks at what others do: each reads some files for every trial that is left."""
+"""Between two looks at what others do: each lists the claims, and reads some files for every trial that runs."""
 
 
 class ArrayWorker:
@@ -117,7 +117,7 @@ class ArrayWorker:
 
     def _over(self, index: int) -> bool:
         self._overview.look(index)
-        return index not in self._overview.left
+        return self._overview.over(index)
 
     def _run(self, process: TrialProcess, index: int, claim: Claim) -> None:
         trial = self._overview.look(index)
@@ -134,10 +134,9 @@ class ArrayWorker:
             return
         self._looked = time.monotonic()
         if now or not any(self._lives.lives(number) for number in range(self._number)):
-            self._overview.tell(self._progress, self._begun, self._folder.glob("work-*"), force=now)
-
-    def _begun(self, index: int) -> bool:
-        return self._claims.current(work_name(index)) is not None
+            begun = self._claims.begun()
+            meetings = self._folder.glob("work-*")
+            self._overview.tell(self._progress, lambda index: work_name(index) in begun, meetings, force=now)
 
     def _stopping(self) -> bool:
         return self._setting.context.should_stop() is not None

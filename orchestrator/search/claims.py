@@ -7,6 +7,7 @@ next one, and so may one's own. `failures` counts those of the work, a worker's 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,6 +53,11 @@ class Claims:
             self._newest[what] = number
             number += 1
         return found
+
+    def begun(self) -> set[str]:
+        """What anybody has ever claimed: one look at the folder, however much there is to do."""
+        with os.scandir(self._folder) as entries:
+            return {entry.name.rpartition(".")[0] for entry in entries}
 
     def take(self, what: str) -> Claim | None:
         """Claim it, where nobody has, or who has is not there any more; None where somebody else does it."""

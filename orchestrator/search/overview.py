@@ -23,7 +23,7 @@ class Overview:
     def __init__(self, trials: Iterable[TrialRecord], records: TrialRecords) -> None:
         self._trials = {trial.index: trial for trial in trials}
         self._records = records
-        self._left = [index for index, trial in self._trials.items() if trial.state not in _ENDED]
+        self._left = {index: None for index, trial in self._trials.items() if trial.state not in _ENDED}
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -38,9 +38,13 @@ class Overview:
     def look(self, index: int) -> TrialRecord:
         """One trial as it is now."""
         self._trials[index] = record = self._records.load_one(index)
-        if record.state in _ENDED and index in self._left:
-            self._left.remove(index)
+        if record.state in _ENDED:
+            self._left.pop(index, None)
         return record
+
+    def over(self, index: int) -> bool:
+        """Whether one had ended when it was last looked at."""
+        return index not in self._left
 
     def tell(
         self, progress: Progress, claimed: Callable[[int], bool], folders: Iterable[Path], *, force: bool = False

@@ -48,6 +48,16 @@ def test_one_worker_alone_gets_a_piece_of_work(tmp_path: Path) -> None:
     assert two.current("trial-1") is None
 
 
+def test_what_was_begun_is_told_without_reading_a_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, one, two = pair(tmp_path)
+    held = one.take("trial-0")
+    assert held is not None
+    one.failed("trial-0", held)
+    two.take("trial-2")
+    monkeypatch.delattr("orchestrator.search.claims.read_json")
+    assert two.begun() == {"trial-0", "trial-2"}
+
+
 def test_the_work_of_a_worker_that_died_is_taken_over_and_counts_as_failed(tmp_path: Path) -> None:
     lives, one, two = pair(tmp_path)
     held = one.take("trial-0")

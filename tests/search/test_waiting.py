@@ -17,9 +17,10 @@ from orchestrator.search.arrayworker import ArrayWorker
 from orchestrator.search.attempt import work_name
 from orchestrator.search.claims import Claims
 from orchestrator.search.finish import Origin
-from orchestrator.search.ledger import Ledger
+from orchestrator.search.ledger import Ledger, Progress
 from orchestrator.search.lives import Life, Lives
 from orchestrator.search.meeting import Head, RayMeeting
+from orchestrator.search.overview import Overview
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.setting import Setting
 from orchestrator.search.voice import Voice
@@ -125,3 +126,21 @@ def test_a_worker_that_only_waits_looks_at_others_trials_every_few_seconds(
         other.leave()
     assert ending.outcome == "stopped"
     assert 20 * len(trials) < len(looks) < 40 * len(trials)
+
+
+def test_a_look_reads_nothing_of_trials_that_nobody_has_begun(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, records, looks, asked = job.run("job-1-r1"), TrialRecords(job, 1), list[int](), list[str]()
+    context = RunContext(0, 2, run, job, 1, DurableEvents(run, "rank-0", 1))
+    origin = Origin(3, {}, "digits", "v1", {"train": 100, "validation": 10})
+    worker = ArrayWorker(Setting(context, workload, Discard(), origin, records, trials, 100))
+    records.save_all(trials)
+    worker._claims.take(work_name(trials[1].index))
+    worker._overview = Overview(trials, records)
+    worker._progress = Progress(trials, worker._voice, planned=100)
+    load_one, current = records.load_one, worker._claims.current
+    monkeypatch.setattr(records, "load_one", lambda index: looks.append(index) or load_one(index))
+    monkeypatch.setattr(worker._claims, "current", lambda what: asked.append(what) or current(what))
+    worker._look()
+    assert (looks, asked) == ([trials[1].index], [])
