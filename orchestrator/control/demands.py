@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.control.foreign import FOREIGN_ERRORS, number_of
 from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.planning.launch import is_array
 from orchestrator.scheduling.cluster import Constraints, Demand, Placement, Share
 from orchestrator.scheduling.jobs import Estimate, Job, Running, planned_limit
 from orchestrator.spec.workload import Workload
@@ -23,7 +24,10 @@ _GONE = frozenset(map(str, (JobState.RECOVERING, JobState.CANCELLING, JobState.F
 
 
 def needs_of(workload: Workload, slot_kind: str) -> dict[str, Any]:
-    """What a worker needs beside its slots, and where it may lie, as the store keeps it: only what is stated."""
+    """What a worker needs beside its slots, where it may lie, and whether it is by itself, as the store keeps it.
+
+    Only what is stated stands there.
+    """
     asked = workload.resources
     stated = {
         "cpus": asked.cpus_per_worker if slot_kind == "gpu" else 0,
@@ -32,6 +36,7 @@ def needs_of(workload: Workload, slot_kind: str) -> dict[str, Any]:
         "gpu_types": list(asked.gpu_types),
         "not_on": list(asked.not_on),
         "same_rack": asked.same_rack,
+        "array": is_array(workload),
     }
     return {name: value for name, value in stated.items() if value}
 

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from orchestrator.backends.protocol import AllocationState, LaunchRequest, Observation
-from orchestrator.base.errors import BackendUnavailable, Fenced, LaunchRefused, SpecError, StoreError
+from orchestrator.backends.protocol import AllocationState, Observation
+from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
 from orchestrator.base.text import counted, one_line
-from orchestrator.control.launching import Launching
-from orchestrator.control.pool import all_at_once
+from orchestrator.control.joining import Joining
 from orchestrator.control.readable import readable
 from orchestrator.control.sight import Look
 from orchestrator.control.site import Site
 from orchestrator.control.stops import Stops
-from orchestrator.control.terms import growth_terms
 from orchestrator.control.timers import Absences
 from orchestrator.control.troubles import Troubles
-from orchestrator.control.vacating import Vacating
-from orchestrator.control.weighing import Weighing
+from orchestrator.control.vacating import Vacating, workers_of_base
+from orchestrator.control.weighing import Lack, Weighing
 from orchestrator.lifecycle.states import GrowthState, RunState
-from orchestrator.rundir.launch import read_launch
 from orchestrator.store import allocations, events, runs
 from orchestrator.store.records import GrowthRecord, JobRecord, RunRecord
 
-_LOG = logging.getLogger(__name__)
+_WAITS = frozenset({GrowthState.CREATED, GrowthState.LAUNCHED})
+_THERE = frozenset({AllocationState.PENDING, AllocationState.RUNNING})
 
-_REST = 10.0
-"""Seconds without a launch after one that went wrong, and that may go well later."""
-_SHORTEST_LIMIT = 60.0
-"""Seconds that growth is given at least, however little of its run's time is left."""
+T = TypeVar("T")
 
 
 class Growing:
@@ -47,23 +42,24 @@ class Growing:
     def __init__(self, site: Site, stops: Stops) -> None:
         self._site = site
         self._stops = stops
-        self._launching = Launching(site)
         self._absences = Absences(site.clock, site.profile.watch.lost_after)
         self._weighing = Weighing(site)
         self._vacating = Vacating(site.clock)
         self._troubles = Troubles(site)
-        self._rests_until = 0.0
+        self._joining = Joining(site, self._troubles)
+        self._met: set[str] = set()
 
     def unknown(self) -> None:
         """The engine did not answer."""
         self._absences.unknown()
 
-    def tend(self, seen: Sequence[RunRecord], look: Look) -> None:
+    def tend(self, seen: Sequence[RunRecord], look: Look, spare: int) -> None:
         """One pass.
 
         Args:
             seen: runs that hold something of the engine, as they were when this pass began.
             look: at the engine.
+            spare: places in the engine's queue that growth may have.
 
         Raises:
             BackendUnavailable: the engine does not answer.
@@ -72,36 +68,90 @@ class Growing:
             return
         self._vacating.see(look.capacity)
         with self._site.store.read() as connection:
-            active = runs.get_many(connection, [*look.growth, *(run.id for run in seen if _should_grow(run))])
-            known, damaged = readable(connection, {run.job for run in active.values()})
-        self._troubles.forget({run.job for run in active.values()})
+            found = runs.get_many(connection, [*look.growth, *(run.id for run in seen if _should_grow(run))])
+            known, damaged = readable(connection, {run.job for run in found.values()})
+        active = {run.id: run for run in found.values() if run.job in known}
+        self._troubles.forget({run.job for run in found.values()})
+        self._met = set(damaged)
         for name, error in damaged.items():
             self._troubles.met(name, error)
-        unasked, wider = list[GrowthRecord](), list[GrowthRecord]()
-        for run in active.values():
-            if run.job not in known:
-                continue
-            try:
-                unasked += [one for one in look.growth.get(run.id, ()) if self._follow(one, look.at(one.id))]
-                wider += self._sized(known[run.job], run, look)
-                self._troubles.over(run.job)
-            except (BackendUnavailable, Fenced, StoreError):
-                raise
-            except Exception as problem:  # one run's trouble is not the others'
-                self._troubles.met(run.job, problem)
+        self._tend_unreadable({run: of_run for run, of_run in look.growth.items() if run not in active}, look)
+        unasked = [
+            self._try(run, partial(self._follow_all, look.growth.get(run.id, ()), look)) for run in active.values()
+        ]
+        live = self._live()
+        excess = _excess([one for of_run in live.values() for one in of_run], look, spare)
+        lacks = [
+            self._try(run, partial(self._sized, known[run.job], run, live.get(run.id, ()), excess, look))
+            for run in active.values()
+        ]
+        wider = self._wider([lack for lack in lacks if lack is not None], live, spare)
         self._weighing.forget(active)
-        self._launch([*self._again(unasked), *self._written_down(wider)], known, active)
+        self._joining.forget(active)
+        again = self._again([one for ones in unasked for one in ones or ()])
+        for growth, why in self._joining.ask([*again, *self._written_down(wider)], known, active):
+            self._ended(growth, Observation(AllocationState.ENDED, detail=why))
+        for run in active.values():
+            if run.job not in self._met and not self._joining.rests_for(run.id):
+                self._troubles.over(run.job)
 
-    def _sized(self, job: JobRecord, run: RunRecord, look: Look) -> Sequence[GrowthRecord]:
-        """What is too much of a run leaves; what should join it."""
+    def _try(self, run: RunRecord, step: Callable[[], T]) -> T | None:
+        """One run's trouble is not the others'; None where it has any."""
+        try:
+            return step()
+        except (BackendUnavailable, Fenced, StoreError):
+            raise
+        except Exception as problem:
+            self._met.add(run.job)
+            self._troubles.met(run.job, problem)
+            return None
+
+    def _live(self) -> Mapping[str, Sequence[GrowthRecord]]:
+        """What is not over, of each run."""
+        found: dict[str, list[GrowthRecord]] = {}
         with self._site.store.read() as connection:
-            grown = allocations.of_runs(connection, [run.id])[run.id]
-        self._release(job, run, grown, look)
-        return [*self._weighing.wanted(job, run, grown, look)] if job.elastic and self._may_grow(run) else []
+            for one in allocations.unended(connection):
+                found.setdefault(one.run, []).append(one)
+        return found
+
+    def _tend_unreadable(self, growth: Mapping[str, Sequence[GrowthRecord]], look: Look) -> None:
+        """Of runs that cannot be read, or whose jobs cannot: it stays as long as the job is not over."""
+        if not growth:
+            return
+        with self._site.store.read() as connection:
+            over = runs.whose_jobs_are_over(connection, growth)
+        for one in (one for of_run in growth.values() for one in of_run):
+            if one.run in over and not one.stopping:
+                with self._site.commit("growth released") as connection:
+                    one = allocations.change(connection, one, stopping=True)
+            self._follow(one, look.at(one.id))
+            if one.stopping and look.at(one.id).state in _THERE:
+                self._stops.release(one.id)
+
+    def _follow_all(self, growth: Sequence[GrowthRecord], look: Look) -> list[GrowthRecord]:
+        return [one for one in growth if self._follow(one, look.at(one.id))]
+
+    def _sized(
+        self, job: JobRecord, run: RunRecord, live: Sequence[GrowthRecord], excess: Collection[str], look: Look
+    ) -> Lack | None:
+        """What is too much of a run leaves; what it lacks."""
+        self._release(job, run, live, excess, look)
+        return self._weighing.lack(job, run, live, look) if job.elastic and self._may_grow(run) else None
+
+    def _wider(
+        self, lacks: Sequence[Lack], live: Mapping[str, Sequence[GrowthRecord]], spare: int
+    ) -> list[GrowthRecord]:
+        """What should join runs now: as much as there are places for in the engine's queue."""
+        places = spare - sum(one.state in _WAITS for of_run in live.values() for one in of_run)
+        found = list[GrowthRecord]()
+        for lack in self._weighing.ready(lacks) if places > 0 else ():
+            new = self._try(lack.run, partial(self._weighing.growth, lack, places - len(found)))
+            found += new or ()
+        return found
 
     def _may_grow(self, run: RunRecord) -> bool:
         grows = self._site.profile.slurm.growth is not None
-        rested = self._site.clock.monotonic() >= self._rests_until
+        rested = not (self._joining.rests or self._joining.rests_for(run.id))
         return grows and rested and run.state is RunState.RUNNING and run.stop_cause is None
 
     def _follow(self, growth: GrowthRecord, seen: Observation) -> bool:
@@ -142,40 +192,56 @@ class Growing:
         why = one_line(seen.detail or (seen.failure_class or "").replace("_", " "), 300)
         with self._site.commit("growth ended") as connection:
             allocations.change(connection, growth, state=GrowthState.ENDED, ended_at=now)
-            if not growth.stopping:
-                run = runs.get(connection, growth.run)
+            job = runs.jobs_of(connection, [growth.run]).get(growth.run)
+            if not growth.stopping and job is not None:
                 had = f"{counted(growth.workers, 'worker')} fewer" if began is not None else "it had not begun"
                 said = f"{growth.id} is over{f' ({why})' if why else ''}: {had}"
-                job = growth.run if run is None else run.job
                 data = {"number": growth.number, "failure_class": seen.failure_class}
                 events.append(connection, job, "growth", said, time=now, run=growth.run, data=data)
         self._stops.forget(growth.id)
         self._absences.present(growth.id)
 
-    def _release(self, job: JobRecord, run: RunRecord, grown: Sequence[GrowthRecord], look: Look) -> None:
-        """Ask those to leave that nobody wants any more, or that lie on drained nodes; those that do not are ended."""
-        live = [one for one in grown if one.state is not GrowthState.ENDED]
+    def _release(
+        self, job: JobRecord, run: RunRecord, live: Sequence[GrowthRecord], excess: Collection[str], look: Look
+    ) -> None:
+        """Ask those to leave that nobody wants any more, or that lie on drained nodes; those that do not are ended.
+
+        Args:
+            job: whose run it is.
+            run: any.
+            live: what is not over of that by which it grew, and what it began with where that was asked to leave.
+            excess: growth that waits where runs need its places.
+            look: at the engine.
+        """
         vacating = self._vacating.of(job, run, live, look)
-        going = [replace(one, stopping=True) if one.id in vacating else one for one in live]
-        surplus = self._weighing.surplus(job, run, going, look) | vacating.keys()
-        if fresh := [one for one in live if one.id in surplus and not one.stopping]:
+        leaves = excess | vacating.keys()
+        going = [replace(one, stopping=True) if one.id in leaves else one for one in live]
+        surplus = self._weighing.surplus(job, run, going, look) | leaves
+        fresh = [one for one in live if one.id in surplus and not one.stopping]
+        base = [self._base(run, look)] if run.allocation in vacating else []
+        if fresh or base:
             with self._site.commit("growth released") as connection:
+                for one in base:
+                    allocations.insert(connection, one)
                 for one in fresh:
                     allocations.change(connection, one, stopping=True)
+                for one in (*fresh, *base):
                     if one.id in vacating:
                         self._say_that_it_leaves(connection, run, one.id, vacating[one.id])
-        self._release_base(run, vacating)
-        for one in live:
-            there = look.at(one.id).state in {AllocationState.PENDING, AllocationState.RUNNING}
+        for one in (*live, *base):
+            there = look.at(one.id).state in _THERE
             if there and (one.stopping or one.id in surplus):
                 self._stops.release(one.id)
             elif there and run.stop_cause is not None:
                 self._stops.overstay(one.id)  # its control.json tells it to stop
 
-    def _release_base(self, run: RunRecord, vacating: Mapping[str, str]) -> None:
-        if run.allocation in vacating and self._stops.release(run.allocation):
-            with self._site.commit("growth released") as connection:
-                self._say_that_it_leaves(connection, run, run.allocation, vacating[run.allocation])
+    def _base(self, run: RunRecord, look: Look) -> GrowthRecord:
+        """What a run began with, as it is remembered until it is over, whatever becomes of this server."""
+        now, since = self._site.clock.now(), look.at(run.allocation).since
+        workers = workers_of_base(run, look)
+        return GrowthRecord(
+            run.allocation, run.id, 0, workers, GrowthState.RUNNING, now, stopping=True, started_at=since
+        )
 
     def _say_that_it_leaves(self, connection: Connection, run: RunRecord, allocation: str, why: str) -> None:
         said = f"{allocation} is asked to leave: {one_line(why, 300)}"
@@ -197,43 +263,21 @@ class Growing:
 
     def _again(self, unasked: Sequence[GrowthRecord]) -> Sequence[GrowthRecord]:
         """Those of an earlier pass, unless somebody has changed their mind."""
-        if not unasked or self._site.clock.monotonic() < self._rests_until:
+        if not unasked or self._joining.rests:
             return []
         with self._site.store.read() as connection:
             now = {one.id: one for one in allocations.unended(connection)}
-        return [one for seen in unasked if (one := now.get(seen.id)) is not None and not one.stopping]
-
-    def _launch(
-        self, wanted: Sequence[GrowthRecord], known: Mapping[str, JobRecord], active: Mapping[str, RunRecord]
-    ) -> None:
-        going = {run.id for run in active.values() if run.stop_cause is None and run.job in known}
-        asked = [one for one in wanted if one.run in going]
-        results = all_at_once([partial(self._ask, one, active[one.run], known[active[one.run].job]) for one in asked])
-        taken = [one for one, error in zip(asked, results, strict=True) if error is None]
-        if taken:
-            with self._site.commit("growth launched") as connection:
-                for one in taken:
-                    allocations.change(connection, one, state=GrowthState.LAUNCHED)
-        for one, error in zip(asked, results, strict=True):
-            if isinstance(error, LaunchRefused | SpecError):
-                _LOG.warning("%s cannot join its run: %s", one.id, error)
-                self._ended(one, Observation(AllocationState.ENDED, detail=str(error)))
-            elif error is not None:  # the engine may have taken it all the same: the next look shows
-                _LOG.warning("%s has not been launched yet: %s", one.id, one_line(str(error), 300))
-                self._rests_until = self._site.clock.monotonic() + _REST
-
-    def _ask(self, growth: GrowthRecord, run: RunRecord, job: JobRecord) -> None:
-        directory = self._site.run_directory(run)
-        with self._site.store.read() as connection:
-            terms = growth_terms(self._site, connection, job, run, growth.workers)
-        launch = replace(read_launch(directory), workers=growth.workers)
-        self._launching.ask(LaunchRequest(growth.id, directory, launch, self._time_left(run), terms=terms))
-
-    def _time_left(self, run: RunRecord) -> float | None:
-        if run.time_limit is None or run.started_at is None:
-            return run.time_limit
-        return max(_SHORTEST_LIMIT, run.started_at + run.time_limit - self._site.clock.now())
+        there = [one for seen in unasked if (one := now.get(seen.id)) is not None]
+        return [one for one in there if not (one.stopping or self._joining.rests_for(one.run))]
 
 
 def _should_grow(run: RunRecord) -> bool:
     return run.state is RunState.RUNNING and run.world_size < run.wanted
+
+
+def _excess(live: Sequence[GrowthRecord], look: Look, spare: int) -> Collection[str]:
+    """Growth that waits beyond the places that there are for it: the newest."""
+    waits = [one for one in live if one.state in _WAITS and not one.stopping]
+    waits = [one for one in waits if look.at(one.id).state is not AllocationState.RUNNING]
+    oldest = sorted(waits, key=lambda one: (one.created_at, one.run, one.number))
+    return {one.id for one in oldest[spare:]}

@@ -15,16 +15,18 @@ from orchestrator.control.facts import Facts, FactsReader
 from orchestrator.control.foreign import FOREIGN_ERRORS
 from orchestrator.control.launching import Launching
 from orchestrator.control.pool import all_at_once
+from orchestrator.control.quota import Quota
 from orchestrator.control.readable import readable
 from orchestrator.control.ready import ready
 from orchestrator.control.resting import Rest
 from orchestrator.control.settling import Settling
+from orchestrator.control.sight import Look
 from orchestrator.control.site import Site
 from orchestrator.control.starts import Starts, new_run, starting
 from orchestrator.control.terms import Width, terms_of
 from orchestrator.control.troubles import Troubles
 from orchestrator.lifecycle.states import JobState, RunState
-from orchestrator.store import allocations, jobs, runs
+from orchestrator.store import jobs, runs
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import JobRecord, RunRecord
 
@@ -56,12 +58,17 @@ class Handover:
         self._launching = Launching(site)
         self._settling = Settling(site)
         self._checking = Checking(site, starts, troubles)
+        self._quota = Quota(site)
         self._reader = FactsReader()
         self._unasked: dict[str, RunRecord] = {}
         self._served: int | None = None
         self._settled: int | None = None
         self._due: float | None = None
         self._rest = Rest(site.clock)
+
+    def spare(self, active: Sequence[RunRecord], look: Look) -> int:
+        """Places in the engine's queue that growth may have; see `Quota`."""
+        return self._quota.spare(active, look)
 
     def again(self, run: RunRecord) -> None:
         """It was written down, and the engine does not know it: the next `serve` asks for it."""
@@ -96,14 +103,14 @@ class Handover:
         if not checked:
             wait = _UNCHECKED if wait is None else min(wait, _UNCHECKED)
         self._due = None if wait is None else self._site.clock.monotonic() + wait
-        room = max(0, min(self._room(facts), BATCH - len(unasked)))
-        new = self._write_down(found[:room])
+        fitting = self._quota.fitting(found, facts, max(0, BATCH - len(unasked)))
+        new = self._write_down(fitting)
         done = self._hand_over([*self._known(unasked), *new])
-        self._served = version if done and not unasked and not found[:room] else None
+        self._served = version if done and not unasked and not fitting else None
         if not done:
             return self._rest.begin()
         self._rest.over()
-        return 0.0 if new and len(found) > room else wait
+        return 0.0 if new and len(found) > len(fitting) else wait
 
     def _ready(self, facts: Facts) -> tuple[list[OpenJob], float | None]:
         """Who may start, in order, and seconds until the next one may whose last run failed.
@@ -113,12 +120,6 @@ class Handover:
         now = self._site.clock.now()
         found, waits = ready(facts, self._settling.back_off, self._troubles)
         return found, max(0.0, min(waits) - now) if waits else None
-
-    def _room(self, facts: Facts) -> int:
-        """How many more may wait in the engine's queue."""
-        there = sum(run.state in {RunState.CREATED, RunState.LAUNCHED} for run in facts.active)
-        with self._site.store.read() as connection:
-            return self._site.profile.slurm.waiting - there - allocations.waiting(connection)
 
     def _known(self, unasked: Sequence[RunRecord]) -> list[_Handed]:
         """Runs that were written down before."""

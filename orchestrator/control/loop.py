@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.backends.protocol import AllocationState, Backend, Observation
@@ -122,7 +122,7 @@ class Controller:
             with self._stops.together():
                 for run in active:
                     self._guarded(run, look)
-                self._growing.tend(active, look)
+                self._growing.tend(active, look, self._spare(active, look))
             self._standings.keep(look)
             self._accounts.keep()
             due = self._queue.serve(look.capacity)
@@ -175,6 +175,9 @@ class Controller:
     def _holds_anything(self) -> bool:
         with self._site.store.read() as connection:
             return runs.any_unreleased(connection)
+
+    def _spare(self, active: Sequence[RunRecord], look: Look) -> int:
+        return self._queue.spare(active, look) if isinstance(self._queue, Handover) else 0
 
     def _ingest(self, run: RunRecord) -> RunRecord:
         try:

@@ -37,7 +37,6 @@ class _Stop:
     asked_at: float
     killed_at: float | None = None
     of_run: bool = False  # otherwise this allocation alone was asked to leave
-    leaves: bool = False  # its run goes on without it
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ class Stops:
         self._site = site
         self._begun: dict[str, _Stop] = {}
         self._unheard: dict[str, _Unheard] = {}
-        self._released = set[str]()
         self._orders = list[_Order]()
         self._more = False
         self._silent_until = 0.0
@@ -95,20 +93,13 @@ class Stops:
         if self._site.clock.monotonic() - stop.asked_at > self._site.profile.watch.cancel_grace:
             self._kill(allocation, stop)
 
-    def release(self, allocation: str) -> bool:
-        """An allocation is not wanted any more, and its run goes on without it: it is asked to leave, then ended.
-
-        Returns:
-            Whether the engine has taken the first order about it since the last call.
-        """
-        if allocation not in self._begun:
-            grace, asked = self._site.profile.watch.cancel_grace, _Stop(self._site.clock.monotonic(), leaves=True)
+    def release(self, allocation: str) -> None:
+        """An allocation is not wanted any more, and its run goes on without it: it is asked to leave, then ended."""
+        if allocation in self._begun:
+            self.overstay(allocation)
+        else:
+            grace, asked = self._site.profile.watch.cancel_grace, _Stop(self._site.clock.monotonic())
             self._order("stop", allocation, lambda backend: backend.stop(allocation, grace_seconds=grace), asked)
-            return False
-        self.overstay(allocation)
-        fresh = allocation in self._released
-        self._released.discard(allocation)
-        return fresh
 
     def called_off(self, allocation: str) -> bool:
         """The engine does not know it, and nobody wants it: killed all the same, for a launch may be on its way.
@@ -126,7 +117,6 @@ class Stops:
         """It is gone."""
         self._begun.pop(allocation, None)
         self._unheard.pop(allocation, None)
-        self._released.discard(allocation)
 
     def unheard(self, allocation: str) -> Exception | None:
         """Why the engine has not taken the newest order about an allocation; None: it has, or there is none."""
@@ -190,8 +180,6 @@ class Stops:
     def _given(self, order: _Order, error: Exception | None) -> None:
         clock, name = self._site.clock, order.allocation
         if error is None:
-            if order.taken.leaves and name not in self._begun:
-                self._released.add(name)
             self._begun[name] = order.taken
             self._unheard.pop(name, None)
             return

@@ -33,10 +33,9 @@ class Width:
     most: int
 
     @classmethod
-    def of(cls, site: Site, job: JobRecord) -> Width:
+    def of(cls, site: Site, job: JobRecord | OpenJob) -> Width:
         """Of the next run of a job."""
-        limit, grows = site.profile.limits.max_workers, site.profile.slurm.growth is not None
-        most = max(job.workers_min, job.workers_max if limit is None else min(job.workers_max, limit))
+        most, grows = _limited(site, job), site.profile.slurm.growth is not None
         if job.elastic:
             return cls(job.workers_min, job.workers_min, most if grows else job.workers_min)
         return cls(job.workers_min, most, most)
@@ -56,7 +55,7 @@ def terms_of(site: Site, job: JobRecord, row: OpenJob) -> Terms:
         row: of the same job, as decisions read it.
     """
     width = Width.of(site, job)
-    most = max(width.first, job.workers_max) if job.elastic else width.most
+    most = _limited(site, job) if job.elastic else width.most  # equal shares may come to more than the fewest
     expected = _at_most(row, width.least)
     return Terms(width.least, most, standing_of(job), job.name, _needs_of(job), expected)
 
@@ -66,6 +65,12 @@ def growth_terms(site: Site, connection: Connection, job: JobRecord, run: RunRec
     row = jobs.open_job(connection, job.id)
     left = _at_most(row, max(1, run.world_size), worked=worked_at(row, run, site.clock.now()))
     return Terms(workers, workers, standing_of(job), job.name, _needs_of(job), left, growth=True)
+
+
+def _limited(site: Site, job: JobRecord | OpenJob) -> int:
+    """The most workers that it may have on this cluster."""
+    limit = site.profile.limits.max_workers
+    return max(job.workers_min, job.workers_max if limit is None else min(job.workers_max, limit))
 
 
 def _needs_of(job: JobRecord) -> Needs:

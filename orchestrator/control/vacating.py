@@ -36,7 +36,7 @@ class Vacating:
         Args:
             job: whose run it is.
             run: any.
-            live: its growth that is not over.
+            live: its growth that is not over, and what it began with where that was asked to leave.
             look: at the engine.
         """
         if not self._since or not job.elastic or run.state.terminal or run.stop_cause is not None:
@@ -59,13 +59,19 @@ class Vacating:
         return "; ".join(f"{node} is {notes[node]}" for node in seen.nodes)
 
 
-def _workers(run: RunRecord, live: Sequence[GrowthRecord], look: Look) -> Mapping[str, int]:
-    """Of each allocation that runs and stays so far: the newest first, what it began with last.
+def workers_of_base(run: RunRecord, look: Look) -> int:
+    """Workers on the nodes that a run began with.
 
-    Of that, all on the nodes that it has: too many where growth lies there as well, which keeps it there for longer.
+    Too many where growth lies there as well, which keeps it there for longer.
     """
+    nodes = look.at(run.allocation).nodes
+    return sum(workers for node, workers in run.placement if node in nodes) or run.world_size
+
+
+def _workers(run: RunRecord, live: Sequence[GrowthRecord], look: Look) -> Mapping[str, int]:
+    """Of each allocation that runs and stays so far: the newest first, what it began with last."""
     grown = sorted((one for one in live if not one.stopping), key=lambda one: -one.number)
     has = {one.id: one.workers for one in grown}
-    nodes = look.at(run.allocation).nodes
-    has[run.allocation] = sum(workers for node, workers in run.placement if node in nodes) or run.world_size
+    if all(one.id != run.allocation for one in live):
+        has[run.allocation] = workers_of_base(run, look)
     return {name: workers for name, workers in has.items() if look.at(name).state is AllocationState.RUNNING}

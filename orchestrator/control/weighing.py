@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from orchestrator.backends.protocol import AllocationState, Capacity, NodeFacts
 from orchestrator.control.measuring import expected_of, left_now
@@ -17,8 +18,31 @@ _QUICK = 120.0
 """Growth that lasts for less cost its run more than it gave."""
 _LONGEST_REST = 3600.0
 """Seconds without growth after such ones, at most."""
+_REMEMBERED = 16
+"""Ended ones of a run that the rest goes by: it doubles with each."""
 _WAITS = frozenset({GrowthState.CREATED, GrowthState.LAUNCHED})
 _GONE = frozenset({AllocationState.ENDED, AllocationState.ABSENT})
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A run with fewer workers than it should have.
+
+    Attributes:
+        job: whose run it is.
+        run: any.
+        workers: that it lacks.
+        allocations: that it may ask for at once.
+        each: workers that one of them holds.
+        used: the highest number of its growth in the store, as far as that was read.
+    """
+
+    job: JobRecord
+    run: RunRecord
+    workers: int
+    allocations: int
+    each: int
+    used: int = 0
 
 
 class Weighing:
@@ -48,24 +72,44 @@ class Weighing:
                 have -= one.workers
         return found
 
-    def wanted(
-        self, job: JobRecord, run: RunRecord, grown: Sequence[GrowthRecord], look: Look
-    ) -> Iterator[GrowthRecord]:
-        """Allocations by which a run that goes on should grow now."""
+    def lack(self, job: JobRecord, run: RunRecord, live: Sequence[GrowthRecord], look: Look) -> Lack | None:
+        """What a run that goes on lacks, and could be asked for now."""
         growth = self._site.profile.slurm.growth
-        live = [one for one in grown if one.state is not GrowthState.ENDED]
         missing = run.wanted - self._width(job, run, live, look)
-        places = 0 if growth is None else growth.at_once - sum(one.state in _WAITS for one in live)
-        each = workers_on_a_node(look.capacity, job)
-        if min(missing, places, each) <= 0 or look.at(run.allocation).state is AllocationState.UNKNOWN:
-            return
-        if growth is None or self._rests(grown, growth.rest) or self._is_nearly_over(job, run):
-            return
-        number = self._next_number(run, grown)
-        while missing > 0 and places > 0:
-            workers, now = min(each, missing), self._site.clock.now()
-            yield GrowthRecord(f"{run.id}.{number}", run.id, number, workers, GrowthState.CREATED, now)
-            number, missing, places = number + 1, missing - workers, places - 1
+        allocations = 0 if growth is None else growth.at_once - sum(one.state in _WAITS for one in live)
+        if min(missing, allocations) <= 0 or look.at(run.allocation).state is AllocationState.UNKNOWN:
+            return None
+        if (each := workers_on_a_node(look.capacity, job)) <= 0:
+            return None
+        return Lack(job, run, missing, allocations, each)
+
+    def ready(self, lacks: Sequence[Lack]) -> list[Lack]:
+        """Those of them that should grow now: they do not rest, and are not nearly over."""
+        growth = self._site.profile.slurm.growth
+        if growth is None or not lacks:
+            return []
+        with self._site.store.read() as connection:
+            past = allocations.of_runs(connection, [lack.run.id for lack in lacks], ended=_REMEMBERED)
+            rested = [lack for lack in lacks if not self._rests(past[lack.run.id], growth.rest)]
+            expected = expected_of(connection, [lack.job for lack in rested])
+        now = self._site.clock.now()
+        left = [left_now(lack.job, lack.run, expected.get(lack.job.id), now) for lack in rested]
+        goes_on = [seconds is None or seconds.seconds > growth.least for seconds in left]
+        return [
+            replace(lack, used=max((one.number for one in past[lack.run.id]), default=0))
+            for lack, long in zip(rested, goes_on, strict=True)
+            if long
+        ]
+
+    def growth(self, lack: Lack, places: int) -> list[GrowthRecord]:
+        """Allocations by which a run should grow, no more than there are places for in the engine's queue."""
+        number, missing, now = self._next_number(lack), lack.workers, self._site.clock.now()
+        run, found = lack.run.id, list[GrowthRecord]()
+        while missing > 0 and len(found) < min(lack.allocations, places):
+            workers = min(lack.each, missing)
+            found.append(GrowthRecord(f"{run}.{number}", run, number, workers, GrowthState.CREATED, now))
+            number, missing = number + 1, missing - workers
+        return found
 
     def forget(self, keep: Collection[str]) -> None:
         """Drop what is remembered of the growth of all runs but these."""
@@ -74,17 +118,18 @@ class Weighing:
 
     def _width(self, job: JobRecord, run: RunRecord, live: Sequence[GrowthRecord], look: Look) -> int:
         """Workers that it has, or will have once all has begun that is on its way."""
-        grown = sum(one.workers for one in live if not one.stopping)
-        if look.at(run.allocation).state in _GONE:
-            return grown  # what it began with is gone, and it goes on without
-        joined = sum(one.workers for one in live if one.state is GrowthState.RUNNING)
-        return grown + max(job.workers_min, run.world_size - joined)
+        grown = [one for one in live if one.id != run.allocation]
+        stays = sum(one.workers for one in grown if not one.stopping)
+        if look.at(run.allocation).state in _GONE or len(grown) < len(live):
+            return stays  # what it began with is gone, or about to leave, and it goes on without
+        joined = sum(one.workers for one in grown if one.state is GrowthState.RUNNING)
+        return stays + max(job.workers_min, run.world_size - joined)
 
     def _rests(self, grown: Sequence[GrowthRecord], first: float) -> bool:
         """Whether the newest ones were taken back so soon that it should wait before it grows again.
 
         Args:
-            grown: all that there ever were.
+            grown: all that is there, and the newest that are over.
             first: seconds to wait after one; they double with each that follows.
         """
         times, last = 0, None
@@ -109,23 +154,16 @@ class Weighing:
         self._timed.setdefault(growth.run, set()).add(key)
         return self._elapsed.since(key, wall)
 
-    def _is_nearly_over(self, job: JobRecord, run: RunRecord) -> bool:
-        growth = self._site.profile.slurm.growth
-        with self._site.store.read() as connection:
-            expected = expected_of(connection, [job]).get(job.id)
-        left = left_now(job, run, expected, self._site.clock.now())
-        return growth is not None and left is not None and left.seconds <= growth.least
-
-    def _next_number(self, run: RunRecord, grown: Sequence[GrowthRecord]) -> int:
+    def _next_number(self, lack: Lack) -> int:
         """Above every one that the store or, after it was restored from a backup, the disk knows: each is used once."""
-        names = (path.stem.rpartition("-")[2] for path in self._site.run_directory(run).path.glob("*-*.json"))
+        names = (path.stem.rpartition("-")[2] for path in self._site.run_directory(lack.run).path.glob("*-*.json"))
         used = [int(name) for name in names if name.isdecimal()]
-        return max([allocations.FIRST - 1, *used, *(one.number for one in grown)]) + 1
+        return max([allocations.FIRST - 1, lack.used, *used]) + 1
 
 
 def workers_on_a_node(capacity: Capacity, job: JobRecord) -> int:
-    """How many workers of a job an empty node holds, by the middle one of all that hold any; 0: none does."""
-    rooms = sorted(room for node in capacity.nodes if (room := _room(node, job)) > 0)
+    """Workers of a job that growth on an empty node holds, by the middle one of all that hold any; 0: none does."""
+    rooms = sorted(room for node in capacity.nodes if node.grows and (room := _room(node, job)) > 0)
     return rooms[(len(rooms) - 1) // 2] if rooms else 0
 
 

@@ -80,10 +80,8 @@ class Ask:
         if workers is not None:
             return workers, workers, workers
         asked, limit = self.workload.workers, self.profile.limits.max_workers
-        if is_elastic(self.workload):
-            return asked.min, asked.min, asked.max
         most = max(asked.min, asked.max if limit is None else min(asked.max, limit))
-        return asked.min, most, most
+        return asked.min, asked.min if is_elastic(self.workload) else most, most
 
     def _terms(self, low: int, high: int, *, exact: bool) -> Terms:
         asked = self.workload.resources

@@ -1,4 +1,7 @@
-"""The table of allocations: those by which runs grew on an engine with a queue of its own."""
+"""The table of allocations, on an engine with a queue of its own: those by which runs grew.
+
+The one that a run began with stands there once it is asked to leave while the run goes on.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +46,24 @@ def unended(connection: Connection) -> list[GrowthRecord]:
     return [GrowthRecord.from_row(row) for row in connection.execute(query).mappings().all()]
 
 
-def of_runs(connection: Connection, runs: Collection[str]) -> dict[str, list[GrowthRecord]]:
-    """All that there ever were of some runs, each run's in order."""
+def of_runs(connection: Connection, runs: Collection[str], ended: int | None = None) -> dict[str, list[GrowthRecord]]:
+    """Those of some runs, each run's in order.
+
+    Args:
+        connection: for reading.
+        runs: identifiers.
+        ended: the newest so many that were taken from a run, and that were given back, are enough; None: all.
+    """
     found: dict[str, list[GrowthRecord]] = {run: [] for run in runs}
     ordered = sorted(found)
+    alike = [allocations.c.run, allocations.c.stopping, allocations.c.state]
+    place = func.row_number().over(partition_by=alike, order_by=allocations.c.number.desc()).label("place")
     for start in range(0, len(ordered), 500):
-        query = select(allocations).where(allocations.c.run.in_(ordered[start : start + 500]))
-        for row in connection.execute(query.order_by(allocations.c.number)).mappings():
+        chosen = select(allocations, place).where(allocations.c.run.in_(ordered[start : start + 500])).subquery()
+        query = select(chosen).order_by(chosen.c.number)
+        if ended is not None:
+            query = query.where(chosen.c.state.in_(_OPEN) | (chosen.c.place <= ended))
+        for row in connection.execute(query).mappings():
             found[row["run"]].append(GrowthRecord.from_row(row))
     return found
 

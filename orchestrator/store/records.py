@@ -165,7 +165,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class GrowthRecord:
-    """An allocation by which a run grew; the one that it began with stands with the run itself."""
+    """An allocation by which a run grew, or, once it is asked to leave, the one that it began with (number 0)."""
 
     id: str
     run: str

@@ -178,6 +178,24 @@ def get_many(connection: Connection, ids: Collection[str]) -> dict[str, RunRecor
     return found
 
 
+def jobs_of(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """The job of each of those of the runs that exist, whether they can be read or not."""
+    found, ordered = dict[str, str](), sorted(set(ids))
+    for start in range(0, len(ordered), 500):
+        rows = connection.execute(select(runs.c.id, runs.c.job).where(runs.c.id.in_(ordered[start : start + 500])))
+        found |= {row.id: row.job for row in rows}
+    return found
+
+
+def whose_jobs_are_over(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Those of the runs whose jobs are over, whether they can be read or not."""
+    found, ordered, states = set[str](), sorted(set(ids)), [str(state) for state in TERMINAL]
+    query = select(runs.c.id).join(jobs, jobs.c.id == runs.c.job).where(jobs.c.state.in_(states))
+    for start in range(0, len(ordered), 500):
+        found.update(connection.scalars(query.where(runs.c.id.in_(ordered[start : start + 500]))))
+    return found
+
+
 def get(connection: Connection, run: str) -> RunRecord | None:
     """One run."""
     row = connection.execute(select(runs).where(runs.c.id == run)).mappings().first()

@@ -58,7 +58,7 @@ jobs = Table(
     Column("not_before", Float),
     Column("progress", Text),  # JSON: the newest progress event
     Column("elastic", Boolean, nullable=False, server_default="0"),  # its runs can be resized
-    Column("needs", Text, nullable=False, server_default="{}"),  # JSON: of a worker beside its slots, and where
+    Column("needs", Text, nullable=False, server_default="{}"),  # JSON: of a worker beside its slots, where, array
     Column("time_limit", Float),  # seconds that one run may take
     Column("estimate", Text),  # JSON: seconds of the whole job at workers_max, error
     Column("exponent", Float, nullable=False, server_default="1"),  # of its speed over its workers
@@ -126,7 +126,7 @@ allocations = Table(
     metadata,
     Column("id", String(96), primary_key=True),
     Column("run", String(80), ForeignKey("runs.id"), nullable=False),
-    Column("number", Integer, nullable=False),  # from 100 on; the base is no row of this table
+    Column("number", Integer, nullable=False),  # from 100 on; 0: what the run began with, once it is asked to leave
     Column("workers", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("stopping", Boolean, nullable=False),  # nobody wants it any more

@@ -252,9 +252,12 @@ class SimulatedBackend:
             asked=_slots_of(request),
         )
 
-    def _order(self, name: str) -> tuple[int, int]:
-        allocation = self._read()[name]
-        return -allocation.priority, allocation.number
+    def _order(self, name: str) -> tuple[int, int, str]:
+        """Who begins first; what is launched at once for one run, by several threads, in the order of its names."""
+        known = self._read()
+        mine = known[name]
+        alike = [one.number for one in known.values() if (one.directory, one.state) == (mine.directory, mine.state)]
+        return -mine.priority, min(alike), name
 
     def _begun(self, old: Allocation, free: Mapping[str, int]) -> Allocation | None:
         """The same, started; None where it does not fit."""

@@ -335,3 +335,13 @@ def test_an_engine_that_does_not_say_what_it_has_says_how_runs_are_all_the_same(
     world.backend.begin_all()
     world.step(4)
     assert world.state(job) == "succeeded"
+
+
+def test_equal_shares_never_come_to_more_workers_than_the_cluster_allows(tmp_path: Path) -> None:
+    six = {"epochs": 2, "batch_size": 96, "samples_per_virtual_worker": 16}
+    for limit, grows in ((None, True), (5, True), (5, False)):
+        section = {"growth": {"partition": "spare"}} if grows else {}
+        profile = {"limits": {"max_workers": limit}, "slurm": section}
+        world = World(tmp_path / f"{limit}-{grows}", slots=6, queues=True, profile=profile)
+        terms = told(world, world.train("start", workers="5..6", train=six))
+        assert (terms.workers_min, terms.workers_max) == (5, limit or 6)

@@ -158,3 +158,60 @@ def test_a_run_that_is_cancelled_while_a_part_of_it_leaves_ends_as_a_whole(world
     assert live(world) == ["0"]
     world.step(60)
     assert (live(world), world.state(job)) == ([], "cancelled")
+
+
+def test_what_a_run_began_with_and_hangs_is_ended_also_by_the_next_server(world: World) -> None:
+    job = grown(world, "2..6")
+    world.backend.script(f"{job}-r1.0", "stubborn", "wait")
+    passes(world, 2)
+    world.backend.script(f"{job}-r1.100", "always:follow")
+    drain(world, "a")
+    passes(world, 2)
+    world.backend.stop = lambda allocation, *, grace_seconds: None  # type: ignore[method-assign]
+    resume(world, "a")
+    world.restart()
+    passes(world, 30)
+    assert "0" in live(world)
+    passes(world, 20)
+    assert "0" not in live(world)
+    assert world.state(job) == "running"
+    told = [text for text in said(world, job, "growth") if text.startswith(f"{job}-r1.0 ")]
+    assert told == [f"{job}-r1.0 is asked to leave: a is drained in Slurm: a loud fan"]
+    world.backend.script(f"{job}-r1.100", "succeed")
+    passes(world, 12, seconds=5)
+    assert (world.state(job), run_of(world, job).released) == ("succeeded", True)
+
+
+def without_its_base(world: World, workers: str) -> str:
+    """A training that goes on without the allocation that it began with."""
+    job = grown(world, workers)
+    world.backend.set_state(f"{job}-r1.0", "ended", "infrastructure")
+    world.backend.script(f"{job}-r1.100", "always:follow")
+    world.step(2)
+    return job
+
+
+def test_a_node_that_growth_can_leave_by_itself_is_emptied_without_stopping_the_run(world: World) -> None:
+    job = without_its_base(world, "2..6")
+    drain(world, "c")
+    assert nodes(world, job) == ["b", "c"]
+    assert world.service.evict("c", "otto") == []
+    assert world.service.evict("b", "otto") == []
+    passes(world, 4)
+    assert "c" not in nodes(world, job)
+    assert world.state(job) == "running"
+
+
+def test_growth_that_carries_its_run_is_stopped_where_its_node_is_to_be_empty_now(world: World) -> None:
+    job = without_its_base(world, "2..4")
+    drain(world, "b")
+    assert world.service.evict("b", "otto") == [job]
+
+
+def test_an_engine_that_does_not_answer_for_all_knows_nothing_of_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = grown(world, "2..6")
+    monkeypatch.setattr(world.backend, "observe", lambda allocations: {})
+    assert world.service.evict("a", "otto") == []
+    assert world.state(job) == "running"

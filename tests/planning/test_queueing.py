@@ -93,6 +93,14 @@ def test_a_command_takes_what_it_gets_of_what_it_asks_for(ask: Callable[..., Ask
     assert request.terms.standing == Standing(priority=-2, team="vision")
 
 
+def test_a_training_is_never_asked_for_wider_than_the_cluster_allows(ask: Callable[..., Ask]) -> None:
+    for limit, most in ((None, 6), (5, 5), (4, 5)):
+        wide = ("resources.workers=5..6", "train.samples_per_virtual_worker=16")
+        terms = ask(TRAINING, *wide, limits={"max_workers": limit}).request().terms
+        assert terms is not None
+        assert (terms.workers_min, terms.workers_max) == (5, most)
+
+
 def test_where_workers_may_lie_goes_with_the_request(ask: Callable[..., Ask]) -> None:
     more = ("resources.gpus_per_worker=1", "resources.memory_per_worker=2GiB", "resources.not_on=[n1]")
     request = ask(COMMAND, *more, "resources.same_rack=true", "resources.placement=anywhere").request()

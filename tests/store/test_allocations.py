@@ -1,6 +1,7 @@
 """Allocations by which runs grew, as the store keeps them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,14 @@ def test_a_change_of_what_somebody_else_has_changed_is_refused(store: Store) -> 
         allocations.change(connection, GROWTH, state=GrowthState.LAUNCHED)
         with pytest.raises(Conflict, match="no longer created"):
             allocations.change(connection, GROWTH, state=GrowthState.RUNNING)
+
+
+def test_of_those_that_are_over_the_newest_are_enough(store: Store) -> None:
+    with store.write() as connection:
+        for number in range(101, 111):
+            one = replace(GROWTH, id=f"j-1-r1.{number}", number=number, state=GrowthState.ENDED, stopping=number < 104)
+            allocations.insert(connection, one)
+    with store.read() as connection:
+        found = allocations.of_runs(connection, ["j-1-r1"], ended=2)["j-1-r1"]
+        assert [one.number for one in found] == [100, 102, 103, 109, 110]
+        assert len(allocations.of_runs(connection, ["j-1-r1"])["j-1-r1"]) == 11

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -58,6 +59,7 @@ class End:
 _PENDING = frozenset(
     ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 )
+_TASKS = re.compile(r"(\d+)(?:-(\d+))?(?::([1-9]\d*))?")
 _ALIVE = {
     "RUNNING": "",
     "COMPLETING": "it is ending: Slurm waits for its processes and for the epilog",
@@ -132,7 +134,14 @@ def seen(rows: Sequence[JobRow], asked: Asked, by: str = "") -> Observation:
         nodes=nodes,
         since=row.start,
         ends=row.ends,
+        tasks=sum(_tasks(one) for one in rows if is_pending(one.state)),
     )
+
+
+def _tasks(row: JobRow) -> int:
+    """How many pending tasks a row stands for: `3-9,12%4` are eight, of which four may run at a time."""
+    parts = _TASKS.findall(row.task.partition("%")[0])
+    return sum(len(range(int(first), int(last or first) + 1, int(step or 1))) for first, last, step in parts)
 
 
 def remembered(row: AccountRow, asked: Asked) -> Observation:

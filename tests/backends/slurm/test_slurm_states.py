@@ -41,6 +41,12 @@ def test_who_is_in_these_states_waits_and_says_why(state: str) -> None:
     assert found.waits.remedy
 
 
+def test_of_an_array_that_runs_it_is_told_how_many_tasks_wait() -> None:
+    rows = [row("PENDING", task="3-9,12%4"), row("PENDING", task="20-30:5"), row("RUNNING", task="0")]
+    assert seen(rows, ASKED).tasks == 11
+    assert seen([row("RUNNING")], ASKED).tasks == 0
+
+
 def test_a_state_of_a_later_slurm_is_one_of_a_living_job() -> None:
     found = seen([row("MEDITATING")], ASKED)
     assert found.state is AllocationState.RUNNING
