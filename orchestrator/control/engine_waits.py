@@ -67,7 +67,7 @@ def stand_here(job: OpenJob, look: EngineLook, engine: str, most: int) -> Stand:
     if look.pending >= most:
         return _full(job, look, engine, most)
     if job.unchecked:
-        text = f"{engine.capitalize()} did not answer when it was queued: it is handed over once it is known to fit"
+        text = f"{engine.capitalize()} has not said yet whether it fits: it is handed over once that is known"
         return Stand(Waiting.ENGINE, text, "is to be checked", remedies=[Remedy(text="see to the engine, or wait")])
     text = f"is handed to {engine.capitalize()} with the next pass of the server"
     return Stand(Waiting.STARTS, text, text, start=Moment(at=look.now))

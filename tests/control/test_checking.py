@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from queueing_kit import passes, queueing
@@ -9,6 +10,7 @@ from queueing_kit import passes, queueing
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, UsageError
 from orchestrator.control import submission
+from orchestrator.control.engine_queue import EngineQuestions
 from orchestrator.testing.world import World
 
 TOO_WIDE = {"workers": 99}
@@ -41,12 +43,52 @@ def test_what_never_fits_fails_in_the_words_of_a_submit_and_is_never_handed_over
     small = world.submit("start", "succeed", resources={"workers": 2, "cpus_per_worker": 2})
     assert world.record(small).reason.startswith("queued; Simulated does not answer")
     world.backend.available = True
-    for _ in range(8):
-        passes(world)
+    passes(world, 8, seconds=15)
     assert world.state(wide) == "failed"
     assert refused.value.message in world.job(wide).reason
     assert (world.state(small), world.record(small).slots_per_worker) == ("succeeded", 2)
     assert list(world.backend.allocations()) == [f"{small}-r1.0"]
+
+
+def unchecked(world: World, **more: Any) -> str:
+    world.backend.available = False
+    job = world.submit("start", "succeed", **more)
+    world.backend.available = True
+    return job
+
+
+def test_an_engine_that_has_nothing_yet_says_nothing_of_a_job(world: World) -> None:
+    job, nodes = unchecked(world), dict(world.backend.nodes)
+    world.backend.nodes.clear()
+    passes(world, 8, seconds=60)
+    assert world.state(job) == "queued"
+    assert "whether it fits is not known yet: Simulated has no node yet" in world.record(job).reason
+    world.backend.nodes.update(nodes)
+    passes(world, 8)
+    assert world.state(job) == "succeeded"
+
+
+def test_a_partition_that_is_missing_is_told_and_fails_no_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, said = unchecked(world), "Slurm has no partition batch"
+    with monkeypatch.context() as patch:
+        patch.setattr(world.backend, "capacity", lambda: Capacity(4, 4, 0, faults=(said,)))
+        passes(world, 8, seconds=60)
+        assert world.state(job) == "queued"
+        assert said in world.record(job).reason
+        assert [detail for detail in EngineQuestions(world.service.site, dict).why(job).details if said in detail]
+    passes(world, 8)
+    assert world.state(job) == "succeeded"
+
+
+def test_what_does_not_fit_while_nodes_are_away_is_not_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = unchecked(world, resources={"workers": 4})
+    with monkeypatch.context() as patch:
+        patch.setattr(world.backend, "capacity", lambda: Capacity(2, 2, 2))
+        passes(world, 3, seconds=20)
+        assert world.state(job) == "queued"
+        assert "needs at least 4 cpu slots" in world.record(job).reason
+    passes(world, 8)
+    assert world.state(job) == "succeeded"
 
 
 def test_what_was_checked_does_not_wait_for_what_could_not_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
