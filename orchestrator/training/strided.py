@@ -16,8 +16,9 @@ class SubsampledConv2d(nn.Conv2d):
     It is the same function. With images in channels_last and fewer channels than a block, the gradient of its weights
     is computed in a workspace that oneDNN (3.13, of torch 2.15) books for the channels that there are and steps
     through by whole blocks (its issue 6035): what lies behind is overwritten. Batch, image size and number of threads
-    decide how far, one thread included; the process dies of it, or goes on with other numbers. Of a convolution with
-    stride 1 there is no such workspace.
+    decide how far, one thread included; the process dies of it, or goes on with other numbers. It steps by one block a
+    pixel, so that with 16 channels or more, 24 and 40 among them, it never gets past what is booked. Of a convolution
+    with stride 1 there is no such workspace.
 
     Without gradients nothing is done differently: an evaluation has the bits that it has outside of a training.
     """
