@@ -255,9 +255,11 @@ class EngineQuestions:
 
     def _drained(self, one: Handed) -> list[str]:
         try:
-            return [*drained_of(one, self._site.backend.capacity())]
+            capacity = self._site.backend.capacity()
         except BackendUnavailable:  # which is told already
             return []
+        narrow = one.job.elastic and one.run.world_size < one.run.wanted
+        return [*(capacity.faults if narrow else ()), *drained_of(one, capacity)]
 
     def _lines(self, known: _Look, shown: Sequence[str]) -> EngineLines:
         with self._site.store.read() as connection:

@@ -73,6 +73,10 @@ def test_a_training_that_grows_is_told_with_what_joins_it(tmp_path: Path) -> Non
     assert "2 workers of 2..4" in why.reason
     assert "of one node wait" in why.reason
     assert questions.queue().running[0].reason.startswith("2 of 4 workers; ")
+    fault = "Slurm has no partition spare, which the profile names (slurm.growth); it has batch"
+    capacity = world.backend.capacity()
+    world.backend.capacity = lambda: replace(capacity, faults=(fault,))  # type: ignore[method-assign]
+    assert questions.why(job).details[0] == fault
 
 
 def test_while_the_engine_is_silent_every_job_has_an_answer(world: World, questions: EngineQuestions) -> None:

@@ -114,3 +114,17 @@ def test_who_may_have_more_workers_than_there_are_cores_is_told(tmp_path: Path) 
     workload = CommandWorkload(name="job", command=["true"], resources=resources)
     warnings = check_submission(workload, LAB, APART, workdir=tmp_path, state_dir=tmp_path)
     assert warnings == ["resources.workers asks for up to 40; the cluster has room for 28"]
+
+
+def test_a_profile_that_does_not_fit_its_slurm_is_told_before_any_number(tmp_path: Path) -> None:
+    fault = "Slurm has no partition gpu, which the profile names (slurm.partition); it has batch"
+    nothing, profile = (
+        Capacity(0, 0, 0, faults=(fault,)),
+        ClusterProfile.model_validate({"name": "lab", "backend": "slurm"}),
+    )
+    asked = CommandWorkload(name="w", command=["true"], resources=Resources.model_validate({"workers": 3}))
+    with pytest.raises(UsageError) as raised:
+        check_submission(asked, profile, nothing, workdir=tmp_path, state_dir=tmp_path / "state")
+    assert raised.value.message == f"w: {fault}"
+    some = Capacity(4, 4, 4, faults=("Slurm has no partition spare",))
+    check_submission(asked, profile, some, workdir=tmp_path, state_dir=tmp_path / "state")

@@ -186,18 +186,6 @@ def test_more_workers_than_the_largest_cluster_are_refused(check: Check) -> None
         check(command("name: w\ncommand: [a]\nresources: {workers: 3..9}"))
 
 
-def test_a_profile_that_does_not_fit_its_slurm_is_told_before_any_number(
-    profile: ClusterProfile, tmp_path: Path
-) -> None:
-    fault = "Slurm has no partition gpu, which the profile names (slurm.partition); it has batch"
-    nothing, asked = Capacity(0, 0, 0, faults=(fault,)), command("name: w\ncommand: [a]\nresources: {workers: 3}")
-    with pytest.raises(UsageError) as raised:
-        check_submission(asked, profile, nothing, workdir=tmp_path, state_dir=tmp_path / "state")
-    assert raised.value.message == f"w: {fault}"
-    some = Capacity(4, 4, 4, faults=("Slurm has no partition spare",))
-    check_submission(asked, profile, some, workdir=tmp_path, state_dir=tmp_path / "state")
-
-
 def test_cores_of_all_workers_together_are_counted(check: Check) -> None:
     with pytest.raises(UsageError, match="needs at least 4 cpu slots"):
         check(command("name: w\ncommand: [a]\nresources: {workers: 2, cpus_per_worker: 2}"))
