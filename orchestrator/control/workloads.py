@@ -47,5 +47,6 @@ class Workloads:
     @classmethod
     def standard(cls) -> Workloads:
         """Those of `spec.load` and `planning.check`."""
-        # Frozen, so that they can be shared: what a run is made of is asked for more than once.
+        # Shared between threads, and only read: what a run is made of is asked for more than once, and a copy of one
+        # costs as much as reading it anew.
         return cls(parse_workload, check_submission, freeze_workload, lru_cache(_THAWED)(thaw_workload))
