@@ -126,23 +126,22 @@ class SimulatedBackend:
     def stop(self, allocation: str, *, grace_seconds: float) -> None:
         """The script ends with the next tick; a stubborn one when the grace time is over."""
         self._call("stop")
-        known = self._read()
-        if (old := known.get(allocation)) is None or not old.live:
-            return
-        if self.queues and old.state == "pending":
-            known[allocation] = replace(old, state="ended")
-            self._write(known)
-        elif old.stop_by is None:
-            known[allocation] = replace(old, stop_by=self._clock.monotonic() + grace_seconds)
-            self._write(known)
+        with self._changing:
+            known = self._read()
+            if (old := known.get(allocation)) is None or not old.live:
+                return
+            if self.queues and old.state == "pending":
+                self._write(known | {allocation: replace(old, state="ended")})
+            elif old.stop_by is None:
+                self._write(known | {allocation: replace(old, stop_by=self._clock.monotonic() + grace_seconds)})
 
     def kill(self, allocation: str) -> None:
         """It ends at once, without a word."""
         self._call("kill")
-        known = self._read()
-        if (old := known.get(allocation)) is not None and old.live:
-            known[allocation] = replace(old, state="ended")
-            self._write(known)
+        with self._changing:
+            known = self._read()
+            if (old := known.get(allocation)) is not None and old.live:
+                self._write(known | {allocation: replace(old, state="ended")})
 
     def list(self) -> Sequence[str]:
         """What is pending or running."""
