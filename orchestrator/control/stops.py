@@ -124,7 +124,7 @@ class Stops:
         return None if found is None else found.error
 
     def _ask(self, run: RunRecord) -> None:
-        if not self._has_place(run.allocation):
+        if self._is_full(run.allocation):
             return
         grace = self._site.profile.watch.cancel_grace
         directory = self._site.run_directory(run)
@@ -142,21 +142,22 @@ class Stops:
             return
         self._order("kill", allocation, lambda backend: backend.kill(allocation), replace(stop, killed_at=now))
 
-    def _has_place(self, allocation: str) -> bool:
-        """Whether an order may be given in this pass: one for each allocation.
+    def _is_full(self, allocation: str) -> bool:
+        """Whether this pass gives as many orders of its kind as it may."""
+        again = allocation in self._begun
+        full = sum((one.allocation in self._begun) == again for one in self._orders) >= _A_PASS
+        self._more |= full
+        return full
+
+    def _order(self, name: str, allocation: str, call: Callable[[Backend], None], taken: _Stop) -> None:
+        """Give it at the end of the pass, one for each allocation.
 
         After one that it did not answer the engine is given none for a moment, and this one later.
         """
         unheard = self._unheard.get(allocation)
         if self._site.clock.monotonic() < self._silent_until or (unheard is not None and unheard.rest.left):
-            return False
-        again = allocation in self._begun
-        free = sum((one.allocation in self._begun) == again for one in self._orders) < _A_PASS
-        self._more |= not free
-        return free and all(one.allocation != allocation for one in self._orders)
-
-    def _order(self, name: str, allocation: str, call: Callable[[Backend], None], taken: _Stop) -> None:
-        if self._has_place(allocation):
+            return
+        if not self._is_full(allocation) and all(one.allocation != allocation for one in self._orders):
             self._orders.append(_Order(name, allocation, call, taken))
 
     def _give(self) -> None:

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from queueing_kit import passes, queueing
+from queueing_kit import passes, queueing, wish
 
 from orchestrator.base.errors import BackendUnavailable, Busy
 from orchestrator.testing.world import World
@@ -62,6 +62,22 @@ def test_a_stop_of_what_is_just_being_handed_over_holds_no_other_up(
         assert "just being handed over" in world.job(busy).reason
     world.step(140)
     assert world.state(busy) == "cancelled"
+
+
+def test_a_run_is_told_to_stop_by_its_files_also_while_the_engine_takes_no_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [world.submit("start", "always:wait") for _ in range(2)]
+    passes(world, 2)
+
+    def silent(allocation: str, *, grace_seconds: float) -> None:
+        raise BackendUnavailable("scancel timed out", hint="wait")
+
+    monkeypatch.setattr(world.backend, "stop", silent)
+    for job in jobs:
+        world.service.cancel(job)
+        world.controller.step()
+    assert [wish(world, job).want for job in jobs] == ["stop", "stop"]
 
 
 def test_many_cancels_are_ordered_a_few_at_a_time_and_so_many_a_pass(
