@@ -8,8 +8,9 @@ from functools import cached_property
 
 from orchestrator.backends.protocol import AllocationState, Observation, Wait
 from orchestrator.control.facts import Facts
+from orchestrator.control.quota import places_of
 from orchestrator.control.ready import ready
-from orchestrator.lifecycle.states import JobState, RunState
+from orchestrator.lifecycle.states import JobState
 from orchestrator.store import allocations
 from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import Placed, RunRecord
@@ -133,8 +134,9 @@ class EngineLook:
 
     @cached_property
     def pending(self) -> int:
-        """How many allocations of ours wait in the engine's queue, or are on their way to it."""
-        runs = sum(run.state in {RunState.CREATED, RunState.LAUNCHED} for run in self.facts.active)
+        """How many allocations of ours wait in the engine's queue, or are on their way to it; tasks of arrays count."""
+        seen = ((run, self.seen.get(run.allocation, _NOTHING)) for run in self.facts.active)
+        runs = sum(places_of(run, self.facts.jobs.get(run.job), base) for run, base in seen)
         return runs + sum(len(one.waiting_growth) for one in self.handed.values())
 
     def releasing(self, job: OpenJob) -> bool:

@@ -10,6 +10,7 @@ from orchestrator.backends.protocol import AllocationState, Wait
 from orchestrator.base.text import counted, one_line
 from orchestrator.control.engine_look import EngineLook, Handed
 from orchestrator.control.facts import dependencies_of
+from orchestrator.control.quota import is_array
 from orchestrator.control.starting import place_of
 from orchestrator.lifecycle.reasons import Waiting, backing_off, releasing, unmet_dependencies, utc
 from orchestrator.lifecycle.states import JobState, RunState
@@ -64,7 +65,8 @@ def stand_here(job: OpenJob, look: EngineLook, engine: str, most: int) -> Stand:
         start = Moment(at=job.not_before)
         wait = Remedy(text=f"wait: it is handed to {engine.capitalize()} after {utc(job.not_before)}")
         return Stand(Waiting.BACKOFF, reason.text, f"starts again after {utc(job.not_before)}", (), [wait], start)
-    if look.pending >= most:
+    first = next(iter(look.follows), job)  # nobody passes it
+    if look.pending + (min(first.workers_max, most) if is_array(first) else 1) > most:
         return _full(job, look, engine, most)
     if job.unchecked:
         text = f"{engine.capitalize()} has not said yet whether it fits: it is handed over once that is known"
@@ -135,8 +137,9 @@ def _dependent(job: OpenJob, unmet: Sequence[str], states: Mapping[str, JobState
 def _full(job: OpenJob, look: EngineLook, engine: str, most: int) -> Stand:
     name, place = engine.capitalize(), look.places[job.id]
     text = (
-        f"as many of our allocations wait in {name} as may ({look.pending:,}; slurm.waiting is {most:,}); it is number "
-        f"{place:,} of those that follow, by priority"
+        f"as many of our allocations wait in {name} as may ({look.pending:,}; slurm.waiting is {most:,}"
+        f"{'' if look.pending >= most else ', and the next to follow is an array, of which each task counts'}); it is "
+        f"number {place:,} of those that follow, by priority"
     )
     remedies = [
         Remedy(text=f"wait: it is handed over once {counted(place, 'job')} of those in {name} have started or ended"),

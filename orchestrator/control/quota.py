@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from orchestrator.backends.protocol import AllocationState, Observation
 from orchestrator.control.facts import Facts
 from orchestrator.control.sight import Look
 from orchestrator.control.site import Site
@@ -16,6 +17,7 @@ from orchestrator.store.jobs import OpenJob
 from orchestrator.store.records import RunRecord
 
 _KINDS = 4096
+_NOTHING = Observation(AllocationState.ABSENT)
 _WAITS = frozenset({RunState.CREATED, RunState.LAUNCHED})
 
 
@@ -52,8 +54,9 @@ class Quota:
             facts: of the queue.
             most: of them.
         """
-        self._arrays = {run.id: size for run in facts.active if (size := self._size_of(run, facts)) > 1}
-        taken = sum(self._arrays.get(run.id, 1) for run in facts.active if run.state in _WAITS)
+        wait = {run.id: places_of(run, facts.jobs.get(run.job)) for run in facts.active if run.state in _WAITS}
+        self._arrays = {run: places for run, places in wait.items() if places > 1}
+        taken = sum(wait.values())
         with self._site.store.read() as connection:
             room = self._most - taken - self._tasks - allocations.waiting(connection)
         sizes = [self._size(job, Width.of(self._site, job).most) for job in ready]
@@ -64,13 +67,22 @@ class Quota:
         self._lacking = min(self._most, sum(sizes[count:]))
         return ready[:count]
 
-    def _size_of(self, run: RunRecord, facts: Facts) -> int:
-        job = facts.jobs.get(run.job)
-        return 1 if job is None or run.state not in _WAITS else self._size(job, run.world_size)
-
     def _size(self, job: OpenJob, workers: int) -> int:
         """Places of a run; an array with more tasks than there are places has all of them."""
         return min(workers, self._most) if is_array(job) else 1
+
+
+def places_of(run: RunRecord, job: OpenJob | None, seen: Observation = _NOTHING) -> int:
+    """How many places of the engine's queue a run has with what it began with.
+
+    Args:
+        run: any.
+        job: whose run it is; None: that is not known.
+        seen: of what it began with.
+    """
+    if run.state in _WAITS:
+        return run.world_size if job is not None and is_array(job) else 1
+    return seen.tasks
 
 
 def is_array(job: OpenJob) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_queue_kit import Desk
 from queueing_kit import FOLLOWS, growth_of, queueing, run_of, said
 
 from orchestrator.backends.protocol import AllocationState, Observation
@@ -115,3 +116,17 @@ def with_tasks(observe: Callable[..., Any], array: str, tasks: int) -> Callable[
         return {name: begun if name == array else one for name, one in observe(allocations).items()}
 
     return seen
+
+
+def test_why_and_the_quota_count_the_same(tmp_path: Path) -> None:
+    desk = Desk.at(tmp_path, slurm={"waiting": 5})
+    array, other = (desk.world.train("start", workers="4", **ARRAY) for _ in range(2))
+    desk.hand_over(array)
+    last = desk.world.submit()
+    for place, job in enumerate((other, last), 1):
+        reason = desk.questions.why(job).reason
+        assert "(4; slurm.waiting is 5, and the next to follow is an array, of which each task counts); " in reason
+        assert f"; it is number {place} of those that follow" in reason
+    desk.world.service.cancel(other)
+    desk.questions.forget()
+    assert desk.questions.why(last).kind == "starts"
