@@ -55,6 +55,8 @@ class ScriptedSlurm(Slurm):
 
     def queue(self, allocation: str, state: str, job: str = "1", **fields: str) -> None:
         """From now on squeue shows this job."""
+        from queue_kit import queue_line
+
         self.jobs[job] = queue_line(allocation, state, job, **fields)
 
     def account(self, allocation: str, state: str, job: str = "1", code: str = "0:0", submitted: str = "1000") -> None:
@@ -68,26 +70,6 @@ class ScriptedSlurm(Slurm):
             raise BackendUnavailable(f"{program}: Unable to contact slurm controller", hint="scontrol ping")
 
         self.programs[program] = fail
-
-
-def queue_line(allocation: str, state: str, job: str = "1", **fields: str) -> str:
-    """One job as squeue prints it."""
-    values: Mapping[str, str] = {
-        "task": "N/A",
-        "reason": "None",
-        "start": "N/A",
-        "ends": "N/A",
-        "submitted": "1000",
-        "priority": "7",
-        "partition": "batch",
-        "qos": "normal",
-        "account": "lab",
-        "nodes": "",
-        "name": allocation,
-        "comment": allocation.rpartition(".")[0],
-    } | fields
-    order = ("start", "ends", "submitted", "priority", "partition", "qos", "account", "nodes", "name", "comment")
-    return "\x1e" + "\x1f".join([job, values["task"], state, values["reason"], *(values[k] for k in order)]) + "\x1f\n"
 
 
 @pytest.fixture

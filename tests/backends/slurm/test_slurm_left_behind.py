@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from backend_kit import Site, lose_the_answer
-from conftest import queue_line
+from queue_kit import queue_line
 
 from orchestrator.backends.slurm import SlurmBackend
 from orchestrator.backends.slurm.commands import Slurm
