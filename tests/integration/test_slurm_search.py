@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from orchestrator.base.paths import bundled
 from orchestrator.base.process import processes_with_environment
+from orchestrator.base.slots import SLOTS_VARIABLE
 from orchestrator.rundir.allocations import MARK
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.search.records import TrialRecord, TrialRecords
@@ -29,22 +32,12 @@ def lab(slurm: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def sweep(engine: str, epochs: int = 1) -> dict[str, Any]:
-    """Two tiny trials on two workers, each of which takes a node."""
-    return {
-        "name": engine,
-        "recipe": "regnet",
-        "seed": 1,
-        "data": {"dataset": "digits", "image_size": 8},
-        "model": {"stem": "cifar", "stem_width": 8},
-        "search": {
-            "engine": engine,
-            "trials": 2,
-            "space": {"depth": "4..12", "w0": "16..64", "wa": "8..64", "wm": "2..3", "group_width": "8..32"},
-            "constraints": {"flops": "0..1M"},
-            "bootstrap": 0,
-        },
-        "optim": {"lr": 0.1},
-        "train": {"epochs": epochs, "batch_size": 64},
+    """Two trials of the sweep that comes with the package, on two workers, each of which takes a node."""
+    document: dict[str, Any] = yaml.safe_load((bundled("workloads") / "regnet_sweep.yaml").read_text())
+    return document | {
+        "search": document["search"] | {"engine": engine, "trials": 2, "bootstrap": 0},
+        "optim": document["optim"] | {"weight_decay": 5e-4},  # text to YAML 1.1
+        "train": document["train"] | {"epochs": epochs},
         "resources": {"workers": 2, "cpus_per_worker": 4, "memory_per_worker": "8GiB"},
         "env": {"OMP_NUM_THREADS": "1"},
         "retry": {"application": 0},
@@ -73,7 +66,9 @@ def logs(lab: Lab, job: str) -> str:
     return "\n".join(f"{path.parent.parent.name} {path.name}:\n{path.read_text()}" for path in files)
 
 
-def test_a_search_on_ray_over_two_nodes_and_one_as_an_array_find_the_same(lab: Lab) -> None:
+def test_a_search_on_ray_over_two_nodes_one_as_an_array_and_one_on_this_machine_find_the_same(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_ray = lab.submit(sweep("ray"))
     lab.finish()
     assert lab.job(on_ray).state == "succeeded", logs(lab, on_ray)
@@ -90,6 +85,14 @@ def test_a_search_on_ray_over_two_nodes_and_one_as_an_array_find_the_same(lab: L
         for job in (on_ray, array)
         for agent in (0, 1)
     )
+
+    monkeypatch.setenv(SLOTS_VARIABLE, str(tmp_path / "slots"))
+    local = Lab(tmp_path / "local", cores=2)
+    here = local.submit(sweep("array") | {"resources": {"workers": 2}})
+    local.finish()
+    found = results(local, here)
+    local.close()
+    assert found == results(lab, array)
 
 
 def test_a_task_of_an_array_whose_node_is_lost_leaves_its_trial_to_the_others(lab: Lab, slurm: DevCluster) -> None:
