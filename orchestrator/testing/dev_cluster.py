@@ -41,6 +41,7 @@ class DevCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.conf = folder / "etc" / "slurm.conf"
+        self._revived = False
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
         self.environment = ours | {"SLURM_CONF": str(self.conf)}
 
@@ -105,7 +106,8 @@ class DevCluster:
     def run(self, *argv: str) -> str:
         """What a command prints that talks to this cluster.
 
-        A slurmctld that died by itself, as Slurm's does once in thousands of tests, is started again with a warning.
+        A slurmctld that died by itself, as Slurm's does once in thousands of tests, is started again with a warning;
+        one that does so twice is not.
 
         Raises:
             DevClusterError: It failed.
@@ -122,6 +124,8 @@ class DevCluster:
 
     def _revive(self) -> bool:
         """Whether slurmctld did not run, and runs again; a warning tells of it."""
+        if self._revived:
+            return False
         try:
             self.dev_cluster("status")
         except DevClusterError as error:
@@ -132,6 +136,7 @@ class DevCluster:
         last = (self.folder / "log" / "slurmctld.out").read_text(errors="replace")[-2000:]
         warnings.warn(f"slurmctld had ended by itself; its last words: {last}", stacklevel=3)
         self.restart_controller()
+        self._revived = True
         return True
 
     def states(self) -> dict[str, str]:

@@ -128,6 +128,14 @@ def test_what_never_splits_over_the_nodes_is_refused_at_submit(engine: Engine, t
         submit(engine, tmp_path, 5)
 
 
+def test_a_job_is_queued_while_all_nodes_are_drained(engine: Engine, slurm: DevCluster, tmp_path: Path) -> None:
+    slurm.run("scontrol", "update", f"NodeName={','.join(slurm.nodes)}", "State=DRAIN", "Reason=moving")
+    job = submit(engine, tmp_path, 1)
+    until(engine, lambda: "drained" in engine.questions.why(job).reason)
+    slurm.run("scontrol", "update", f"NodeName={','.join(slurm.nodes)}", "State=RESUME")
+    until(engine, lambda: engine.service.get(job).state == "running")
+
+
 def test_a_plan_shows_the_very_script_that_is_submitted(engine: Engine, tmp_path: Path) -> None:
     text = json.dumps(TRAINING)
     plan = make_plan(parse_workload(text, "w.yaml"), engine.profile, engine.backend, workdir=tmp_path)

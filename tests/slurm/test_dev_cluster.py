@@ -40,6 +40,11 @@ def test_every_node_gives_the_gpus_that_it_declares(slurm: DevCluster) -> None:
     assert sorted(printed.splitlines()) == ["n1 0,1", "n2 0,1", "n3 0,1"]
 
 
+def kill_controller(cluster: DevCluster) -> None:
+    (pid,) = re.findall(r"^slurmctld +(\d+)$", cluster.dev_cluster("status"), re.MULTILINE)
+    os.kill(int(pid), signal.SIGKILL)
+
+
 def test_the_status_names_what_does_not_run(slurm: DevCluster) -> None:
     assert re.search(r"^slurmd-n2 +\d+$", slurm.dev_cluster("status"), re.MULTILINE)
     slurm.kill_slurmd("n2")
@@ -91,11 +96,14 @@ def test_without_accounting_jobs_run_and_are_written_down_later(slurm: DevCluste
     slurm.wait_for(lambda: state_in_accounting(slurm, job) == "COMPLETED")
 
 
-def test_a_controller_that_died_by_itself_is_brought_back_with_a_warning(slurm: DevCluster) -> None:
-    (pid,) = re.findall(r"^slurmctld +(\d+)$", slurm.dev_cluster("status"), re.MULTILINE)
-    os.kill(int(pid), signal.SIGKILL)
+def test_a_controller_that_died_by_itself_is_brought_back_once_with_a_warning(slurm: DevCluster) -> None:
+    same = DevCluster(slurm.folder)
+    kill_controller(same)
     with pytest.warns(UserWarning, match="slurmctld had ended by itself; its last words: .*"):
-        assert slurm.jobs() == {}
+        assert same.jobs() == {}
+    kill_controller(same)
+    with pytest.raises(DevClusterError, match="Unable to contact"):
+        same.jobs()
 
 
 def test_nothing_is_left_when_the_process_ends_that_it_is_for(slurm_cluster: DevCluster, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ _DRY_RUN = 5.0
 """Seconds that a dry run may take: somebody waits for it."""
 _FOLDER = "slurm"
 _NUMBER = re.compile(r"(\d+)(;\S*)?")
+_NOT_NOW = re.compile(r"allocation failure: Requested node configuration is not available")
+"""A dry run also says so where the nodes are down or drained, and sbatch would take the job; whether any node has what
+it needs is known from their table."""
 _START = re.compile(r"Job \d+ to start at (\d+) using")
 
 
@@ -81,6 +84,8 @@ class Submitter:
             file.seek(0)
             answer = self._slurm.call("sbatch", "--test-only", patience=_DRY_RUN, stdin=file.fileno())
         if answer.code != 0:
+            if _NOT_NOW.search(answer.err):
+                return None
             raise refusal(answer)
         found = _START.search(answer.err)
         return None if found is None else float(found.group(1))

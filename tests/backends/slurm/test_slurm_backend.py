@@ -126,9 +126,14 @@ def test_the_dry_run_says_when(site: Site) -> None:
 
 
 def test_a_dry_run_that_slurm_refuses_says_so(site: Site) -> None:
-    site.say("sbatch", "echo 'allocation failure: Requested node configuration is not available' >&2; exit 1")
-    with pytest.raises(LaunchRefused, match="node configuration"):
+    site.say("sbatch", "echo 'allocation failure: Invalid account or account/partition combination' >&2; exit 1")
+    with pytest.raises(LaunchRefused, match="Invalid account"):
         site.backend().expected_start(site.request())
+
+
+def test_a_dry_run_while_all_nodes_are_down_says_nothing_of_the_job(site: Site) -> None:
+    site.say("sbatch", "echo 'allocation failure: Requested node configuration is not available' >&2; exit 1")
+    assert site.backend().expected_start(site.request()) is None
 
 
 def test_a_missing_program_is_named(site: Site) -> None:
