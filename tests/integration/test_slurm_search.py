@@ -87,8 +87,8 @@ def test_a_search_on_ray_over_two_nodes_one_as_an_array_and_one_on_this_machine_
     )
 
     monkeypatch.setenv(SLOTS_VARIABLE, str(tmp_path / "slots"))
-    local = Lab(tmp_path / "local", cores=2)
-    here = local.submit(sweep("array") | {"resources": {"workers": 2}})
+    local = Lab(tmp_path / "local", cores=8)
+    here = local.submit(sweep("array"))
     local.finish()
     found = results(local, here)
     local.close()
