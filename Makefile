@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 	@packages="up to $$(grep -c '^[a-z0-9]' requirements.lock) packages: this is what takes long"; project="3/3 orchestrator itself …"; \
 	if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock; then \
 	  echo "2/3 $$packages …" >&2 \
-	  && $(UV) pip install --python $(BIN)/python --require-hashes -r requirements.lock \
+	  && $(UV) pip install --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock \
 	  && echo "$$project" >&2 \
 	  && $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
 	else \
@@ -38,6 +38,7 @@ $(READY): requirements.lock pyproject.toml
 	  && echo "$$project" >&2 \
 	  && $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . ; \
 	fi
+	@$(BIN)/python -m compileall -q orchestrator
 	@touch $@
 	@echo "Ready: source $(BIN)/activate" >&2
 
