@@ -128,8 +128,8 @@ def _row(trial: TrialView, columns: tuple[list[str], list[str], list[str]]) -> l
 
 
 def _summary(summary: Mapping[str, Any]) -> str:
-    told = {_NAMES.get(k, k): _block(v) for k, v in summary.items() if k not in _LEFT_OUT and v not in _NOTHING}
-    return "\n".join(f"{one_line(key.replace('_', ' ')):<12} {value}" for key, value in told.items())
+    told = ((_NAMES.get(k, k), _block(v)) for k, v in summary.items() if k not in _LEFT_OUT and v not in _NOTHING)
+    return "\n".join(f"{one_line(key.replace('_', ' ')):<12} {value}" for key, value in told if value)
 
 
 def _block(value: object) -> str:

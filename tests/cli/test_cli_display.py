@@ -35,8 +35,8 @@ def test_a_summary_shows_neither_what_is_empty_nor_whole_hashes(job: JobView) ->
         "fingerprint": {},
         "data": {"x": ""},
     }
-    lines = results_text(ResultsView(job=job, summary=summary)).splitlines()
-    assert lines[2:4] == ["samples      2,156", "model sha256 " + "ab" * 8]
+    shown = results_text(ResultsView(job=job, summary=summary)).split("\n\n")[-1]
+    assert shown.splitlines() == ["samples      2,156", "model sha256 " + "ab" * 8]
 
 
 def test_results_of_a_failed_job_say_why(job: JobView) -> None:

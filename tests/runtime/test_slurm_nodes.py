@@ -187,10 +187,11 @@ def test_a_job_that_starts_again_under_its_number_is_the_one_that_it_was(bench: 
 
 def test_a_time_limit_that_is_near_is_told_once_the_disk_takes_the_note(bench: Any, programs: FakeSlurm) -> None:
     job = elastic(bench, programs, nodes=1, grace=20.0)
-    bench.files.stop.mkdir()
+    _, by_batch_step = bench.files.stops
+    by_batch_step.mkdir()
     job.send_signal(signal.SIGUSR1)
     bench.until(lambda: "cannot be told" in bench.files.log.read_text())
-    bench.files.stop.rmdir()
+    by_batch_step.rmdir()
     assert job.wait(30) == 0
     assert bench.event("finished").data["cause"] == "preempt"
 

@@ -1,6 +1,5 @@
 """The development cluster: a real Slurm that comes up, breaks as a real one breaks, and leaves nothing behind."""
 
-import os
 import re
 import signal
 import subprocess
@@ -41,8 +40,9 @@ def test_every_node_gives_the_gpus_that_it_declares(slurm: DevCluster) -> None:
 
 
 def kill_controller(cluster: DevCluster) -> None:
-    (pid,) = re.findall(r"^slurmctld +(\d+)$", cluster.dev_cluster("status"), re.MULTILINE)
-    os.kill(int(pid), signal.SIGKILL)
+    role = ("ORCHESTRATOR_DEV_SLURM_ROLE", "slurmctld")
+    for process in processes_with_environment("ORCHESTRATOR_DEV_SLURM", str(cluster.folder), role):
+        process.send(signal.SIGKILL)
 
 
 def test_the_status_names_what_does_not_run(slurm: DevCluster) -> None:
