@@ -18,7 +18,7 @@ MISSING = 3
 """What `dev-cluster up` ends with where Slurm, munge or MariaDB is not installed."""
 _PATIENCE = 60.0
 _SAVED_AFTER = 6.0
-_NO_CONTROLLER = "Unable to contact slurm controller"
+_NO_CONTROLLER = re.compile("Unable to contact slurm controller|Transport endpoint is not connected")
 
 
 class DevClusterError(Exception):
@@ -113,7 +113,7 @@ class DevCluster:
             DevClusterError: It failed.
         """
         done = self._run(argv)
-        if done.returncode and _NO_CONTROLLER in done.stderr and self._revive():
+        if done.returncode and _NO_CONTROLLER.search(done.stderr) and self._revive():
             done = self._run(argv)
         if done.returncode:
             raise DevClusterError(done.returncode, (done.stderr or done.stdout).strip())

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.rundir.membership import newest_view
 from orchestrator.testing.lab import Lab
 
-STEPS = 400
+STEPS = 160
 SLURM: dict[str, Any] = {
     "partition": "batch",
     "growth": {"partition": "spare", "least": 1.0, "rest": 1.0},

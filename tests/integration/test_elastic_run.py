@@ -14,7 +14,7 @@ from orchestrator.testing.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-STEPS = 600
+STEPS = 400
 
 
 def test_a_storm_changes_the_workers_and_not_the_result(

@@ -9,6 +9,7 @@ from orchestrator.testing.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+STEPS = 120
 POLICY = {
     "preset": "priority",
     "round": 0.2,
@@ -25,7 +26,7 @@ def test_a_training_that_shrinks_and_is_preempted_ends_as_an_undisturbed_one(
     make_lab: Callable[..., Lab], training: Callable[..., dict[str, Any]]
 ) -> None:
     lab = make_lab(2, policy=POLICY)
-    job = lab.submit(training("wide", 200, "1..2"))
+    job = lab.submit(training("wide", STEPS, "1..2"))
     lab.advances(job, 200)
     assert width(lab, job) == 2
 
@@ -42,7 +43,7 @@ def test_a_training_that_shrinks_and_is_preempted_ends_as_an_undisturbed_one(
     view = lab.job(job)
     assert (view.state, view.preemptions, view.failures) == ("succeeded", 1, {})
     assert [run.state for run in view.runs] == ["stopped", "succeeded"]
-    calm = lab.submit(training("calm", 200, "1"))
+    calm = lab.submit(training("calm", STEPS, "1"))
     lab.finish()
     assert lab.summary(job)["parameters_sha256"] == lab.summary(calm)["parameters_sha256"]
     assert lab.summary(job)["exact_until"] is None

@@ -62,7 +62,7 @@ def test_a_run_outlives_slurms_daemons_and_goes_on_as_another_before_its_time_li
     lab = slurm_lab(SLURM)
     slurm.run("scontrol", "update", "PartitionName=batch", "MaxTime=1")
     try:
-        document = whole_nodes(training("limit", 20 * STEPS, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
+        document = whole_nodes(training("limit", 8_000, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
         job = lab.submit(document)
         lab.advances(job, 100)
         slurm.await_saved()

@@ -29,6 +29,7 @@ _UNREACHABLE = re.compile(
     r"unable to contact|unable to establish|connection refused|connection timed out|socket timed out|zero bytes were "
     r"transmitted|no route to host|backup controller|slurmctld.*(not responding|down)|temporarily unable|"
     r"communication connection failure|message receive failure|message send failure|connection reset by peer|"
+    r"transport endpoint is not connected|broken pipe|(network|host) is (unreachable|down)|"
     r"\A.*unspecified error\s*\Z",  # after words of a cluster's own rules it is a refusal
     re.IGNORECASE,
 )

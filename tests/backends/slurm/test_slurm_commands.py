@@ -142,6 +142,7 @@ def test_who_only_looks_is_told_that_it_failed(programs: Programs) -> None:
         ("sacct: error: Sending PersistInit msg: Connection refused", "scontrol ping"),
         ('sbatch: error: Munge encode failed: Failed to access "/run/munge"', "munge -n | unmunge"),
         ("sbatch: error: Batch job submission failed: Connection reset by peer", "scontrol ping"),
+        ("slurm_load_jobs error: Transport endpoint is not connected", "scontrol ping"),
         ("sbatch: error: Batch job submission failed: Unspecified error", "scontrol ping"),
         ("squeue: error: Protocol authentication error", "munge -n | unmunge"),
         ("squeue: fatal: Could not establish a configuration source", "$SLURM_CONF"),
