@@ -72,17 +72,17 @@ def survive(life: Life, check: Check, template: Path, folder: Path, *, begin: st
 
 
 def points_of(names: list[str], begin: str | None) -> list[int]:
-    """Every point with ORCHESTRATOR_TEST_FULL; else every 20th, and those of interest.
+    """Every point with ORCHESTRATOR_TEST_FULL; else every 30th, and those of interest.
 
-    Of interest are fourteen from the first `begin` on; without that the first two of each name.
+    Of interest are ten from the first `begin` on; without that the first two of each name.
     """
     everything = range(1, len(names) + 1)
     if os.environ.get("ORCHESTRATOR_TEST_FULL"):
         return list(everything)
     if begin is None:
-        return [n for n in everything if n % 20 == 0 or names[:n].count(names[n - 1]) <= 2]
+        return [n for n in everything if n % 30 == 0 or names[:n].count(names[n - 1]) <= 2]
     first = names.index(begin) + 1
-    return [n for n in everything if n % 20 == 0 or first <= n < first + 14]
+    return [n for n in everything if n % 30 == 0 or first <= n < first + 10]
 
 
 def until_it_runs(world: World, job: str) -> None:

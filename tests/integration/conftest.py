@@ -1,5 +1,6 @@
 """The real thing: command line, embedded server, agent, Ray and MLflow, in a state directory of the test's own."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from orchestrator.base.slots import SLOTS_VARIABLE
 from orchestrator.testing.dev_cluster import DevCluster
 from orchestrator.testing.lab import Lab
 
-sys.path.insert(0, str(Path(__file__).parent))  # makes slurm_kit importable by the tests
+sys.path.insert(0, str(Path(__file__).parent))  # makes slurm_kit and training_kit importable by the tests
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -94,22 +95,30 @@ def slurm_lab(slurm: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], str]:
-    """The parameters that a training ends with on one worker of this machine; each is trained once."""
-    found: dict[str, str] = {}
+    """The parameters that a training ends with on one worker of this machine; all of one name are trained once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def trained(document: dict[str, Any]) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            root = tmp_path_factory.mktemp("local")
+            patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
+            patch.setenv(SLOTS_VARIABLE, str(root / "slots"))
+            local = Lab(root, cores=1)
+            job = local.submit({**document, "resources": {"workers": 1}})
+            local.finish()
+            digest: str = local.summary(job)["parameters_sha256"]
+            local.close()
+        return digest
 
     def digest(document: dict[str, Any]) -> str:
-        name = str(document["name"])
-        if name not in found:
-            with pytest.MonkeyPatch.context() as patch:
-                root = tmp_path_factory.mktemp("local")
-                patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
-                patch.setenv(SLOTS_VARIABLE, str(root / "slots"))
-                local = Lab(root, cores=1)
-                job = local.submit({**document, "resources": {"workers": 1}})
-                local.finish()
-                found[name] = local.summary(job)["parameters_sha256"]
-                local.close()
-        return found[name]
+        with (shared / f"undisturbed-{document['name']}").open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # another process of these tests may be training it
+            file.seek(0)
+            if not (found := file.read()):
+                found = trained(document)
+                file.write(found)
+            return found
 
     return digest
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from orchestrator.rundir.membership import newest_view
 from orchestrator.testing.lab import Lab
 
-STEPS = 160
 SLURM: dict[str, Any] = {
     "partition": "batch",
     "growth": {"partition": "spare", "least": 1.0, "rest": 1.0},
     "look_every": 0.5,
     "warn_before": 30.0,
 }
-Training = Callable[..., dict[str, Any]]
-Undisturbed = Callable[[dict[str, Any]], str]
-MakeLab = Callable[[dict[str, Any]], Lab]
 
 
 def whole_nodes(document: dict[str, Any], workers: str | int) -> dict[str, Any]:

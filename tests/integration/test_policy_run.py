@@ -1,15 +1,14 @@
 """A training makes room for others as the policy asks, and ends with the parameters of an undisturbed one."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from training_kit import STEPS, Training, Undisturbed
 
 from orchestrator.testing.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-STEPS = 120
 POLICY = {
     "preset": "priority",
     "round": 0.2,
@@ -23,10 +22,11 @@ def width(lab: Lab, job: str) -> int:
 
 
 def test_a_training_that_shrinks_and_is_preempted_ends_as_an_undisturbed_one(
-    make_lab: Callable[..., Lab], training: Callable[..., dict[str, Any]]
+    make_lab: Callable[..., Lab], training: Training, undisturbed: Undisturbed
 ) -> None:
     lab = make_lab(2, policy=POLICY)
-    job = lab.submit(training("wide", STEPS, "1..2"))
+    document = training("storm", STEPS, "1..2")
+    job = lab.submit(document)
     lab.advances(job, 200)
     assert width(lab, job) == 2
 
@@ -43,7 +43,5 @@ def test_a_training_that_shrinks_and_is_preempted_ends_as_an_undisturbed_one(
     view = lab.job(job)
     assert (view.state, view.preemptions, view.failures) == ("succeeded", 1, {})
     assert [run.state for run in view.runs] == ["stopped", "succeeded"]
-    calm = lab.submit(training("calm", STEPS, "1"))
-    lab.finish()
-    assert lab.summary(job)["parameters_sha256"] == lab.summary(calm)["parameters_sha256"]
+    assert lab.summary(job)["parameters_sha256"] == undisturbed(document)
     assert lab.summary(job)["exact_until"] is None

@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 import pytest
-from slurm_kit import SLURM, STEPS, MakeLab, Training, Undisturbed, members, nodes_of, whole_nodes
+from slurm_kit import SLURM, members, nodes_of, whole_nodes
+from training_kit import STEPS, MakeLab, Training, Undisturbed
 
 from orchestrator.testing.dev_cluster import DevCluster
 from orchestrator.testing.lab import Lab

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from slurm_kit import SLURM, STEPS, MakeLab, Training, Undisturbed, members, nodes_of, whole_nodes
+from slurm_kit import SLURM, members, nodes_of, whole_nodes
+from training_kit import STEPS, MakeLab, Training, Undisturbed
 
 from orchestrator.base.process import processes_with_environment
 from orchestrator.rundir.allocations import MARK
