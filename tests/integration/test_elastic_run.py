@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from training_kit import STORM, Training, Undisturbed
 
 from orchestrator.base.errors import Conflict
 from orchestrator.testing.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-STEPS = 400
-
 
 def test_a_storm_changes_the_workers_and_not_the_result(
-    make_lab: Callable[..., Lab], training: Callable[..., dict[str, Any]]
+    make_lab: Callable[..., Lab], training: Training, undisturbed: Undisturbed
 ) -> None:
-    lab = make_lab(5)
-    calm, job = (lab.submit(training(name, STEPS, workers)) for name, workers in (("calm", "1"), ("stormy", "1..3")))
+    lab = make_lab(3)
+    document = training("storm", STORM, "1..3")
+    job = lab.submit(document)
     lab.advances(job, 200)
     first = lab.view(job)
     assert len(first.members) == 3
@@ -48,7 +47,7 @@ def test_a_storm_changes_the_workers_and_not_the_result(
 
     view = lab.job(job)
     assert (view.state, len(view.runs)) == ("succeeded", 1)
-    assert lab.summary(job)["parameters_sha256"] == lab.summary(calm)["parameters_sha256"]
+    assert lab.summary(job)["parameters_sha256"] == undisturbed(document)
     assert lab.summary(job)["exact_until"] is None
     assert view.goodput is not None
     assert view.goodput.useful_seconds > 0

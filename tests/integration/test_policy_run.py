@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from training_kit import STEPS, Training, Undisturbed
+from training_kit import BRIEF, Training, Undisturbed
 
 from orchestrator.testing.lab import Lab
 
@@ -25,7 +25,7 @@ def test_a_training_that_shrinks_and_is_preempted_ends_as_an_undisturbed_one(
     make_lab: Callable[..., Lab], training: Training, undisturbed: Undisturbed
 ) -> None:
     lab = make_lab(2, policy=POLICY)
-    document = training("storm", STEPS, "1..2")
+    document = training("brief", BRIEF, "1..2")
     job = lab.submit(document)
     lab.advances(job, 200)
     assert width(lab, job) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from slurm_kit import SLURM, members, nodes_of, whole_nodes
-from training_kit import STEPS, MakeLab, Training, Undisturbed
+from training_kit import BRIEF, STORM, MakeLab, Training, Undisturbed
 
 from orchestrator.testing.dev_cluster import DevCluster
 from orchestrator.testing.lab import Lab
@@ -15,7 +15,6 @@ from orchestrator.testing.lab import Lab
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
 
 SPARE = {**SLURM, "partition": "spare"}
-BRIEF = 100
 LONG = 40_000
 """Steps of a training that no test sees the end of."""
 
@@ -69,7 +68,7 @@ def test_a_run_that_is_preempted_saves_its_state_in_time_and_goes_on_as_another_
     slurm_lab: MakeLab, slurm: DevCluster, training: Training, undisturbed: Undisturbed
 ) -> None:
     lab = slurm_lab(SPARE)
-    document = whole_nodes(training("storm", STEPS, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
+    document = whole_nodes(training("brief", BRIEF, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
     job = lab.submit(document)
     lab.advances(job, 50)
 
@@ -129,13 +128,15 @@ def test_the_loss_of_the_first_node_of_several_changes_no_result(
 ) -> None:
     """An elastic run goes on without it; one of a fixed width ends at once, and another goes on."""
     lab = slurm_lab(SLURM)
-    document = whole_nodes(training("brief", BRIEF, "1"), workers) | {"retry": {"application": 0, "backoff": "1s"}}
+    grows = workers == "2..3"
+    steady = training("storm", STORM, "1") if grows else training("brief", BRIEF, "1")
+    document = whole_nodes(steady, workers) | {"retry": {"application": 0, "backoff": "1s"}}
     job = lab.submit(document)
     lab.until(lambda: members(lab, job) == int(workers[-1]))
     lab.advances(job, 50)
 
     first = nodes_of(lab, job)[0]  # it runs the batch step, and coordinates
-    if workers == "2..3":  # which Slurm notices in its own time
+    if grows:  # which Slurm notices in its own time
         slurm.kill_node(first)
     else:  # else the next run might begin on it
         slurm.kill_node_noticed(first)
@@ -143,7 +144,7 @@ def test_the_loss_of_the_first_node_of_several_changes_no_result(
 
     view = lab.job(job)
     failures = [run.failure_class for run in view.runs]
-    assert failures == ([None] if workers == "2..3" else ["infrastructure", None])
+    assert failures == ([None] if grows else ["infrastructure", None])
     assert view.state == "succeeded"
     assert lab.summary(job)["parameters_sha256"] == undisturbed(document)
     slurm.wait_for(lambda: not slurm.jobs())

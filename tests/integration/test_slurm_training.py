@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from slurm_kit import SLURM, members, nodes_of, whole_nodes
-from training_kit import STEPS, MakeLab, Training, Undisturbed
+from training_kit import BRIEF, STORM, MakeLab, Training, Undisturbed
 
 from orchestrator.base.process import processes_with_environment
 from orchestrator.rundir.allocations import MARK
@@ -17,7 +17,7 @@ def test_the_node_that_a_run_began_with_is_lost_and_those_that_joined_it_go_on_t
     slurm_lab: MakeLab, slurm: DevCluster, training: Training, undisturbed: Undisturbed
 ) -> None:
     lab = slurm_lab(SLURM)
-    document = whole_nodes(training("storm", STEPS, "1"), "1..3")
+    document = whole_nodes(training("storm", STORM, "1"), "1..3")
     job = lab.submit(document)
     lab.until(lambda: members(lab, job) == 3)
     lab.advances(job, 50)
@@ -37,7 +37,7 @@ def test_ranks_that_outlive_their_slurmd_are_fenced_off_by_the_next_run(
     slurm_lab: MakeLab, slurm: DevCluster, training: Training, undisturbed: Undisturbed
 ) -> None:
     lab = slurm_lab(SLURM)
-    document = whole_nodes(training("storm", STEPS, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
+    document = whole_nodes(training("brief", BRIEF, "1"), 1) | {"retry": {"application": 0, "backoff": "1s"}}
     job = lab.submit(document)
     lab.advances(job, 50)
     (first,) = lab.job(job).runs

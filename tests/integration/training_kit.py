@@ -7,8 +7,10 @@ from typing import Any
 
 from orchestrator.testing.lab import Lab
 
-STEPS = 160
-"""Of the training `storm`, which several tests disturb, and compare with the same undisturbed one."""
+STORM = 400
+"""Steps of the training `storm`: enough for workers to join it, also on a busy machine."""
+BRIEF = 160
+"""Steps of the training `brief`: enough to be disturbed in."""
 
 Training = Callable[..., dict[str, Any]]
 Undisturbed = Callable[[dict[str, Any]], str]
