@@ -77,7 +77,7 @@ lock: setup  ## resolve all versions anew
 	@touch $@
 
 bench: .venv-bench  ## all benchmarks that need no GPU, beside their peers (takes long)
-	@for script in cli_latency checkpoint elastic_overhead elastic_resize schedule; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@for script in cli_latency checkpoint elastic_overhead elastic_resize schedule slurm_submit; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	@for script in benchmarks/data_*.py; do .venv-bench/bin/python $$script || exit 1; done
 
 bench-gpu: setup  ## training on this machine's GPU, beside a plain PyTorch loop

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 
 Results = list[dict[str, Any]]
 
+FULL = bool(os.environ.get("ORCHESTRATOR_TEST_FULL"))
 WORKERS = 4
 STEPS = 5
 SECONDS = 120
@@ -39,8 +40,8 @@ def lost(*numbers: int, at: int, when: str) -> dict[str, Any]:
 
 
 SCENARIOS = [
-    *[steady("ln", world) for world in (1, 2, 3, 4)],
-    *[steady("bn", world) for world in (1, 2, 3, 4)],
+    *[steady("ln", world) for world in ((1, 2, 3, 4) if FULL else (1, 2, 4))],
+    *[steady("bn", world) for world in ((1, 2, 3, 4) if FULL else (1, 3))],
     *[steady("teacher", world) for world in (1, 3)],
     *[steady("ln", world, precision="bf16") for world in (1, 3)],
     *[steady("ln", world, parts=2) for world in (1, 3)],
@@ -95,7 +96,10 @@ STORMS = {each["name"]: each["model"] for each in SCENARIOS if len(each["views"]
 del STORMS["neighbours killed"]
 
 
-@pytest.mark.parametrize("name", ["ln-2", "ln-3", "ln-4", "bn-2", "bn-3", "bn-4", "teacher-3", "ln-bf16-3", "ln-2-3"])
+CELLS = ["ln-2", "ln-4", "bn-3", "teacher-3", "ln-bf16-3", "ln-2-3", *(["ln-3", "bn-2", "bn-4"] if FULL else [])]
+
+
+@pytest.mark.parametrize("name", CELLS)
 def test_any_number_of_workers_ends_with_the_same_state(results: Results, name: str) -> None:
     assert outcome(results, name) == outcome(results, name[:-1] + "1")
 
