@@ -311,8 +311,8 @@ def _figures(size: Size, measured: Measured) -> list[Figure]:
             asked,
             goal=f"at most {MOST_COMMANDS:g}",
             holds=asked <= MOST_COMMANDS if size.watching >= _MINUTE else None,
-            note=f"counted by wrappers in PATH over {size.watching:g} s, in which {measured.begun} began: {listed}. Left "
-            f"out are {theirs} that jobs ran on their own nodes, an srun as each begins.",
+            note=f"counted by wrappers in PATH over {size.watching:g} s, in which {measured.begun} began: {listed}. "
+            f"Left out are {theirs} that jobs ran on their own nodes, an srun as each begins.",
         ),
     ]
 
