@@ -103,7 +103,10 @@ def bench() -> Iterator[Bench]:
     """Bring it up, and take it down again whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix="orch-bench-"))
     place = str(folder / "cluster")
-    subprocess.run([DEV_CLUSTER, "up", "--at", place, "--nodes", str(_NODES)], check=True, stdout=sys.stderr)
+    up = subprocess.run([DEV_CLUSTER, "up", "--at", place, "--nodes", str(_NODES)], check=False, stdout=sys.stderr)
+    if up.returncode:  # it has said why
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SystemExit(up.returncode)
     try:
         environment = dict(os.environ) | _exported(place)
         wrapped = folder / "bin"

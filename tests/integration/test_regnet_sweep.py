@@ -81,6 +81,7 @@ def test_the_same_seed_gives_the_same_population_and_the_same_results(
 ) -> None:
     one_by_one = _submitted(orchestrator, answer, *_size(), "--set", "resources.workers=1")
     assert _measured(one_by_one) == _measured(demo)
+    assert one_by_one["summary"]["best"] == demo["summary"]["best"]
 
 
 def test_with_shuffled_labels_nothing_is_learned_and_without_much_is(

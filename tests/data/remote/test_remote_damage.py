@@ -100,6 +100,7 @@ def test_skip_leaves_a_missing_or_truncated_shard_out_and_names_its_range(bucket
     assert dataset.corrupt_rows == set(range(8, 16))
     assert [str(part) for part in dataset.lost] == ["train rows 8 to 15"]
     assert asked[0] == asked[1], "what is lost is not asked for again"
+    assert asked[0] in {1, 2}, "once, and once more where the answer was slow"
     with pytest.raises(ShardCorrupt, match="cannot be read"):
         dataset.read(9)
 
