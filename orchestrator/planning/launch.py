@@ -14,7 +14,7 @@ from orchestrator.spec.workload import CommandWorkload, Workload
 
 RANK_MODULE = "orchestrator.recipes.main"
 SEARCH_MODULE = "orchestrator.search.main"
-JOINER_MODULE = "orchestrator.search.join"
+JOINER_MODULE = "orchestrator.onray.join"
 ARRAY_MODULE = "orchestrator.search.array"
 
 

@@ -169,6 +169,21 @@ class AllocationFiles:
         return self.run.path / f"slurm-{self.index}.json"
 
     @property
+    def ray_job(self) -> Path:
+        """What the driver of a Ray job has to know."""
+        return self.run.path / f"ray-{self.index}.json"
+
+    @property
+    def ray_claim(self) -> Path:
+        """Which driver runs it, on a Ray cluster."""
+        return self.run.path / f"ray-{self.index}-driver.json"
+
+    @property
+    def ray_log(self) -> Path:
+        """The driver's log, on a Ray cluster."""
+        return self.run.logs / f"ray-{self.index}.log"
+
+    @property
     def _given_back(self) -> Path:
         return self.run.path / f"given-back-{self.index}.json"
 

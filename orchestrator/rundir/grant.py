@@ -75,6 +75,7 @@ class Grant:
         node: what the engine calls this machine; empty where it has only one.
         nodes: machines of the allocation, each with an agent of its own.
         place: of this agent among them, from 0.
+        gang: workers on each of these machines, in order; empty: on all of them as many as here.
         grows: further allocations may join it, where more workers are wanted than the run's fewest.
         notice: seconds until the processes are killed after a signal to stop that does not come with a longer or
             shorter time.
@@ -89,6 +90,7 @@ class Grant:
     node: str = ""
     nodes: int = 1
     place: int = 0
+    gang: tuple[int, ...] = ()
     grows: bool = False
     notice: float = 20.0
     grace: float = 20.0
@@ -106,4 +108,5 @@ class Grant:
         return cls(
             **{name: value for name, value in document.items() if name in known}
             | {"devices": None if devices is None else tuple(devices), "pool": pool and Pool.from_json(pool)}
+            | {"gang": tuple(document.get("gang", ()))}
         )

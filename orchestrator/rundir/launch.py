@@ -32,6 +32,8 @@ class Launch:
         ranks_share_slots: one process is started that uses all workers' slots itself (a search's driver).
         joiner_argv: where ranks share slots, what is executed on each further node of the allocation, to give its slots
             to that process; empty: nothing.
+        self_placed: where ranks share slots, that process has Ray place its workers itself, in groups of Ray's own making:
+            on a Ray cluster nothing is reserved for it beforehand.
         array: the workers know nothing of each other: each takes what is left to do, and one that is lost ends none of
             the others. An engine may start each of them by itself.
         elastic: the workers find each other by views (see `membership`), and come and go while the run goes on.
@@ -51,6 +53,7 @@ class Launch:
     cpus_per_worker: int = 1
     gpus_per_worker: int = 0
     ranks_share_slots: bool = False
+    self_placed: bool = False
     array: bool = False
     elastic: bool = False
     min_workers: int = 1

@@ -109,7 +109,7 @@ def _supervise(files: AllocationFiles, launch: Launch, grant: Grant, guard: int,
     try:
         become_subreaper()
         if grant.node and not launch.elastic and not launch.array:  # how large the gang is, the engine has decided
-            launch = replace(launch, workers=grant.nodes * (grant.workers or 1))
+            launch = replace(launch, workers=sum(grant.gang) or grant.nodes * (grant.workers or 1))
         if launch.elastic:
             outcome = ElasticAgent(files, launch, grant, guard, keeping).run()
         else:

@@ -35,12 +35,21 @@ def process_count(launch: Launch, grant: Grant) -> int:
     """How many processes are started on this node: one a worker, or one for all of them."""
     if launch.array and grant.workers is not None:
         return grant.workers
-    return 1 if launch.ranks_share_slots else launch.workers // grant.nodes
+    return 1 if launch.ranks_share_slots else slots_here(launch, grant)
+
+
+def slots_here(launch: Launch, grant: Grant) -> int:
+    """Workers' slots of a gang that lie on this node."""
+    return grant.gang[grant.place] if grant.gang else launch.workers // grant.nodes
 
 
 def rank_of(files: AllocationFiles, launch: Launch, local: int, grant: Grant) -> int:
     """The rank of a process of this node; of an array the engine may have started each of them by itself."""
-    return (files.index if launch.array else grant.place * process_count(launch, grant)) + local
+    if launch.array:
+        return files.index + local
+    if grant.gang and not launch.ranks_share_slots:
+        return sum(grant.gang[: grant.place]) + local
+    return grant.place * process_count(launch, grant) + local
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
@@ -66,7 +75,7 @@ def rank_environment(
         devices = devices[local * launch.gpus_per_worker : (local + 1) * launch.gpus_per_worker]
     added = _common(files, launch, grant, devices)
     if grant.nodes > 1:
-        added |= {NODE_SLOTS: str(launch.workers // grant.nodes), HOST: grant.host}
+        added |= {NODE_SLOTS: str(slots_here(launch, grant)), HOST: grant.host}
     if launch.ranks_share_slots and grant.place > 0:  # one that joins: no rank of a process group
         return added
     return added | {

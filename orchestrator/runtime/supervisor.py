@@ -88,8 +88,8 @@ class Supervisor:
         each = process_count(self._launch, self._grant)
         say(f"{each} ranks run")
         if self._grant.place == 0:
-            agents = range(self._files.index, self._files.index + self._grant.nodes)
-            nodes = self._nodes.spread(agent for agent in agents for _ in range(each))
+            gang = self._grant.gang or (each,) * self._grant.nodes
+            nodes = self._nodes.spread(self._files.index + i for i, here in enumerate(gang) for _ in range(here))
             self._events.note("started", world_size=self._launch.workers, **nodes)
         while not self._over():
             self._events.catch_up()

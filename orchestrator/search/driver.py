@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.text import counted
+from orchestrator.onray.meeting import RayMeeting
+from orchestrator.onray.private import Signals, private_ray
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.ledger import Ledger
-from orchestrator.search.meeting import RayMeeting
-from orchestrator.search.raysession import Signals, private_ray
 from orchestrator.search.trial import REGNET_TRAINER, TrialTask, run_trial
 from orchestrator.spec.regnet import RegNetWorkload
 

@@ -10,8 +10,8 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from orchestrator.base.text import one_line
+from orchestrator.onray.private import Signals
 from orchestrator.search.ledger import REPORTED, Ledger
-from orchestrator.search.raysession import Signals
 from orchestrator.search.trial import STOP_FILE, TrialFailed, read_samples
 
 

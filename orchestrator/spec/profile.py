@@ -26,6 +26,7 @@ from orchestrator.spec.diagnostics import did_you_mean
 from orchestrator.spec.hidden import Repairs
 from orchestrator.spec.policy import Policy
 from orchestrator.spec.presets import PRESETS, preset
+from orchestrator.spec.ray import RaySection
 from orchestrator.spec.slurm import SlurmSection
 from orchestrator.spec.units import ByteSize, Duration
 
@@ -160,15 +161,6 @@ class Watch(Document):
     cancel_grace: Duration = Field(default=20.0, description="a run has so long to checkpoint and stop")
 
 
-def _built(backend: Any) -> Any:
-    if backend == "ray":
-        raise ValueError(
-            "there is no engine for ray yet; `local` serves this machine, and is what "
-            "`orchestrator simulate` takes for any nodes; `slurm` serves a Slurm cluster"
-        )
-    return backend
-
-
 _SLURM_DECIDES = {
     "policy": "Slurm's own scheduler decides; the section `slurm` says how priorities reach it",
     "nodes": "Slurm says which nodes there are",
@@ -191,7 +183,7 @@ class ClusterProfile(Document):
 
     name: Name
     description: Text = ""
-    backend: Annotated[Literal["local", "slurm"], BeforeValidator(_built)]
+    backend: Literal["local", "ray", "slurm"]
     nodes: list[Node] = Field(default_factory=lambda: [Node()], min_length=1)
     runs_dir: Line | None = Field(default=None, description="shared between nodes; default: the state directory")
     policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate("default"))
@@ -199,6 +191,7 @@ class ClusterProfile(Document):
     maintenance: list[Maintenance] = Field(default_factory=list, max_length=10_000)
     limits: Limits = Limits()
     watch: Watch = Watch()
+    ray: RaySection = Field(default_factory=RaySection, description="with `backend: ray`")
     slurm: SlurmSection = Field(default_factory=SlurmSection, description="with `backend: slurm`")
 
     @model_validator(mode="after")
@@ -219,9 +212,12 @@ class ClusterProfile(Document):
 
     def _foreign_sections(self) -> Iterator[str]:
         """What the chosen engine has no use for would be passed over in silence."""
+        for key, empty in (("ray", RaySection()), ("slurm", SlurmSection())):
+            if self.backend != key and getattr(self, key) != empty:
+                yield f"{key}: this section is for `backend: {key}`, and the backend is {self.backend}"
+        if self.backend == "ray" and self.nodes != [Node()]:
+            yield "nodes: with `backend: ray` Ray says which nodes there are; `ray.autoscaler` says which may come"
         if self.backend != "slurm":
-            if self.slurm != SlurmSection():
-                yield f"slurm: this section is for `backend: slurm`, and the backend is {self.backend}"
             return
         for key, why in _SLURM_DECIDES.items():
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
@@ -238,7 +234,7 @@ class ClusterProfile(Document):
             yield f"nodes: {twice} is there twice"
         for i, entry in enumerate(self.maintenance):
             for j, name in enumerate(entry.nodes):
-                if name not in known:
+                if name not in known and self.backend != "ray":  # of which Ray knows the nodes
                     yield f"maintenance[{i}].nodes[{j}]: there is no node {name}"
 
     def _wrong_teams(self) -> Iterator[str]:

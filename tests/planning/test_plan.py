@@ -159,7 +159,7 @@ def test_a_search_is_one_driver_on_all_slots() -> None:
     launch = launch_for(workload, job="j-1", run="j-1-r1", token=1, workers=2, workdir="/")
     assert launch.ranks_share_slots
     assert kind_of(workload) == "regnet search"
-    assert launch.joiner_argv[-1] == "orchestrator.search.join"
+    assert launch.joiner_argv[-1] == "orchestrator.onray.join"
     assert not launch.array
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.blueprint.workload import population_of
+from orchestrator.onray.private import Signals, private_ray
 from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.driver import SearchRun, tune_trials
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, resumed_trials
-from orchestrator.search.raysession import Signals, private_ray
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.voice import Voice
 from orchestrator.spec.regnet import RegNetWorkload

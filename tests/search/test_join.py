@@ -14,10 +14,10 @@ import pytest
 
 from orchestrator.base.errors import Conflict
 from orchestrator.base.process import processes_with_environment
+from orchestrator.onray.meeting import Head, RayMeeting
 from orchestrator.rundir.allocations import MARK
 from orchestrator.rundir.launch import Launch, write_launch
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.search.meeting import Head, RayMeeting
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.spec.load import freeze_workload
 from orchestrator.spec.regnet import RegNetWorkload
@@ -49,7 +49,7 @@ run = SearchRun(job, job.run("job-1-r1"), 1, 2, print, "trainer_for_tests:train"
 sys.exit(0 if run_trials(run, workload, ledger, lambda: False) else 3)
 """
 
-JOIN = ("-m", "orchestrator.search.join")
+JOIN = ("-m", "orchestrator.onray.join")
 PRETENDED = (
     "-c",
     """

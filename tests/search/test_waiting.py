@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base.files import write_atomic
+from orchestrator.onray.meeting import Head, RayMeeting
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.runtime.context import RunContext, StopRequest
 from orchestrator.runtime.durable import DurableEvents
@@ -19,7 +20,6 @@ from orchestrator.search.claims import Claims
 from orchestrator.search.finish import Origin
 from orchestrator.search.ledger import Ledger, Progress
 from orchestrator.search.lives import Life, Lives
-from orchestrator.search.meeting import Head, RayMeeting
 from orchestrator.search.overview import Overview
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.setting import Setting

@@ -13,9 +13,9 @@ from orchestrator.spec.presets import PRESETS, preset
 from orchestrator.spec.profile import ClusterProfile, Node
 
 
-def profile(folder: Path, text: str) -> ClusterProfile:
+def profile(folder: Path, text: str, backend: str = "local") -> ClusterProfile:
     path = folder / "x.yaml"
-    path.write_text(f"name: x\nbackend: local\n{text}\n")
+    path.write_text(f"name: x\nbackend: {backend}\n{text}\n")
     return load_profile(path)
 
 
@@ -83,11 +83,20 @@ def test_what_does_not_hold_together_is_refused(tmp_path: Path, text: str, rule:
         profile(tmp_path, text)
 
 
-def test_an_engine_that_there_is_not_yet_is_told_so_beside_all_else(tmp_path: Path) -> None:
-    path = tmp_path / "x.yaml"
-    path.write_text("name: x\nbackend: ray\n" + WINDOW)
-    with pytest.raises(SpecError, match=r"(?s)2:10: backend: there is no engine for ray yet.*there is no node b"):
-        load_profile(path)
+def test_what_ray_says_itself_is_not_written_down_again(tmp_path: Path) -> None:
+    text = "nodes: [{name: a, cpus: 4}]\nslurm: {partition: x}"
+    with pytest.raises(SpecError, match=r"(?s)this section is for `backend: slurm`.*Ray says which nodes there are"):
+        profile(tmp_path, text, "ray")
+
+
+def test_maintenance_names_nodes_that_ray_knows(tmp_path: Path) -> None:
+    assert profile(tmp_path, WINDOW, "ray").maintenance[0].nodes == ["b"]
+
+
+def test_what_the_autoscaler_can_bring_is_a_list_of_node_types(tmp_path: Path) -> None:
+    text = "ray: {autoscaler: [{name: h200, count: 8, cpus: 64, gpus: 8, memory: 1TiB}]}"
+    (kind,) = profile(tmp_path, text, "ray").ray.autoscaler
+    assert (kind.name, kind.count, kind.gpus, kind.memory) == ("h200", 8, 8, 2**40)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ import psutil
 from orchestrator.base.errors import TimedOut
 from orchestrator.base.process import ProcessIdentity
 from orchestrator.base.text import one_line
+from orchestrator.onray.meeting import Head
 from orchestrator.runtime.logs import say
-from orchestrator.search.meeting import Head
 
 _PREFIX = "orch-ray-"
 _LONGEST_FOLDER = 40

@@ -1,4 +1,4 @@
-"""A further node of a search: `python -m orchestrator.search.join` gives its slots to the Ray that the driver started.
+"""A further node of a search: `python -m orchestrator.onray.join` gives its slots to the Ray that the driver started.
 
 It waits for the head, starts a raylet, watches it, and leaves nothing behind when the driver says that the search is
 over, when the head is gone, or when it is asked to end.
@@ -19,6 +19,8 @@ from pathlib import Path
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.sweep import sweep
+from orchestrator.onray.meeting import Head, RayMeeting
+from orchestrator.onray.private import OBJECT_STORE_BYTES, environment, scratch_folder
 from orchestrator.rundir.allocations import MARK
 from orchestrator.rundir.launch import read_launch
 from orchestrator.rundir.layout import RunDirectory
@@ -26,8 +28,6 @@ from orchestrator.runtime import environment as names
 from orchestrator.runtime.linux import become_subreaper, dies_with_parent
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.signals import SignalInbox
-from orchestrator.search.meeting import Head, RayMeeting
-from orchestrator.search.raysession import OBJECT_STORE_BYTES, environment, scratch_folder
 
 _TICK = 0.2
 _PROBE_SECONDS, _PROBE_TIMEOUT, _PROBES = 2.0, 2.0, 3

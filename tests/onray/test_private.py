@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from orchestrator.base.errors import TimedOut
-from orchestrator.search import raysession
+from orchestrator.onray import private
 
 
 class Ray(SimpleNamespace):
@@ -39,7 +39,7 @@ def test_a_ray_that_does_not_start_is_tried_again_and_nothing_of_the_attempt_is_
     ray = Ray(failing=2)
     monkeypatch.setitem(sys.modules, "ray", ray)
     try:
-        raysession._start(num_cpus=1)
+        private._start(num_cpus=1)
         assert [process.poll() is None for process in (other, *ray.left)] == [True, False, False, True]
     finally:
         for process in (other, *ray.left):
@@ -51,5 +51,5 @@ def test_a_ray_that_never_starts_ends_the_run_in_its_own_words(monkeypatch: pyte
     ray = Ray(failing=99)
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(TimedOut, match="Ray did not start on this node: The current node timed out"):
-        raysession._start(num_cpus=1)
+        private._start(num_cpus=1)
     assert [psutil.pid_exists(process.pid) for process in ray.left] == [False] * 3
