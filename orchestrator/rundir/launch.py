@@ -32,7 +32,7 @@ class Launch:
         ranks_share_slots: one process is started that uses all workers' slots itself (a search's driver).
         joiner_argv: where ranks share slots, what is executed on each further node of the allocation, to give its slots
             to that process; empty: nothing.
-        self_placed: where ranks share slots, that process has Ray place its workers itself, in groups of Ray's own making:
+        self_placed: where ranks share slots, that process has Ray place its workers itself:
             on a Ray cluster nothing is reserved for it beforehand.
         array: the workers know nothing of each other: each takes what is left to do, and one that is lost ends none of
             the others. An engine may start each of them by itself.

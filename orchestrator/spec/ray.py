@@ -42,5 +42,5 @@ class RaySection(Document):
     autoscaler: list[NodeType] = Field(
         default_factory=list,
         max_length=100,
-        description="what Ray's autoscaler can bring; it is told what waits; default: the nodes are those that are there",
+        description="what Ray's autoscaler can bring; it is told what waits; default: nothing",
     )

@@ -85,7 +85,7 @@ def test_what_does_not_hold_together_is_refused(tmp_path: Path, text: str, rule:
 
 def test_what_ray_says_itself_is_not_written_down_again(tmp_path: Path) -> None:
     text = "nodes: [{name: a, cpus: 4}]\nslurm: {partition: x}"
-    with pytest.raises(SpecError, match=r"(?s)this section is for `backend: slurm`.*Ray says which nodes there are"):
+    with pytest.raises(SpecError, match=r"(?s)Ray says which nodes there are.*this section is for `backend: slurm`"):
         profile(tmp_path, text, "ray")
 
 
