@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
-import os
 import re
-import select
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
 
 import daemons
 import layout
 import operations
 import packages
 import processes
-from daemons import ClusterError
+from common.console import (
+    FAILED,
+    MISSING,
+    OK,
+    ClusterError,
+    alone,
+    await_end,
+    log_of_failure,
+    make_folder,
+    note,
+    run,
+    take_down_after,
+    undisturbed,
+)
+from common.ports import free_ports
 from layout import Cluster, Size
-from operations import note
 
 _WHAT = "A real multi-node Slurm on one machine, for development and tests: up, down, and ways to break it."
-OK, FAILED, MISSING = 0, 1, 3
 _PATH_THAT_SLURM_READS = re.compile(r"[\w./+@:,=~^-]+", re.ASCII)
-_TAIL = 20
 
 _COMMANDS = {
     "up": "bring up all that does not run, and wait until every node is ready",
@@ -71,25 +74,15 @@ def main() -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args()
     folder = Path(options.at or layout.default_folder()).absolute()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
-    try:
-        if options.command == "up":
-            return _up(folder, options)
-        if options.command == "down":
-            return _down(folder, options.after)
-        return _other(folder, options)
-    except ClusterError as error:
-        note(f"dev-cluster: {error}")
-        return FAILED
-    except KeyboardInterrupt:
-        note("dev-cluster: interrupted")
-        return 128 + signal.SIGINT
+    return run(lambda: _run(folder, options))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _run(folder: Path, options: argparse.Namespace) -> int:
+    if options.command == "up":
+        return _up(folder, options)
+    if options.command == "down":
+        return _down(folder, options.after)
+    return _other(folder, options)
 
 
 def _up(folder: Path, options: argparse.Namespace) -> int:
@@ -103,11 +96,8 @@ def _up(folder: Path, options: argparse.Namespace) -> int:
         return MISSING
     if not _PATH_THAT_SLURM_READS.fullmatch(str(folder)):
         raise ClusterError(f"Slurm's files cannot name {str(folder)!r}: choose an --at of letters, digits and ./_-")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClusterError(f"cannot make {folder}: {error.strerror}; choose another --at") from None
-    with _alone(folder):
+    make_folder(folder)
+    with alone(folder):
         cluster = layout.load(folder)
         if cluster is None:
             return _first_up(folder, Size(**asked), options.keeper)
@@ -117,7 +107,7 @@ def _up(folder: Path, options: argparse.Namespace) -> int:
         if operations.is_whole(cluster):
             note(f"it runs: {cluster.size.nodes} nodes; {folder}")
             return OK
-        with _log_of_failure():
+        with log_of_failure():
             operations.up(cluster)
         return OK
 
@@ -136,52 +126,18 @@ def _first_up(folder: Path, size: Size, keeper: int | None) -> int:
         raise ClusterError(problem)
     if any(folder.iterdir()):
         raise ClusterError(f"{folder} holds other things: choose an empty --at")
-    cluster = Cluster(folder, size, layout.free_ports(size.nodes + 2))
+    cluster = Cluster(folder, size, free_ports(size.nodes + 2))
     cluster.save()
     if keeper is not None:
-        _take_down_after(cluster, keeper)
+        take_down_after(folder, keeper)
     try:
-        with _log_of_failure():
+        with log_of_failure():
             operations.up(cluster)
     except BaseException:
-        with _undisturbed():
+        with undisturbed():
             operations.down(cluster)
         raise
     return OK
-
-
-@contextlib.contextmanager
-def _log_of_failure() -> Iterator[None]:
-    try:
-        yield
-    except ClusterError as error:
-        if error.log is not None and error.log.exists():
-            lines = error.log.read_text(errors="replace").splitlines()[-_TAIL:]
-            note("\n".join([f"the end of {error.log}:", *(f"  {line}" for line in lines)]))
-        raise
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    yield
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One command at a time changes a cluster; the lock goes with the folder."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise ClusterError(f"cannot open {folder}: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if not (folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())):
-            raise ClusterError(f"{folder} was taken down meanwhile")
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _other(folder: Path, options: argparse.Namespace) -> int:
@@ -197,7 +153,7 @@ def _other(folder: Path, options: argparse.Namespace) -> int:
         _print_environment(cluster)
         return OK
     _refuse_from_within(cluster)
-    with _alone(folder), _log_of_failure():
+    with alone(folder), log_of_failure():
         _change(cluster, command, node)
         if command == "kill-node" and options.noticed:
             operations.tell_of_loss(cluster, node)
@@ -207,32 +163,15 @@ def _other(folder: Path, options: argparse.Namespace) -> int:
 def _down(folder: Path, after: int | None) -> int:
     cluster = Cluster(folder, Size(nodes=0), 0)  # also where the record cannot be read
     if after is not None:
-        _await_end(after, cluster)
+        await_end(after, cluster.record)
     _refuse_from_within(cluster)
     if cluster.record.exists():
-        with _alone(folder), _undisturbed():
+        with alone(folder), undisturbed():
             operations.down(cluster)
         return OK
     ended = operations.end_all(cluster)
     note(f"no cluster in {folder}" + (f"; {ended} processes of one that was there are ended" if ended else ""))
     return OK
-
-
-def _take_down_after(cluster: Cluster, keeper: int) -> None:
-    command = (sys.executable, "-B", sys.argv[0], "down", "--at", str(cluster.folder), "--after", str(keeper))
-    null = subprocess.DEVNULL
-    subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
-
-
-def _await_end(pid: int, cluster: Cluster) -> None:
-    """Wait until a process ends, or the cluster is taken down by others."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    while cluster.record.exists() and not select.select([descriptor], [], [], 1.0)[0]:
-        continue
-    os.close(descriptor)
 
 
 def _refuse_from_within(cluster: Cluster) -> None:

@@ -11,17 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import processes
+from common.console import ClusterError
 from configuration import user_name
 from layout import Cluster
 from packages import PATH
-
-
-class ClusterError(Exception):
-    """Something does not do what it should; `log` tells more."""
-
-    def __init__(self, what: str, log: Path | None = None) -> None:
-        super().__init__(what)
-        self.log = log
 
 
 @dataclass(frozen=True)

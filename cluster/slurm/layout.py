@@ -6,13 +6,10 @@ import hashlib
 import json
 import os
 import pwd
-import random
-import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 _RECORD = "cluster.json"
-PORTS = range(20_000, 32_000)  # below the range that the kernel hands out by itself
 
 
 @dataclass(frozen=True)
@@ -121,21 +118,3 @@ def default_folder() -> Path:
     """Under the user's cache directory."""
     base = os.environ.get("XDG_CACHE_HOME") or Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache"
     return Path(base) / "orchestrator" / "dev-slurm"
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody uses on loopback."""
-    for _ in range(1_000):
-        first = random.randrange(PORTS.start, PORTS.stop - count)
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-    raise OSError(f"no {count} free ports in a row between {PORTS.start} and {PORTS.stop}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True

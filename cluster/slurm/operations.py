@@ -7,7 +7,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +14,12 @@ from pathlib import Path
 import configuration
 import daemons
 import processes
-from daemons import ClusterError
+from common.console import ClusterError, note
+from common.process_tree import end
 from layout import Cluster
 
 _NOT_READY = ("down", "unknown", "inval", "future", "fail")
 _ALREADY = re.compile(r"already exists|nothing new added", re.IGNORECASE)
-
-
-def note(text: str) -> None:
-    """Tell whoever waits."""
-    sys.stderr.write(f"{text}\n")
 
 
 def up(cluster: Cluster) -> None:
@@ -205,6 +200,6 @@ def tell_of_loss(cluster: Cluster, node: str) -> None:
 
 def _end(find: Callable[[], set[int]]) -> int:
     try:
-        return processes.end(find)
+        return end(find)
     except TimeoutError as error:
         raise ClusterError(str(error)) from None
