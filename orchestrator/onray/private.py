@@ -32,7 +32,7 @@ _END_SECONDS = 5.0
 _TOKEN = "RAY_AUTH_TOKEN"
 OBJECT_STORE_BYTES = 80 * 2**20
 """Of each node: trials hand over nothing but numbers."""
-_SETTINGS = {
+SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative dataset paths mean what they meant at submit
     "RAY_DEDUP_LOGS": "0",
@@ -56,7 +56,7 @@ def environment(token: str) -> dict[str, str]:
     Args:
         token: without which Ray answers nobody.
     """
-    return _SETTINGS | {"RAY_AUTH_MODE": "token", _TOKEN: token}
+    return SETTINGS | {"RAY_AUTH_MODE": "token", _TOKEN: token}
 
 
 @contextmanager

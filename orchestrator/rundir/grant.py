@@ -76,6 +76,8 @@ class Grant:
         nodes: machines of the allocation, each with an agent of its own.
         place: of this agent among them, from 0.
         gang: workers on each of these machines, in order; empty: on all of them as many as here.
+        ray: what a rank that uses the cluster's own Ray has to know; empty: there is none for it.
+        placed: on which nodes its workers lie, our scheduler says: by control.json, while the run goes on.
         grows: further allocations may join it, where more workers are wanted than the run's fewest.
         notice: seconds until the processes are killed after a signal to stop that does not come with a longer or
             shorter time.
@@ -91,6 +93,8 @@ class Grant:
     nodes: int = 1
     place: int = 0
     gang: tuple[int, ...] = ()
+    ray: str = ""
+    placed: bool = False
     grows: bool = False
     notice: float = 20.0
     grace: float = 20.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from orchestrator.base.errors import NotFound
@@ -28,6 +29,17 @@ class RayJob:
     time_limit: float | None = None
     memory: int = 0
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+def names_of(nodes: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What we call each node of a Ray cluster: its name, and its identifier as well where another has the same name.
+
+    Args:
+        nodes: (identifier, name) of those that are there.
+    """
+    nodes = list(nodes)
+    count = Counter(name for _, name in nodes)
+    return {node: name if count[name] == 1 else f"{name}@{node[:8]}" for node, name in nodes}
 
 
 def write_ray_job(files: AllocationFiles, job: RayJob) -> None:

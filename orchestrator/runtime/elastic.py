@@ -90,6 +90,7 @@ class ElasticAgent:
         self._places = Places(grant, launch, keeping)
         self._crew = Crew(files, launch, self._places, grant)
         self._wanted = self._wishes.workers() or launch.workers
+        self._placement = self._wishes.placement()
         self._fit_at = 0.0
         self._looked_at = 0.0
         self._ending: Ending | None = None
@@ -105,7 +106,9 @@ class ElasticAgent:
             policy=_policy(launch, self._wanted, grant),
             host=grant.host,
             wake=self._inbox.fileno(),
+            node=grant.node if grant.placed else "",
         )
+        self._seat.tell(Wanted(self._wanted, self._placement))
 
     def run(self) -> Outcome:
         """Take part to the end; the run's `finished` event, or this agent's own, is written when this returns."""
@@ -291,15 +294,16 @@ class ElasticAgent:
             return
         wish = self._wishes.workers() or self._wanted
         wanted = min(max(wish, self._launch.min_workers), self._launch.max_workers)
-        if wanted == self._wanted and time.monotonic() < self._fit_at:
+        is_new = (wanted, placement := self._wishes.placement()) != (self._wanted, self._placement)
+        if not is_new and time.monotonic() < self._fit_at:
             return
         self._fit_at = time.monotonic() + _FIT_SECONDS
         if self._seat.coordinates and self._places.fit(wanted):
             self._seat.tell(AgentRoom(self._files.index, self._places.room))
-        if wanted != self._wanted:
+        if is_new:
             say(f"the controller wants {counted(wanted, 'worker')}; there is room here for {self._places.room}")
-            self._wanted = wanted
-            self._seat.tell(Wanted(wanted))
+            self._wanted, self._placement = wanted, placement
+            self._seat.tell(Wanted(wanted, placement))
 
     def _leave_nothing(self) -> None:
         """End whatever the workers have left behind, daemons among it."""

@@ -23,6 +23,8 @@ STOP_SIGNAL = "ORCHESTRATOR_STOP_SIGNAL"
 the engine says to one node concerns the agent, and is no stop of the run. Absent: SIGTERM, or SIGUSR1."""
 HOST = "ORCHESTRATOR_HOST"
 """Where processes of the run on other nodes reach this one; absent: there are none."""
+RAY = "ORCHESTRATOR_RAY"
+"""What a process that uses the cluster's own Ray has to know: see `onray.cluster`; absent: it starts one of its own."""
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -108,6 +110,8 @@ def _common(files: AllocationFiles, launch: Launch, grant: Grant, devices: tuple
     added = {"OMP_NUM_THREADS": str(launch.cpus_per_worker), "PYTHONUNBUFFERED": "1"} | dict(launch.env)
     if devices is not None:
         added["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    if grant.ray:
+        added[RAY] = grant.ray
     if grant.node:
         added[STOP_SIGNAL] = str(int(stop_signal(grant)))
     return added | {

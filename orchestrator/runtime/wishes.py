@@ -109,6 +109,11 @@ class Wishes:
         said = control is not None and type(control.world_size) is int and control.world_size > 0
         return control.world_size if control is not None and said else None
 
+    def placement(self) -> tuple[tuple[str, int], ...] | None:
+        """Where the controller wants them; None where it has not said so, or the engine has no choice."""
+        control = self._wish()
+        return control.placement if control is not None and self._grant.placed else None
+
     def _wish(self) -> Control | None:
         """The controller's newest wish for this very run."""
         if self._changed(self._files.run.control):

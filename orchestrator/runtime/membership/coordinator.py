@@ -16,7 +16,7 @@ events, the same facts lead to the same instructions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.rundir.allocations import TAKEN
@@ -102,14 +102,15 @@ class Coordinator:
             case e.WorkerDone():
                 return self._note_done(event)
             case e.Wanted():
-                self._want(event.workers)
+                self._want(event)
             case e.Stopping():
                 self._stopping = True
         return ()
 
-    def _want(self, workers: int) -> None:
-        wanted = min(max(workers, self._policy.minimum), self._policy.maximum)
-        if wanted != self._wanted:
+    def _want(self, wish: e.Wanted) -> None:
+        wanted = min(max(wish.workers, self._policy.minimum), self._policy.maximum)
+        placed, self._roster.placement = self._roster.placement, wish.placement
+        if wanted != self._wanted or placed not in {None, wish.placement}:
             self._wanted, self._wish_is_new = wanted, True
             self._losses.forgive(len(self._roster.standing(*_ABLE, "warming")))
 
@@ -256,7 +257,7 @@ class Coordinator:
         members = roster.standing("member")
         if not any(e.agent_of(worker.number) in roster.going for worker in members):
             return False
-        stay, join = choose(members, self._joiners(), roster.crowded(), self._wanted)
+        stay, join = self._choose(members)
         return len(stay) + len(join) < minimum
 
     def _too_few(self, able: int) -> str:
@@ -289,7 +290,7 @@ class Coordinator:
 
     def _publish(self) -> Iterator[e.Publish]:
         roster, view = self._roster, self._roster.view
-        stay, join = choose(roster.standing("member"), self._joiners(), roster.crowded(), self._wanted)
+        stay, join = self._choose(roster.standing("member"))
         dead = self._dead()
         if len(stay) + len(join) < (1 if self._winding_down else self._policy.minimum):
             return
@@ -300,6 +301,10 @@ class Coordinator:
             yield self._next_view(stay, join, "lost" if dead else "broken")
         elif self._may_change(stay, join):
             yield self._next_view(stay, join, self._why(join))
+
+    def _choose(self, members: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:
+        roster = self._roster
+        return choose(members, self._joiners(), roster.crowded(), self._wanted, roster.elsewhere())
 
     def _why(self, join: list[Worker]) -> str:
         """Of a planned view."""
@@ -358,7 +363,7 @@ class Coordinator:
         if self._winding_down:
             yield from [self._dismiss(worker) for worker in roster.standing("ready")]
             return
-        crowded = roster.crowded()
+        crowded = roster.crowded() | roster.elsewhere()
         members = [w for w in roster.standing("member") if w.number not in crowded]
         others = [*roster.standing("ready"), *roster.standing("warming")]
         places = max(0, self._wanted - len(members))

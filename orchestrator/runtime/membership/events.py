@@ -14,6 +14,8 @@ from orchestrator.runtime.membership.protocol import Phase
 
 DoneOutcome = Literal["succeeded", "failed", "stopped", "left"]
 RunOutcome = Literal["succeeded", "failed", "stopped"]
+Placement = tuple[tuple[str, int], ...]
+"""(node, workers)."""
 
 
 def agent_of(number: int) -> int:
@@ -72,12 +74,14 @@ class AgentJoined:
         room: workers that it can hold at a time, those that it has included.
         next_number: the lowest number of its range that it has never used.
         workers: numbers of its live processes.
+        node: what the engine calls its machine; empty where that does not matter.
     """
 
     agent: int
     room: int
     next_number: int
     workers: tuple[int, ...] = ()
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,9 +222,16 @@ class WorkerDone:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The controller wants so many workers."""
+    """The controller wants so many workers, and where they shall lie.
+
+    Attributes:
+        workers: in all.
+        placement: (node, workers); None: wherever agents have room. Who lies elsewhere works until others are ready in
+            their place.
+    """
 
     workers: int
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True)

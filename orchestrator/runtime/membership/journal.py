@@ -13,10 +13,12 @@ class Journal:
         agent: index of its allocation.
         room: workers that it can hold at a time.
         next_number: the lowest number of its range that is free.
+        node: what the engine calls its machine.
     """
 
-    def __init__(self, agent: int, room: int, next_number: int) -> None:
+    def __init__(self, agent: int, room: int, next_number: int, node: str = "") -> None:
         self._agent = agent
+        self._node = node
         self._room = room
         self._next = next_number
         self._live: set[int] = set()
@@ -50,7 +52,7 @@ class Journal:
 
     def words(self) -> list[e.AgentWord]:
         """What a coordinator must know, in this order: who has ended, who is there, whether this agent goes."""
-        joined = e.AgentJoined(self._agent, self._room, self._next, tuple(sorted(self._live)))
+        joined = e.AgentJoined(self._agent, self._room, self._next, tuple(sorted(self._live)), self._node)
         return [*self._ended.values(), joined, *self._leaves, *self._part]
 
     def wishes(self) -> list[e.Wanted | e.Stopping]:

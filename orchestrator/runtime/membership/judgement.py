@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 
 from orchestrator.rundir.membership import View
@@ -56,19 +56,25 @@ def may_go_on(view: View, present: Sequence[int], fates: Mapping[int, Fate]) -> 
 
 
 def choose(
-    members: Sequence[Worker], ready: Sequence[Worker], crowded: set[int], places: int
+    members: Sequence[Worker], ready: Sequence[Worker], crowded: set[int], places: int, elsewhere: Collection[int] = ()
 ) -> tuple[list[Worker], list[Worker]]:
     """Who stays and who joins: present members before new ones, low numbers before high ones.
+
+    Who lies elsewhere than wanted stays while nobody is ready in their place, and does not join.
 
     Args:
         members: live members of the view before.
         ready: warm workers in no view.
         crowded: numbers for which there is no room any more.
         places: most members of the next view.
+        elsewhere: numbers of workers that do not lie where the run shall.
     """
-    stay = [worker for worker in members if worker.number not in crowded][:places]
-    join = [worker for worker in ready if worker.number not in crowded][: places - len(stay)]
-    return stay, join
+    able = [worker for worker in members if worker.number not in crowded]
+    stay = [worker for worker in able if worker.number not in elsewhere][:places]
+    fit = [worker for worker in ready if worker.number not in crowded and worker.number not in elsewhere]
+    join = fit[: places - len(stay)]
+    yet = [worker for worker in able if worker.number in elsewhere][: places - len(stay) - len(join)]
+    return [*stay, *yet], join
 
 
 def overdue(worker: Worker, policy: Policy, time: float) -> str:

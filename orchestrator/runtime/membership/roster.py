@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.rundir.membership import Member, View
-from orchestrator.runtime.membership.events import AgentJoined, AgentLeaves, WorkerBeat, agent_of
+from orchestrator.runtime.membership.events import AgentJoined, AgentLeaves, Placement, WorkerBeat, agent_of
 from orchestrator.runtime.membership.protocol import Phase
+from orchestrator.runtime.placing import Part, surplus_of
 
 Standing = Literal["warming", "ready", "member", "leaving", "ended"]
 """Of a live process: not yet warm; warm, in no view; in the view; told to go; to be killed by its agent."""
@@ -19,11 +20,12 @@ Fate = Literal["lost", "missing", "left", "succeeded", "stopped"]
 
 @dataclass(frozen=True)
 class Agent:
-    """One agent: its room, and the number that its next worker gets."""
+    """One agent: its room, the number that its next worker gets, and its machine."""
 
     index: int
     room: int
     next_number: int
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Roster:
         self.workers: dict[int, Worker] = {}
         self.fates: dict[int, Fate] = {}
         self.going: dict[int, AgentLeaves] = {}
+        self.placement: Placement | None = None
         self.view = last
         self.awaited: set[int] = set() if last is None else {*last.numbers}
         self._members = {} if last is None else {member.number: member for member in last.members}
@@ -77,7 +80,7 @@ class Roster:
         Returns:
             Numbers of its processes that were given up already.
         """
-        self.agents[event.agent] = Agent(event.agent, event.room, event.next_number)
+        self.agents[event.agent] = Agent(event.agent, event.room, event.next_number, event.node)
         for number in event.workers:
             self.meet(number, time)
         for number in self.numbers_of(event.agent):
@@ -179,10 +182,11 @@ class Roster:
         return [self.workers[n] for n in sorted(self.workers) if self.workers[n].standing in standings]
 
     def free_agent(self) -> Agent | None:
-        """The lowest agent that can hold one more process."""
+        """The lowest agent that can hold one more process, where the run shall lie."""
+        surplus = self._surplus()
         for index in sorted(self.agents):
             agent = self.agents[index]
-            if self._holds(index) < agent.room and agent_of(agent.next_number) == index:
+            if index not in surplus and self._holds(index) < agent.room and agent_of(agent.next_number) == index:
                 return agent
         return None
 
@@ -193,6 +197,16 @@ class Roster:
             ranked = (*self.standing("member"), *self.standing("ready"), *self.standing("warming"))
             found.update([w.number for w in ranked if agent_of(w.number) == index][agent.room :])
         return found
+
+    def elsewhere(self) -> set[int]:
+        """Workers that do not lie where the run shall."""
+        surplus = self._surplus()
+        return {number for number in self.workers if agent_of(number) in surplus}
+
+    def _surplus(self) -> set[int]:
+        if self.placement is None:
+            return set()
+        return surplus_of([Part(a.index, a.node, a.room) for a in self.agents.values()], dict(self.placement))
 
     def numbers_of(self, agent: int) -> list[int]:
         """Live and awaited workers of an agent."""

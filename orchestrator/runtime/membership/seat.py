@@ -38,6 +38,7 @@ class Seat:
         host: the address of this machine that the run's other machines reach.
         wake: a file whose readability ends a `turn` early; it is not read here.
         next_number: the first number for its workers.
+        node: what the engine calls this machine, where the run is told on which nodes it shall lie.
         say: takes lines for the log.
     """
 
@@ -51,6 +52,7 @@ class Seat:
         host: str = "127.0.0.1",
         wake: int | None = None,
         next_number: int | None = None,
+        node: str = "",
         say: Callable[[str], None] = say_to_log,
     ) -> None:
         self._run = run
@@ -59,7 +61,7 @@ class Seat:
         self._host = host
         self._say = say
         first = agent * MEMBERS_PER_ALLOCATION
-        self._journal = Journal(agent, room, first if next_number is None else next_number)
+        self._journal = Journal(agent, room, first if next_number is None else next_number, node)
         self._selector = selectors.DefaultSelector()
         if wake is not None:
             self._selector.register(wake, selectors.EVENT_READ, None)

@@ -1,0 +1,256 @@
+"""An allocation on a Ray cluster: which parts it begins with, which come and go, and when it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.onray.cluster import Reserved
+from orchestrator.onray.groups import Bundle, Group, ask_for, draining, nodes_there, resources_of
+from orchestrator.onray.parts import Hosted
+from orchestrator.rundir.allocations import AllocationFiles, run_has_finished
+from orchestrator.rundir.control import read_control
+from orchestrator.rundir.events import EventWriter
+from orchestrator.rundir.grant import Grant
+from orchestrator.rundir.launch import Launch
+from orchestrator.rundir.membership import newest_view
+from orchestrator.rundir.rayjob import RayJob
+from orchestrator.runtime.logs import say
+from orchestrator.runtime.membership.events import agent_of
+from orchestrator.runtime.placing import Part, missing_of, surplus_of
+
+_LOOK_SECONDS = 1.0
+_OTHERS_SECONDS = 60.0
+"""How long agents may take to end once the run is over."""
+
+
+class Allocation:
+    """What one driver has of a Ray cluster.
+
+    Args:
+        files: of the allocation.
+        job: what was written down for it.
+        launch: what runs.
+        address: of Ray's control store.
+    """
+
+    def __init__(self, files: AllocationFiles, job: RayJob, launch: Launch, address: str) -> None:
+        self._files = files
+        self._job = job
+        self._launch = launch
+        self._address = address
+        self._each = resources_of(launch, job.memory)
+        self._born = time.monotonic()
+        self._nodes: dict[str, str] = {}
+        self._looked = 0.0
+        self._groups: list[Group] = []
+        self._parts: list[Hosted] = []
+        self._begun = False
+        self._replacements = launch.replacements
+        self._over_at: float | None = None
+        self._told: float | None = None
+
+    @property
+    def _resizable(self) -> bool:
+        """Whether workers come and go one by one."""
+        return self._launch.elastic and self._launch.min_workers < self._launch.max_workers
+
+    def begin(self) -> None:
+        """Ask for all that the run begins with."""
+        where = ", ".join(f"{node}: {workers}" for node, workers in self._placement())
+        say(f"{self._files.allocation}: asking Ray for {where} workers of {self._each}")
+
+    def step(self) -> int | None:
+        """Do what can be done without waiting; the exit code once all is over."""
+        self._look()
+        if not self._begun:
+            return self._try_to_begin()
+        for hosted in self._parts:
+            hosted.step()
+        self._pass_on_stop()
+        if run_has_finished(self._files.run):
+            return self._wind_down()
+        if self._launch.elastic:
+            self._fit()
+        if all(hosted.state == "gone" for hosted in self._parts):
+            say("all parts are over, and none has said how the run ended")
+            return 1
+        return None
+
+    def end(self) -> None:
+        """End what is left, and give everything back."""
+        for hosted in self._parts:
+            hosted.end("the driver ends")
+        for group in self._groups:
+            with contextlib.suppress(Exception):  # all of Ray may be lost
+                group.remove()
+
+    def _placement(self) -> tuple[tuple[str, int], ...]:
+        """Where the workers shall lie now."""
+        if self._launch.elastic:
+            with contextlib.suppress(OSError, TypeError):
+                control = read_control(self._files.run)
+                if control is not None and control.token == self._launch.token and control.placement:
+                    return control.placement
+        return self._job.placement
+
+    def _look(self) -> None:
+        """See which nodes are there, once in a while, and which of them are about to go."""
+        if time.monotonic() < self._looked + _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        self._nodes = nodes_there()
+        going = draining()
+        for hosted in self._parts:
+            left = going.get(self._nodes.get(hosted.part.node, ""))
+            if left is not None and not hosted.leaves and hosted.state != "gone":
+                say(f"Ray drains {hosted.part.node}: part {hosted.part.index} is asked to leave within {left:.0f} s")
+                hosted.ask_to_leave("preempt", left)
+
+    def _try_to_begin(self) -> int | None:
+        """All places or none: what is not complete in time is given back."""
+        if self._is_called_off():
+            return self._speak("stopped", "stopped before anything was started", cause="cancel")
+        if not self._parts and all(node in self._nodes for node, _ in self._placement()):
+            self._ask()
+        if self._parts and all(group.is_there() for group in self._groups):
+            say(f"all places are there after {time.monotonic() - self._born:.1f} s")
+            self._begun = True
+            return None
+        if time.monotonic() > self._born + self._job.start_within:
+            return self._speak("failed", self._what_lacks(), "infrastructure")
+        return None
+
+    def _what_lacks(self) -> str:
+        absent = [node for node, _ in self._placement() if node not in self._nodes]
+        if absent:
+            lacks = f"{', '.join(absent)} not there"
+        else:
+            lacks = (
+                ", ".join(b.node for group in self._groups if not group.is_there() for b in group.bundles) + " not free"
+            )
+        return f"Ray had not all places within {self._job.start_within:g} s ({lacks}); those that it had are given back"
+
+    def _ask(self) -> None:
+        """The parts that the run begins with, and their groups."""
+        launch, placement = self._launch, self._placement()
+        if launch.self_placed:
+            self._drive(None, placement)
+        elif launch.ranks_share_slots:
+            self._drive(self._group([Bundle(*place) for place in placement], self._files.allocation), placement)
+        elif self._resizable or launch.array:
+            for node in (node for node, workers in placement for _ in range(workers)):
+                self._bring(node, 1)
+        elif launch.elastic:
+            for node, workers in placement:
+                self._bring(node, workers)
+        else:
+            self._bring_gang(placement)
+
+    def _drive(self, group: Group | None, placement: Sequence[tuple[str, int]]) -> None:
+        """One part that uses the slots of all: its process is a driver of the cluster's Ray as well."""
+        name = "" if group is None else self._files.allocation
+        ids = {self._nodes[node]: workers for node, workers in placement}
+        reserved = Reserved(self._address, name, ids, self._each)
+        node, total = placement[0][0], sum(workers for _, workers in placement)
+        grant = Grant(time_limit=self._job.time_limit, workers=total, ray=reserved.to_text())
+        part = Part(0, node, total)
+        hosted = Hosted(part, self._files, grant, self._job.env, group, node=self._nodes[node], owns_group=False)
+        self._parts.append(hosted)
+
+    def _bring(self, node: str, workers: int) -> None:
+        """One more part with a group of its own."""
+        index = 1 + max((hosted.part.index for hosted in self._parts), default=-1)
+        limit = self._job.time_limit
+        left = None if limit is None else limit - (time.monotonic() - self._born)
+        grant = Grant(time_limit=left, workers=workers, placed=self._launch.elastic)
+        group = ask_for([Bundle(node, workers)], self._each, self._nodes, f"{self._files.allocation}-{index}")
+        if not self._begun:
+            self._groups.append(group)
+        takes = {name: count * workers for name, count in self._each.items()}
+        files = self._files.agent(index)
+        self._parts.append(Hosted(Part(index, node, workers), files, grant, self._job.env, group, 0, takes))
+
+    def _bring_gang(self, placement: Sequence[tuple[str, int]]) -> None:
+        """A gang of fixed size: one group, a part on each node."""
+        group = self._group([Bundle(*place) for place in placement], self._files.allocation)
+        gang = tuple(workers for _, workers in placement)
+        whole = Grant(time_limit=self._job.time_limit, nodes=len(gang), gang=gang)
+        for place, (node, workers) in enumerate(placement):
+            takes = {name: count * workers for name, count in self._each.items()}
+            grant = replace(whole, place=place, workers=workers)
+            part, files = Part(place, node, workers), self._files.agent(place)
+            hosted = Hosted(part, files, grant, self._job.env, group, place, takes, owns_group=False)
+            self._parts.append(hosted)
+
+    def _group(self, bundles: Sequence[Bundle], name: str) -> Group:
+        group = ask_for(bundles, self._each, self._nodes, name)
+        self._groups.append(group)
+        return group
+
+    def _fit(self) -> None:
+        """Bring parts where workers are wanted and none is there, let those go that nobody works in any more."""
+        living = [hosted for hosted in self._parts if hosted.state != "gone" and not hosted.leaves]
+        parts = [hosted.part for hosted in living]
+        wanted = dict(self._placement())
+        surplus = surplus_of(parts, wanted)
+        if surplus:
+            working = self._working()
+            for hosted in living:
+                idle = working is not None and hosted.part.index not in working
+                if hosted.part.index in surplus and (idle or hosted.state == "waiting"):
+                    hosted.ask_to_leave("resize")
+        for node, workers in missing_of(parts, wanted).items():
+            if node in self._nodes and self._may_bring(node):
+                for _ in range(workers) if self._resizable else (1,):
+                    self._bring(node, 1 if self._resizable else workers)
+
+    def _may_bring(self, node: str) -> bool:
+        """A part that was lost on a node that is still there is replaced a few times, not for ever."""
+        lost = sum(h.part.node == node and h.state == "gone" and not h.leaves for h in self._parts)
+        return lost <= self._replacements
+
+    def _working(self) -> set[int] | None:
+        """Agents that have workers in the newest view; None where that cannot be read now."""
+        with contextlib.suppress(OSError):
+            view = newest_view(self._files.run)
+            return set() if view is None else {agent_of(number) for number in view.numbers}
+        return None
+
+    def _pass_on_stop(self) -> None:
+        """What the server leaves as a note for the allocation concerns all of its parts."""
+        note = self._files.run.path / self._files.stops[0].name
+        if self._told is None and note.exists():
+            self._told = time.monotonic()
+            request = self._files.stop_request()
+            for hosted in self._parts:
+                if request is not None and hosted.part.index != self._files.index:
+                    hosted.files.request_stop(request.grace_seconds)
+
+    def _wind_down(self) -> int | None:
+        """The run is over: its agents end by themselves."""
+        self._over_at = self._over_at or time.monotonic()
+        for hosted in self._parts:
+            if hosted.state in {"waiting", "arriving"}:
+                hosted.end("the run is over")
+        late = time.monotonic() > self._over_at + _OTHERS_SECONDS
+        return 0 if late or all(hosted.state == "gone" for hosted in self._parts) else None
+
+    def _is_called_off(self) -> bool:
+        """Whether somebody wants the run to stop before it has begun."""
+        if self._files.read_claim() is not None or self._files.stop_request() is not None:
+            return True
+        with contextlib.suppress(OSError, TypeError):
+            control = read_control(self._files.run)
+            return control is not None and control.token == self._launch.token and control.want == "stop"
+        return False
+
+    def _speak(self, outcome: str, message: str, failure_class: str | None = None, cause: str | None = None) -> int:
+        """The run's last word, where no agent was started that could say one."""
+        say(f"{outcome}: {message}")
+        data = {"outcome": outcome, "message": message, "failure_class": failure_class, "cause": cause}
+        writer = EventWriter(self._files.run, self._files.writer, self._launch.token)
+        writer.append("finished", **{name: value for name, value in data.items() if value is not None})
+        return 0 if outcome == "stopped" else 1
