@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from pydantic import ValidationError
 from orchestrator.base.errors import NotFound
 from orchestrator.base.files import read_json
 from orchestrator.base.paths import inside
+from orchestrator.control.foreign import without_nonsense
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.spec.messages import LogFile, ResultFile, TrialView
 from orchestrator.store.records import TrialRecord
 
 MOST_FILES = 1000
 """Result files that are listed at most."""
+_NUMBERS = ("parameters", "complexity", "metrics")
+"""Parts of a trial, of which each number stands for itself."""
 
 
 def summary(folder: Path) -> dict[str, Any]:
@@ -34,10 +38,41 @@ def result_files(folder: Path) -> list[ResultFile]:
     return found[:MOST_FILES]
 
 
+def trial_files(folder: Path) -> Iterator[Path]:
+    """The files that a search keeps of its trials, by name."""
+    if folder.is_dir():
+        yield from sorted(path for path in folder.glob("*.json") if path.stem.isdecimal())
+
+
+def read_trial(job: str, path: Path) -> TrialRecord | None:
+    """The newest word of a trial's file; None where there is none, or it is not whole."""
+    try:
+        status = os.stat(path)
+        document = read_json(path)
+    except OSError:
+        return None
+    if document is None:
+        return None
+    stamp = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+    return TrialRecord(job, int(path.stem), str(document.get("state", "")), document, stamp)
+
+
+def newest_trials(job: str, folder: Path, known: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """All trials of a search, by number: what their files say, and where there is no such file, what is known."""
+    found = {trial.number: trial for trial in known}
+    try:
+        read = [read_trial(job, path) for path in trial_files(folder)]
+    except OSError:
+        read = []
+    found |= {trial.number: trial for trial in read if trial is not None}
+    return [found[number] for number in sorted(found)]
+
+
 def trial_view(trial: TrialRecord) -> TrialView:
     """A trial as its file describes it; where the file is no trial, as little as is known."""
+    numbers = {n: without_nonsense(part) for n in _NUMBERS if isinstance(part := trial.record.get(n), Mapping)}
     try:
-        return TrialView.model_validate({**trial.record, "index": trial.number})
+        return TrialView.model_validate({**without_nonsense(trial.record), **numbers, "index": trial.number})
     except ValidationError:
         return TrialView(index=trial.number, state=trial.state, message="its record cannot be read")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from orchestrator.base.files import read_json
 from orchestrator.base.text import one_line
 from orchestrator.control.accounts import charge
 from orchestrator.control.demands import worked_at
 from orchestrator.control.endings import Ending, end_run
+from orchestrator.control.files import read_trial, trial_files
 from orchestrator.control.foreign import FOREIGN_ERRORS, without_nonsense
 from orchestrator.control.measuring import take
 from orchestrator.control.membership import Resized, first_world, lost, runs_on
@@ -29,7 +28,7 @@ from orchestrator.rundir.events import RunEvent, read_events
 from orchestrator.rundir.membership import newest_view
 from orchestrator.spec.messages import Goodput
 from orchestrator.store import events, jobs, runs, trials
-from orchestrator.store.records import JobRecord, RunRecord, TrialRecord
+from orchestrator.store.records import JobRecord, RunRecord
 
 _LOG = logging.getLogger(__name__)
 
@@ -188,31 +187,13 @@ class _Ingestion:
     def _last_trials(self, run: RunRecord) -> None:
         try:
             with self.connection.begin_nested():
-                self._trials(run, _trial_files(self.site.job_directory(run.job).trials))
+                self._trials(run, trial_files(self.site.job_directory(run.job).trials))
         except (*FOREIGN_ERRORS, OSError) as error:
             _LOG.warning("%s: its trials cannot be read: %s: %s", run.id, type(error).__name__, error)
 
     def _trials(self, run: RunRecord, files: Iterable[Path]) -> None:
         known = trials.stamps(self.connection, run.job)
         for path in files:
-            record = _read_trial(run.job, path)
+            record = read_trial(run.job, path)
             if record is not None and known.get(record.number) != record.stamp:
                 trials.put(self.connection, record)
-
-
-def _trial_files(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from sorted(path for path in folder.glob("*.json") if path.stem.isdigit())
-
-
-def _read_trial(job: str, path: Path) -> TrialRecord | None:
-    """The newest word of a trial's file; None where there is none, or it is not whole."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    document = read_json(path)
-    if document is None:
-        return None
-    stamp = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
-    return TrialRecord(job, int(path.stem), str(document.get("state", "")), document, stamp)

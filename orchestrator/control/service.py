@@ -15,6 +15,7 @@ from orchestrator.base.clock import Clock, IdSource
 from orchestrator.base.errors import Conflict, NotFound, UsageError
 from orchestrator.base.paths import state_dir
 from orchestrator.control import evicting, files, holding, operators
+from orchestrator.control.findings import search_view
 from orchestrator.control.resizing import Pin, unpin
 from orchestrator.control.site import Probe, Site, no_probe
 from orchestrator.control.submission import Submission
@@ -265,12 +266,16 @@ class JobService:
             record = jobs.get(connection, job)
             view = self._views.of(connection, [record])[0]
             found = trials.of_job(connection, job)
-        folder = self._site.job_directory(job).results
+        folder = self._site.job_directory(job)
+        if record.state is not JobState.SUCCEEDED:  # trials move also when nobody tells of it
+            found = files.newest_trials(job, folder.trials, found)
+        members = [files.trial_view(trial) for trial in found]
         return ResultsView(
             job=view,
-            summary=files.summary(folder),
-            trials=[files.trial_view(trial) for trial in found],
-            files=files.result_files(folder),
+            summary=files.summary(folder.results),
+            trials=members,
+            search=search_view(self._site.workload_of(record), members),
+            files=files.result_files(folder.results),
             tracking=self._views.tracking(record),
         )
 

@@ -1,4 +1,4 @@
-"""Statistics of a population's errors: the error EDF, and the empirical bootstrap for parameters of good models.
+"""Bootstraps of a population's errors: the band of their EDF, and which parameters good models have.
 
 Sources: "On Network Design Spaces" (Radosavovic et al., arXiv 1905.13214) and "Designing Network Design Spaces"
 (Radosavovic et al., arXiv 2003.13678), section 3.
@@ -6,48 +6,19 @@ Sources: "On Network Design Spaces" (Radosavovic et al., arXiv 1905.13214) and "
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from orchestrator.blueprint.edf import Edf
+
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
 SHARE = 0.25
 REPEATS = 10_000
 _ELEMENTS_AT_ONCE = 4_000_000
-
-
-@dataclass(frozen=True)
-class Edf:
-    """The error empirical distribution function of n models (arXiv 2003.13678, equation 1).
-
-    ::
-
-        F(e) = 1/n * sum_i 1[e_i < e]
-
-    Attributes:
-        errors: of all models, ascending.
-    """
-
-    errors: tuple[float, ...]
-
-    @classmethod
-    def of(cls, errors: Sequence[float]) -> Edf:
-        """The EDF of these errors, in any order."""
-        return cls(tuple(sorted(float(error) for error in errors)))
-
-    def __call__(self, error: float) -> float:
-        """The fraction of models with an error below `error`."""
-        return bisect_left(self.errors, error) / len(self.errors) if self.errors else 0.0
-
-    def steps(self) -> tuple[Floats, Floats]:
-        """Where F rises, and its value just above: each (k,), k different errors."""
-        at = np.unique(np.asarray(self.errors, dtype=np.float64))
-        above = np.searchsorted(np.asarray(self.errors), at, side="right") / max(1, len(self.errors))
-        return at, above
 
 
 @dataclass(frozen=True)
@@ -77,7 +48,7 @@ def edf_band(edf: Edf, *, resamples: int, seed: int, level: float = LEVEL) -> Ba
     count = len(edf.errors)
     if not resamples or count < 2:
         return None
-    at, _ = edf.steps()
+    at = np.asarray(edf.steps()[0])
     errors = np.asarray(edf.errors)
     generator = np.random.default_rng(seed)
     fractions = np.empty((resamples, len(at)))

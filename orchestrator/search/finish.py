@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base.csvtable import csv_table
 from orchestrator.base.files import write_atomic, write_json
-from orchestrator.base.text import one_line
+from orchestrator.blueprint.edf import Edf
+from orchestrator.blueprint.outcome import ERROR, edf_caveat, fronts, measured
 from orchestrator.recipes.skipped import SKIPPED_METRICS
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.search.edf import Band, Edf, LikelyBest, edf_band, likely_best
+from orchestrator.search.edf import Band, LikelyBest, edf_band, likely_best
 from orchestrator.search.records import TrialRecord
 from orchestrator.spec.regnet import RegNetWorkload
 
 SUMMARY_FILE, TRIALS_FILE, EDF_FILE = "summary.json", "trials.csv", "edf.csv"
+_DRAWN_FRONTS = frozenset({"flops", "activations"})
 Evaluate = Callable[[TrialRecord], Mapping[str, float]]
 
 
@@ -58,12 +59,6 @@ class Findings:
     best: TrialRecord
 
 
-def choose_best(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The finished trial with the lowest validation error; of equals the one with fewer flops, then the earlier one."""
-    finished = [trial for trial in trials if trial.state == "succeeded" and trial.val_error is not None]
-    return min(finished, key=lambda t: (t.val_error, t.complexity.get("flops", 0), t.index), default=None)
-
-
 def publish(
     job: JobDirectory,
     workload: RegNetWorkload,
@@ -83,14 +78,14 @@ def publish(
         evaluate: means of `loss` and `error` of a trial's model on the test split; called once.
     """
     job.results.mkdir(parents=True, exist_ok=True)
-    measured = [trial for trial in trials if trial.state in {"succeeded", "stopped"} and trial.val_error is not None]
     test = evaluate(best) if origin.splits.get("test") else {}
-    figures = _Figures(job.results, workload, measured)
+    figures = _Figures(job.results, workload, measured(trials))
     summary = {
         "kind": "regnet search",
         "best": _describe(best, test),
         "trials": {"total": len(trials)} | Counter[str](trial.state for trial in trials),
         "edf": figures.edf_summary(),
+        "pareto": figures.front_summary(),
         "likely_best": {name: asdict(interval) for name, interval in figures.likely.items()},
         "population": {"draws": origin.draws, "rejected": dict(origin.rejected)},
         "data": {
@@ -135,8 +130,9 @@ class _Figures:
         search = workload.search
         assert search is not None
         self._folder, self._name = folder, workload.name
-        self._equal = not search.scheduler.ends_trials_early
-        self._errors = [trial.metrics["val_error"] for trial in trials]
+        self._equal, self._caveat = not search.scheduler.ends_trials_early, edf_caveat(workload)
+        self._errors = [trial.metrics[ERROR] for trial in trials]
+        self._trials, self._fronts = trials, fronts(trials)
         self._columns = {
             name: [float(getattr(trial, part)[name]) for trial in trials]
             for part in ("parameters", "complexity")
@@ -150,24 +146,23 @@ class _Figures:
 
     def edf_summary(self) -> dict[str, Any]:
         """The EDF in numbers; the whole of it is in edf.csv."""
-        errors = self._edf.errors
-        middle = (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2
+        return {"models": len(self._errors), **self._edf.numbers(), "equal_budgets": self._equal}
+
+    def front_summary(self) -> dict[str, list[dict[str, Any]]]:
+        """The Pareto front of error against each cost, by rising cost."""
         return {
-            "models": len(errors),
-            "min": errors[0],
-            "median": middle,
-            "mean": sum(errors) / len(errors),
-            "max": errors[-1],
-            "equal_budgets": self._equal,
+            cost: [{"index": t.index, cost: t.complexity[cost], ERROR: t.metrics[ERROR]} for t in on_it]
+            for cost, on_it in self._fronts.items()
         }
 
     def draw(self) -> list[Path]:
         """Write plots and edf.csv; returns the files."""
-        from orchestrator.search.plots import Caption, plot_edf, plot_parameter  # matplotlib, for one worker of many
+        # They need matplotlib, and only one worker of many draws.
+        from orchestrator.search.plots import Caption, Costs, plot_edf, plot_front, plot_parameter
 
-        unequal = "" if self._equal else "; trials had unequal budgets, so this is no EDF of the paper's kind"
         numbers = self.edf_summary()
-        detail = f"{numbers['models']} models, best {numbers['min']:.2%}, median {numbers['median']:.2%}{unequal}"
+        detail = f"{numbers['models']} models, best {numbers['min']:.2%}, median {numbers['median']:.2%}"
+        detail += f"; {self._caveat}" if self._caveat else ""
         files = [self._folder / "edf.png", self._folder / EDF_FILE]
         plot_edf(files[0], self._edf, self._band, Caption(f"{self._name}: errors of the design space", detail))
         write_atomic(files[1], self._edf_table().encode())
@@ -175,13 +170,17 @@ class _Figures:
             files.append(self._folder / f"error_vs_{name}.png")
             caption = Caption(f"{self._name}: error against {name}", f"{len(values)} models, one a dot")
             plot_parameter(files[-1], name, values, self._errors, self.likely[name], caption)
+        for cost in sorted(_DRAWN_FRONTS & self._fronts.keys()):
+            files.append(self._folder / f"pareto_{cost}.png")
+            costs = Costs.of(self._trials, cost)
+            plot_front(files[-1], costs, Caption(f"{self._name}: Pareto front, error against {cost}", costs.detail))
         return files
 
     def _edf_table(self) -> str:
         at, above = self._edf.steps()
         ends = [("", "")] * len(at) if self._band is None else zip(self._band.low, self._band.high, strict=True)
         rows = [[e, f, low, high] for e, f, (low, high) in zip(at, above, ends, strict=True)]
-        return _table(["val_error", "fraction_up_to_it", "low", "high"], rows)
+        return csv_table(["val_error", "fraction_up_to_it", "low", "high"], rows)
 
 
 def _trials_table(trials: Sequence[TrialRecord]) -> str:
@@ -191,14 +190,6 @@ def _trials_table(trials: Sequence[TrialRecord]) -> str:
     rows = []
     for trial in trials:
         values = [getattr(trial, part).get(name, "") for part in parts for name in names[part]]
-        ended = [trial.epochs, round(trial.seconds, 3), one_line(trial.message)]
+        ended = [trial.epochs, round(trial.seconds, 3), trial.message]
         rows.append([trial.index, trial.state, trial.seed, *values, *ended])
-    return _table(head, rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_table(head, rows)

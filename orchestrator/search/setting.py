@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 from orchestrator.base.errors import DataError, UsageError
+from orchestrator.blueprint.outcome import choose_best
 from orchestrator.blueprint.workload import cost_of, population_of
 from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.images import ImageSplits
 from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.runtime.context import RunContext
-from orchestrator.search.finish import Findings, Origin, choose_best, publish
+from orchestrator.search.finish import Findings, Origin, publish
 from orchestrator.search.population import fresh_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.trial import REGNET_EVALUATOR, TrialFailed, TrialTask

@@ -167,12 +167,49 @@ class TrialView(Message):
 
     index: int
     state: str
+    seed: int | None = Field(default=None, description="of its training")
     parameters: dict[str, Any] = Field(default_factory=dict)
-    complexity: dict[str, float] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
+    complexity: dict[str, int | float] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict, description="after its last epoch")
     epochs: float = 0
     seconds: float = 0
     message: str = ""
+
+
+class Below(Message):
+    """How many models of a population have an error below a threshold."""
+
+    error: float
+    models: int
+    fraction: float
+
+
+class EdfView(Message):
+    """The error EDF of a population, in numbers."""
+
+    models: int
+    min: float
+    lower_quartile: float
+    median: float
+    upper_quartile: float
+    max: float
+    mean: float
+    below: list[Below] = Field(default_factory=list, description="at round thresholds")
+
+
+class SearchView(Message):
+    """What the trials of a search have found so far."""
+
+    total: int = Field(description="trials of the workload")
+    states: dict[str, int] = Field(default_factory=dict, description="how many trials are in each state")
+    missing: int = Field(default=0, description="trials that have not ended")
+    equal_budgets: bool = Field(default=True, description="false: the scheduler ends trials early")
+    caveat: str = Field(default="", description="why this is no EDF of the paper's kind; empty where it is one")
+    best: int | None = Field(default=None, description="the finished trial with the lowest validation error")
+    edf: EdfView | None = Field(default=None, description="of the trials that finished or were ended early")
+    fronts: dict[str, list[int]] = Field(
+        default_factory=dict, description="for each cost, the trials that none beats in error and cost, by rising cost"
+    )
 
 
 class ResultFile(Message):
@@ -189,6 +226,7 @@ class ResultsView(Message):
     job: JobView
     summary: dict[str, Any] = Field(default_factory=dict)
     trials: list[TrialView] = Field(default_factory=list)
+    search: SearchView | None = Field(default=None, description="of a search only")
     files: list[ResultFile] = Field(default_factory=list)
     tracking: dict[str, Any] = Field(default_factory=dict)
 

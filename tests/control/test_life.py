@@ -12,6 +12,7 @@ from orchestrator.rundir.fence import read_fence
 from orchestrator.rundir.launch import read_launch
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.profile import Limits
+from orchestrator.store import trials
 from orchestrator.testing.world import World
 
 
@@ -175,7 +176,9 @@ def test_corrupt_records_that_a_run_left_out_are_in_the_jobs_history(world: Worl
 def test_trials_are_read_into_the_store(world: World) -> None:
     job = world.submit("start", "trial:0", "trial:2", "succeed")
     world.step(3)
-    assert [trial.index for trial in world.service.results(job).trials] == [0]
+    with world.store.read() as connection:
+        assert [trial.number for trial in trials.of_job(connection, job)] == [0]
+    assert [trial.index for trial in world.service.results(job).trials] == [0, 2]
     late = world.job_directory(job).trials / "00001.json"
     late.write_text('{"index": 1, "state": "failed", "message": "nobody told of it"}')
     world.finish()

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.blueprint.outcome import choose_best
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.search.finish import Origin, choose_best, publish
+from orchestrator.search.finish import Origin, publish
 from orchestrator.search.records import TrialRecord
 from orchestrator.spec.regnet import RegNetWorkload
 
@@ -61,10 +62,32 @@ def test_results_are_files_for_people(
     assert summary["dataset"] == {"name": "digits", "version": "abc", "splits": ORIGIN.splits}
     names = {path.name for path in found.files}
     assert {"edf.png", "edf.csv", "trials.csv", "summary.json", "error_vs_depth.png", "error_vs_flops.png"} <= names
+    assert {"pareto_flops.png", "pareto_activations.png"} <= names
     assert all(path.read_bytes() for path in found.files)
     assert (job.results / "edf.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((job.results / "trials.csv").open()))
     assert [row["val_error"] for row in rows] == ["0.3", "0.1", "0.2"]
+
+
+def test_the_summary_holds_the_pareto_fronts(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    costs = [{"flops": 3, "params": 1}, {"flops": 2, "params": 2}, {"flops": 1, "params": 3}]
+    ended = [replace(t, complexity=c) for t, c in zip(finished(trials, [0.2, 0.1, 0.3]), costs, strict=True)]
+    found = publish(job, workload, ended, ended[1], ORIGIN, no_test).summary["pareto"]
+    assert found == {
+        "flops": [{"index": 2, "flops": 1, "val_error": 0.3}, {"index": 1, "flops": 2, "val_error": 0.1}],
+        "params": [{"index": 0, "params": 1, "val_error": 0.2}, {"index": 1, "params": 2, "val_error": 0.1}],
+    }
+
+
+def test_the_table_of_trials_holds_no_formula(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    ended = finished(trials, [0.3, 0.1, 0.2])
+    broken = [*ended[:2], replace(ended[2], state="failed", message="=cmd()")]
+    publish(job, workload, broken, ended[1], ORIGIN, no_test)
+    assert [row["message"] for row in csv.DictReader((job.results / "trials.csv").open())] == ["", "", "'=cmd()"]
 
 
 def test_the_same_results_make_the_same_plots(
