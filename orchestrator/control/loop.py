@@ -21,6 +21,7 @@ from orchestrator.control.handover import Handover
 from orchestrator.control.ingest import ingest
 from orchestrator.control.lastwords import LastWords
 from orchestrator.control.learning import Learning
+from orchestrator.control.lostnodes import follow_lost_nodes
 from orchestrator.control.outage import Outage
 from orchestrator.control.resizing import Resizes
 from orchestrator.control.sight import Look, Sight
@@ -234,6 +235,7 @@ class Controller:
             if seen.state is not AllocationState.UNKNOWN:
                 self._starts.launched(run)
         else:
+            run = follow_lost_nodes(self._site, run, look.capacity)
             self._wishes.tell(run)
             self._resizes.watch(run, look.capacity)
             self._limit_time(run)

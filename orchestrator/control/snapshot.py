@@ -181,9 +181,9 @@ def _nodes(
 
 def _node(node: NodeFacts, facts: Facts, slots: int, windows: tuple[Window, ...]) -> Node:
     mark = facts.marks.get(node.name)
-    drained = mark is not None and mark.state == "drained"
-    note = node.note
-    if node.up and mark is not None and drained:
+    ours = mark is not None and mark.state == "drained"
+    drained, note = ours or node.drained, node.note
+    if node.up and mark is not None and ours:
         note = f"drained by {mark.by}" + (f": {mark.note}" if mark.note else "")
     return Node(
         name=node.name,

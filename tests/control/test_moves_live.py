@@ -112,3 +112,24 @@ def test_a_run_that_is_elsewhere_has_not_arrived(tmp_path: Path) -> None:
     world.step()
     assert world.state(job) == "running"
     assert held(world) == {"a": 2, "b": 4}
+
+
+def test_a_run_goes_on_without_a_lost_node_and_the_policy_decides_anew(tmp_path: Path) -> None:
+    world = world_of(tmp_path, {"a": 2, "b": 2, "c": 2})
+    command(world, 2, 8)
+    world.step(2)
+    job = world.train("start", *["wait"] * 100, workers="2..4")
+    world.step(4)
+    assert widths(world, job) == (4, 4)
+    kept = dict(placed(world, job))
+    gone, stays = sorted(kept)[1], sorted(kept)[0]
+    world.backend.nodes[gone] = replace(world.backend.nodes[gone], up=False)
+    EventWriter(world.run_directory(job), "agent-0", 1).append(
+        "resized", world_size=2, epoch=2, cause="lost", nodes={stays: 2}
+    )
+    world.step()
+    assert held(world)[stays] == 2
+    assert held(world).get(gone, 0) == 0
+    assert world.job(job).reason == f"runs on 2 workers ({job}-r1): 1 node lost: {gone}"
+    until(world, job, "resizing")
+    assert "growing" in str(world.job(job).reason) or "idle" in str(world.job(job).reason)

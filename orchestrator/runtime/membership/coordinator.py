@@ -333,7 +333,8 @@ class Coordinator:
             return False
         alone = not roster.standing("warming")
         waited = self._has_lasted("joining", self._policy.join_within, bool(join))
-        return not join or alone or waited or len(stay) + len(join) >= self._wanted
+        settled = [worker for worker in stay if worker.number not in roster.elsewhere()]
+        return not join or alone or waited or len(settled) + len(join) >= self._wanted
 
     def _next_view(self, stay: list[Worker], join: list[Worker], cause: str) -> e.Publish:
         roster, view, time = self._roster, self._roster.view, self._time.seconds
