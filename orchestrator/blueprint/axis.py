@@ -48,6 +48,19 @@ class Axis:
         picked = self._floored(uniform) if self.scale == "linear" else self._ceiled(uniform)
         return min(max(picked, float(self.low)), float(self.high))
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The least and the largest value, in quanta."""
+        return self.count(self.low), self.count(self.high)
+
+    def count(self, value: float) -> int:
+        """How many quanta a value of this axis is."""
+        return round(value / self.quantum)
+
+    def at(self, count: int) -> float:
+        """The value of so many quanta."""
+        return self._multiple(count)
+
     def _floored(self, uniform: float) -> float:
         """From [low, high + quantum), rounded down: every multiple owns an interval of one quantum."""
         continuous = self.low + (self.high + self.quantum - self.low) * uniform

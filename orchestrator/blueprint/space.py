@@ -51,28 +51,32 @@ class DesignSpace:
     stages: int = 4
 
     def __post_init__(self) -> None:
-        faults = [f"{name}: {fault}" for name in AXES for fault in self._axis(name).faults()]
+        faults = [f"{name}: {fault}" for name in AXES for fault in self.axis(name).faults()]
         faults += [f"{name}: {fault}" for name, holds, fault in self._rules() if not holds]
         if faults:
             raise UsageError("this is no design space: " + "; ".join(faults), hint="correct the search.space section")
 
     def _rules(self) -> Iterable[tuple[str, bool, str]]:
         for name in ("depth", "w0", "group_width"):
-            axis = self._axis(name)
+            axis = self.axis(name)
             yield name, axis.quantum % 1 == 0, f"its step {axis.quantum:g} is not a whole number"
             yield name, axis.low >= 1, f"starts at {axis.low:g}, it must start at 1 or above"
         yield "w0", self.w0.quantum % WIDTH_QUANTUM == 0, f"its step must be a multiple of {WIDTH_QUANTUM}"
         yield "wa", self.wa.low >= 0, f"starts at {self.wa.low:g}, it must not be negative"
         yield "wm", self.wm.low > 1, f"starts at {self.wm.low:g}, it must start above 1"
 
-    def _axis(self, name: str) -> Axis:
+    def axis(self, name: str) -> Axis:
+        """The axis of one of the sampled parameters."""
         axis = getattr(self, name)
         assert isinstance(axis, Axis)
         return axis
 
     def draw(self, generator: random.Random) -> RegNetParameters:
         """One random member; takes exactly one number from the generator for each axis."""
-        value = {name: self._axis(name).value(generator.random()) for name in AXES}
+        return self.member({name: self.axis(name).value(generator.random()) for name in AXES})
+
+    def member(self, value: Mapping[str, float]) -> RegNetParameters:
+        """The member with these values on the axes."""
         return RegNetParameters(
             depth=int(value["depth"]),
             w0=int(value["w0"]),
@@ -178,15 +182,23 @@ def sample_population(
         if not space.holds(parameters):
             tally.reject("invalid")
             continue
-        design = parameters.design()
-        cost = complexity(design, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
-        tally.see(cost)
-        reason = constraints.broken_by(cost) or ("duplicate" if design in taken else None)
+        found = examine(len(taken), parameters, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
+        tally.see(found.complexity)
+        reason = constraints.broken_by(found.complexity) or ("duplicate" if found.design in taken else None)
         if reason:
             tally.reject(reason)
         else:
-            taken[design] = SampledDesign(len(taken), parameters, design, cost)
+            taken[found.design] = found
     return Population(tuple(taken.values()), tally.draws, MappingProxyType(dict(tally.rejected)))
+
+
+def examine(
+    index: int, parameters: RegNetParameters, *, image_size: int, in_channels: int, num_classes: int
+) -> SampledDesign:
+    """The architecture of these parameters and its complexity, for members of a space that `holds` them."""
+    design = parameters.design()
+    cost = complexity(design, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
+    return SampledDesign(index, parameters, design, cost)
 
 
 class _Tally:

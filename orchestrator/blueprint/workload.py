@@ -10,9 +10,13 @@ from orchestrator.blueprint.regnet import RegNetParameters, preset
 from orchestrator.blueprint.schedule import LearningRate
 from orchestrator.blueprint.space import Constraints, DesignSpace, Population, sample_population
 from orchestrator.spec import regnet as spec
+from orchestrator.spec import search as searching
 from orchestrator.spec.optim import Optim
 from orchestrator.spec.training import Train
 from orchestrator.spec.units import CountRange
+
+STARTUP_TRIALS = 10
+"""Models of a plain sample with which a search by TPE begins; Optuna's own default, too."""
 
 
 def parameters_of(model: spec.RegNetModel) -> RegNetParameters:
@@ -37,16 +41,17 @@ def parameters_of(model: spec.RegNetModel) -> RegNetParameters:
 
 
 def population_of(workload: spec.RegNetWorkload, *, in_channels: int, num_classes: int) -> Population:
-    """The models that the workload's search samples: a function of the workload and its seed alone.
+    """As many models as the workload's search has trials, by plain sampling: a function of workload and seed alone.
 
     Raises:
         UsageError: the space or its constraints hold too few models.
     """
     search = workload.search
     assert search is not None
+    space, constraints = space_of(workload)
     return sample_population(
-        _space(search.space, workload.model),
-        _constraints(search.constraints),
+        space,
+        constraints,
         search.trials,
         workload.seed,
         image_size=workload.data.image_size,
@@ -54,6 +59,31 @@ def population_of(workload: spec.RegNetWorkload, *, in_channels: int, num_classe
         num_classes=num_classes,
         max_draws=search.max_draws,
     )
+
+
+def known_population(workload: spec.RegNetWorkload, *, in_channels: int, num_classes: int) -> Population:
+    """The models that are known before the search begins: all of a plain sample, else those that it starts with.
+
+    Raises:
+        UsageError: the space or its constraints hold too few models.
+    """
+    search = workload.search
+    assert search is not None
+    if search.sampler != "random":
+        search = search.model_copy(update={"trials": min(search.trials, STARTUP_TRIALS)})
+        workload = workload.model_copy(update={"search": search})
+    return population_of(workload, in_channels=in_channels, num_classes=num_classes)
+
+
+def space_of(workload: spec.RegNetWorkload) -> tuple[DesignSpace, Constraints]:
+    """What the workload's search samples from, and what its models must keep.
+
+    Raises:
+        UsageError: it is no design space.
+    """
+    search = workload.search
+    assert search is not None
+    return _space(search.space, workload.model), _constraints(search.constraints)
 
 
 def learning_rate_of(workload: spec.RegNetWorkload, samples: int) -> LearningRate:
@@ -118,7 +148,7 @@ def cost_of(workload: spec.RegNetWorkload, samples: int) -> TrainingCost:
     return TrainingCost(samples, train.epochs, train.batch_size, train.samples_per_virtual_worker, last)
 
 
-def _space(space: spec.Space, model: spec.RegNetModel) -> DesignSpace:
+def _space(space: searching.Space, model: spec.RegNetModel) -> DesignSpace:
     return DesignSpace(
         depth=_axis(space.depth),
         w0=_axis(space.w0),
@@ -131,11 +161,11 @@ def _space(space: spec.Space, model: spec.RegNetModel) -> DesignSpace:
     )
 
 
-def _axis(axis: spec.Axis) -> Axis:
+def _axis(axis: searching.Axis) -> Axis:
     return Axis(axis.range.low, axis.range.high, axis.step, axis.scale)
 
 
-def _constraints(constraints: spec.Constraints) -> Constraints:
+def _constraints(constraints: searching.Constraints) -> Constraints:
     def ends(counts: CountRange | None) -> tuple[int, int] | None:
         return None if counts is None else (counts.low, counts.high)
 

@@ -17,7 +17,8 @@ from orchestrator.planning.launch import is_search, kind_of
 from orchestrator.scheduling.estimates.forecast import RunEstimate, Work, forecast
 from orchestrator.scheduling.estimates.history import Asked, Finished, from_history
 from orchestrator.scheduling.estimates.measurement import Measurement
-from orchestrator.spec.regnet import RegNetWorkload, TrialScheduler
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.search import TrialScheduler
 from orchestrator.spec.workload import Workload
 
 _LOG = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.search.claims import Claim, Claims
+from orchestrator.search.faults import may_retry
 from orchestrator.search.ledger import REPORTED, Ledger
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.setting import Setting
@@ -79,7 +80,7 @@ class Attempt:
         """
         self._meeting.mkdir(parents=True, exist_ok=True)
         if self._lost:
-            self._failed("infrastructure", _LOST, counted=True)
+            self._failed("infrastructure", _LOST, claimed=True)
         while self._ledger.pending and not stopping():
             self._ledger.began(self._index)
             try:
@@ -87,14 +88,13 @@ class Attempt:
             except TrialFailed as error:
                 self._failed(*TrialFailed.read(str(error)))
 
-    def _failed(self, failure_class: str, message: str, *, counted: bool = False) -> None:
-        failures = self._claim.failures + (not counted)
-        if failures > self._retries:
+    def _failed(self, failure_class: str, message: str, *, claimed: bool = False) -> None:
+        if not may_retry(self._ledger.trials[0].failures, failure_class, self._retries):
             self._ledger.failed(self._index, message, failure_class)
             return
-        if not counted:
+        if not claimed:
             self._claim = self._claims.failed(work_name(self._index), self._claim)
-        self._ledger.failed_once(self._index, message)
+        self._ledger.failed_once(self._index, message, failure_class)
 
     def _hear(self, report: Mapping[str, Any]) -> None:
         self._ledger.reported(self._index, {name: report[name] for name in REPORTED if name in report})

@@ -13,7 +13,11 @@ from orchestrator.base.text import counted
 from orchestrator.onray.meeting import RayMeeting
 from orchestrator.onray.private import Signals, private_ray
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
+from orchestrator.search.faults import most_failures
 from orchestrator.search.ledger import Ledger
+from orchestrator.search.shares import trial_resources, trials_at_once
+from orchestrator.search.stopping import StopRule
+from orchestrator.search.tpe import TpeSampler
 from orchestrator.search.trial import REGNET_TRAINER, TrialTask, run_trial
 from orchestrator.spec.regnet import RegNetWorkload
 
@@ -35,6 +39,7 @@ class SearchRun:
         trainer: import path of what trains a trial.
         elsewhere: those of the slots that lie on other nodes, which join by themselves.
         host: where they reach this node.
+        sampler: suggests further trials; None: all are known.
     """
 
     job: JobDirectory
@@ -45,6 +50,7 @@ class SearchRun:
     trainer: str = REGNET_TRAINER
     elsewhere: int = 0
     host: str = "127.0.0.1"
+    sampler: TpeSampler | None = None
 
 
 def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
@@ -58,7 +64,10 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
     """
     meeting = RayMeeting(run.run) if run.elsewhere else None
     with _told_to_go(meeting):
-        if not ledger.pending:
+        if reason := StopRule.of(workload).met(ledger.trials):
+            ledger.close(reason)
+            return True
+        if not ledger.pending and (run.sampler is None or run.sampler.over(ledger.trials)):
             return True
         if should_stop():
             return False
@@ -123,23 +132,30 @@ def tune_trials(
     from ray import tune
 
     from orchestrator.search.schedulers import tune_scheduler
+    from orchestrator.search.suggested import Suggested
     from orchestrator.search.watcher import StopWhenDrained, Watcher
 
     search, meeting = workload.search, run.run.path / "trials"
     assert search is not None
     shutil.rmtree(meeting, ignore_errors=True)
     meeting.mkdir(parents=True)
-    watcher = Watcher(ledger, meeting, should_stop, signals)
-    task = TrialTask(str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path))
-    resources = {"cpu": 1.0, "gpu": float(workload.resources.gpus_per_worker)}
+    watcher = Watcher(ledger, meeting, should_stop, signals, StopRule.of(workload))
+    task = TrialTask(
+        str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path), search.retries
+    ).config()
+    at_once = trials_at_once(workload, run.slots)
+    # What is known is given to Tune at once: some schedulers compare a trial with others that have not begun.
+    known = task if run.sampler else task | {"index": tune.grid_search(list(ledger.pending))}
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, resources),
-        param_space=task.config() | {"index": tune.grid_search(list(ledger.pending))},
+        tune.with_resources(run_trial, trial_resources(workload)),
+        param_space=known,
         tune_config=tune.TuneConfig(
             metric="score",
             mode="min",
             scheduler=tune_scheduler(search.scheduler, workload.train.epochs),
-            max_concurrent_trials=min(run.slots, search.concurrency or run.slots),
+            search_alg=Suggested(run.sampler, ledger, at_once, lambda: watcher.draining) if run.sampler else None,
+            num_samples=-1 if run.sampler else 1,
+            max_concurrent_trials=at_once,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -147,10 +163,12 @@ def tune_trials(
             storage_path=str(scratch / "tune"),
             stop=StopWhenDrained(watcher),
             callbacks=[watcher],
-            failure_config=tune.FailureConfig(max_failures=search.retries),
+            failure_config=tune.FailureConfig(max_failures=most_failures(search.retries)),
             verbose=0,
         ),
     )
     tuner.fit()
+    if watcher.closed and not watcher.stopping:
+        ledger.close(watcher.closed)
     ledger.tell_progress({}, force=True)
     return not watcher.stopping

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,10 +40,11 @@ class Progress:
         trials: as this run found them.
         voice: says it.
         planned: samples of a whole training.
+        total: trials that the search is to have; those that are not known yet among them.
     """
 
-    def __init__(self, trials: Iterable[TrialRecord], voice: Voice, *, planned: int) -> None:
-        self._voice, self._planned = voice, planned
+    def __init__(self, trials: Iterable[TrialRecord], voice: Voice, *, planned: int, total: int = 0) -> None:
+        self._voice, self._planned, self._total = voice, planned, total
         self._resumed = {trial.index: trial.samples for trial in trials}
 
     def tell(
@@ -56,14 +58,16 @@ class Progress:
             force: say it now.
             message: what it waits for.
         """
-        samples = sum(max(trial.samples, live.get(trial.index, 0)) - self._resumed[trial.index] for trial in trials)
+        before, unknown = self._resumed, max(0, self._total - len(trials))
+        samples = sum(max(trial.samples, live.get(trial.index, 0)) - before.get(trial.index, 0) for trial in trials)
         left = sum(self._planned - trial.samples for trial in trials if trial.state in {"pending", "running"})
-        used = sum(trial.samples - self._resumed[trial.index] for trial in trials)
+        left += unknown * self._planned
+        used = sum(trial.samples - before.get(trial.index, 0) for trial in trials)
         over = [e for trial in trials if trial.over and (e := trial.val_error) is not None]
         errors = over or [e for trial in trials if (e := trial.val_error) is not None]
         self._voice.progress(
             done=sum(trial.state in {"succeeded", "stopped", "failed"} for trial in trials),
-            total=len(trials),
+            total=len(trials) + unknown,
             samples=samples,
             total_samples=used + left,
             best=min(errors, default=None),
@@ -81,6 +85,8 @@ class Ledger:
         voice: who is told.
         epochs: of a whole training.
         samples_per_epoch: training samples.
+        total: trials that the search is to have, where they are not all known yet.
+        now: a monotonic clock.
     """
 
     def __init__(
@@ -91,11 +97,16 @@ class Ledger:
         *,
         epochs: int,
         samples_per_epoch: int,
+        total: int = 0,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._trials = {trial.index: trial for trial in trials}
         self._records, self._voice = records, voice
-        self._progress = Progress(self._trials.values(), voice, planned=epochs * samples_per_epoch)
+        self._progress = Progress(self._trials.values(), voice, planned=epochs * samples_per_epoch, total=total)
         self._earlier: dict[int, float] = {}
+        self._now, self._began = now, dict[int, float]()
+        self.closed = ""
+        """Why the search ended before all its trials had."""
         records.save_all(trial for trial in self._trials.values() if not trial.over)
 
     @property
@@ -113,12 +124,16 @@ class Ledger:
         """Trials that run."""
         return frozenset(trial.index for trial in self._trials.values() if trial.state == "running")
 
+    def add(self, record: TrialRecord) -> None:
+        """A trial was suggested; it is written down before it can start."""
+        self._put(record, durable=True)
+
     def began(self, index: int) -> None:
         """A trial was started."""
         old = self._trials[index]
         if old.state == "running":
             return
-        self._earlier[index] = old.seconds
+        self._earlier[index], self._began[index] = old.seconds, self._now()
         self._put(replace(old, state="running", attempts=old.attempts + 1, message="", failure_class=""))
         self._voice.trial_began(self._trials[index])
 
@@ -154,13 +169,27 @@ class Ledger:
 
     def failed(self, index: int, message: str, failure_class: str) -> None:
         """A trial failed for the last time."""
-        self._end(replace(self._trials[index], state="failed", message=message, failure_class=failure_class))
+        record = self._failed(index, message, failure_class)
+        self._end(replace(record, state="failed", failure_class=failure_class))
 
-    def failed_once(self, index: int, message: str) -> None:
+    def failed_once(self, index: int, message: str, failure_class: str) -> None:
         """A trial failed and is tried again."""
-        record = replace(self._trials[index], state="pending", message=message)
+        record = replace(self._failed(index, message, failure_class), state="pending")
         self._put(record, durable=True)
         self._voice.trial_failed_once(record)
+
+    def close(self, reason: str) -> None:
+        """The search ends before all its trials have: those that wait are not run any more."""
+        self.closed = reason
+        for index in self.pending:
+            self._end(replace(self._trials[index], state="stopped", message=reason))
+
+    def _failed(self, index: int, message: str, failure_class: str) -> TrialRecord:
+        """What an attempt took counts, whether or not it said so before it failed."""
+        record = self._trials[index].failed(failure_class, message)
+        if record.state != "running":
+            return record
+        return replace(record, seconds=max(record.seconds, self._earlier[index] + self._now() - self._began[index]))
 
     def tell_progress(self, live: Mapping[int, int], *, force: bool = False, message: str = "") -> None:
         """Say how far the search is.
@@ -174,7 +203,7 @@ class Ledger:
 
     def _measured(self, index: int, result: Mapping[str, Any]) -> TrialRecord:
         old = self._trials[index]
-        seconds = self._earlier.get(index, 0.0) + float(result.get("seconds", 0.0))
+        seconds = max(old.seconds, self._earlier.get(index, 0.0) + float(result.get("seconds", 0.0)))
         if not result.get("epoch"):
             return replace(old, seconds=seconds)
         metrics = {name: float(result[name]) for name in KEPT_METRICS if _is_number(result.get(name))}

@@ -34,6 +34,7 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
         setting.voice(),
         epochs=workload.train.epochs,
         samples_per_epoch=setting.epoch,
+        total=len(trials) if setting.sampler is None else setting.sampler.total,
     )
     run = SearchRun(
         context.job,
@@ -43,11 +44,12 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
         partial(_give_up, context),
         elsewhere=context.slots - context.node_slots,
         host=context.host,
+        sampler=setting.sampler,
     )
     if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):
         return setting.stopped(ledger.trials)
     with closing(TrialProcess()) as process:
-        return setting.finish(ledger.trials, process)
+        return setting.finish(ledger.trials, process, ledger.closed)
 
 
 def _give_up(context: RunContext, daemon: str) -> None:

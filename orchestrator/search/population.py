@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import Conflict
 from orchestrator.blueprint.regnet import RegNetParameters
-from orchestrator.blueprint.space import AXES, Population
+from orchestrator.blueprint.space import AXES, Population, SampledDesign
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.places import checkpoint_root
 from orchestrator.rundir.layout import JobDirectory
@@ -25,16 +25,18 @@ def trial_seed(seed: int, index: int) -> int:
 
 def fresh_trials(population: Population, workload: RegNetWorkload, job: JobDirectory) -> tuple[TrialRecord, ...]:
     """A record for each member of the population, none of them started."""
-    return tuple(
-        TrialRecord(
-            index=member.index,
-            state="pending",
-            parameters={name: getattr(member.parameters, name) for name in AXES},
-            complexity=asdict(member.complexity),
-            seed=trial_seed(workload.seed, member.index),
-            checkpoint=_checkpoints(workload, job, member.index),
-        )
-        for member in population.designs
+    return tuple(fresh_trial(member, workload, job) for member in population.designs)
+
+
+def fresh_trial(member: SampledDesign, workload: RegNetWorkload, job: JobDirectory) -> TrialRecord:
+    """The record of one model, not started."""
+    return TrialRecord(
+        index=member.index,
+        state="pending",
+        parameters={name: getattr(member.parameters, name) for name in AXES},
+        complexity=asdict(member.complexity),
+        seed=trial_seed(workload.seed, member.index),
+        checkpoint=_checkpoints(workload, job, member.index),
     )
 
 
@@ -46,10 +48,16 @@ def trial_checkpoints(workload: RegNetWorkload, job: JobDirectory, index: int) -
 def resumed_trials(fresh: tuple[TrialRecord, ...], kept: Mapping[int, TrialRecord]) -> tuple[TrialRecord, ...]:
     """The population with what earlier runs of the job have found; what they did not finish is pending again.
 
+    Args:
+        fresh: what is known of the population before the search begins.
+        kept: the records, by index; those of suggested trials come after the others.
+
     Raises:
         Conflict: the records are those of another population.
     """
-    return tuple(_resume(trial, kept.get(trial.index)) for trial in fresh)
+    known = {trial.index for trial in fresh}
+    suggested = [trial for index, trial in sorted(kept.items()) if index not in known]
+    return tuple(_resume(trial, kept.get(trial.index)) for trial in (*fresh, *suggested))
 
 
 def parameters_of_trial(record: TrialRecord, model: RegNetModel) -> RegNetParameters:
@@ -74,4 +82,4 @@ def _resume(fresh: TrialRecord, kept: TrialRecord | None) -> TrialRecord:
         )
     if kept.over:
         return kept
-    return replace(kept, state="pending", message="", failure_class="")
+    return replace(kept, state="pending", message="", failure_class="", failures={})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from orchestrator.rundir.fence import check_fence
 from orchestrator.rundir.layout import JobDirectory
 
 TrialState = Literal["pending", "running", "succeeded", "stopped", "failed"]
-"""The names of `lifecycle.states.TrialState`; `stopped`: ended early by the search's scheduler."""
+"""The names of `lifecycle.states.TrialState`; `stopped`: ended early by the search's scheduler or a stop rule."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class TrialRecord:
         samples: training samples used.
         seconds: spent on it, all attempts together.
         attempts: how often it was started.
+        failures: attempts that failed in this run of the job, by class.
+        rejected: suggestions that were dropped before this one, by reason; of a trial that was suggested.
         message: why it failed.
         failure_class: of that failure, by the names of `lifecycle.failures`.
         checkpoint: where its checkpoints lie; a folder in the job's directory is relative to that.
@@ -46,6 +48,8 @@ class TrialRecord:
     samples: int = 0
     seconds: float = 0
     attempts: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
     message: str = ""
     failure_class: str = ""
     checkpoint: str = ""
@@ -59,6 +63,11 @@ class TrialRecord:
     def val_error(self) -> float | None:
         """Validation error after its last epoch."""
         return self.metrics.get("val_error")
+
+    def failed(self, failure_class: str, message: str) -> TrialRecord:
+        """The same after an attempt that failed; whether there will be another is not decided here."""
+        count = self.failures.get(failure_class, 0) + 1
+        return replace(self, message=message, failures={**self.failures, failure_class: count})
 
     @property
     def identity(self) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ray.tune import schedulers
 
-from orchestrator.spec.regnet import TrialScheduler
+from orchestrator.spec.search import TrialScheduler
 
 
 def tune_scheduler(settings: TrialScheduler, epochs: int) -> schedulers.TrialScheduler:

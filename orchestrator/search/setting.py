@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from orchestrator.base.errors import DataError, UsageError
 from orchestrator.blueprint.outcome import choose_best
-from orchestrator.blueprint.workload import cost_of, population_of
+from orchestrator.blueprint.workload import cost_of, known_population
 from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.images import ImageSplits
 from orchestrator.rundir.dataset import hold_to_dataset
@@ -18,6 +18,7 @@ from orchestrator.runtime.context import RunContext
 from orchestrator.search.finish import Findings, Origin, publish
 from orchestrator.search.population import fresh_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.tpe import TpeSampler
 from orchestrator.search.trial import REGNET_EVALUATOR, TrialFailed, TrialTask
 from orchestrator.search.trialprocess import TrialProcess
 from orchestrator.search.voice import Voice
@@ -39,8 +40,9 @@ class Setting:
         tracker: where metrics go.
         origin: of the population and the data.
         records: where trials are kept.
-        fresh: the population, none of it started.
+        fresh: what is known of the population before anything starts.
         epoch: training samples of one.
+        sampler: suggests the rest of the population; None: there is none.
     """
 
     context: RunContext
@@ -50,6 +52,7 @@ class Setting:
     records: TrialRecords
     fresh: tuple[TrialRecord, ...]
     epoch: int
+    sampler: TpeSampler | None = None
 
     @classmethod
     def of(cls, context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> Setting:
@@ -69,14 +72,16 @@ class Setting:
             raise DataError(
                 f"{about.name} has no validation split", hint="models are compared on it: add one to its card"
             )
-        population = population_of(workload, in_channels=about.channels, num_classes=len(about.classes))
+        population = known_population(workload, in_channels=about.channels, num_classes=len(about.classes))
         batches = cost_of(workload, images.positions("train")).batches
         origin = Origin(
             population.draws, population.rejected_by, about.name, images.version, images.sizes, batches.note
         )
         records = TrialRecords(context.job, context.token)
         fresh = fresh_trials(population, workload, context.job)
-        return cls(context, workload, tracker, origin, records, fresh, batches.samples)
+        tpe = workload.search.sampler == "tpe"
+        sampler = TpeSampler(workload, context.job, about.channels, len(about.classes)) if tpe else None
+        return cls(context, workload, tracker, origin, records, fresh, batches.samples, sampler)
 
     def announce(self) -> None:
         """Open the search's own run of the tracker."""
@@ -88,12 +93,13 @@ class Setting:
         own = workload_parameters(self.workload, without=_TRIAL_WITHOUT)
         return Voice(self.context.events, self.tracker, self._key, params=own, tags=self._tags)
 
-    def finish(self, trials: Sequence[TrialRecord], process: TrialProcess) -> Ending:
+    def finish(self, trials: Sequence[TrialRecord], process: TrialProcess, why: str = "") -> Ending:
         """Evaluate the best trial, publish what was found, and say how the search ended.
 
         Args:
             trials: all of them.
             process: where the best one is evaluated, which takes torch and the model.
+            why: the search ended before all its trials had; empty where it did not.
 
         Raises:
             Fenced: a newer run owns the job.
@@ -101,18 +107,26 @@ class Setting:
         best = choose_best(trials)
         if best is None:
             reasons = sorted({trial.message for trial in trials if trial.message}) or ["see the log"]
-            return Ending("failed", f"none of {len(trials)} trials finished: {reasons[0]}", usual_failure(trials))
+            reason = why or reasons[0]
+            return Ending("failed", f"none of {len(trials)} trials finished: {reason}", usual_failure(trials))
         self.context.check_fence()
         try:
             evaluate = partial(self._evaluate, process)
-            found = publish(self.context.job, self.workload, trials, best, self.origin, evaluate)
+            found = publish(self.context.job, self.workload, trials, best, self._origin(trials), evaluate)
         except TrialFailed as error:
             failure, message = TrialFailed.read(str(error))
             return Ending("failed", f"trial {best.index}, the best, could not be evaluated: {message}", failure)
         self._track(found, sum(trial.samples for trial in trials))
         if 2 * sum(trial.state == "failed" for trial in trials) > len(trials):
             return Ending("failed", f"most trials failed: {_headline(found)}", usual_failure(trials))
-        return Ending("succeeded", _headline(found))
+        return Ending("succeeded", _headline(found) + (f"; it ended early: {why}" if why else ""))
+
+    def _origin(self, trials: Sequence[TrialRecord]) -> Origin:
+        """With what was dropped before each trial that was suggested."""
+        suggested = trials[len(self.fresh) :]
+        rejected = sum((Counter(trial.rejected) for trial in suggested), Counter(self.origin.rejected))
+        draws = self.origin.draws + len(suggested) + sum(sum(trial.rejected.values()) for trial in suggested)
+        return replace(self.origin, draws=draws, rejected=rejected)
 
     def stopped(self, trials: Sequence[TrialRecord]) -> Ending:
         """The run was asked to stop before all trials were over."""

@@ -81,11 +81,12 @@ def evaluate_test(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
 
 
 def trial_workload(job: JobDirectory, record: TrialRecord) -> RegNetWorkload:
-    """The search's workload as one trial sees it: its own seed, and no search."""
+    """The search's workload as one trial sees it: its own seed, the cores of a trial, and no search."""
     workload = thaw_workload(job.spec.read_text(encoding="utf-8"))
     if not isinstance(workload, RegNetWorkload):
         raise UsageError(f"{job.spec} is not a regnet workload", hint="only recipes can be searched")
-    return workload.model_copy(update={"seed": record.seed, "search": None})
+    resources = workload.resources.model_copy(update={"cpus_per_worker": workload.trial_share.cpus})
+    return workload.model_copy(update={"seed": record.seed, "search": None, "resources": resources})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One trial, in a process of its own: it calls a trainer, tells of each epoch, and ends when it is asked to.
 
 Trials and who has started them (the driver, or a worker of an array) meet in a folder of the run: `stop` exists when
-they are to end, `<index>` holds a trial's samples.
+they are to end, `closed` when none is to begin any more, `<index>` holds a trial's samples.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import Any, Literal, Protocol
 
 from orchestrator.base.files import write_atomic
 from orchestrator.base.text import one_line
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.faults import may_retry
+from orchestrator.search.records import TrialRecords
 
 End = Literal["finished", "stopped", "failed"]
 REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
 REGNET_EVALUATOR = "orchestrator.search.trainer:evaluate_test"
-STOP_FILE = "stop"
+STOP_FILE, CLOSED_FILE = "stop", "closed"
 _PROGRESS_SECONDS = 1.0
 
 
@@ -34,6 +37,7 @@ class TrialTask:
         trainer: import path of the trainer, `module:function`.
         meeting: the folder where driver and trials meet.
         run: the run's directory.
+        retries: of the search.
     """
 
     job: str
@@ -42,6 +46,7 @@ class TrialTask:
     trainer: str
     meeting: str
     run: str
+    retries: int = 0
 
     def config(self) -> dict[str, Any]:
         """As Tune carries it."""
@@ -93,10 +98,27 @@ class Trainer(Protocol):
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """What Tune calls."""
+    """What Tune calls. It would retry a failure whatever its class: where that is in vain, the trial just ends."""
     from ray import tune
 
-    execute(TrialTask(**config), tune.report)
+    task, began = TrialTask(**config), time.monotonic()
+
+    def end(failure_class: str, message: str) -> None:
+        about = {"end": "failed", "message": message, "failure_class": failure_class}
+        tune.report({"score": 1.0, "epoch": 0, "seconds": time.monotonic() - began} | about)
+
+    record = TrialRecords(JobDirectory(Path(task.job)), task.token).load_one(task.index)
+    lost = record.failures.get("infrastructure", 0)
+    if lost and not may_retry({**record.failures, "infrastructure": lost - 1}, "infrastructure", task.retries):
+        end("infrastructure", f"its process was lost {lost} times")
+        return
+    try:
+        execute(task, tune.report)
+    except TrialFailed as error:
+        failure_class, message = TrialFailed.read(str(error))
+        if may_retry(record.failures, failure_class, task.retries):
+            raise
+        end(failure_class, message)
 
 
 def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
@@ -119,7 +141,7 @@ def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
     def stop() -> bool:
         return (meeting / STOP_FILE).exists()
 
-    if stop():
+    if stop() or (meeting / CLOSED_FILE).exists():
         tell({}, end="stopped")
         return
     try:

@@ -12,7 +12,8 @@ from ray.tune.experiment import Trial
 from orchestrator.base.text import one_line
 from orchestrator.onray.private import Signals
 from orchestrator.search.ledger import REPORTED, Ledger
-from orchestrator.search.trial import STOP_FILE, TrialFailed, read_samples
+from orchestrator.search.stopping import StopRule
+from orchestrator.search.trial import CLOSED_FILE, STOP_FILE, TrialFailed, read_samples
 
 
 class Watcher(Callback):
@@ -23,16 +24,24 @@ class Watcher(Callback):
         meeting: the folder where driver and trials meet.
         should_stop: whether the run was asked to stop.
         signals: this process's own handlers, which Tune replaces when it starts.
+        rule: what ends the search before all its trials have.
     """
 
-    def __init__(self, ledger: Ledger, meeting: Path, should_stop: Callable[[], bool], signals: Signals) -> None:
+    def __init__(
+        self, ledger: Ledger, meeting: Path, should_stop: Callable[[], bool], signals: Signals, rule: StopRule
+    ) -> None:
         self._ledger, self._meeting, self._should_stop, self._signals = ledger, meeting, should_stop, signals
+        self._rule = rule
         self._restored = False
         self._last_runners: frozenset[int] | None = None
+        self.stopping = False
+        """Whether the run was asked to stop: all trials are to end, and go on in another run."""
+        self.closed = ""
+        """Why the search ends before all its trials have: those that run end after their epoch, for good."""
 
     @property
-    def stopping(self) -> bool:
-        """Whether all trials were asked to end."""
+    def draining(self) -> bool:
+        """Whether no trial is to begin any more."""
         return self._last_runners is not None
 
     @property
@@ -46,6 +55,7 @@ class Watcher(Callback):
             self._restored = True
             self._signals.restore()
         if not self.stopping and self._should_stop():
+            self.stopping = True
             self._last_runners = self._ledger.running
             (self._meeting / STOP_FILE).touch()
 
@@ -55,7 +65,7 @@ class Watcher(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial starts or goes on."""
-        if not self.stopping:
+        if not self.draining:
             self._ledger.began(_index(trial))
 
     def on_trial_result(
@@ -63,6 +73,7 @@ class Watcher(Callback):
     ) -> None:
         """A trial has reported."""
         self._ledger.reported(_index(trial), {name: result[name] for name in REPORTED if name in result})
+        self._close(self._rule.met(self._ledger.trials))
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A scheduler saves a trial only to let it wait."""
@@ -74,23 +85,30 @@ class Watcher(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed; Tune tries it again."""
-        self._ledger.failed_once(_index(trial), _reason(trial)[1])
+        failure_class, message = _reason(trial)
+        self._ledger.failed_once(_index(trial), message, failure_class)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed for good."""
         failure_class, message = _reason(trial)
         self._ledger.failed(_index(trial), message, failure_class)
 
+    def _close(self, reason: str) -> None:
+        if reason and not self.draining:
+            self.closed = reason
+            self._last_runners = self._ledger.running
+            (self._meeting / CLOSED_FILE).touch()
+
 
 class StopWhenDrained(Stopper):
-    """Ends Tune's loop once a stop request has been obeyed by every trial that ran."""
+    """Ends Tune's loop once every trial that ran has obeyed a stop request, or has ended after a stop rule was met."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is ended here."""
-        return False
+        """After a stop rule was met, each trial ends where it reports."""
+        return bool(self._watcher.closed)
 
     def stop_all(self) -> bool:
         """Whether the search is to end."""
@@ -107,5 +125,7 @@ def _reason(trial: Trial) -> tuple[str, str]:
     _, raised, message = text.rpartition(f"{TrialFailed.__name__}: ")
     if raised:
         return TrialFailed.read(message.splitlines()[0])
-    lines = text.rpartition("Failure # ")[2].splitlines()[1:]
-    return "infrastructure", one_line(" ".join(lines), 500) or "its process ended without a word"
+    words = one_line(" ".join(text.rpartition("Failure # ")[2].splitlines()[1:]), 500)
+    # Ray ends a process where its node runs out of memory.
+    failure_class = "out_of_memory" if "OutOfMemoryError" in words else "infrastructure"
+    return failure_class, words or "its process ended without a word"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from orchestrator.base.text import counted
 from orchestrator.spec.base import Document, Name
 from orchestrator.spec.data import DataSection, RepeatFactor, SquareRoot
 from orchestrator.spec.optim import Optim
+from orchestrator.spec.search import Search, TrialShare
 from orchestrator.spec.sections import Positive, WorkloadBase
 from orchestrator.spec.training import Elastic, Train
-from orchestrator.spec.units import CountRange, Interval, WorkerRange
+from orchestrator.spec.units import WorkerRange
 
 MEASURES = ("loss", "error")
 """What is measured on a split, means over its samples."""
@@ -62,93 +61,6 @@ class RegNetModel(Document):
         return {n: getattr(self, n) for n in ("depth", "w0", "wa", "wm", "group_width")}
 
 
-class Axis(Document):
-    """One parameter of the design space."""
-
-    range: Interval
-    step: Positive = Field(description="values are multiples of it; default: the parameter's own")
-    scale: Literal["log", "linear"] = Field(default="log", description="default: the parameter's own")
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """A range alone, or a mapping in which the range is enough."""
-        full = handler.resolve_ref_schema(handler(schema))
-        short = full["properties"]["range"]
-        del full["properties"]["scale"]["default"]
-        return {"anyOf": [short, {**full, "required": ["range"]}], "description": full.pop("description", "")}
-
-
-def _completed(**usual: object) -> BeforeValidator:
-    """An axis may be written as its range alone, or without what is usual for its parameter."""
-
-    def complete(value: object) -> object:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return {"range": value, **usual}
-        return {**usual, **value} if isinstance(value, dict) else value
-
-    return BeforeValidator(complete)
-
-
-class Space(Document):
-    """The design space; each axis is a range such as `8..64`, or a mapping with range, step and scale."""
-
-    depth: Annotated[Axis, _completed(step=1, scale="linear")] = Axis(
-        range=Interval(low=12, high=28), step=1, scale="linear"
-    )
-    w0: Annotated[Axis, _completed(step=8)] = Axis(range=Interval(low=8, high=256), step=8)
-    wa: Annotated[Axis, _completed(step=0.1)] = Axis(range=Interval(low=8, high=256), step=0.1)
-    wm: Annotated[Axis, _completed(step=0.001)] = Axis(range=Interval(low=2, high=3), step=0.001)
-    group_width: Annotated[Axis, _completed(step=8)] = Axis(range=Interval(low=16, high=128), step=8)
-
-
-class Constraints(Document):
-    """Only models within these ranges are trained; they cost nothing to check."""
-
-    flops: CountRange | None = Field(default=None, description="multiply-adds of a forward pass of one image")
-    params: CountRange | None = None
-    activations: CountRange | None = Field(default=None, description="elements of conv and fc outputs")
-
-
-class TrialScheduler(Document):
-    """How Ray Tune ends trials early; `none` trains all alike, as the paper's EDFs need."""
-
-    type: Literal["none", "asha", "hyperband", "median"] = "none"
-    grace_epochs: int = Field(default=1, ge=1, description="no trial ends before this epoch")
-    reduction_factor: Annotated[float, Field(gt=1)] = 3
-
-    @property
-    def ends_trials_early(self) -> bool:
-        """Whether trials may get different budgets."""
-        return self.type != "none"
-
-
-class Search(Document):
-    """A population sampled from the design space, each member trained as a trial."""
-
-    trials: int = Field(ge=1, le=100_000)
-    engine: Literal["ray", "array"] = Field(
-        default="ray", description="array: workers that know nothing of each other; on Slurm one array of jobs"
-    )
-    space: Space = Space()
-    constraints: Constraints = Constraints()
-    scheduler: TrialScheduler = TrialScheduler()
-    concurrency: int | None = Field(default=None, ge=1, description="trials at once; default: one for each worker")
-    max_draws: int = Field(default=1_000_000, ge=1, description="draws from the space before giving up")
-    retries: int = Field(default=2, ge=0, le=100, description="how often a trial that failed is run again")
-    bootstrap: int = Field(default=1000, ge=0, le=100_000, description="resamples for the EDF's confidence band")
-
-    @model_validator(mode="after")
-    def _an_array_compares_no_trials(self) -> Search:
-        if self.engine == "array" and self.scheduler.ends_trials_early:
-            raise ValueError(
-                f"scheduler: {self.scheduler.type} compares trials while they run, and the workers of an array know "
-                "nothing of each other: use engine: ray, or scheduler: {type: none}"
-            )
-        if self.engine == "array" and self.concurrency is not None:
-            raise ValueError("concurrency: an array runs one trial on each worker: say how many by resources.workers")
-        return self
-
-
 class RegNetWorkload(WorkloadBase):
     """Train a RegNet, or search the RegNet design space."""
 
@@ -191,9 +103,41 @@ class RegNetWorkload(WorkloadBase):
             raise ValueError(f"train.checkpoint.keep.best: a classifier's measures are {' and '.join(MEASURES)}")
         if self.search is not None and train.parallel != "ddp":
             raise ValueError(f"train.parallel: a trial of a search has one worker, and {train.parallel} needs several")
+        if self.search is not None and self.elastic.engine != "builtin":
+            raise ValueError(f"elastic.engine: {self.elastic.engine} runs one training; a search has search.engine")
         if self.search is not None and train.checkpoint.to is not None:
             raise ValueError("train.checkpoint.to: trials of a search keep their checkpoints in the job's directory")
         return self
+
+    @model_validator(mode="after")
+    def _a_trial_fits_into_a_worker(self) -> RegNetWorkload:
+        if self.search is None:
+            return self
+        has, share = self.resources, self.trial_share
+        for key, asked, most, of in (
+            ("cpus", share.cpus, has.cpus_per_worker, "cpus_per_worker"),
+            ("gpus", share.gpus, has.gpus_per_worker, "gpus_per_worker"),
+        ):
+            if asked > most:
+                raise ValueError(
+                    f"search.trial.{key}: a trial lies within one worker, and resources.{of} is {most}, not {asked:g}"
+                )
+        if has.gpus_per_worker and not share.gpus:
+            raise ValueError("search.trial.gpus: 0 leaves the GPUs of resources.gpus_per_worker without work")
+        stop = self.search.stop
+        if stop.gpu_hours is not None and not share.gpus:
+            raise ValueError("search.stop.gpu_hours: trials take no GPU (resources.gpus_per_worker): use core_hours")
+        return self
+
+    @property
+    def trial_share(self) -> TrialShare:
+        """What one trial of the search takes; as much as a worker has, where nobody says less."""
+        asked = None if self.search is None else self.search.trial
+        cpus, gpus = (None, None) if asked is None else (asked.cpus, asked.gpus)
+        has = self.resources
+        return TrialShare(
+            has.cpus_per_worker if cpus is None else cpus, float(has.gpus_per_worker if gpus is None else gpus)
+        )
 
     @model_validator(mode="after")
     def _one_way_to_name_the_model(self) -> RegNetWorkload:

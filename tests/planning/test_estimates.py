@@ -26,7 +26,7 @@ from orchestrator.scheduling.estimates.history import Finished
 from orchestrator.scheduling.estimates.measurement import Measurement
 from orchestrator.spec.load import load_profile, parse_workload
 from orchestrator.spec.profile import ClusterProfile
-from orchestrator.spec.regnet import TrialScheduler
+from orchestrator.spec.search import TrialScheduler
 from orchestrator.spec.workload import Workload
 from orchestrator.store.looks import MeasurementRecord
 from orchestrator.testing.workloads import workload_in
