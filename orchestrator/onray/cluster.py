@@ -32,6 +32,7 @@ _NOT_FOR_OTHERS = frozenset(
     }
 )
 """What differs from node to node, of a process's environment."""
+_WORKDIR = "ORCHESTRATOR_WORKDIR"
 _PROBE_SECONDS, _PROBE_TIMEOUT, _PROBES = 2.0, 3.0, 4
 
 
@@ -80,7 +81,7 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
         namespace=NAMESPACE,
         log_to_driver=True,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": environment_of(os.environ)},
+        runtime_env={"env_vars": environment_of(os.environ) | {_WORKDIR: os.getcwd()}},
     )
     signals.restore()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the watcher says the same in one line
@@ -91,6 +92,13 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
     finally:
         over.set()
         ray.shutdown()
+
+
+def go_where_the_driver_is() -> None:
+    """Called where work begins in a process of a cluster's Ray: relative paths mean what they mean in the run's workdir."""
+    workdir = os.environ.get(_WORKDIR)
+    if workdir:
+        os.chdir(workdir)
 
 
 def environment_of(environment: Mapping[str, str]) -> dict[str, str]:

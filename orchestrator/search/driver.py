@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.text import counted
+from orchestrator.onray.cluster import Reserved, cluster_ray
 from orchestrator.onray.meeting import RayMeeting
-from orchestrator.onray.private import Signals, private_ray
+from orchestrator.onray.private import Signals, private_ray, scratch_folder
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.faults import most_failures
 from orchestrator.search.ledger import Ledger
@@ -74,6 +76,10 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
         ledger.tell_progress({}, force=True, message=f"starting Ray on {counted(run.slots, 'slot')}")
         signals, here = Signals.current(), run.slots - run.elsewhere
         gpus, host = here * workload.resources.gpus_per_worker, run.host if run.elsewhere else None
+        reserved = Reserved.of(os.environ)
+        if reserved is not None:
+            with scratch_folder() as scratch, cluster_ray(reserved, run.on_lost), seated_in(reserved):
+                return tune_trials(run, workload, ledger, should_stop, scratch, signals)
         # Told while Ray is there: a node that loses it before has failed.
         with private_ray(here, gpus, run.on_lost, host) as (scratch, head), _told_to_go(meeting):
             if meeting is not None:
@@ -81,6 +87,15 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
             if not _gather(run, ledger, should_stop):
                 return False
             return tune_trials(run, workload, ledger, should_stop, scratch, signals)
+
+
+@contextmanager
+def seated_in(reserved: Reserved) -> Iterator[None]:
+    """Trials lie where the run has its places on the cluster."""
+    from orchestrator.onray.seats import seated  # Tune, for those who use it
+
+    with seated(reserved):
+        yield
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import sys
 from contextlib import closing
 from functools import partial
 
+from orchestrator.onray.cluster import Reserved
 from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.entry import run_rank
 from orchestrator.runtime.context import RunContext
 from orchestrator.search.driver import SearchRun, run_trials
+from orchestrator.search.ingroup import GroupProcess
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import resumed_trials
 from orchestrator.search.setting import Setting
@@ -48,8 +50,16 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
     )
     if not run_trials(run, workload, ledger, lambda: context.should_stop() is not None):
         return setting.stopped(ledger.trials)
-    with closing(TrialProcess()) as process:
+    with closing(_process(context)) as process:
         return setting.finish(ledger.trials, process, ledger.closed)
+
+
+def _process(context: RunContext) -> TrialProcess | GroupProcess:
+    """Where the best trial is evaluated: here, or where the run has its GPUs."""
+    reserved = Reserved.of(os.environ)
+    if reserved is None or not reserved.each.get("GPU"):
+        return TrialProcess()
+    return GroupProcess(reserved, partial(_give_up, context))
 
 
 def _give_up(context: RunContext, daemon: str) -> None:

@@ -16,6 +16,7 @@ from orchestrator.recipes.images import ImageSplits
 from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.runtime.context import RunContext
 from orchestrator.search.finish import Findings, Origin, publish
+from orchestrator.search.ingroup import GroupProcess
 from orchestrator.search.population import fresh_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.tpe import TpeSampler
@@ -93,7 +94,7 @@ class Setting:
         own = workload_parameters(self.workload, without=_TRIAL_WITHOUT)
         return Voice(self.context.events, self.tracker, self._key, params=own, tags=self._tags)
 
-    def finish(self, trials: Sequence[TrialRecord], process: TrialProcess, why: str = "") -> Ending:
+    def finish(self, trials: Sequence[TrialRecord], process: TrialProcess | GroupProcess, why: str = "") -> Ending:
         """Evaluate the best trial, publish what was found, and say how the search ended.
 
         Args:
@@ -133,7 +134,7 @@ class Setting:
         over = sum(trial.over for trial in trials)
         return Ending("stopped", f"stopped with {over} of {len(trials)} trials finished")
 
-    def _evaluate(self, process: TrialProcess, best: TrialRecord) -> Mapping[str, float]:
+    def _evaluate(self, process: TrialProcess | GroupProcess, best: TrialRecord) -> Mapping[str, float]:
         context, told = self.context, dict[str, Any]()
         meeting = str(context.run.path / "evaluation")
         task = TrialTask(
