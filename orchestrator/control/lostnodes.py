@@ -1,4 +1,4 @@
-"""Runs that go on without nodes that were lost: what was kept for them there is given up, and the policy decides anew."""
+"""Runs that go on without nodes that were lost give up what was kept for them there; the policy decides anew."""
 
 from __future__ import annotations
 

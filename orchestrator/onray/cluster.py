@@ -95,7 +95,7 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
 
 
 def go_where_the_driver_is() -> None:
-    """Called where work begins in a process of a cluster's Ray: relative paths mean what they mean in the run's workdir."""
+    """Called where work begins in a process of a cluster's Ray: relative paths mean what they mean to the driver."""
     workdir = os.environ.get(_WORKDIR)
     if workdir:
         os.chdir(workdir)
