@@ -16,12 +16,16 @@ def backend_of(profile: ClusterProfile, *, state: Path | None = None) -> Backend
         state: the server's state directory; default: the user's.
 
     Raises:
-        UsageError: this installation has no such engine.
+        UsageError: this installation has no such engine, or the profile's address is none.
     """
     if profile.backend == "local":
         from orchestrator.backends.local import LocalBackend  # each engine's own imports, only where it is used
 
         return LocalBackend(profile, state=state)
+    if profile.backend == "ray":
+        from orchestrator.backends.ray import RayBackend
+
+        return RayBackend(profile, state=state)
     from orchestrator.backends.slurm import SlurmBackend
 
     return SlurmBackend(profile, state=state)

@@ -1,4 +1,4 @@
-"""What the controller asks of an engine. Implementations: `backends/local`, `backends/slurm`; fakes in `testing`."""
+"""What the controller asks of an engine. Implementations: `backends/{local,ray,slurm}`; fakes in `testing`."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ class LaunchRequest:
     """(node, workers), where the scheduler put them; empty: the engine chooses."""
     terms: Terms | None = None
     """For an engine with a queue of its own."""
+    memory: int = 0
+    """Bytes that each worker needs, for an engine that gives out memory; 0: nobody said."""
 
 
 @dataclass(frozen=True)
@@ -221,12 +223,14 @@ class Capacity:
     Attributes:
         slots: in all.
         free: that nobody holds.
-        largest_gang: slots that one run can have.
+        largest_gang: slots that one run can have, with those of machines that may come.
         slot_kind: gpu, or cpu where slots are cores.
         nodes: its machines.
         cores_apart: slots are GPUs, and a worker without a GPU takes none: the engine gives out cores by themselves.
         counted_at: since when what is free is known, in seconds since the epoch; None: it is so now.
-        faults: what the profile names and the engine does not have, a sentence each.
+        faults: what the profile names and the engine does not have, and what is wrong with the engine itself, a
+            sentence each.
+        potential: machines that are not there, and come when something waits for them (an autoscaler's).
     """
 
     slots: int
@@ -237,6 +241,29 @@ class Capacity:
     cores_apart: bool = False
     counted_at: float | None = None
     faults: tuple[str, ...] = ()
+    potential: tuple[NodeFacts, ...] = ()
+
+    @property
+    def machines(self) -> tuple[NodeFacts, ...]:
+        """Those that are there, and those that may come."""
+        return self.nodes + self.potential
+
+
+@dataclass(frozen=True)
+class Room:
+    """Room for workers of one job.
+
+    Attributes:
+        workers: so many.
+        cpus: cores of each.
+        gpus: GPUs of each.
+        memory: bytes of each; 0: not counted.
+    """
+
+    workers: int
+    cpus: int
+    gpus: int
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -246,10 +273,12 @@ class Others:
     Attributes:
         jobs: of other servers; empty where none is known.
         programs: that belong to no server; empty where none is known.
+        users: of the same engine, that are told apart no further; empty where none is known.
     """
 
     jobs: str = ""
     programs: str = ""
+    users: str = ""
 
 
 class Backend(Protocol):
@@ -311,6 +340,10 @@ class Backend(Protocol):
 
     def capacity(self) -> Capacity:
         """What there is and what is free."""
+        ...
+
+    def announce(self, wanted: Sequence[Room]) -> None:
+        """Say what there should be room for, to an engine that can bring machines; replaces what was said before."""
         ...
 
     def others(self, node: str) -> Others:

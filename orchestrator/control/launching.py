@@ -30,7 +30,8 @@ class Launching:
         """
         launch = self._prepare(job, run)
         directory = self._site.run_directory(run)
-        self.ask(LaunchRequest(run.allocation, directory, launch, run.time_limit, run.placement, terms))
+        memory = job.needs.get("memory", 0)
+        self.ask(LaunchRequest(run.allocation, directory, launch, run.time_limit, run.placement, terms, memory))
 
     def ask(self, request: LaunchRequest) -> None:
         """Ask the engine for an allocation whose run has its directory."""
@@ -57,7 +58,7 @@ class Launching:
             workers=run.world_size,
             workdir=job.workdir,
             environment=job.environment,
-            python=self._site.profile.slurm.python,
+            python=self._site.profile.python,
         )
         write_launch(directory, launch, durable=False)
         if not directory.control.exists():

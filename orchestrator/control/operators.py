@@ -50,7 +50,7 @@ def mark_node(site: Site, node: str, state: NodeState, *, note: str, by: str) ->
         raise _engines_own(site, node, state, note)
     with site.store.read() as connection:
         marked = nodes.all(connection)
-    known = [name for group in site.profile.nodes for name in group.names]
+    known = [name for group in site.profile.nodes for name in group.names] if site.profile.names_nodes else []
     known += [] if node in known or node in marked else _others(site, known)
     if node not in known and node not in marked:
         shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")

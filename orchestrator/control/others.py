@@ -37,6 +37,7 @@ class HeldByOthers:
         held = f"{self.slots} of {slots(self.total, self.kind)} of {self.node} {'is' if self.slots == 1 else 'are'}"
         known = [f"by another server: {self.who.jobs}"] if self.who.jobs else []
         known += [f"by other processes of this machine: {self.who.programs}"] if self.who.programs else []
+        known += [f"by {self.who.users}"] if self.who.users else []
         return f"{held} held {', and '.join(known) or 'by others: another server, or a run that has just ended'}"
 
     @property

@@ -22,5 +22,5 @@ def device_of(workload: Workload, profile: ClusterProfile, capacity: Capacity | 
         return cpu_name()
     wanted = workload.resources.gpu_types
     types = [node.gpu_type for node in profile.nodes if node.gpu_type]
-    types = types or [node.gpu_type for node in (capacity.nodes if capacity else ()) if node.gpu_type]
+    types = types or [node.gpu_type for node in (capacity.machines if capacity else ()) if node.gpu_type]
     return next((kind for kind in types if not wanted or kind in wanted), None) or (wanted[0] if wanted else gpu_name())

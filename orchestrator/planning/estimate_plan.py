@@ -137,7 +137,7 @@ def _room(workload: Workload, estimate: RunEstimate, capacity: Capacity) -> tupl
     if not is_cpu(estimate.device):
         known = is_known(estimate.device)
         return (peak_of(estimate.device).memory, f"a GPU of type {estimate.device}") if known else (0.0, "")
-    memory = max((node.memory for node in capacity.nodes), default=0)
+    memory = max((node.memory for node in capacity.machines), default=0)
     return float(memory), "the largest node"
 
 

@@ -24,7 +24,7 @@ def memory_of_worker(estimate: RunEstimate, device: str, capacity: Capacity, slo
     """
     if estimate.memory is None or not is_cpu(device):
         return 0
-    shares = [_share(node, slots, cores) for node in capacity.nodes if node.memory and (node.slots or not slots)]
+    shares = [_share(node, slots, cores) for node in capacity.machines if node.memory and (node.slots or not slots)]
     wanted = math.ceil(estimate.memory * math.exp(estimate.memory_error))
     return min(wanted, *shares) if shares else 0
 

@@ -20,14 +20,14 @@ def no_place(workload: Workload, cluster: str, capacity: Capacity, slots: int) -
         slots: of one worker.
     """
     asked = workload.resources
-    names = {node.name for node in capacity.nodes}
-    if not names:
+    if not capacity.machines:
         return
+    names = {node.name for node in capacity.nodes}
     if unknown := [name for name in asked.not_on if name not in names]:
         near = nearest(unknown[0], sorted(names))
         meant = f"; did you mean {near!r}?" if near else ""
         yield f"resources.not_on: cluster {cluster} has no node {unknown[0]}{meant}"
-    types = sorted({node.gpu_type for node in capacity.nodes if node.gpu_type})
+    types = sorted({node.gpu_type for node in capacity.machines if node.gpu_type})
     if strange := [kind for kind in asked.gpu_types if kind not in types]:
         has = f"it has {', '.join(types)}" if types else "nobody says which types its GPUs are"
         yield f"resources.gpu_types: cluster {cluster} has no {strange[0]}; {has}"
@@ -67,11 +67,11 @@ def most_workers(workload: Workload, capacity: Capacity, slots: int) -> int:
 
 
 def _suitable(workload: Workload, capacity: Capacity) -> list[NodeFacts]:
-    """Nodes where its workers may lie."""
+    """Nodes where its workers may lie, those that may come included."""
     asked = workload.resources
     return [
         node
-        for node in capacity.nodes
+        for node in capacity.machines
         if node.name not in asked.not_on and (not asked.gpu_types or node.gpu_type in asked.gpu_types)
     ]
 

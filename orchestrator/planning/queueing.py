@@ -64,7 +64,7 @@ class Ask:
             workers=first,
             workdir=self.workdir,
             environment=self.environment,
-            python=self.profile.slurm.python,
+            python=self.profile.python,
         )
         limits = (self.workload.time_limit, self.profile.limits.max_time)
         return LaunchRequest(

@@ -218,9 +218,11 @@ def empty_snapshot(capacity: Capacity, profile: ClusterProfile, now: float) -> S
             cpus=facts.cpus,
             memory=facts.memory,
             rack=facts.rack,
+            state="up" if facts.up else "down",
+            note=facts.note,
             windows=windows.get(facts.name, ()),
         )
-        for facts in capacity.nodes
+        for facts in capacity.machines
     )
     limits, teams = profile.limits, teams_of(profile)
     return Snapshot(now, nodes, teams=teams, max_workers=limits.max_workers, slot_kind=capacity.slot_kind)

@@ -70,6 +70,11 @@ def for_jobs(environment: Mapping[str, str]) -> dict[str, str]:
     return {n: value for n, value in environment.items() if n in _FOR_JOBS or not n.startswith("ORCHESTRATOR_")}
 
 
+def for_nodes(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of a server's environment its jobs need on other machines too: access to storage, and what is ours."""
+    return {n: value for n, value in environment.items() if n in _FOR_JOBS or n.startswith("AWS_")}
+
+
 def write_launch(run: RunDirectory, launch: Launch, *, durable: bool = True) -> None:
     """Write launch.json."""
     write_json(run.launch, asdict(launch), durable=durable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node, Window
 from orchestrator.scheduling.profiles import teams_of, windows_of
@@ -52,8 +53,29 @@ def cluster_of(profile: ClusterProfile, nodes: tuple[Node, ...] | None = None) -
     """
     if nodes is None and profile.backend == "slurm":
         raise _not_ours(profile)
+    if nodes is None and not profile.names_nodes:
+        raise UsageError(f"the profile {profile.name!r} names no nodes: its engine does")
     windows, limits = windows_of(profile) if nodes is None else {}, profile.limits
     return Cluster(nodes or _nodes(profile), teams_of(profile), windows, limits.max_workers, limits.max_time)
+
+
+def cluster_with(profile: ClusterProfile, capacity: Capacity) -> Cluster:
+    """The cluster of a profile whose engine knows the nodes: all that are up, and those that may come.
+
+    Raises:
+        UsageError: there is none.
+    """
+    nodes = tuple(
+        Node(one.name, one.slots, gpu_type=one.gpu_type, cpus=one.cpus, memory=one.memory, rack=one.rack)
+        for one in capacity.machines
+        if one.up
+    )
+    if not nodes:
+        raise UsageError(
+            f"cluster {profile.name} has no node now, and its profile names none that may come",
+            hint="start it, write ray.autoscaler into the profile, or describe the cluster by --nodes N --slots M",
+        )
+    return replace(cluster_of(profile, nodes), windows=windows_of(profile))
 
 
 def plain_nodes(count: int, slots: int) -> tuple[Node, ...]:

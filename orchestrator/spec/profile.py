@@ -206,6 +206,16 @@ class ClusterProfile(Document):
         """What somebody who changes a priority must know; empty where it does what they expect."""
         return self.slurm.priority_note if self.backend == "slurm" else self.policy.priority_note
 
+    @property
+    def names_nodes(self) -> bool:
+        """Whether it says which nodes there are; otherwise the engine does."""
+        return self.backend == "local"
+
+    @property
+    def python(self) -> str | None:
+        """The interpreter on the nodes; None: the server's path."""
+        return self.ray.python if self.backend == "ray" else self.slurm.python
+
     def chain_of(self, team: str) -> Iterator[Team]:
         """A team and those above it; nothing where the profile does not name it."""
         return _chain(team, {one.name: one for one in self.teams})

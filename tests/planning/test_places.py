@@ -128,3 +128,29 @@ def test_a_profile_that_does_not_fit_its_slurm_is_told_before_any_number(tmp_pat
     assert raised.value.message == f"w: {fault}"
     some = Capacity(4, 4, 4, faults=("Slurm has no partition spare",))
     check_submission(asked, profile, some, workdir=tmp_path, state_dir=tmp_path / "state")
+
+
+MAY_COME = Capacity(
+    0, 0, 24, "gpu", potential=tuple(NodeFacts(f"big-{i}", 8, 8, "h200", cpus=64, memory=2**40) for i in (1, 2, 3))
+)
+"""Of an autoscaler: nothing is there yet."""
+
+
+def test_nodes_that_may_come_are_room_as_well() -> None:
+    assert problems({"workers": 24, "gpu_types": ["h200"], "memory_per_worker": 2**30}, MAY_COME) == ""
+    assert "room for 3 workers" in problems({"workers": 4, "memory_per_worker": 2**40}, MAY_COME)
+    assert "it has h200" in problems({"workers": 1, "gpu_types": ["a100"]}, MAY_COME)
+    assert "has no node big-1" in problems({"workers": 1, "not_on": ["big-1"]}, MAY_COME)
+
+
+def test_what_no_autoscaler_can_bring_is_refused_at_submit(tmp_path: Path) -> None:
+    profile = ClusterProfile.model_validate({"name": "cloud", "backend": "ray"})
+
+    def submit(workers: int) -> None:
+        asked = Resources.model_validate({"gpus_per_worker": 1, "workers": workers})
+        workload = CommandWorkload(name="job", command=["true"], workdir=str(tmp_path), resources=asked)
+        check_submission(workload, profile, MAY_COME, workdir=tmp_path, state_dir=tmp_path)
+
+    submit(24)
+    with pytest.raises(UsageError, match="needs at least 25 gpu slots; cluster cloud has 24"):
+        submit(25)

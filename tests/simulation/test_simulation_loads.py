@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.base.errors import UsageError
 from orchestrator.scheduling.cluster import Node
 from orchestrator.scheduling.jobs import Estimate
 from orchestrator.scheduling.snapshot import Snapshot
-from orchestrator.simulation.clusters import cluster_of, plain_nodes
+from orchestrator.simulation.clusters import cluster_of, cluster_with, plain_nodes
 from orchestrator.simulation.engine import simulate
 from orchestrator.simulation.guesses import Guesses, parse_guesses
 from orchestrator.simulation.loads import Shapes, make_load
@@ -166,6 +167,19 @@ def test_the_maintenance_of_a_profile_is_placed_by_when_the_first_job_comes() ->
     assert [[(w.start, w.end) for w in node.windows] for node in setting.nodes] == [[], [(4_100.0, 11_300.0)]]
     assert setting.drains == (Drain("big-1", 510.0, 520.0),)
     assert not any(node.windows for node in make_setting(jobs, found).nodes)
+
+
+def test_an_engine_that_knows_its_nodes_says_which_are_simulated() -> None:
+    closed = {"nodes": ["n1"], "start": "2026-12-01T06:00Z", "end": "2026-12-01T08:00Z"}
+    profile = ClusterProfile.model_validate({"name": "x", "backend": "ray", "maintenance": [closed]})
+    there, lost = NodeFacts("n1", 8, 3, "h200", cpus=64, rack="r1"), NodeFacts("n2", 8, 8, up=False)
+    found = cluster_with(profile, Capacity(16, 11, 12, "gpu", (there, lost), potential=(NodeFacts("n3", 4, 4),)))
+    assert found.nodes == (Node("n1", 8, "h200", cpus=64, rack="r1"), Node("n3", 4))
+    assert [*found.windows] == ["n1"]
+    with pytest.raises(UsageError, match="has no node now"):
+        cluster_with(profile, Capacity(0, 0, 0))
+    with pytest.raises(UsageError, match="its engine does"):
+        cluster_of(profile)
 
 
 @pytest.mark.parametrize("node", [{}, {"gpus": 0}])

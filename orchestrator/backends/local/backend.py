@@ -22,6 +22,7 @@ from orchestrator.backends.protocol import (
     LaunchRequest,
     Observation,
     Others,
+    Room,
     Standing,
 )
 from orchestrator.backends.records import KEPT
@@ -162,6 +163,9 @@ class LocalBackend:
         """Slots of this machine; those that other servers of the user hold are not free."""
         total, free = self.machine.slots, self._slots.free()
         return Capacity(total, free, total, self.machine.kind, nodes=(self.machine.facts(free),))
+
+    def announce(self, wanted: Sequence[Room]) -> None:
+        """Nothing: it is as large as it is."""
 
     def others(self, node: str) -> Others:
         """Agents of other servers of this user, and what else holds slot locks of this machine: by process."""

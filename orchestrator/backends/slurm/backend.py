@@ -16,6 +16,7 @@ from orchestrator.backends.protocol import (
     LaunchRequest,
     Observation,
     Others,
+    Room,
     Standing,
 )
 from orchestrator.backends.slurm.abandoned import Abandoned
@@ -30,9 +31,9 @@ from orchestrator.backends.slurm.refusals import NotStarted
 from orchestrator.backends.slurm.request import Lane, Place, lane_of, parameters_of, terms_of
 from orchestrator.backends.slurm.shape import Shape, shape_of
 from orchestrator.backends.slurm.submit import Submitter
-from orchestrator.backends.slurm.turns import Turns
 from orchestrator.backends.slurm.watch import Asked, Watch
 from orchestrator.backends.slurm.whereabouts import left_behind, waiting
+from orchestrator.backends.turns import Turns
 from orchestrator.base.clock import Clock, SystemClock
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused, UsageError
 from orchestrator.base.paths import state_dir
@@ -239,6 +240,9 @@ class SlurmBackend:
         """Nodes of the partitions that the profile names."""
         nodes, partitions = self._watch.nodes(), self._watch.partitions()
         return capacity_of(self._section, nodes, partitions, self._watch.counted_at())
+
+    def announce(self, wanted: Sequence[Room]) -> None:
+        """Nothing: Slurm sees what waits in its own queue."""
 
     def others(self, node: str) -> Others:
         """Nothing: Slurm counts what others hold as taken."""

@@ -155,7 +155,8 @@ def _policies(names: tuple[str, ...]) -> dict[str, Policy]:
 
 def _cluster(name: str | None, nodes: int | None, slots: int | None) -> Cluster:
     from orchestrator.backends.local.machine import gpus_of_this_machine, with_numbers
-    from orchestrator.simulation.clusters import Cluster, cluster_of, plain_nodes
+    from orchestrator.backends.ray import capacity_or_types
+    from orchestrator.simulation.clusters import Cluster, cluster_of, cluster_with, plain_nodes
     from orchestrator.spec.load import load_profile
 
     if slots is not None and nodes is None:
@@ -165,6 +166,8 @@ def _cluster(name: str | None, nodes: int | None, slots: int | None) -> Cluster:
         assert given is not None
         return Cluster(given)
     profile = load_profile(name)
+    if profile.backend == "ray" and given is None:
+        return cluster_with(profile, capacity_or_types(profile))
     return cluster_of(profile if given else with_numbers(profile, os.environ, gpus_of_this_machine), given)
 
 

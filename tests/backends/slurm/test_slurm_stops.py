@@ -112,7 +112,7 @@ def test_an_order_about_what_is_just_being_handed_to_slurm_does_not_wait(site: S
             assert launch.is_alive()
             time.sleep(0.01)
         for order in orders:
-            with pytest.raises(Busy, match="just being handed to Slurm"):
+            with pytest.raises(Busy, match="just being handed to the engine"):
                 order()
     finally:
         (site.folder / "done").touch()

@@ -38,7 +38,9 @@ class Turns:
         """
         with self.at_once(name) as free:
             if not free:
-                raise Busy(f"{name} is just being handed to Slurm, or changed there", hint="wait: it is told again")
+                raise Busy(
+                    f"{name} is just being handed to the engine, or changed there", hint="wait: it is told again"
+                )
             yield
 
     @contextmanager

@@ -1,0 +1,136 @@
+"""A look at what a Ray cluster has: its nodes, what is used of them, and by whom."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.backends.protocol import Capacity, Others
+from orchestrator.backends.ray.capacity import capacity_of, slot_kind
+from orchestrator.backends.ray.nodes import RayNode, Used, busy_jobs, nodes_of, used_by_status, used_by_text
+from orchestrator.backends.ray.records import Record
+from orchestrator.backends.ray.rest import RayRest
+from orchestrator.base.clock import Clock
+from orchestrator.base.errors import BackendUnavailable
+from orchestrator.spec.ray import RaySection
+
+_LOG = logging.getLogger(__name__)
+_DOOR_EVERY = 600.0
+"""Seconds between two looks whether Ray asks for a token."""
+_BUSY_FOR = 5.0
+"""Seconds for which a list of others' jobs holds."""
+_SHOWN = 3
+_WRONG = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+class Inventory:
+    """Threads may share it.
+
+    Args:
+        rest: Ray.
+        section: of the profile.
+        clock: what time it is.
+    """
+
+    def __init__(self, rest: RayRest, section: RaySection, clock: Clock) -> None:
+        self._rest = rest
+        self._types = section.autoscaler
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kind = slot_kind((), self._types)
+        self._door: tuple[float, bool] | None = None
+        self._busy: tuple[float, Sequence[str]] | None = None
+        self._mute = False
+
+    @property
+    def kind(self) -> str:
+        """What a slot is; a cluster that had a GPU once counts GPUs for good."""
+        return self._kind
+
+    def capacity(self, ours: Callable[[], Sequence[Record]]) -> Capacity:
+        """What there is and what is free.
+
+        Args:
+            ours: allocations that are not over, which are counted where Ray does not say what is used.
+        """
+        rows = self._rest.nodes()
+        try:
+            nodes = nodes_of(rows)
+        except _WRONG:
+            raise self._rest.wrong("GET /api/v0/nodes") from None
+        used = self._used()
+        if used is None:
+            used = _by_records(nodes, ours())
+        if slot_kind(nodes, self._types) == "gpu":
+            self._kind = "gpu"
+        found = capacity_of(nodes, used, self._types, kind=self._kind, now=self._clock.now())
+        return replace(found, faults=self._faults()) if found.largest_gang else found
+
+    def others(self, ours: Collection[str]) -> Others:
+        """Jobs of Ray's that are not ours; none while Ray is silent."""
+        try:
+            busy = [name for name in self._running() if name not in ours]
+        except BackendUnavailable:
+            return Others()
+        if not busy:
+            return Others(users="tasks or actors of Ray that belong to no job")
+        more = f" and {len(busy) - _SHOWN} more" if len(busy) > _SHOWN else ""
+        return Others(users=f"other jobs of Ray, of which it runs {', '.join(busy[:_SHOWN])}{more}")
+
+    def _running(self) -> Sequence[str]:
+        now = self._clock.monotonic()
+        with self._lock:
+            if self._busy is not None and now - self._busy[0] < _BUSY_FOR:
+                return self._busy[1]
+        found = busy_jobs(self._rest.jobs())
+        with self._lock:
+            self._busy = (now, found)
+        return found
+
+    def _used(self) -> Mapping[str, Used] | None:
+        """What is used of each node, by its identifier; None where Ray does not say.
+
+        The first autoscaler, which also stands in a cluster that does not scale, writes it down every 5 s; with the
+        second one only a page for people has it.
+        """
+        try:
+            status = self._rest.cluster_status()
+            used = None if status is None else used_by_status(status)
+            used = used_by_text(self._rest.logical_resources()) if used is None else used
+        except (BackendUnavailable, *_WRONG) as error:
+            if not self._mute:
+                _LOG.warning("Ray does not say what is used of its nodes; what we have launched is counted: %r", error)
+            self._mute = True
+            return None
+        self._mute = False
+        return used
+
+    def _faults(self) -> tuple[str, ...]:
+        return (f"Ray at {self._rest.url} asks nobody for a token: {_OPEN}",) if self._is_open() else ()
+
+    def _is_open(self) -> bool:
+        now = self._clock.monotonic()
+        with self._lock:
+            if self._door is not None and now - self._door[0] < _DOOR_EVERY:
+                return self._door[1]
+        found = self._rest.is_open()
+        with self._lock:
+            self._door = (now, found)
+        return found
+
+
+_OPEN = "whoever reaches it can run anything there; start it with RAY_AUTH_MODE=token"
+
+
+def _by_records(nodes: Sequence[RayNode], ours: Sequence[Record]) -> dict[str, Used]:
+    """What our own allocations hold, by the nodes' identifiers."""
+    ids = {node.name: node.id for node in nodes}
+    found: dict[str, Used] = {}
+    for record in ours:
+        for name, workers in record.placement:
+            if (node := ids.get(name)) is not None:
+                held, each = found.get(node, Used()), record.each
+                found[node] = Used(held.cpus + workers * each.cpus, held.gpus + workers * each.gpus)
+    return found

@@ -1,0 +1,44 @@
+"""The backend passes the suite that every backend must pass; a fake dashboard starts its jobs on this machine."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray_kit import FakeRay, Site
+
+from orchestrator.backends.protocol import LaunchRequest
+from orchestrator.backends.ray import RayBackend
+from orchestrator.testing.backend_conformance import BackendConformance, Behaviour
+
+COMMANDS: dict[Behaviour, tuple[str, ...]] = {
+    "succeed": ("true",),
+    "fail": ("sh", "-c", "exit 3"),
+    "run": ("sleep", "600"),
+    "stubborn": ("sh", "-c", "trap '' TERM; while :; do sleep 1; done"),
+}
+
+
+class RayHarness:
+    """A server on a cluster where nothing else runs."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.backend = site.backend
+
+    def reopen(self) -> RayBackend:
+        return self._site.reopen()
+
+    def request(self, name: str, behaviour: Behaviour) -> LaunchRequest:
+        return self._site.request(name, *COMMANDS[behaviour])
+
+    def settle(self) -> None:
+        time.sleep(0.05)
+
+
+class TestRayBackend(BackendConformance):
+    @pytest.fixture
+    def harness(self, ray: FakeRay, tmp_path: Path) -> Iterator[RayHarness]:
+        site = Site(ray, tmp_path)
+        yield RayHarness(site)
+        site.close()
