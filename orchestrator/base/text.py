@@ -54,3 +54,11 @@ def span(low: int, high: int) -> str:
 def measured(number: float) -> str:
     """A number for a log: four significant digits, whole numbers in full."""
     return f"{number:.0f}" if number.is_integer() and abs(number) >= 1 else f"{number:.4g}"
+
+
+def human(count: float) -> str:
+    """A count with four significant digits: `397.7M`."""
+    for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(count) >= factor:
+            return f"{count / factor:.4g}{unit}"
+    return f"{count:.4g}"

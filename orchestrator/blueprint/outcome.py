@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from orchestrator.blueprint.pareto import pareto_front
-from orchestrator.spec.regnet import RegNetWorkload
+
+if TYPE_CHECKING:  # a command that shows results reads no workload
+    from orchestrator.spec.regnet import RegNetWorkload
 
 ERROR = "val_error"
 """The metric that models are compared by; lower is better."""
@@ -69,9 +71,9 @@ def fronts(trials: Sequence[T]) -> dict[str, list[T]]:
 
 def edf_caveat(workload: RegNetWorkload) -> str:
     """Why the errors of this search make no EDF of the paper's kind, in words; empty where they do."""
-    search = workload.search
-    if search is None or not search.scheduler.ends_trials_early:
-        return ""
-    return (
-        f"trials had unequal budgets ({search.scheduler.type} ends them early), so this is no EDF of the paper's kind"
-    )
+    search, found = workload.search, list[str]()
+    if search is not None and search.scheduler.ends_trials_early:
+        found.append(f"unequal budgets ({search.scheduler.type})")
+    if search is not None and search.sampler != "random":
+        found.append(f"models chosen by {search.sampler}")
+    return f"{' and '.join(found)}: no EDF of the paper's kind" if found else ""

@@ -70,9 +70,11 @@ def newest_trials(job: str, folder: Path, known: Sequence[TrialRecord]) -> list[
 
 def trial_view(trial: TrialRecord) -> TrialView:
     """A trial as its file describes it; where the file is no trial, as little as is known."""
-    numbers = {n: without_nonsense(part) for n in _NUMBERS if isinstance(part := trial.record.get(n), Mapping)}
+    parts = {n: without_nonsense(part) for n in _NUMBERS if isinstance(part := trial.record.get(n), Mapping)}
+    seed = trial.record.get("seed")  # a number that nobody reckons with
+    own = {"index": trial.number, "seed": seed if isinstance(seed, int) else None}
     try:
-        return TrialView.model_validate({**without_nonsense(trial.record), **numbers, "index": trial.number})
+        return TrialView.model_validate({**without_nonsense(trial.record), **parts, **own})
     except ValidationError:
         return TrialView(index=trial.number, state=trial.state, message="its record cannot be read")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from orchestrator.base.text import counted, takes_text
+from orchestrator.base.text import counted, human, takes_text
 from orchestrator.lifecycle.reasons import duration
 from orchestrator.planning.document import (
     DatasetPlan,
@@ -24,14 +24,6 @@ from orchestrator.planning.optimizer import optimizer_line
 def render(plan: PlanDocument) -> str:
     """One paragraph for each part of the plan."""
     return "\n".join(_lines(plan))
-
-
-def human(count: float) -> str:
-    """A count with three significant digits: `397.7M`."""
-    for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(count) >= factor:
-            return f"{count / factor:.4g}{unit}"
-    return f"{count:.4g}"
 
 
 def _lines(plan: PlanDocument) -> Iterator[str]:

@@ -16,6 +16,7 @@ from orchestrator.api.context import Activity, ApiContext
 from orchestrator.base.errors import Conflict, NotFound, SpecError
 from orchestrator.base.paths import inside
 from orchestrator.client import Client, Reply
+from orchestrator.control.findings import search_view
 from orchestrator.planning.casefile import CaseFile
 from orchestrator.scheduling.cluster import Demand, Node
 from orchestrator.scheduling.jobs import Job
@@ -49,6 +50,7 @@ from orchestrator.spec.messages import (
 )
 from orchestrator.spec.presets import preset
 from orchestrator.spec.profile import ClusterProfile
+from orchestrator.spec.workload import Workload
 
 TERMINAL = {"succeeded", "failed", "cancelled"}
 NOW = 1_000_000.0
@@ -62,6 +64,7 @@ class FakeService:
         self.jobs: dict[str, JobView] = {}
         self.history: dict[str, list[EventView]] = {}
         self.trials: dict[str, list[TrialView]] = {}
+        self.searches: dict[str, Workload] = {}
         self.script: dict[str, list[str]] = {}
         self.default_script: list[str] = []
         self.keys: dict[tuple[str, str], str] = {}
@@ -224,7 +227,8 @@ class FakeService:
         trials = self.trials.get(job, [])
         files = [ResultFile(name="edf.png", path=f"{self.root}/{job}/results/edf.png", bytes=2048)] if trials else []
         summary = {"best": {"index": 1, "test_accuracy": 0.97}} if trials else {}
-        return ResultsView(job=self.jobs[job], trials=trials, files=files, summary=summary)
+        search = search_view(self.searches[job], trials) if job in self.searches else None
+        return ResultsView(job=self.jobs[job], trials=trials, search=search, files=files, summary=summary)
 
     def logs(self, job: str) -> list[LogFile]:
         found = sorted((self.root / job).glob("*/logs/*"))

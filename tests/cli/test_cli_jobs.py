@@ -237,8 +237,8 @@ def test_results_as_csv_hold_every_trial_and_no_formula(cli, service: FakeServic
     service.add("j-a", state="succeeded")
     service.trials["j-a"] = TRIALS
     lines = cli("results", "j-a", "--csv").out.splitlines()
-    assert lines[0] == "index,state,depth,val_error,epochs,seconds,message"
-    assert lines[1] == "0,succeeded,4,0.2,12.0,9.0,"
+    assert lines[0] == "index,state,seed,depth,val_error,epochs,seconds,message"
+    assert lines[1] == "0,succeeded,,4,0.2,12.0,9.0,"
     assert lines[3].endswith(",'=1+1")
 
 

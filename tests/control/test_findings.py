@@ -23,7 +23,7 @@ ERRORS = [(0.3, 10), (0.1, 30), (0.2, 20), (0.2, 40)]
 def write_trial(world: World, job: str, index: int, state: str, **more: Any) -> None:
     folder = world.job_directory(job).trials
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"index": index, "state": state, "parameters": {"depth": index}, "seed": 7 + index, **more}
+    record = {"index": index, "state": state, "parameters": {"depth": index}, "seed": 2**62 + index, **more}
     (folder / f"{index:05d}.json").write_text(json.dumps(record))
 
 
@@ -54,7 +54,7 @@ def test_of_a_search_that_runs_its_trials_are_told_as_they_are_now(world: World,
     write_trial(world, search, 4, "running", metrics={"val_error": 0.01})
     results = world.service.results(search)
     assert [trial.state for trial in results.trials] == ["succeeded"] * 4 + ["running"]
-    assert [trial.seed for trial in results.trials] == [7, 8, 9, 10, 11]
+    assert [trial.seed for trial in results.trials] == [2**62 + index for index in range(5)]
     found = found_by(world, search)
     assert (found.total, found.missing, found.states) == (6, 2, {"succeeded": 4, "running": 1})
     assert (found.best, found.caveat) == (1, "")
@@ -86,7 +86,7 @@ def test_a_scheduler_that_ends_trials_early_is_a_caveat(world: World) -> None:
     measure(world, job, 1, "stopped")
     found = found_by(world, job)
     assert not found.equal_budgets
-    assert "unequal budgets (asha" in found.caveat
+    assert found.caveat.startswith("unequal budgets (asha)")
     assert found.best == 0  # a trial that was ended early is on the front, and never the best
     assert found.fronts["flops"] == [0, 1]
 
@@ -101,6 +101,11 @@ def test_a_trial_whose_numbers_are_none_harms_no_other(world: World, search: str
     assert results.trials[1].metrics == {"val_loss": 2}
     assert "cannot be read" in results.trials[2].message
     assert found_by(world, search).fronts["flops"] == [0]
+
+
+def test_models_that_are_no_plain_sample_are_a_caveat(world: World) -> None:
+    job = world.train("start", workers="1", **(SEARCH | {"search": SEARCH["search"] | {"sampler": "tpe"}}))
+    assert found_by(world, job).caveat == "models chosen by tpe: no EDF of the paper's kind"
 
 
 @pytest.mark.parametrize("kind", ["submit", "train"])
