@@ -133,7 +133,8 @@ class FakeRay:
             return 500, f"Traceback (most recent call last):\n{said}"
         self.job(name, "PENDING", entrypoint=body["entrypoint"], metadata=body.get("metadata"))
         if self.starts:
-            self._processes[name] = subprocess.Popen(body["entrypoint"], shell=True, start_new_session=True)
+            command = f"exec {body['entrypoint']}"  # so that what is signalled is not the shell
+            self._processes[name] = subprocess.Popen(command, shell=True, start_new_session=True)
             self.jobs[name] |= {"status": "RUNNING", "start_time": int(time.time() * 1000)}
         return 200, {"job_id": name, "submission_id": name}
 

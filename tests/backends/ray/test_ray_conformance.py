@@ -9,6 +9,8 @@ from ray_kit import FakeRay, Site
 
 from orchestrator.backends.protocol import LaunchRequest
 from orchestrator.backends.ray import RayBackend
+from orchestrator.base.process import ProcessIdentity, processes_with_environment
+from orchestrator.rundir.allocations import MARK
 from orchestrator.testing.backend_conformance import BackendConformance, Behaviour
 
 COMMANDS: dict[Behaviour, tuple[str, ...]] = {
@@ -24,21 +26,28 @@ class RayHarness:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._requests: list[LaunchRequest] = []
         self.backend = site.backend
 
     def reopen(self) -> RayBackend:
         return self._site.reopen()
 
     def request(self, name: str, behaviour: Behaviour) -> LaunchRequest:
-        return self._site.request(name, *COMMANDS[behaviour])
+        self._requests.append(self._site.request(name, *COMMANDS[behaviour]))
+        return self._requests[-1]
 
     def settle(self) -> None:
         time.sleep(0.05)
+
+    def survivors(self) -> list[ProcessIdentity]:
+        return [one for request in self._requests for one in processes_with_environment(MARK, request.allocation)]
 
 
 class TestRayBackend(BackendConformance):
     @pytest.fixture
     def harness(self, ray: FakeRay, tmp_path: Path) -> Iterator[RayHarness]:
         site = Site(ray, tmp_path)
-        yield RayHarness(site)
+        made = RayHarness(site)
+        yield made
         site.close()
+        assert made.survivors() == []
