@@ -1,4 +1,4 @@
-"""For all tests: interrupts, where temporary files lie, what begins first, an S3 server and a Slurm on loopback."""
+"""For all tests: interrupts, where temporary files lie, what begins first, an S3 server, a Slurm and a Ray on loopback."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from orchestrator.testing.dev_cluster import DevCluster
     from orchestrator.testing.faultproxy import FaultProxy
+    from orchestrator.testing.ray_cluster import RayCluster
 
 # An interrupt interrupts, also where the suite runs in the background of a shell that ignores it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -125,3 +126,31 @@ def slurm(slurm_cluster: DevCluster, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
     yield slurm_cluster
     slurm_cluster.mend()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """A real Ray of two nodes with 4 CPUs and 2 pretended GPUs each, this process's own, for tests that do not break it."""
+    yield from _ray_cluster()
+
+
+@pytest.fixture(scope="module")
+def own_ray_cluster() -> Iterator[RayCluster]:
+    """The same for tests that break it, a module's own."""
+    yield from _ray_cluster()
+
+
+def _ray_cluster() -> Iterator[RayCluster]:
+    from orchestrator.testing.ray_cluster import MISSING, RayCluster, RayClusterError
+
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir=os.environ.get(_TEMPORARY)))
+    cluster = RayCluster(folder)
+    try:
+        cluster.up()
+    except RayClusterError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if error.code != MISSING or os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    yield cluster
+    cluster.down()
