@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.backends.protocol import Capacity
 from orchestrator.base.errors import BackendUnavailable, Fenced, StoreError
+from orchestrator.control.announcing import Announcing
 from orchestrator.control.facts import FactsReader
 from orchestrator.control.mirror import Mirror
 from orchestrator.control.settling import Settling
@@ -32,6 +33,7 @@ class Dispatcher:
         self._troubles = troubles
         self._yielding = Yielding(site)
         self._settling = Settling(site)
+        self._announcing = Announcing(site)
         self.others = BelievedOthers(site.clock)
         self._mirror = Mirror(site.profile.policy)
         self._known: Known = {}
@@ -52,7 +54,9 @@ class Dispatcher:
             return None if self._due is None else self._due - now
         snapshot = self._look(capacity)
         decisions = self._mirror.decide(snapshot)
-        self._due = None if decisions.wake is None else now + max(0.0, decisions.wake - self._site.clock.now())
+        waits = [self._announcing.follow(snapshot, capacity)]
+        waits += [] if decisions.wake is None else [max(0.0, decisions.wake - self._site.clock.now())]
+        self._due = min((now + wait for wait in waits if wait is not None), default=None)
         done = self._carry_out(decisions, _Free(capacity, snapshot)) and not self.others.doubts
         self._served = (version, capacity) if done and not decisions else None
         if done and (decisions.preempts or decisions.resizes):

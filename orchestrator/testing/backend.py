@@ -16,6 +16,7 @@ from orchestrator.backends.protocol import (
     NodeFacts,
     Observation,
     Others,
+    Room,
     Standing,
     Wait,
 )
@@ -52,6 +53,10 @@ class SimulatedBackend:
         """What it has, all of it free; a test may change it."""
         for name, count in ({"localhost": slots} if isinstance(slots, int) else slots).items():
             self.nodes[name] = NodeFacts(name, count, count)
+        self.potential: tuple[NodeFacts, ...] = ()
+        """Nodes that may come."""
+        self.announced: tuple[Room, ...] = ()
+        """What it was told that there should be room for."""
         self.held_by_others: dict[str, int] = {}
         """Slots of nodes that others hold."""
         self.available = True
@@ -155,7 +160,13 @@ class SimulatedBackend:
         ours = {name: free[name] - self.held_by_others.get(name, 0) for name in self.nodes}
         nodes = tuple(replace(node, free=max(0, ours[name])) for name, node in self.nodes.items())
         total = sum(node.slots for node in nodes)
-        return Capacity(total, sum(node.free for node in nodes), total, nodes=nodes)
+        gang = total + sum(node.slots for node in self.potential)
+        return Capacity(total, sum(node.free for node in nodes), gang, nodes=nodes, potential=self.potential)
+
+    def announce(self, wanted: Sequence[Room]) -> None:
+        """Remember it."""
+        self._call("announce")
+        self.announced = tuple(wanted)
 
     def others(self, node: str) -> Others:
         """Somebody, where the test says so."""

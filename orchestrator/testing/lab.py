@@ -59,6 +59,22 @@ class Lab:
         lab._open(root, profile, backend_of(profile, state=root))
         return lab
 
+    @classmethod
+    def on_ray(cls, root: Path, ray: Mapping[str, Any], *, policy: str | Mapping[str, Any] = "default") -> Lab:
+        """The same with a Ray cluster as its engine.
+
+        Args:
+            root: everything lies under it.
+            ray: the section `ray` of the profile.
+            policy: of the profile.
+        """
+        watch = {**_WATCH, "poll": 0.2, "lost_after": 5.0}
+        sections = {"name": "there", "backend": "ray", "ray": ray, "policy": policy, "watch": watch}
+        profile = ClusterProfile.model_validate(sections)
+        lab = cls.__new__(cls)
+        lab._open(root, profile, backend_of(profile, state=root))
+        return lab
+
     def _open(self, root: Path, profile: ClusterProfile, backend: Backend) -> None:
         self._root = root
         self.backend = backend

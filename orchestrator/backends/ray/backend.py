@@ -15,8 +15,10 @@ from orchestrator.backends.protocol import (
     LaunchRequest,
     Observation,
     Others,
+    Room,
     Standing,
 )
+from orchestrator.backends.ray.announcer import Announcer
 from orchestrator.backends.ray.capacity import capacity_of, slot_kind
 from orchestrator.backends.ray.inventory import Inventory
 from orchestrator.backends.ray.records import Ending, Record, Records
@@ -61,6 +63,7 @@ class RayBackend:
         environment: of the server; default: that of this process.
         clock: what time it is.
         timeout: seconds that Ray may take to answer.
+        forget_after: seconds for which Ray remembers a job of ours that is over.
 
     Raises:
         UsageError: the profile's address is none.
@@ -77,16 +80,19 @@ class RayBackend:
         environment: Mapping[str, str] | None = None,
         clock: Clock | None = None,
         timeout: float = 5.0,
+        forget_after: float = 10.0,
     ) -> None:
         self._section = profile.ray
         self._environment = os.environ if environment is None else environment
         self._rest = RayRest(profile.ray, self._environment, timeout=timeout)
         self._records = Records((state or state_dir()) / "ray" / "allocations")
         self._inventory = Inventory(self._rest, profile.ray, clock or SystemClock())
-        self._sweeper = Sweeper(self._rest)
+        self._announcer = Announcer(self._rest, profile.ray)
+        self._sweeper = Sweeper(self._rest, pause=forget_after)
         self._turns = Turns()
         self._lock = threading.Lock()
         self._over: dict[str, tuple[Record, Ending]] = {}
+        self._swept = False
 
     def plan(self, request: LaunchRequest) -> LaunchPlan:
         """The driver that `launch` would hand to Ray; changes nothing, and needs no Ray.
@@ -188,6 +194,11 @@ class RayBackend:
         """Nodes that Ray has, and those that its autoscaler may bring."""
         return self._inventory.capacity(self._current)
 
+    def announce(self, wanted: Sequence[Room]) -> None:
+        """Tell Ray's autoscaler, where the profile says what it can bring."""
+        if self._section.autoscaler:
+            self._announcer.tell(wanted)
+
     def others(self, node: str) -> Others:
         """Jobs and drivers of others that Ray runs; it does not say which of them lie on this node."""
         del node
@@ -214,7 +225,17 @@ class RayBackend:
 
     def _jobs(self, wanted: Mapping[str, Record]) -> dict[str, Job]:
         jobs = self._rest.jobs()
+        if not self._swept:
+            self._swept = True
+            self._sweep([str(job["submission_id"]) for job in jobs if job.get("submission_id")])
         return {str(job["submission_id"]): job for job in jobs if job.get("submission_id") in wanted}
+
+    def _sweep(self, names: Sequence[str]) -> None:
+        """What a server that is gone has not deleted any more."""
+        for name in names:
+            record = self._records.find(name)
+            if record is not None and record.ending is not None:
+                self._sweeper.add(record)
 
     def _look(self, record: Record, job: Job | None) -> Observation:
         """At one that was not over yet."""

@@ -17,7 +17,6 @@ from urllib.parse import unquote, urlsplit
 
 from orchestrator.backends.protocol import LaunchRequest, Observation
 from orchestrator.backends.ray import RayBackend
-from orchestrator.base.clock import Clock
 from orchestrator.rundir.allocations import END_NOW, AllocationFiles
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.rundir.fence import raise_fence
@@ -71,6 +70,7 @@ class FakeRay:
         self.faults: dict[str, list[Callable[[BaseHTTPRequestHandler], bool]]] = {}
         self.asked: list[str] = []
         self.starts = True
+        self.rewritten: set[str] = set()
 
     def close(self) -> None:
         """End it and what it has started."""
@@ -122,7 +122,10 @@ class FakeRay:
         if method == "DELETE":
             if job["status"] in {"PENDING", "RUNNING"}:
                 return 500, "RuntimeError: it is in a non-terminal state"
-            del self.jobs[name]
+            if name in self.rewritten:  # by what watches a job, and has not seen its end
+                self.rewritten.remove(name)
+            else:
+                del self.jobs[name]
             return 200, {"deleted": True}
         return 200, job
 
@@ -206,10 +209,9 @@ def _handler(ray: FakeRay) -> type[BaseHTTPRequestHandler]:
 class Site:
     """A server on this Ray."""
 
-    def __init__(self, ray: FakeRay, root: Path, *, clock: Clock | None = None, **section: Any) -> None:
+    def __init__(self, ray: FakeRay, root: Path, **section: Any) -> None:
         self.ray = ray
         self.root = root
-        self.clock = clock
         driver = root / "driver"
         driver.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("fake_driver.py")} "$4" "$5"\n')
         driver.chmod(0o755)
@@ -222,7 +224,7 @@ class Site:
     def reopen(self, *, timeout: float = 5.0) -> RayBackend:
         """Another server on the same state, as after a restart."""
         state, environment = self.root / "state", self.environment
-        made = RayBackend(self.profile, state=state, environment=environment, clock=self.clock, timeout=timeout)
+        made = RayBackend(self.profile, state=state, environment=environment, timeout=timeout, forget_after=0.05)
         self._opened.append(made)
         return made
 

@@ -1,5 +1,6 @@
 """What becomes of an allocation on Ray: handed over once, watched by one question for all, forgotten when over."""
 
+import json
 import shlex
 import stat
 import sys
@@ -10,12 +11,13 @@ import pytest
 from ray_kit import FakeRay, Site
 
 from orchestrator.backends.build import backend_of
-from orchestrator.backends.protocol import AllocationState
+from orchestrator.backends.protocol import AllocationState, Room
 from orchestrator.backends.ray import RayBackend
 from orchestrator.backends.ray.request import DRIVER
 from orchestrator.base.errors import LaunchRefused
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.rayjob import claim_ray_job, read_ray_job
+from orchestrator.spec.ray import NodeType
 
 PENDING, RUNNING = AllocationState.PENDING, AllocationState.RUNNING
 ENDED, ABSENT = AllocationState.ENDED, AllocationState.ABSENT
@@ -200,3 +202,44 @@ def test_a_stop_leaves_word_and_the_first_word_of_the_end_is_kept(site: Site, ra
     site.backend.kill(request.allocation)
     assert "POST" not in "".join(ray.asked)
     assert site.look(request).state is ENDED
+
+
+def test_jobs_that_are_over_are_forgotten_also_where_ray_or_the_server_was_too_quick(site: Site, ray: FakeRay) -> None:
+    requests = [site.request(name) for name in ("written-anew", "left-behind", "open")]
+    for request in requests:
+        site.backend.launch(request)
+    rewritten, left, still = (request.allocation for request in requests)
+    ray.rewritten.add(rewritten)
+    ray.jobs[rewritten]["status"] = ray.jobs[left]["status"] = "SUCCEEDED"
+    theirs = ray.job("theirs", "SUCCEEDED")
+    assert site.look(requests[0]).state is ENDED
+    until(lambda: rewritten not in ray.jobs)
+    site.backend.close()
+    assert site.look(requests[1]).state is ENDED
+    assert [*ray.jobs] == [left, still, theirs["submission_id"]]
+    assert site.look(requests[2], site.reopen()).state is PENDING
+    until(lambda: left not in ray.jobs)
+    assert [*ray.jobs] == [still, "theirs"]
+
+
+def test_the_autoscaler_is_told_by_a_small_job_that_ray_forgets_at_the_next_word(ray: FakeRay, site: Site) -> None:
+    kind = {"name": "h200", "count": 2, "cpus": 16, "gpus": 8}
+    site.profile = site.profile.model_copy(
+        update={"ray": site.profile.ray.model_copy(update={"autoscaler": [NodeType(**kind)]})}
+    )
+    backend = site.reopen()
+    backend.announce([Room(2, 4, 1, 2**30), Room(1, 2, 0)])
+    (first,) = ray.jobs.values()
+    *_, module, bundles = shlex.split(first["entrypoint"])
+    assert module == "orchestrator.onray.announce"
+    assert json.loads(bundles) == [{"CPU": 4.0, "GPU": 1.0, "memory": 2.0**30}] * 2 + [{"CPU": 2.0}]
+    backend.announce([])
+    assert len(ray.jobs) == 2, "Ray deletes no job that is not over"
+    first["status"] = "SUCCEEDED"
+    backend.announce([Room(1, 1, 0)])
+    assert first["submission_id"] not in ray.jobs
+
+
+def test_a_cluster_that_does_not_grow_is_told_nothing(ray: FakeRay, site: Site) -> None:
+    site.backend.announce([Room(1, 1, 0)])
+    assert ray.asked == []
