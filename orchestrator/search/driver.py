@@ -17,7 +17,7 @@ from orchestrator.onray.private import Signals, private_ray, scratch_folder
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.faults import most_failures
 from orchestrator.search.ledger import Ledger
-from orchestrator.search.shares import trial_resources, trials_at_once
+from orchestrator.search.shares import trial_resources
 from orchestrator.search.stopping import StopRule
 from orchestrator.search.tpe import TpeSampler
 from orchestrator.search.trial import REGNET_TRAINER, TrialTask, run_trial
@@ -158,11 +158,12 @@ def tune_trials(
     task = TrialTask(
         str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path), search.retries
     ).config()
-    at_once = trials_at_once(workload, run.slots)
+    at_once = workload.trials_at_once(run.slots)
+    cores = workload.resources.cpus_per_worker if Reserved.of(os.environ) is None else 1
     # What is known is given to Tune at once: some schedulers compare a trial with others that have not begun.
     known = task if run.sampler else task | {"index": tune.grid_search(list(ledger.pending))}
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, trial_resources(workload)),
+        tune.with_resources(run_trial, trial_resources(workload.trial_share, cores)),
         param_space=known,
         tune_config=tune.TuneConfig(
             metric="score",

@@ -139,6 +139,12 @@ class RegNetWorkload(WorkloadBase):
             has.cpus_per_worker if cpus is None else cpus, float(has.gpus_per_worker if gpus is None else gpus)
         )
 
+    def trials_at_once(self, workers: int) -> int:
+        """How many trials of the search a run with so many workers has at once."""
+        has, asked = self.resources, None if self.search is None else self.search.concurrency
+        fit = self.trial_share.at_once(workers * has.cpus_per_worker, workers * has.gpus_per_worker)
+        return max(1, min(fit, asked or fit))
+
     @model_validator(mode="after")
     def _one_way_to_name_the_model(self) -> RegNetWorkload:
         given = [name for name, value in self.model.parameters.items() if value is not None]

@@ -1,6 +1,7 @@
 """The driver on a real Ray, with a trainer that counts its starts."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.blueprint.workload import population_of
+from orchestrator.blueprint.workload import known_population
 from orchestrator.onray.private import Signals, private_ray
 from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
@@ -17,6 +18,7 @@ from orchestrator.search.driver import SearchRun, tune_trials
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, resumed_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.tpe import TpeSampler
 from orchestrator.search.voice import Voice
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.records import Metrics, Record
@@ -44,11 +46,13 @@ class Rig:
         """One run of the job; what earlier runs left is resumed."""
         records = TrialRecords(job, attempt)
         run = job.run(f"job-1-r{attempt}")
-        fresh = fresh_trials(population_of(workload, in_channels=1, num_classes=10), workload, job)
+        fresh = fresh_trials(known_population(workload, in_channels=1, num_classes=10), workload, job)
+        search = workload.search
+        sampler = TpeSampler(workload, job, 1, 10) if search is not None and search.sampler == "tpe" else None
         with Spool(job, "search", attempt, interval=0) as spool:
             voice = Voice(DurableEvents(run, "rank-0", attempt), spool, "job-1")
             ledger = Ledger(resumed_trials(fresh, records.load()), records, voice, epochs=4, samples_per_epoch=100)
-            search_run = SearchRun(job, run, attempt, slots=2, on_lost=lost, trainer=self.trainer)
+            search_run = SearchRun(job, run, attempt, slots=2, on_lost=lost, trainer=self.trainer, sampler=sampler)
             scratch = self.scratch / f"{job.path.parent.parent.name}-{attempt}"
             ended = tune_trials(search_run, workload, ledger, should_stop, scratch, Signals.current())
         return ended, tuple(records.load().values())
@@ -141,6 +145,80 @@ def test_a_trial_that_fails_is_tried_again_and_ends_no_other(
     assert [r.state for r in records] == ["succeeded", "failed", "succeeded"]
     assert starts(job, 1) == 2
     assert (records[1].message, records[1].failure_class) == ("RuntimeError: the trial broke", "application")
+
+
+def test_trials_that_are_lost_with_their_process_use_up_no_retry(
+    rig: Rig, job: JobDirectory, make_workload: MakeWorkload
+) -> None:
+    (job.path / "die-0").touch()
+
+    def spare() -> bool:
+        if TrialRecords(job, 1).load_one(0).failures:
+            (job.path / "die-0").unlink(missing_ok=True)
+        return False
+
+    ended, records = rig.search(job, make_workload(trials=1, retries=0), should_stop=spare)
+    assert ended
+    assert (records[0].state, records[0].failures) == ("succeeded", {"infrastructure": 1})
+    assert starts(job, 0) == 2
+
+
+def test_several_trials_share_a_slot_where_each_takes_a_part_of_it(
+    rig: Rig, job: JobDirectory, make_workload: MakeWorkload
+) -> None:
+    workload = make_workload(trials=5, trial={"cpus": 1})
+    workload = workload.model_copy(update={"resources": workload.resources.model_copy(update={"cpus_per_worker": 2})})
+    for index in range(5):
+        (job.path / f"hold-{index}").touch()
+
+    def all_four() -> bool:
+        return all((job.path / f"held-{index}").exists() for index in range(4))
+
+    ended, records = rig.search(job, workload, should_stop=all_four)
+    assert not ended
+    assert [(record.state, record.epochs) for record in records] == [("pending", 1)] * 4 + [("pending", 0)]
+    assert starts(job, 4) == 0
+
+
+def test_a_budget_that_is_used_up_ends_what_runs_after_its_epoch_and_begins_no_more(
+    rig: Rig, job: JobDirectory, make_workload: MakeWorkload
+) -> None:
+    done = "the budget of 1e-09 core hours is used up"
+    ended, records = rig.search(job, make_workload(trials=5, concurrency=1, stop={"core_hours": 1e-9}))
+    assert ended
+    assert [record.state for record in records] == ["stopped"] * 5
+    assert 1 <= records[0].epochs < 4
+    assert [(record.epochs, record.message) for record in records[1:]] == [(0, done)] * 4
+    assert [starts(job, index) for index in range(5)] == [1, 0, 0, 0, 0]
+
+
+def test_a_killed_driver_of_tpe_and_asha_runs_no_trial_again_that_was_over(
+    rig: Rig, tmp_path: Path, job: JobDirectory, make_workload: MakeWorkload
+) -> None:
+    asha = {"type": "asha", "grace_epochs": 2, "reduction_factor": 2}
+    workload = make_workload(trials=13, sampler="tpe", scheduler=asha, concurrency=1)
+    (job.path / "hold-11").touch()
+    left = JobDirectory.under(tmp_path / "killed", "job-1")
+
+    def as_if_killed() -> bool:
+        """What a driver leaves that is killed while its second suggestion runs."""
+        if (job.path / "held-11").exists() and not left.path.exists():
+            shutil.copytree(job.path, left.path)
+            (job.path / "hold-11").unlink()
+            (left.path / "hold-11").unlink()
+        return False
+
+    ended, whole = rig.search(job, workload, should_stop=as_if_killed)
+    assert ended
+    assert {record.state for record in whole} == {"succeeded", "stopped"}
+    before = TrialRecords(left, 1).load()
+    assert [before[index].over for index in range(12)] == [True] * 11 + [False]
+    left.run("job-1-r2").create()
+    ended, resumed = rig.search(left, workload, attempt=2)
+    assert ended
+    assert [starts(left, index) for index in range(13)] == [1] * 11 + [2, 1]
+    assert list(resumed[:11]) == [before[index] for index in range(11)]
+    assert [record.parameters for record in resumed[:12]] == [record.parameters for record in whole[:12]]
 
 
 def test_a_stop_request_ends_the_search_with_its_records_and_a_restart_resumes(

@@ -1,9 +1,11 @@
-"""A search's section: which engine runs its trials."""
+"""A search's section: its engine, its sampler, what its trials take, and its rules."""
 
 import pytest
 
 from orchestrator.base.errors import SpecError
 from orchestrator.base.paths import bundled
+from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.search import TrialShare
 from orchestrator.testing.workloads import workload_in
 
 SWEEP = bundled("workloads") / "regnet_sweep.yaml"
@@ -17,3 +19,61 @@ def test_an_array_is_refused_where_a_scheduler_compares_trials() -> None:
 def test_an_array_has_as_many_trials_at_once_as_workers() -> None:
     with pytest.raises(SpecError, match=r"say how many by resources\.workers"):
         workload_in(SWEEP, ["search.engine=array", "search.concurrency=2"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["search.engine=array", "search.sampler=tpe"], "tpe learns from other trials.*sampler: random"),
+        (["search.engine=array", "search.stop.core_hours=1"], "a rule looks at all trials.*use engine: ray"),
+        (["search.engine=array", "search.trial.cpus=1"], "say what one has by resources"),
+        (["search.sampler=tpe", "search.scheduler.type=hyperband"], "use asha or median, or sampler: random"),
+        (["search.sampler=tpe", "search.stop.edf_settled={}"], "no sample of the space"),
+        (["search.scheduler.type=asha", "search.stop.edf_settled={}"], "do not compare"),
+        (["search.stop.gpu_hours=1"], "trials take no GPU.*use core_hours"),
+        (["search.stop.core_hours=0"], "must be more than 0"),
+        (["search.trial.cpus=2"], r"a trial lies within one worker, and resources\.cpus_per_worker is 1, not 2"),
+        (["search.trial.gpus=0.5"], r"resources\.gpus_per_worker is 0, not 0\.5"),
+        (["resources.gpus_per_worker=2", "search.trial.gpus=1.5"], "a part of one GPU, or whole ones"),
+        (["resources.gpus_per_worker=1", "search.trial.gpus=0"], "without work"),
+        (["resources.gpus_per_worker=1", "search.trial.gpus=0.001"], "at least 0.01 of a GPU"),
+    ],
+)
+def test_what_a_search_cannot_do_is_refused_with_what_to_say_instead(settings: list[str], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        workload_in(SWEEP, settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ([], (1, 0)),
+        (["resources.cpus_per_worker=8", "resources.gpus_per_worker=1"], (8, 1)),
+        (["resources.cpus_per_worker=8", "resources.gpus_per_worker=1", "search.trial={cpus: 2, gpus: 0.5}"], (2, 0.5)),
+        (["resources.gpus_per_worker=4", "search.trial.gpus=2"], (1, 2)),
+    ],
+)
+def test_a_trial_takes_as_much_as_a_worker_has_unless_less_is_asked(
+    settings: list[str], share: tuple[int, float]
+) -> None:
+    workload = workload_in(SWEEP, settings)
+    assert isinstance(workload, RegNetWorkload)
+    assert (workload.trial_share.cpus, workload.trial_share.gpus) == share
+
+
+@pytest.mark.parametrize(
+    ("share", "cpus", "gpus", "at_once"),
+    [
+        (TrialShare(1, 0), 4, 0, 4),
+        (TrialShare(3, 0), 8, 0, 2),
+        (TrialShare(1, 0.5), 16, 2, 4),
+        (TrialShare(8, 0.5), 16, 2, 2),
+        (TrialShare(1, 0.4), 16, 2, 4),  # two on each GPU: a trial does not lie on two halves
+        (TrialShare(1, 0.1), 16, 1, 10),
+        (TrialShare(1, 2), 16, 5, 2),
+    ],
+)
+def test_trials_at_once_are_as_many_as_cores_and_gpus_hold(
+    share: TrialShare, cpus: int, gpus: int, at_once: int
+) -> None:
+    assert share.at_once(cpus, gpus) == at_once
