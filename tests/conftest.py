@@ -1,4 +1,4 @@
-"""For all tests: interrupts, where temporary files lie, what begins first, an S3 server, a Slurm and a Ray on loopback."""
+"""For all tests: interrupts, temporary files, what begins first, an S3 server, a Slurm and a Ray on loopback."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def slurm(slurm_cluster: DevCluster, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RayCluster]:
-    """A real Ray of two nodes with 4 CPUs and 2 pretended GPUs each, this process's own, for tests that do not break it."""
+    """A real Ray of two nodes with 4 CPUs and 2 pretended GPUs each, for tests that do not break it."""
     yield from _ray_cluster()
 
 
