@@ -44,16 +44,24 @@ def trial_files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.glob("*.json") if path.stem.isdecimal())
 
 
-def read_trial(job: str, path: Path) -> TrialRecord | None:
-    """The newest word of a trial's file; None where there is none, or it is not whole."""
+def read_trial(job: str, path: Path, known: TrialRecord | None = None) -> TrialRecord | None:
+    """The newest word of a trial's file; None where there is none, or it is not whole.
+
+    Args:
+        job: whose trial it is.
+        path: the file.
+        known: what it said before; it is not read again where it is still the same file.
+    """
     try:
         status = os.stat(path)
+        stamp = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+        if known is not None and known.stamp == stamp:
+            return known
         document = read_json(path)
     except OSError:
         return None
     if document is None:
         return None
-    stamp = f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
     return TrialRecord(job, int(path.stem), str(document.get("state", "")), document, stamp)
 
 
@@ -61,7 +69,7 @@ def newest_trials(job: str, folder: Path, known: Sequence[TrialRecord]) -> list[
     """All trials of a search, by number: what their files say, and where there is no such file, what is known."""
     found = {trial.number: trial for trial in known}
     try:
-        read = [read_trial(job, path) for path in trial_files(folder)]
+        read = [read_trial(job, path, found.get(int(path.stem))) for path in trial_files(folder)]
     except OSError:
         read = []
     found |= {trial.number: trial for trial in read if trial is not None}

@@ -202,14 +202,16 @@ def test_of_equal_errors_there_is_a_drawing_too() -> None:
     assert len(draw_edf([0.25, 0.25], UNICODE)) == 10
 
 
-def test_a_terminal_that_cannot_show_a_character_is_no_error(search: str, service: FakeService) -> None:
+def test_nothing_heavy_is_loaded_and_what_a_terminal_cannot_show_is_no_error(search: str, service: FakeService) -> None:
     service.trials[search] = [
         trial.model_copy(update={"index": i}) for i in range(30) for trial in service.trials[search][:1]
     ]
-    code = "from orchestrator.cli.main import main; main(['results', 'j-a'])"
+    heavy = {"torch", "ray", "numpy", "matplotlib", "sqlalchemy", "fastapi", "rich", "orchestrator.spec.regnet"}
+    code = "import sys; from orchestrator.cli.main import main\n"
+    code += f"try: main(['results', 'j-a'])\nfinally: print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
-    assert (done.returncode, done.stderr.decode()) == (0, "j-a is running: these are the results so far\n")
+    assert (done.returncode, done.stderr.decode()) == (0, "j-a is running: these are the results so far\n[]\n")
     assert b"? and 20 more" in done.stdout
     assert b"    1 +" in done.stdout
 

@@ -54,6 +54,7 @@ def test_the_chosen_model_is_better_than_95_percent_on_test_images(demo: dict[st
 def test_it_leaves_plots_and_tables_for_people(demo: dict[str, Any]) -> None:
     files = {f["name"]: Path(f["path"]) for f in demo["files"]}
     assert {"edf.png", "edf.csv", "trials.csv", "summary.json", "error_vs_depth.png"} <= files.keys()
+    assert {"pareto_flops.png", "pareto_activations.png"} <= files.keys()
     assert files["edf.png"].read_bytes().startswith(b"\x89PNG")
     assert len(files["trials.csv"].read_text().splitlines()) == TRIALS + 1
 
@@ -72,7 +73,7 @@ def test_mlflow_has_one_parent_and_a_finished_child_for_each_trial(demo: dict[st
     steps = [m.step for m in client.get_metric_history(children[0].info.run_id, "val_error")]
     assert steps == [1078 * epoch for epoch in range(1, EPOCHS + 1)]
     plots = client.list_artifacts(parents[0].info.run_id, "plots")
-    assert "edf.png" in {Path(f.path).name for f in plots}
+    assert {"edf.png", "pareto_flops.png"} <= {Path(f.path).name for f in plots}
 
 
 @pytest.mark.skipif(not FULL, reason="that a smaller search finds the same one by one and together is tested always")
