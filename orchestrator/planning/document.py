@@ -45,6 +45,19 @@ class PopulationPlan(PlanPart):
     members: list[Member]
 
 
+class SearchPlan(PlanPart):
+    """How a search goes about its population."""
+
+    sampler: str
+    trials: int
+    known: int = Field(description="trials whose models are known before it begins; the sampler suggests the others")
+    at_once: str = Field(description="trials that run at once, with the fewest and with the most workers")
+    cpus: int = Field(description="cores of one trial")
+    gpus: float = Field(description="GPUs of one trial, or a part of one")
+    ends: list[str] = Field(description="what ends it before all its trials have")
+    notes: list[str]
+
+
 class DatasetPlan(PlanPart):
     """What would be read."""
 
@@ -180,6 +193,7 @@ class PlanDocument(PlanPart):
     dataset: DatasetPlan | None = None
     model: Member | None = None
     population: PopulationPlan | None = None
+    search: SearchPlan | None = None
     training: TrainingPlan | None = None
     elastic: ElasticPlan | None = None
     optimizer: OptimizerPlan | None = None

@@ -13,7 +13,7 @@ from orchestrator.base.text import span
 from orchestrator.blueprint.complexity import Complexity, complexity
 from orchestrator.blueprint.regnet import AnyNetDesign, RegNetParameters
 from orchestrator.blueprint.space import Population
-from orchestrator.blueprint.workload import cost_of, learning_rate_of, parameters_of, population_of, warmup_steps
+from orchestrator.blueprint.workload import cost_of, known_population, learning_rate_of, parameters_of, warmup_steps
 from orchestrator.planning.check import check_plan, cores_per_worker, slots_per_worker
 from orchestrator.planning.dataset import DatasetFacts
 from orchestrator.planning.devices import device_of
@@ -34,6 +34,7 @@ from orchestrator.planning.launch import is_elastic, is_search, kind_of
 from orchestrator.planning.memory import memory_of_worker
 from orchestrator.planning.optimizer import optimizer_plan
 from orchestrator.planning.queueing import Ask, capacity_or_all
+from orchestrator.planning.searching import search_plan
 from orchestrator.planning.whatif import NEW
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.spec.answers import EstimateView
@@ -105,6 +106,7 @@ def _with_recipe(document: PlanDocument, workload: RegNetWorkload, facts: Datase
             "dataset": _dataset(facts),
             "model": None if population else models[0],
             "population": population,
+            "search": None if population is None else search_plan(workload, population.size),
             "training": _training(workload, facts, models),
             "elastic": elastic_plan(workload) if is_elastic(workload) else None,
             "optimizer": optimizer_plan(workload.optim),
@@ -164,7 +166,7 @@ def _dataset(facts: DatasetFacts) -> DatasetPlan:
 
 def _models(workload: RegNetWorkload, facts: DatasetFacts) -> tuple[list[Member], PopulationPlan | None]:
     if workload.search is not None:
-        population = population_of(workload, in_channels=facts.channels, num_classes=facts.classes)
+        population = known_population(workload, in_channels=facts.channels, num_classes=facts.classes)
         members = [_member(d.index, d.parameters, d.design, d.complexity) for d in population.designs]
         return members, _population(population, members)
     parameters = parameters_of(workload.model)
@@ -206,7 +208,9 @@ def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member
     train = workload.train
     rows = facts.rows.get("train")
     cost = None if rows is None else cost_of(workload, rows)
-    total = None if cost is None else float(sum(cost.total_flops(Complexity(flops=m.flops)) for m in models))
+    # Models that are not known yet are taken to be like those that are.
+    all_to_known = 1 if workload.search is None else workload.search.trials / len(models)
+    known = None if cost is None else sum(cost.total_flops(Complexity(flops=m.flops)) for m in models)
     return TrainingPlan(
         samples=None if cost is None else cost.batches.samples,
         epochs=train.epochs,
@@ -218,7 +222,7 @@ def _training(workload: RegNetWorkload, facts: DatasetFacts, models: list[Member
         resample=workload.data.resampled_by,
         last_batch=workload.data.last_batch,
         left_out="" if cost is None else cost.batches.note,
-        total_flops=total,
+        total_flops=None if known is None else float(known * all_to_known),
     )
 
 

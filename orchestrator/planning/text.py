@@ -19,6 +19,7 @@ from orchestrator.planning.document import (
 from orchestrator.planning.elastic import elastic_lines
 from orchestrator.planning.estimate_plan import estimate_lines
 from orchestrator.planning.optimizer import optimizer_line
+from orchestrator.planning.searching import search_lines
 
 
 def render(plan: PlanDocument) -> str:
@@ -34,6 +35,8 @@ def _lines(plan: PlanDocument) -> Iterator[str]:
         yield f"  model      {_member(plan.model)}"
     if plan.population:
         yield from _population(plan.population)
+    if plan.search:
+        yield from search_lines(plan.search)
     if plan.training:
         yield from _training(plan.training)
     if plan.elastic:
