@@ -218,7 +218,7 @@ def _elastic(site: Site, job: JobRecord) -> RegNetWorkload:
     if not is_elastic(workload):
         raise UsageError(
             f"job {job.id} is a {kind_of(workload)}: it keeps the workers that it was started with",
-            hint="one training of a recipe can be resized",
+            hint="one training of a recipe can be resized, with elastic.engine: builtin",
         )
     return workload
 

@@ -9,7 +9,7 @@ from orchestrator.base.text import one_line
 from orchestrator.control.site import Site
 from orchestrator.control.stops import first_wish, wanted_place
 from orchestrator.lifecycle.states import JobState, RunState
-from orchestrator.planning.launch import is_elastic, kind_of
+from orchestrator.planning.launch import is_training, kind_of
 from orchestrator.rundir.control import read_control, write_control
 from orchestrator.store import events, runs
 from orchestrator.store.records import JobRecord, Placed, RunRecord
@@ -76,7 +76,7 @@ def ask_for_checkpoint(site: Site, connection: Connection, job: JobRecord, key: 
     if key is not None and events.has_key(connection, job.id, _ASKED, key):
         return
     workload = site.workload_of(job)
-    if not is_elastic(workload):
+    if not is_training(workload):
         raise UsageError(
             f"job {job.id} is a {kind_of(workload)}: it writes no checkpoint when it is asked to",
             hint="one training of a recipe does",

@@ -99,6 +99,7 @@ class CheckpointPlan(PlanPart):
 class ElasticPlan(PlanPart):
     """How the work is shared, and what the run promises whatever happens to its workers."""
 
+    engine: str = Field(description="who starts and replaces workers: builtin or ray_train")
     workers: str = Field(description="the range that a run of it may have")
     passes: dict[int, int] = Field(description="slices that the busiest worker runs in a step, for each world size")
     exact: bool = Field(description="the same parameters, bit for bit, for every sequence of world sizes")

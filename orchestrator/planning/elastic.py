@@ -20,6 +20,7 @@ def elastic_plan(workload: RegNetWorkload) -> ElasticPlan:
     train, promise = workload.train, workload.elastic
     low, high = workload.workers.min, workload.workers.max
     return ElasticPlan(
+        engine=promise.engine,
         workers=span(low, high),
         passes={
             world: -(-train.virtual_workers // world) for world in range(low, min(high, low + MOST_WORLDS - 1) + 1)
@@ -72,11 +73,23 @@ def elastic_lines(plan: ElasticPlan) -> Iterator[str]:
     yield f"  step       {_passes(plan.passes)}"
     promise = "the same bits for any number of workers" if plan.exact else "not exact: the last bits depend on workers"
     yield f"  elastic    {promise}{'; every step is audited' if plan.audit else ''}"
-    yield (
-        f"             a silent worker is lost after {duration(plan.lost_after)}, a hanging one after "
-        f"{duration(plan.hang_after)}; {counted(plan.replacements, 'replacement')} in all"
-    )
+    yield from (f"             {line}" for line in _when_lost(plan))
     yield from _checkpoints(plan.checkpoint)
+
+
+def _when_lost(plan: ElasticPlan) -> Iterator[str]:
+    """What a lost worker costs, and what a change of their number."""
+    if plan.engine == "builtin":
+        yield (
+            f"a silent worker is lost after {duration(plan.lost_after)}, a hanging one after "
+            f"{duration(plan.hang_after)}; {counted(plan.replacements, 'replacement')} in all"
+        )
+        return
+    yield (
+        f"by Ray Train: where a worker is lost (a hanging one after {duration(plan.hang_after)}), all start anew "
+        f"from the newest checkpoint, {counted(plan.replacements, 'time')} in all"
+    )
+    yield "it keeps the workers that it was started with: it cannot be resized"
 
 
 def _passes(passes: Mapping[int, int]) -> str:

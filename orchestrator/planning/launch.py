@@ -13,6 +13,7 @@ from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.workload import CommandWorkload, Workload
 
 RANK_MODULE = "orchestrator.recipes.main"
+RAY_TRAIN_MODULE = "orchestrator.raytrain.main"
 SEARCH_MODULE = "orchestrator.search.main"
 JOINER_MODULE = "orchestrator.onray.join"
 ARRAY_MODULE = "orchestrator.search.array"
@@ -43,7 +44,7 @@ def launch_for(
     """
     python = python or sys.executable
     resources, array = workload.resources, is_array(workload)
-    driven = is_search(workload) and not array
+    driven = is_driven(workload)
     launch = Launch(
         job=job,
         run=run,
@@ -54,6 +55,7 @@ def launch_for(
         cpus_per_worker=resources.cpus_per_worker,
         gpus_per_worker=resources.gpus_per_worker,
         ranks_share_slots=driven,
+        self_placed=driven and is_training(workload),
         joiner_argv=_of_ours(JOINER_MODULE, python) if driven else (),
         array=array,
         env=_inherited(workload, environment or {}) | workload.env,
@@ -62,8 +64,18 @@ def launch_for(
 
 
 def is_elastic(workload: Workload) -> TypeGuard[RegNetWorkload]:
-    """Whether workers come and go while a run of it goes on: one training of a recipe."""
+    """Whether workers come and go while a run of it goes on: one training of a recipe by our own engine."""
+    return is_training(workload) and workload.elastic.engine == "builtin"
+
+
+def is_training(workload: Workload) -> TypeGuard[RegNetWorkload]:
+    """Whether it is one training of a recipe, which writes checkpoints and goes on from them."""
     return not isinstance(workload, CommandWorkload) and workload.search is None
+
+
+def is_driven(workload: Workload) -> bool:
+    """Whether one process of a run gives out all of the run's slots, through Ray: a search, or `engine: ray_train`."""
+    return not isinstance(workload, CommandWorkload) and not is_array(workload) and not is_elastic(workload)
 
 
 def is_search(workload: Workload) -> bool:
@@ -114,7 +126,9 @@ def _argv(workload: Workload, python: str) -> tuple[str, ...]:
         return workload.argv
     if is_array(workload):
         return _of_ours(ARRAY_MODULE, python)
-    return _of_ours(SEARCH_MODULE if is_search(workload) else RANK_MODULE, python)
+    if is_search(workload):
+        return _of_ours(SEARCH_MODULE, python)
+    return _of_ours(RANK_MODULE if is_elastic(workload) else RAY_TRAIN_MODULE, python)
 
 
 def _of_ours(module: str, python: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from orchestrator.planning.document import (
 from orchestrator.planning.elastic import elastic_plan
 from orchestrator.planning.estimate import NO_HISTORY, History, estimate_of, seconds_of_widths
 from orchestrator.planning.estimate_plan import estimate_plan, estimate_view, estimate_warnings
-from orchestrator.planning.launch import is_elastic, is_search, kind_of
+from orchestrator.planning.launch import is_search, is_training, kind_of
 from orchestrator.planning.memory import memory_of_worker
 from orchestrator.planning.optimizer import optimizer_plan
 from orchestrator.planning.queueing import Ask, capacity_or_all
@@ -108,7 +108,7 @@ def _with_recipe(document: PlanDocument, workload: RegNetWorkload, facts: Datase
             "population": population,
             "search": None if population is None else search_plan(workload, population.size),
             "training": _training(workload, facts, models),
-            "elastic": elastic_plan(workload) if is_elastic(workload) else None,
+            "elastic": elastic_plan(workload) if is_training(workload) else None,
             "optimizer": optimizer_plan(workload.optim),
             "learning_rate": _learning_rate(workload, facts),
         }

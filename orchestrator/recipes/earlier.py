@@ -21,26 +21,40 @@ class Earlier:
     """What is known of all runs before this one.
 
     Attributes:
-        samples: that any of them had reached.
-        seconds: sums over them of `SECONDS`.
+        samples: that any of them had reached, and workers of this run that are gone.
+        seconds: sums over the runs before of `SECONDS`.
+        own: the same of workers of this run that are gone.
     """
 
     samples: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, float] = field(default_factory=dict)
 
 
-def earlier_runs(run: RunDirectory) -> Earlier:
-    """Read it from their last events; what is damaged is passed over."""
-    reached, seconds = 0, Counter[str]()
-    for folder in _others(run):
-        newest: dict[str, tuple[float, Mapping[str, Any]]] = {}
-        for writer in folder.glob("events/rank-*"):
-            for kind, event in _last_events(writer).items():
-                newest[kind] = max(newest.get(kind, event), event, key=lambda found: found[0])
-        reached = max(reached, _whole(newest.get("progress", (0.0, {}))[1].get("samples")))
-        spent = newest.get("goodput", (0.0, {}))[1]
-        seconds.update({name: float(spent[name]) for name in SECONDS if isinstance(spent.get(name), int | float)})
-    return Earlier(reached, dict(seconds))
+def earlier_runs(run: RunDirectory, *, own: bool = False) -> Earlier:
+    """Read it from their last events; what is damaged is passed over.
+
+    Args:
+        run: the one that goes on.
+        own: all workers that this run has had are gone, and count as well.
+    """
+    found = [_of(folder) for folder in _others(run)]
+    seconds = Counter[str]()
+    for each in found:
+        seconds.update(each.seconds)
+    before = _of(run.path) if own else Earlier()
+    return Earlier(max((each.samples for each in (*found, before)), default=0), dict(seconds), before.seconds)
+
+
+def _of(folder: Path) -> Earlier:
+    """What the workers of one run have said."""
+    newest: dict[str, tuple[float, Mapping[str, Any]]] = {}
+    for writer in folder.glob("events/rank-*"):
+        for kind, event in _last_events(writer).items():
+            newest[kind] = max(newest.get(kind, event), event, key=lambda found: found[0])
+    spent = newest.get("goodput", (0.0, {}))[1]
+    seconds = {name: float(spent[name]) for name in SECONDS if isinstance(spent.get(name), int | float)}
+    return Earlier(_whole(newest.get("progress", (0.0, {}))[1].get("samples")), seconds)
 
 
 def _others(run: RunDirectory) -> Iterator[Path]:

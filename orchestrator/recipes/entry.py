@@ -33,7 +33,7 @@ def run_rank(work: Work, *, writer: str | None = None) -> int:
         return UNHEARD
     speaker = Speaker(Discard(), speaks=False)
     try:
-        workload = _workload(context)
+        workload = workload_of(context)
         tracker = open_tracker(context.job, writer or context.writer, context.token, workload.tracking)
         speaker = Speaker(tracker, speaks=context.number == 0)
         ending = work(context, workload, speaker)
@@ -59,7 +59,12 @@ def _close(key: str, speaker: Speaker, ending: Ending) -> None:
     speaker.flush()
 
 
-def _workload(context: RunContext) -> RegNetWorkload:
+def workload_of(context: RunContext) -> RegNetWorkload:
+    """What the run trains.
+
+    Raises:
+        UsageError: it is no recipe.
+    """
     workload = thaw_workload(context.job.spec.read_text(encoding="utf-8"))
     if not isinstance(workload, RegNetWorkload):
         raise UsageError(f"{context.job.spec} is not a regnet workload", hint="a command needs no recipe")

@@ -101,8 +101,11 @@ class Telling:
     def tell(self, kind: str, /, **data: object) -> None:
         """What operators count."""
         if kind == "goodput":
-            self._spent = {name: float(value) for name, value in data.items() if isinstance(value, int | float)}
-            self._context.events.mention(kind, **data)
+            numbers = {name: value for name, value in data.items() if isinstance(value, int | float)}
+            self._spent = {name: float(value) + self._earlier.own.get(name, 0.0) for name, value in numbers.items()}
+            self._context.events.mention(
+                kind, **data | {name: self._spent[name] for name in SECONDS if name in numbers}
+            )
         elif kind == "measured":
             self._context.events.mention(kind, **data, features=self._features)
         else:

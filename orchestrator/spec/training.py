@@ -116,6 +116,11 @@ class Train(Document):
 class Elastic(Document):
     """What the run promises whatever happens to its workers, and how soon trouble is noticed."""
 
+    engine: Literal["builtin", "ray_train"] = Field(
+        default="builtin",
+        description="who starts and replaces workers; ray_train: Ray Train, which starts all of them anew from the "
+        "newest checkpoint where one is lost; the results are the same bits",
+    )
     exact: bool = Field(default=True, description="false: a gradient sum whose last bits depend on the world size")
     lost_after: Annotated[Duration, Field(gt=0)] = Field(
         default=5.0,
@@ -127,7 +132,9 @@ class Elastic(Document):
         description="a worker whose step takes so long (or ten times the median step) is ended, and the others go on",
     )
     replacements: int = Field(
-        default=10, ge=0, description="workers that are started in the place of lost ones, in all"
+        default=10,
+        ge=0,
+        description="workers that are started in the place of lost ones, in all; ray_train: how often all are",
     )
     mirror_every: int = Field(
         default=1, ge=1, description="fsdp: steps between copies of each shard in the next worker's host memory"

@@ -64,10 +64,18 @@ def one_rank(run: RunDirectory, token: int = 1) -> int:
 def several_workers(run: RunDirectory, token: int, workers: int) -> Iterator[subprocess.Popen[bytes]]:
     """An agent that starts workers, and none in the place of lost ones."""
     argv = (sys.executable, "-P", "-m", "orchestrator.recipes.main")
-    write_launch(run, Launch("job-a", run.run, token, argv, str(run.path), workers, elastic=True, replacements=0))
+    launch = Launch("job-a", run.run, token, argv, str(run.path), workers, elastic=True, replacements=0)
+    with an_agent(run, launch) as agent:
+        yield agent
+
+
+@contextmanager
+def an_agent(run: RunDirectory, launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
+    """An agent that starts what the launch says."""
+    write_launch(run, launch)
     allocation = f"{run.run}-{os.getpid()}-{abs(hash(run.path)) % 10**9}.0"
     command = [sys.executable, "-P", "-m", "orchestrator.runtime.agent", str(run.path), allocation]
-    agent = subprocess.Popen(command, env=os.environ | {GRANT: Grant(workers=workers).to_text()})
+    agent = subprocess.Popen(command, env=os.environ | {GRANT: Grant(workers=launch.workers).to_text()})
     try:
         yield agent
     finally:

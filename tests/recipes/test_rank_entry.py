@@ -15,7 +15,7 @@ import pytest
 from ranks import events, many_workers, new_run, one_rank, spooled, summary
 
 from orchestrator.base.files import create_exclusive
-from orchestrator.recipes import main as recipes_main
+from orchestrator.recipes import work
 from orchestrator.rundir import audit
 from orchestrator.rundir import events as rundir_events
 from orchestrator.rundir.audit import audit_folder, read_audit
@@ -166,7 +166,7 @@ def test_a_leader_that_ends_after_the_last_step_leaves_its_summary_to_the_next_r
     run = new_run(tmp_path, tiny())
     write_control(run, Control(1, 1, "run", 1, checkpoint=1))
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with mock.patch.object(recipes_main, "write_summary", side_effect=full):
+    with mock.patch.object(work, "write_summary", side_effect=full):
         assert one_rank(run) == 1
     [marker] = events(run, "rank_finished")
     assert marker.data["failure_class"] == "infrastructure"

@@ -95,6 +95,22 @@ def test_what_earlier_runs_reached_is_read_from_their_last_events(run: RunDirect
     assert found == Earlier(192, {"useful_seconds": 4.0, "redone_seconds": 0.5, "idle_seconds": 1.0})
 
 
+def test_workers_that_start_anew_in_the_same_run_go_on_with_its_sums(run: RunDirectory, tiny: Tiny) -> None:
+    before = EventWriter(run, "rank-1000", 1)
+    before.append("progress", samples=192)
+    before.append("goodput", useful_seconds=3.0, redone_seconds=0.0, idle_seconds=1.0, sent_bytes_per_step=7)
+    found = earlier_runs(run, own=True)
+    assert (found.samples, found.seconds) == (192, {})
+    telling = worker(run, 2000, tiny(), found)
+    telling.tell("goodput", useful_seconds=2.0, redone_seconds=0.5, idle_seconds=0.0, sent_bytes_per_step=9)
+    telling.leads(True)
+    telling.epoch(report(1, 0.5))
+    sums = {"useful_seconds": 5.0, "redone_seconds": 0.5, "idle_seconds": 1.0}
+    assert events(run, "goodput")[-1].data == sums | {"sent_bytes_per_step": 9}
+    values = spooled(run, "metrics")[-1]["values"]
+    assert {name: values[f"goodput/{name}"] for name in sums} == sums
+
+
 def test_a_first_run_has_nothing_before_it(run: RunDirectory) -> None:
     assert earlier_runs(run) == Earlier()
 

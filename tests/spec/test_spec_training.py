@@ -97,6 +97,15 @@ def test_a_rule_over_several_sections_points_at_the_key_to_change() -> None:
         parse_workload(text, "w.yaml")
 
 
+def test_the_engine_that_keeps_the_workers_can_be_chosen_for_one_training() -> None:
+    assert regnet().elastic.engine == "builtin"
+    assert regnet("elastic.engine=ray_train").elastic.engine == "ray_train"
+    assert "elastic.engine" in refusal("elastic.engine=ray")
+    message = refusal("elastic.engine=ray_train", "model={}", "search.trials=2")
+    assert "elastic.engine: ray_train runs one training" in message
+    assert "a search has search.engine" in message
+
+
 def test_all_of_it_survives_freezing() -> None:
     asked = regnet(
         "train.checkpoint={every: 5m, to: s3://bucket/checkpoints, keep: {last: 1, every: 5}}",

@@ -72,12 +72,12 @@ def command(
 
 
 def _check_widths(workload: Workload, widths: Sequence[int]) -> None:
-    from orchestrator.planning.launch import is_elastic
+    from orchestrator.planning.launch import is_training
     from orchestrator.spec.answers import MOST_WIDTHS
 
     if len(widths) > MOST_WIDTHS:
         raise UsageError(f"--workers {len(widths)} times; at most {MOST_WIDTHS} are tried at once")
-    if is_elastic(workload) and widths and max(widths) > (slices := workload.train.virtual_workers):
+    if is_training(workload) and widths and max(widths) > (slices := workload.train.virtual_workers):
         raise UsageError(
             f"--workers {max(widths)}: the batch is cut into {counted(slices, 'virtual worker')}; "
             "more workers would have nothing to do",

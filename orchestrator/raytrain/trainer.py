@@ -1,0 +1,55 @@
+"""Calls Ray Train: so many workers, what they may use, how often they are started anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.torch.torch_trainer import TorchTrainer
+
+from orchestrator.raytrain.cluster import Room
+from orchestrator.raytrain.settings import LOOK_FOR_ROOM_SECONDS, STARTS
+from orchestrator.raytrain.task import WorkerTask
+from orchestrator.raytrain.worker import train_worker
+
+
+class OwnGroup(TorchConfig):
+    """Ray Train forms no process group: the training engine forms its own, whose sums have a fixed order."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """None that does anything."""
+        return Backend
+
+
+def fit(task: WorkerTask, room: Room, restarts: int) -> dict[str, Any]:
+    """Train until the workers have ended; what worker 0 returned.
+
+    Args:
+        task: of each worker.
+        room: what Ray Train may use.
+        restarts: how often all workers are started anew after one was lost.
+
+    Raises:
+        TrainingFailedError: Ray Train has given up.
+    """
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=task.config(),
+        torch_config=OwnGroup(),
+        scaling_config=ScalingConfig(
+            num_workers=room.workers,
+            use_gpu="GPU" in room.resources,
+            resources_per_worker=room.resources,
+            elastic_resize_monitor_interval_s=LOOK_FOR_ROOM_SECONDS,
+        ),
+        run_config=RunConfig(
+            name=task.directory.run,
+            storage_path=str(room.scratch),
+            failure_config=FailureConfig(max_failures=restarts, controller_failure_limit=STARTS),
+        ),
+    )
+    result: Any = trainer.fit()
+    return dict(result.return_value)
