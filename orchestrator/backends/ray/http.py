@@ -70,13 +70,14 @@ class Http:
         except TimeoutError:
             raise self.failed(what, f"no whole answer within {self._timeout:g} s", _DOWN) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self.failed(what, one_line(str(error) or type(error).__name__), _DOWN) from None
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise self.failed(what, one_line(why), _DOWN) from None
         finally:
             connection.close()
 
     def failed(self, what: str, why: str, hint: str) -> BackendUnavailable:
         """The error for a request that came to nothing."""
-        return BackendUnavailable(f"Ray at {self.url} did not do {what}: {why}", hint=hint)
+        return BackendUnavailable(f"{what} of Ray at {self.url} failed: {why}", hint=hint)
 
     def _read(self, response: http.client.HTTPResponse, deadline: float, what: str) -> bytes:
         expected = response.length

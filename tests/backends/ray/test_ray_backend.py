@@ -132,7 +132,7 @@ def test_a_head_that_has_forgotten_a_job_is_not_given_it_again(site: Site, ray: 
     taken, lost = site.request("taken"), site.request("lost")
     site.backend.launch(taken)
     ray.faults["after POST /api/jobs/"] = [lambda request: setattr(request, "close_connection", True) is None]
-    with pytest.raises(Exception, match="did not do POST"):
+    with pytest.raises(Exception, match="POST /api/jobs/ of Ray at"):
         site.backend.launch(lost)
     claim_ray_job(site.files(lost), "its driver")
     ray.restart()
