@@ -51,7 +51,7 @@ def remarks(search: SearchView, *, terminal: bool) -> list[str]:
         found.append(
             f"{missing} did not end: what follows is of the others"
             if terminal
-            else f"{missing} are still missing: what follows is of those that have ended so far, quick ones first"
+            else f"{missing} still missing: what follows is of those that have ended so far, quick ones first"
         )
     return [*found, search.caveat] if search.edf is not None and search.caveat else found
 

@@ -58,8 +58,7 @@ def test_a_search_says_how_far_it_is_what_is_best_and_what_to_doubt(cli, search:
     assert "trials       3 of 6 finished, 1 ended early, 1 running, 1 waiting" in lines
     assert "best         trial 1: val error 0.1111" in lines
     assert (
-        "note: 2 of 6 trials are still missing: what follows is of those that have ended so far, quick ones first"
-        in lines
+        "note: 2 of 6 trials still missing: what follows is of those that have ended so far, quick ones first" in lines
     )
     assert "note: unequal budgets (asha): no EDF of the paper's kind" in lines
     table = part(cli("results", search).out, "TRIAL")
