@@ -37,7 +37,7 @@ _COMMANDS = {
     "down": "end every process of the cluster and remove every file of it",
     "status": "head and nodes, what Ray says of them, logs; exit code 0 where all is well",
     "env": 'what Ray\'s commands and drivers need: eval "$(dev-cluster env)"',
-    "add-node": "one more node; prints its name",
+    "add-node": "one more node, or several; prints their names",
     "kill-node": "a lost machine: all that runs there is killed at once",
     "start-node": "the lost machine again",
     "remove-node": "a node is drained, ended in good order and forgotten",
@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "up":
             command.add_argument("--while", dest="keeper", type=int, metavar="PID", help="down when this process ends")
             command.add_argument("--python", metavar="FILE", help="the interpreter that has Ray (default: is found)")
+        if name == "add-node":
+            command.add_argument("--count", type=int, default=1, metavar="N", help="so many, all at once (1)")
         if name == "remove-node":
             command.add_argument("--deadline", type=int, default=20, metavar="S", help="ended then at the latest (20)")
         for field in fields(Size):
@@ -113,7 +115,7 @@ def _first_up(folder: Path, size: Size, python: str, keeper: int | None) -> int:
     if any(folder.iterdir()):
         raise ClusterError(f"{folder} holds other things: choose an empty --at")
     nodes = tuple(Node(number, size.cpus, size.gpus, size.gpu_type) for number in range(1, size.nodes + 1))
-    cluster = Cluster(folder, size, numbers_of_clusters.take(folder), free_ports(2), python, nodes)
+    cluster = Cluster(folder, size, numbers_of_clusters.take(folder), free_ports(3), python, nodes)
     cluster.save()
     if keeper is not None:
         take_down_after(folder, keeper)
@@ -152,7 +154,7 @@ def _other(folder: Path, options: argparse.Namespace) -> int:
     if options.command == "env":
         _print_environment(cluster)
         return OK
-    if processes.contains_us(folder):
+    if options.command not in ("add-node", "remove-node") and processes.contains_us(folder):  # the autoscaler's
         raise ClusterError("a job of the cluster cannot do this to its own cluster: ask from outside")
     with alone(folder), log_of_failure():
         cluster = layout.load(folder) or cluster  # as another command has left it
@@ -169,7 +171,8 @@ def _change(cluster: Cluster, options: argparse.Namespace) -> None:
         raise ClusterError("the head does not run: `dev-cluster start-head` first")
     match options.command:
         case "add-node":
-            sys.stdout.write(f"{operations.add_node(cluster, options.cpus, options.gpus).name}\n")
+            added = operations.add_nodes(cluster, options.count, options.cpus, options.gpus)
+            sys.stdout.write("".join(f"{node.name}\n" for node in added))
         case "kill-node":
             operations.kill(cluster, options.node)
         case "start-node":

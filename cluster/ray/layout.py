@@ -24,13 +24,16 @@ class Size:
     nodes: int = field(default=2, metadata={"what": "nodes"})
     cpus: int = field(default=4, metadata={"what": "declared CPUs of a node, whatever the machine has"})
     gpus: int = field(default=2, metadata={"what": "pretended GPUs of a node"})
+    most_nodes: int = field(default=0, metadata={"what": "nodes that Ray's autoscaler may bring; 0: there is none"})
     gpu_type: str = field(default="H200", metadata={"what": "their type, the label ray.io/accelerator-type"})
 
     def problem(self) -> str | None:
         """What is wrong with it, None where nothing is."""
-        for name, least, most in (("nodes", 0, 64), ("cpus", 0, 1_024), ("gpus", 0, 64)):
+        for name, least, most in (("nodes", 0, 64), ("cpus", 0, 1_024), ("gpus", 0, 64), ("most_nodes", 0, 64)):
             if not least <= getattr(self, name) <= most:
-                return f"--{name} is from {least} to {most}"
+                return f"--{name.replace('_', '-')} is from {least} to {most}"
+        if self.most_nodes and self.nodes:
+            return "--most-nodes is for a cluster that begins with --nodes 0"
         if not _LABEL.fullmatch(self.gpu_type):
             return "--gpu-type is a label of Ray's: letters, digits, and ._- between them"
         return None
@@ -65,7 +68,7 @@ class Cluster:
         folder: all that it keeps, but for what Ray writes.
         size: what it was brought up with.
         number: the second byte of its addresses; no two clusters of one machine have the same.
-        first_port: of the two of the head: Ray's own (GCS), then the dashboard's.
+        first_port: of the three of the head: Ray's own (GCS), the dashboard's, and one for figures of the autoscaler.
         python: the interpreter that has Ray.
         nodes: those that there are, running or not.
     """

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import autoscaling
 import processes
 from common.console import ClusterError
 from layout import HEAD, Cluster
@@ -80,13 +81,30 @@ def _start_command(cluster: Cluster, name: str) -> tuple[str, ...]:
 def _of_head(cluster: Cluster) -> dict[str, str]:
     port, dashboard = str(cluster.first_port), str(cluster.dashboard_port)
     host = cluster.address(HEAD)
-    return {"num-cpus": "0", "num-gpus": "0", "port": port, "dashboard-host": host, "dashboard-port": dashboard}
+    grows = {"autoscaling-config": str(autoscaling.write(cluster))} if cluster.size.most_nodes else {}
+    return {
+        "num-cpus": "0",
+        "num-gpus": "0",
+        "port": port,
+        "dashboard-host": host,
+        "dashboard-port": dashboard,
+        **grows,
+    }
 
 
 def _of_node(cluster: Cluster, name: str) -> dict[str, str]:
     node = cluster.node(name)
     labels = ",".join(f"{label}={value}" for label, value in node.labels.items())
     return {"num-cpus": str(node.cpus), "num-gpus": str(node.gpus), "labels": labels}
+
+
+def _identity(cluster: Cluster, name: str) -> dict[str, str]:
+    """By which the autoscaler knows a machine."""
+    if name == HEAD:
+        grows = autoscaling.ENVIRONMENT if cluster.size.most_nodes else {}
+        figures = {"AUTOSCALER_METRIC_PORT": str(cluster.first_port + 2)}
+        return {**figures, **grows, "RAY_CLOUD_INSTANCE_ID": HEAD, "RAY_NODE_TYPE_NAME": HEAD}
+    return {"RAY_CLOUD_INSTANCE_ID": name, "RAY_NODE_TYPE_NAME": autoscaling.NODE_TYPE}
 
 
 def log(cluster: Cluster, name: str) -> Path:
@@ -104,11 +122,11 @@ def switch_on(cluster: Cluster, name: str) -> subprocess.Popen[bytes]:
             (
                 sys.executable,
                 "-B",
-                str(here / "keeper.py"),
+                str(here / "keeper"),
                 "-" if name == HEAD else cluster.gcs,
                 *_start_command(cluster, name),
             ),
-            env={**environment(cluster), **marks, "PYTHONPATH": str(here.parent)},
+            env={**environment(cluster), **_identity(cluster, name), **marks},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=output,

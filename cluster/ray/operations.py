@@ -85,20 +85,22 @@ def _await_alive(cluster: Cluster, *names: str) -> None:
         time.sleep(0.1)
 
 
-def add_node(cluster: Cluster, cpus: int | None, gpus: int | None) -> Node:
-    """Start one more node; which it is.
+def add_nodes(cluster: Cluster, count: int, cpus: int | None, gpus: int | None) -> tuple[Node, ...]:
+    """Start more nodes, all at once; which they are.
 
     Raises:
-        ClusterError: It does not come up; then there is none.
+        ClusterError: Not all of them come up; then none is there.
     """
     size = cluster.size
-    number = max((node.number for node in cluster.nodes), default=0) + 1
-    fresh = Node(number, size.cpus if cpus is None else cpus, size.gpus if gpus is None else gpus, size.gpu_type)
-    larger = cluster.with_nodes(*cluster.nodes, fresh)
+    cpus, gpus = size.cpus if cpus is None else cpus, size.gpus if gpus is None else gpus
+    first = max((node.number for node in cluster.nodes), default=0) + 1
+    fresh = tuple(Node(number, cpus, gpus, size.gpu_type) for number in range(first, first + count))
+    larger = cluster.with_nodes(*cluster.nodes, *fresh)
     try:
-        start(larger, fresh.name)
+        start(larger, *(node.name for node in fresh))
     except BaseException:
-        _end(lambda: processes.of_machine(larger.folder, fresh.name))
+        for node in fresh:
+            end_machine(cluster.folder, node.name)
         cluster.save()
         raise
     return fresh
@@ -106,15 +108,13 @@ def add_node(cluster: Cluster, cpus: int | None, gpus: int | None) -> Node:
 
 def remove_node(cluster: Cluster, name: str, deadline: int) -> None:
     """Drain a node, end it when nothing runs there any more or at the deadline, and forget it."""
-    keeper = processes.keepers(cluster.folder).get(name)
     seen = rest.alive(cluster).get(name, [])
-    if keeper is not None and seen:
-        os.kill(keeper, signal.SIGUSR1)
+    if name in processes.keepers(cluster.folder) and seen:
         _drain(cluster, seen[0].id, deadline)
         until = time.monotonic() + deadline
         while name in processes.keepers(cluster.folder) and time.monotonic() < until:
             time.sleep(0.1)
-    left = _end(lambda: processes.of_machine(cluster.folder, name))
+    left = end_machine(cluster.folder, name)
     cluster.with_nodes(*(node for node in cluster.nodes if node.name != name))
     note(f"{name} is drained and gone" + (f"; {left} processes were ended at the deadline" if left else ""))
 
@@ -131,8 +131,13 @@ def _drain(cluster: Cluster, node_id: str, deadline: int) -> None:
 
 def kill(cluster: Cluster, name: str) -> None:
     """SIGKILL all that runs on a node or on the head at once, as when a machine is lost."""
-    ended = _end(lambda: processes.of_machine(cluster.folder, name))
+    ended = end_machine(cluster.folder, name)
     note(f"{name} is lost: {ended} processes ended" if ended else f"{name} did not run")
+
+
+def end_machine(folder: Path, name: str) -> int:
+    """End all that runs on a machine; how many processes there were."""
+    return _end(lambda: processes.of_machine(folder, name))
 
 
 def is_whole(cluster: Cluster) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -56,6 +57,22 @@ class RayCluster:
     def down(self) -> None:
         """End it and remove all that it keeps."""
         self.dev_cluster("down")
+
+    def ask_for(self, *bundles: dict[str, float]) -> None:
+        """Tell Ray's autoscaler that room for all of these is wanted, in place of what it was told before.
+
+        Raises:
+            RuntimeError: It could not be told.
+        """
+        asking = (
+            f"import ray; ray.init(); from ray.autoscaler import sdk; sdk.request_resources(bundles={[*bundles]!r})"
+        )
+        request = {"entrypoint": f"{shlex.quote(sys.executable)} -c {shlex.quote(asking)}"}
+        job = self.get("/api/jobs/", request)["submission_id"]
+        self.wait_for(lambda: self.get(f"/api/jobs/{job}")["status"] not in ("PENDING", "RUNNING"))
+        found = self.get(f"/api/jobs/{job}")
+        if found["status"] != "SUCCEEDED":
+            raise RuntimeError(found["message"])
 
     def add_node(self, **size: int) -> str:
         """One more node, of other `cpus` and `gpus` if need be; its name."""
@@ -124,14 +141,15 @@ class RayCluster:
         found = self.get("/api/v0/nodes?detail=1&limit=1000")["data"]["result"]["result"]
         return [node for node in found if not node["is_head_node"]]
 
-    def get(self, path: str) -> Any:
-        """What the head answers.
+    def get(self, path: str, document: Any = None) -> Any:
+        """What the head answers, to a POST where there is a document.
 
         Raises:
             OSError: Nothing, or that it refuses.
         """
-        headers = {"Authorization": f"Bearer {self.token_file.read_text()}"}
-        request = urllib.request.Request(self.address + path, headers=headers)
+        headers = {"Authorization": f"Bearer {self.token_file.read_text()}", "Content-Type": "application/json"}
+        body = None if document is None else json.dumps(document).encode()
+        request = urllib.request.Request(self.address + path, body, headers)
         with urllib.request.urlopen(request, timeout=_ANSWER_PATIENCE) as answer:
             return json.load(answer)
 

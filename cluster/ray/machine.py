@@ -1,8 +1,8 @@
-"""A machine of a development cluster, as a pod is one: `keeper.py HEAD COMMAND...` keeps Ray running.
+"""A machine of a development cluster, as a pod is one: `keeper HEAD COMMAND...` keeps Ray running.
 
 It waits until the head, HOST:PORT, listens ("-": it is the head). All that is started here stays below this process.
-When a daemon ends, so does everything else here, and Ray is started again; but not where it never was.
-SIGHUP: it is started again at once. SIGUSR1: it is not started again. SIGTERM: all of it ends.
+When a daemon ends, so does everything else here, and Ray is started again; but not where it never was, nor where it was
+drained. SIGHUP: it is started again at once. SIGTERM: all of it ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _REST = 1.0
 _STARTS = 3
 """Attempts, at first; Ray itself gives each one 30 s, which a busy machine may need to start Ray's programs."""
 _LOOK = 0.2
-_OURS = ("ORCHESTRATOR_DEV_RAY_KEEPER", "PYTHONPATH")
+_DRAINED = ("raylet", 0)
+_MARK = "ORCHESTRATOR_DEV_RAY_KEEPER"
 
 
 class Keeper:
@@ -33,14 +34,14 @@ class Keeper:
     def __init__(self, head: str, command: list[str]) -> None:
         self._head = head
         self._command = command
-        self._environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+        self._environment = {name: value for name, value in os.environ.items() if name != _MARK}
         self._again = True
         self._watching = False
 
     def run(self) -> int:
         """Until Ray is not to be started again; the exit code."""
         ctypes.CDLL(None, use_errno=True).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, self._asked)
         attempts, code = 1, self._start()
         while code and attempts < _STARTS:
@@ -79,7 +80,9 @@ class Keeper:
         while "raylet" in daemons.values():
             pid, status = os.wait()
             if pid in daemons:
-                self._say(f"{daemons[pid]} ended with {os.waitstatus_to_exitcode(status)}")
+                code = os.waitstatus_to_exitcode(status)
+                self._say(f"{daemons[pid]} ended with {code}")
+                self._again = (daemons[pid], code) != _DRAINED
                 break
         self._watching = False
 
@@ -88,18 +91,12 @@ class Keeper:
         end(lambda: with_descendants(lambda process: process.parent == ours))
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGUSR1:
-            self._again = False
-        elif number == signal.SIGTERM:
+        if number == signal.SIGTERM:
             self._clear()
             raise SystemExit(0)
-        elif self._watching:
+        if self._watching:
             self._clear()
 
     def _say(self, text: str) -> None:
         sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(Keeper(sys.argv[1], sys.argv[2:]).run())
