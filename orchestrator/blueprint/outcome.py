@@ -42,13 +42,19 @@ class Trial(Protocol):
         """Of its last epoch."""
         ...
 
+    @property
+    def message(self) -> str:
+        """Why it failed, or which rule ended the search before it."""
+        ...
+
 
 T = TypeVar("T", bound=Trial)
 
 
 def measured(trials: Sequence[T]) -> list[T]:
-    """Those that ended and whose error is a number, in their order."""
-    return [t for t in trials if t.state in MEASURED_STATES and math.isfinite(t.metrics.get(ERROR, math.nan))]
+    """Those that ended and whose error is a number, in their order; none that a stop rule of the search cut short."""
+    counted = [t for t in trials if t.state in MEASURED_STATES and not (t.state == "stopped" and t.message)]
+    return [t for t in counted if math.isfinite(t.metrics.get(ERROR, math.nan))]
 
 
 def choose_best(trials: Sequence[T]) -> T | None:

@@ -159,13 +159,19 @@ class Ledger:
         if self._trials[index].state == "running":
             self._put(replace(self._trials[index], state="pending"))
 
-    def ended(self, index: int, *, stopping: bool) -> None:
-        """Tune is done with a trial; whatever still runs was ended by the scheduler, or with the whole search."""
+    def ended(self, index: int, *, stopping: bool, rule: str = "") -> None:
+        """Tune is done with a trial; whatever still runs was ended by the scheduler, or with the whole search.
+
+        Args:
+            index: of the trial.
+            stopping: whether the run was asked to stop.
+            rule: that ended the search; its trials are told from those that the scheduler ended by their message.
+        """
         record = self._trials[index]
         if record.state == "running" and stopping:
             self._put(replace(record, state="pending"), durable=True)
         elif record.state in {"running", "pending"} and not stopping:
-            self._end(replace(record, state="stopped"))
+            self._end(replace(record, state="stopped", message=rule))
 
     def failed(self, index: int, message: str, failure_class: str) -> None:
         """A trial failed for the last time."""

@@ -33,7 +33,7 @@ class TrialRecord:
         attempts: how often it was started.
         failures: attempts that failed in this run of the job, by class.
         rejected: suggestions that were dropped before this one, by reason; of a trial that was suggested.
-        message: why it failed.
+        message: why it failed, or which rule ended the search before it.
         failure_class: of that failure, by the names of `lifecycle.failures`.
         checkpoint: where its checkpoints lie; a folder in the job's directory is relative to that.
     """

@@ -108,8 +108,8 @@ class Setting:
         best = choose_best(trials)
         if best is None:
             reasons = sorted({trial.message for trial in trials if trial.message}) or ["see the log"]
-            reason = why or reasons[0]
-            return Ending("failed", f"none of {len(trials)} trials finished: {reason}", usual_failure(trials))
+            words = f"none of {len(trials)} trials finished: {why or reasons[0]}"
+            return Ending("failed", words, "permanent" if why else usual_failure(trials))
         self.context.check_fence()
         try:
             evaluate = partial(self._evaluate, process)

@@ -81,7 +81,7 @@ class Watcher(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tune is done with a trial."""
-        self._ledger.ended(_index(trial), stopping=self.stopping)
+        self._ledger.ended(_index(trial), stopping=self.stopping, rule=self.closed)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed; Tune tries it again."""

@@ -50,6 +50,7 @@ class Member:
     state: str = "succeeded"
     complexity: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    message: str = ""
 
 
 def member(index: int, error: float, flops: float, state: str = "succeeded") -> Member:
@@ -64,6 +65,7 @@ def test_only_trials_that_ended_with_an_error_count() -> None:
         member(3, 0.0, 1, "failed"),
         member(4, math.nan, 1),
         Member(5, "succeeded", {"flops": 1}),
+        Member(6, "stopped", {"flops": 1}, {"val_error": 0.1}, "a rule ended the search"),
     ]
     assert [trial.index for trial in measured(trials)] == [0, 2]
     assert [trial.index for trial in front(trials, "flops")] == [0, 2]
