@@ -99,11 +99,12 @@ def _of_node(cluster: Cluster, name: str) -> dict[str, str]:
 
 
 def _identity(cluster: Cluster, name: str) -> dict[str, str]:
-    """By which the autoscaler knows a machine."""
+    """By which an autoscaler knows a machine, where there is one."""
+    figures = {"AUTOSCALER_METRIC_PORT": str(cluster.first_port + 2)}  # the head's monitor has one in any case
+    if not cluster.size.most_nodes:
+        return figures
     if name == HEAD:
-        grows = autoscaling.ENVIRONMENT if cluster.size.most_nodes else {}
-        figures = {"AUTOSCALER_METRIC_PORT": str(cluster.first_port + 2)}
-        return {**figures, **grows, "RAY_CLOUD_INSTANCE_ID": HEAD, "RAY_NODE_TYPE_NAME": HEAD}
+        return {**autoscaling.ENVIRONMENT, **figures, "RAY_CLOUD_INSTANCE_ID": HEAD, "RAY_NODE_TYPE_NAME": HEAD}
     return {"RAY_CLOUD_INSTANCE_ID": name, "RAY_NODE_TYPE_NAME": autoscaling.NODE_TYPE}
 
 
