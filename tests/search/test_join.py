@@ -54,7 +54,7 @@ PRETENDED = (
     "-c",
     """
 import subprocess, sys
-from orchestrator.search import join
+from orchestrator.onray import join
 
 def start_raylet(node, head, folder):
     return subprocess.Popen(["sh", "-c", "echo a pretended raylet; touch $0/socket; sleep 600", str(folder)])

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.base.files import write_atomic
+from orchestrator.onray import join
 from orchestrator.onray.meeting import Head, RayMeeting
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.runtime.context import RunContext, StopRequest
 from orchestrator.runtime.durable import DurableEvents
 from orchestrator.runtime.signals import SignalInbox
-from orchestrator.search import arrayworker, driver, join
+from orchestrator.search import arrayworker, driver
 from orchestrator.search.arrayworker import ArrayWorker
 from orchestrator.search.attempt import work_name
 from orchestrator.search.claims import Claims
