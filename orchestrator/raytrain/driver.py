@@ -14,9 +14,8 @@ from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.context import StopRequest
 from orchestrator.runtime.logs import say
 
-Fit = Callable[[bool], Mapping[str, Any]]
-"""Trains by Ray Train until its workers have ended, and returns what worker 0 did; given whether workers left before
-because a node was to be taken away."""
+Fit = Callable[[], Mapping[str, Any]]
+"""Trains by Ray Train until its workers have ended, and returns what worker 0 did."""
 _TICK = 0.2
 _OF_THE_GRACE = 0.8
 _LONGEST = 500
@@ -31,19 +30,15 @@ def drive(run: RunDirectory, fit: Fit, should_stop: Callable[[], StopRequest | N
         should_stop: what the run was asked; looked at several times a second.
     """
     meeting_folder(run).mkdir(parents=True, exist_ok=True)
-    drained = False
     while should_stop() is None:
-        ending = _once(run, lambda drained=drained: fit(drained), should_stop)  # type: ignore[misc]
+        ending = _once(run, fit, should_stop)
         if ending.outcome != "left":
             return ending
         say(ending.message)
-        drained = True
     return Ending("stopped", "stopped between two starts of its workers")
 
 
-def _once(
-    run: RunDirectory, fit: Callable[[], Mapping[str, Any]], should_stop: Callable[[], StopRequest | None]
-) -> Ending:
+def _once(run: RunDirectory, fit: Fit, should_stop: Callable[[], StopRequest | None]) -> Ending:
     """What Ray Train is called for goes on in another thread, and is left behind where there is nothing to wait for."""
     call = _Call(fit)
     call.start()
@@ -61,7 +56,7 @@ def _once(
 
 
 class _Call(threading.Thread):
-    def __init__(self, fit: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, fit: Fit) -> None:
         super().__init__(name="ray-train", daemon=True)
         self._fit = fit
         self._found: Mapping[str, Any] | None = None

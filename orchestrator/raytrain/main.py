@@ -30,11 +30,10 @@ def _train(context: RunContext, workload: RegNetWorkload, speaker: Speaker) -> E
         return drive(context.run, partial(_fit, context, workload, room), context.should_stop)
 
 
-def _fit(context: RunContext, workload: RegNetWorkload, room: Room, drained: bool) -> dict[str, Any]:
+def _fit(context: RunContext, workload: RegNetWorkload, room: Room) -> dict[str, Any]:
     from orchestrator.raytrain.trainer import fit
 
-    hang_after = workload.elastic.hang_after
-    task = WorkerTask(str(context.run.path), context.token, os.getcwd(), hang_after, drained)
+    task = WorkerTask(str(context.run.path), context.token, os.getcwd(), workload.elastic.hang_after)
     return fit(task, room, workload.elastic.replacements)
 
 

@@ -36,12 +36,14 @@ class Attempt:
         rank: this worker's.
         workers: how many there are.
         before: how many the attempt before had; 0: this is the first one.
+        drained: those left because a node was to be taken away.
     """
 
     number: int
     rank: int
     workers: int
     before: int = 0
+    drained: bool = False
 
     @classmethod
     def join(cls, folder: Path, rank: int, workers: int, from_rank_zero: FromRankZero) -> Attempt:
@@ -53,8 +55,12 @@ class Attempt:
             workers: how many there are.
             from_rank_zero: by which it tells them.
         """
-        number, before = from_rank_zero(_count(folder, workers) if rank == 0 else None)
-        return cls(number, rank, workers, before)
+        number, before, drained = from_rank_zero(_count(folder, workers) if rank == 0 else None)
+        return cls(number, rank, workers, before, drained)
+
+    def leave(self, folder: Path) -> None:
+        """All workers leave because a node is to be taken away; the next attempt knows."""
+        (folder / f"attempt-{self.number:04d}.drained").touch()
 
     @property
     def first(self) -> int:
@@ -62,15 +68,15 @@ class Attempt:
         return self.number * MEMBERS_PER_ALLOCATION
 
 
-def _count(folder: Path, workers: int) -> tuple[int, int]:
-    """The next attempt's number, and how many workers the one before it had."""
+def _count(folder: Path, workers: int) -> tuple[int, int, bool]:
+    """The next attempt's number, how many workers the one before it had, and whether they left for a drain."""
     folder.mkdir(parents=True, exist_ok=True)
     number, before = 1, 0
     content = json.dumps({"workers": workers}).encode()
     while not create_exclusive(folder / f"attempt-{number:04d}.json", content):
         before = int((read_json(folder / f"attempt-{number:04d}.json") or {}).get("workers", 0))
         number += 1
-    return number, before
+    return number, before, (folder / f"attempt-{number - 1:04d}.drained").exists()
 
 
 class RayTrainPlace:
@@ -143,7 +149,7 @@ class HangWatch:
 
     def look(self, now: float) -> None:
         """Whether it hangs at a time of the monotonic clock."""
-        since, limit = self._since, step_deadline(self._hang_after, self._times.seconds)
+        since, limit = self._since, step_deadline(self._hang_after, tuple(self._times.seconds))
         if since is not None and now - since > limit:
             say(f"a step takes longer than {limit:.0f} s: this worker ends itself")
             self._end()

@@ -28,14 +28,12 @@ class WorkerTask:
         token: its fencing token.
         workdir: where the user stood at submit; relative paths mean the same.
         hang_after: a step that takes so many seconds hangs; ten times the median step where that is longer.
-        drained: the workers before these left, because a node was to be taken away.
     """
 
     run: str
     token: int
     workdir: str
     hang_after: float
-    drained: bool = False
 
     @property
     def directory(self) -> RunDirectory:

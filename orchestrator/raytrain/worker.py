@@ -65,7 +65,7 @@ def work(task: WorkerTask, attempt: Attempt, host: str, drains: Drains, from_ran
     """
     place = RayTrainPlace(attempt, host, from_rank_zero)
     context = _context(task, place, attempt, host)
-    _tell_of_change(context, attempt, drained=task.drained)
+    _tell_of_change(context, attempt)
     try:
         with HangWatch(task.hang_after) as watch:
             place.beaten = watch.beat
@@ -94,6 +94,7 @@ def _train(context: RunContext, attempt: Attempt, drains: Drains) -> Ending:
     with suppress(Fenced):  # the newer run speaks for the job now
         speaker.flush()
     if ending.outcome == "stopped" and drains.told and not asked() and context.should_stop() is None:
+        attempt.leave(meeting_folder(context.run))
         return Ending("left", "a node is to be taken away: all workers left with a checkpoint")
     return ending
 
@@ -112,10 +113,10 @@ def _context(task: WorkerTask, place: RayTrainPlace, attempt: Attempt, host: str
     )
 
 
-def _tell_of_change(context: RunContext, attempt: Attempt, *, drained: bool) -> None:
+def _tell_of_change(context: RunContext, attempt: Attempt) -> None:
     """Why there are new workers; the agent has told of the first ones."""
     if attempt.rank == 0 and attempt.number > 1:
-        cause = "taken" if drained else "joined" if attempt.workers > attempt.before else "lost"
+        cause = "taken" if attempt.drained else "joined" if attempt.workers > attempt.before else "lost"
         context.events.note("resized", world_size=attempt.workers, epoch=attempt.number, cause=cause)
 
 

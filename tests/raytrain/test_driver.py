@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from orchestrator.raytrain.task import STOP_FILE, meeting_folder, tell_of_failur
 from orchestrator.recipes.ending import Ending
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime.context import StopRequest
+from orchestrator.runtime.markers import WorkerOutcome
 
 
 @pytest.fixture
@@ -30,20 +31,18 @@ def never() -> StopRequest | None:
 
 
 def test_workers_that_leave_a_node_are_followed_by_others(run: RunDirectory) -> None:
-    seen = []
+    outcomes: Iterator[WorkerOutcome] = iter(["left", "left", "succeeded"])
 
-    def fit(drained: bool) -> Mapping[str, Any]:
-        seen.append(drained)
-        return asdict(Ending("succeeded" if drained else "left", "by hand"))
+    def fit() -> Mapping[str, Any]:
+        return asdict(Ending(next(outcomes), "by hand"))
 
     assert drive(run, fit, never) == Ending("succeeded", "by hand")
-    assert seen == [False, True]
 
 
 def test_a_failure_that_a_worker_has_told_of_ends_the_run_at_once(run: RunDirectory) -> None:
     released = threading.Event()
 
-    def fit(drained: bool) -> Mapping[str, Any]:
+    def fit() -> Mapping[str, Any]:
         tell_of_failure(run, 1001, Ending("failed", "no such dataset", "data"))
         released.wait(60)
         return {}
@@ -60,12 +59,12 @@ def test_a_stop_reaches_the_workers_and_is_not_waited_for_beyond_the_grace(run: 
         looks = iter([None])  # it begins before it is asked to stop
         return lambda: next(looks, StopRequest("cancel", grace))
 
-    def answers(drained: bool) -> Mapping[str, Any]:
+    def answers() -> Mapping[str, Any]:
         while not stop.exists():
             released.wait(0.01)
         return asdict(Ending("stopped", "with a checkpoint"))
 
-    def is_silent(drained: bool) -> Mapping[str, Any]:
+    def is_silent() -> Mapping[str, Any]:
         released.wait(60)
         return {}
 
@@ -79,7 +78,7 @@ def test_a_stop_reaches_the_workers_and_is_not_waited_for_beyond_the_grace(run: 
     [("a worker was lost 11 times", "infrastructure"), ("killed due to memory pressure", "out_of_memory")],
 )
 def test_a_ray_train_that_gives_up_says_nothing_against_the_training(run: RunDirectory, words: str, found: str) -> None:
-    def fit(drained: bool) -> Mapping[str, Any]:
+    def fit() -> Mapping[str, Any]:
         raise RuntimeError(words)
 
     ending = drive(run, fit, never)

@@ -23,6 +23,9 @@ def test_each_start_of_the_workers_has_numbers_of_its_own(tmp_path: Path) -> Non
     assert Attempt.join(tmp_path, 1, 2, lambda value: said[-1]) == Attempt(1, 1, 2)
     again = Attempt.join(tmp_path, 0, 1, leads)
     assert (first.number, again) == (1, Attempt(2, 0, 1, before=2))
+    again.leave(tmp_path)
+    assert Attempt.join(tmp_path, 0, 2, leads) == Attempt(3, 0, 2, before=1, drained=True)
+    assert Attempt.join(tmp_path, 0, 2, leads) == Attempt(4, 0, 2, before=2)
 
 
 def test_the_group_meets_at_worker_0_and_there_is_no_second_view() -> None:

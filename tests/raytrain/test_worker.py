@@ -45,10 +45,12 @@ def test_a_node_that_is_to_be_taken_away_is_left_with_a_checkpoint_and_the_next_
     assert (left.outcome, trains(run)) == ("left", True)
     [kept] = events(run, "checkpoint")
     assert not spooled(run, "end")
+    assert not events(run, "resized")
 
     ended = worked(run, count(run))
     assert ended.outcome == "succeeded"
     assert summary(run) == summary(undisturbed)
+    assert [event.data["cause"] for event in events(run, "resized")] == ["taken"]
     assert {event.writer: event.data["outcome"] for event in events(run, "rank_finished")} == {
         "rank-1000": "left",
         "rank-2000": "succeeded",
