@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := git slurm-wlm slurmdbd munge mariadb-server
 SYSTEM_SERVICES := munge mariadb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo slurm test test-full check format lock bench bench-slurm bench-gpu wheel system clean
+.PHONY: help setup demo slurm ray test test-full check format lock bench bench-slurm bench-gpu wheel system clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,9 @@ demo: setup  ## the main job: a RegNet search from YAML to EDF, on this machine
 
 slurm:  ## a real Slurm on this machine: docs/slurm.md
 	@cluster/slurm/dev-cluster up
+
+ray: setup  ## a real Ray of several nodes on this machine: docs/ray.md
+	@cluster/ray/dev-cluster up
 
 test: setup  ## the tests, as CI runs them
 	@$(BIN)/python -m pytest $(PARALLEL)
