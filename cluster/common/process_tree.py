@@ -90,7 +90,15 @@ def end(find: Callable[[], set[int]], patience: float = 10.0) -> int:
         _signal(_children_first(frozen), signal.SIGKILL)
         ended |= frozen
         time.sleep(0.02)
+    while _letting_go(ended) and time.monotonic() < until:
+        time.sleep(0.01)
     return len(ended)
+
+
+def _letting_go(pids: set[int]) -> set[int]:
+    """Those that are as good as dead, but may still hold files and sockets: only their memory is gone."""
+    everything = running()
+    return {pid for pid in pids if pid in everything and not everything[pid].environment}
 
 
 def _children_first(pids: set[int]) -> list[int]:

@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from common.console import ClusterError
 from layout import NUMBERS, load, runtime_of
 
 _OWNER = "cluster"
+_BEGINNING = 60.0
+"""So many seconds a cluster has to write its record."""
 
 
 def take(folder: Path) -> int:
@@ -38,8 +41,9 @@ def _make(runtime: Path) -> bool:
     except FileExistsError:
         with suppress(OSError):
             owner = Path((runtime / _OWNER).read_text())
-            known = load(owner)
-            if runtime.stat().st_uid == os.getuid() and (known is None or runtime_of(known.number) != runtime):
+            known, status = load(owner), runtime.stat()
+            settled = status.st_uid == os.getuid() and time.time() - status.st_mtime > _BEGINNING
+            if settled and (known is None or runtime_of(known.number) != runtime):
                 shutil.rmtree(runtime)
                 runtime.mkdir(mode=0o700)
                 return True

@@ -1,6 +1,5 @@
 """The development cluster: a real Ray that comes up, breaks as a real one breaks, and leaves nothing behind."""
 
-import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -88,22 +87,6 @@ def test_up_repairs_and_another_size_is_refused(own_ray_cluster: RayCluster) -> 
     assert own_ray_cluster.nodes == ("n1", "n2")
     with pytest.raises(RayClusterError, match="has another nodes"):
         own_ray_cluster.dev_cluster("up", "--nodes", "4")
-
-
-def test_nothing_is_left_when_the_process_ends_that_it_is_for(own_ray_cluster: RayCluster, tmp_path: Path) -> None:
-    deep = tmp_path / "a-folder-whose-path-is-too-long-for-the-sockets-that-ray-makes" / "c"
-    other = RayCluster(deep)
-    with subprocess.Popen(["sleep", "200"]) as keeper:
-        other.dev_cluster("up", "--nodes", "0", "--while", str(keeper.pid))
-        assert other.address.split(".")[1] != own_ray_cluster.address.split(".")[1]
-        (scratch,) = (line for line in other.dev_cluster("status").splitlines() if line.startswith("Ray's own: "))
-        folder = Path(scratch.removeprefix("Ray's own: ")).parents[2]
-        assert folder.is_dir()
-        keeper.kill()
-    own_ray_cluster.wait_for(lambda: not deep.exists())
-    assert not folder.exists()
-    assert running(other) == []
-    assert own_ray_cluster.nodes == ("n1", "n2")
 
 
 def test_what_does_not_come_up_is_taken_down_with_the_end_of_its_log(tmp_path: Path) -> None:
