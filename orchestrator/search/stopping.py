@@ -20,8 +20,8 @@ class StopRule:
     """
 
     def __init__(self, rules: StopRules, share: TrialShare) -> None:
-        self._share = share
-        self._budgets = ((rules.gpu_hours, share.gpus, "GPU hours"), (rules.core_hours, share.cpus, "core hours"))
+        budgets = ((rules.gpu_hours, share.gpus, "GPU hours"), (rules.core_hours, share.cpus, "core hours"))
+        self._budgets = [(hours, each, name) for hours, each, name in budgets if hours is not None]
         self._edf = None if rules.edf_settled is None else _SettledEdf(rules.edf_settled)
 
     @classmethod
@@ -35,9 +35,8 @@ class StopRule:
         Args:
             trials: all of them, by index; their seconds are those of all runs.
         """
-        hours = sum(trial.seconds for trial in trials) / 3600
         for budget, each, name in self._budgets:
-            if budget is not None and hours * each >= budget:
+            if sum(trial.seconds for trial in trials) / 3600 * each >= budget:
                 return f"the budget of {budget:g} {name} is used up"
         return "" if self._edf is None else self._edf.met(trials)
 
