@@ -1,7 +1,8 @@
-"""The Ray that a run trains on: the one function to change where that is another one than the run's own."""
+"""The Ray that a run trains on: the cluster's, where the run is on one, else a private one on the run's own slots."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base.text import counted
+from orchestrator.onray.cluster import Reserved, cluster_ray
 from orchestrator.onray.meeting import RayMeeting
 from orchestrator.onray.private import private_ray
 from orchestrator.raytrain.settings import set_environment
+from orchestrator.raytrain.task import meeting_folder
 from orchestrator.runtime.context import RunContext
 from orchestrator.runtime.logs import say
 from orchestrator.spec.regnet import RegNetWorkload
@@ -47,7 +50,8 @@ class Room:
 def ray_for(context: RunContext, workload: RegNetWorkload, on_lost: Callable[[str], None]) -> Iterator[Room | None]:
     """Connect this process to the Ray that the run trains on, as long as the context lasts.
 
-    It is a private one on the run's own slots, a worker's slot being one of Ray's CPUs; other nodes of the run join it.
+    On a Ray cluster it is the cluster's, which places the workers. Elsewhere it is a private one on the run's own
+    slots, a worker's slot being one of Ray's CPUs; other nodes of the run join it.
 
     Args:
         context: the run.
@@ -58,40 +62,52 @@ def ray_for(context: RunContext, workload: RegNetWorkload, on_lost: Callable[[st
         What may be used there; None where the run was asked to stop meanwhile.
     """
     set_environment()
-    elsewhere = context.slots - context.node_slots
-    meeting = RayMeeting(context.run) if elsewhere else None
-    gpus = workload.resources.gpus_per_worker
+    if (reserved := Reserved.of(os.environ)) is not None:
+        with cluster_ray(reserved, on_lost):
+            yield _room(context, workload, dict(reserved.each))
+        return
+    with _own_ray(context, workload, on_lost) as room:
+        yield room
+
+
+@contextmanager
+def _own_ray(context: RunContext, workload: RegNetWorkload, on_lost: Callable[[str], None]) -> Iterator[Room | None]:
+    meeting = RayMeeting(context.run) if context.slots > context.node_slots else None
+    gpus, host = workload.resources.gpus_per_worker, context.host if meeting is not None else None
+    each = {"CPU": 1.0} | ({"GPU": float(gpus)} if gpus else {})
+    ray = private_ray(context.node_slots, context.node_slots * gpus, on_lost, host)
+    # Told while Ray is there, too: a node that loses it before has failed.
+    with _told_to_go(meeting), ray as (_, head), _told_to_go(meeting):
+        if meeting is not None:
+            meeting.announce(head)
+        yield _room(context, workload, each) if meeting is None or _gather(context) else None
+
+
+@contextmanager
+def _told_to_go(meeting: RayMeeting | None) -> Iterator[None]:
+    """In the end the other nodes are told that they may go."""
     try:
-        host = context.host if elsewhere else None
-        with private_ray(context.node_slots, context.node_slots * gpus, on_lost, host) as (_, head):
-            if meeting is not None:
-                meeting.announce(head)
-            there = _gather(context) if elsewhere else context.slots
-            yield None if there is None else _room(context, workload, there)
-            if meeting is not None:  # told while Ray is there: a node that loses it before has failed
-                meeting.end()
+        yield
     finally:
         if meeting is not None:
             meeting.end()
 
 
-def _room(context: RunContext, workload: RegNetWorkload, there: int) -> Room:
+def _room(context: RunContext, workload: RegNetWorkload, each: dict[str, float]) -> Room:
     most = min(context.slots, workload.workers.max)
-    least = min(workload.workers.min, most)
-    resources = {"CPU": 1.0} | ({"GPU": float(gpus)} if (gpus := workload.resources.gpus_per_worker) else {})
-    if there < most:
-        say(f"Ray has {there} of {counted(most, 'slot')}")
-    return Room(least, most, context.run.path / "raytrain" / "ray", resources)
+    return Room(min(workload.workers.min, most), most, meeting_folder(context.run) / "ray", each)
 
 
-def _gather(context: RunContext) -> int | None:
-    """Wait for the slots of the other nodes, not for ever: how many are there, None where the run is to stop."""
+def _gather(context: RunContext) -> bool:
+    """Wait for the slots of the other nodes, not for ever; False where the run is to stop."""
     deadline = time.monotonic() + _NODES_WITHIN
     while (there := _slots_there()) < context.slots and time.monotonic() < deadline:
         if context.should_stop() is not None:
-            return None
+            return False
         time.sleep(_TICK)
-    return there
+    if there < context.slots:
+        say(f"Ray has {there} of {counted(context.slots, 'slot')}")
+    return True
 
 
 def _slots_there() -> int:
