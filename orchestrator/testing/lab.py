@@ -136,6 +136,10 @@ class Lab:
             raise AssertionError(f"{job} has no view")
         return found
 
+    def silence(self) -> str:
+        """Since when the engine does not answer; empty where it does."""
+        return self._controller.silence()
+
     def summary(self, job: str) -> dict[str, Any]:
         """What a job has found."""
         return self.service.results(job).summary

@@ -14,8 +14,11 @@ import pytest
 from orchestrator.base.slots import SLOTS_VARIABLE
 from orchestrator.testing.dev_cluster import DevCluster
 from orchestrator.testing.lab import Lab
+from orchestrator.testing.ray_cluster import RayCluster
 
 sys.path.insert(0, str(Path(__file__).parent))  # makes slurm_kit and training_kit importable by the tests
+
+from search_kit import results
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -93,6 +96,34 @@ def slurm_lab(slurm: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         lab.close()
 
 
+def _labs_on_ray(cluster: RayCluster, root: Path, patch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+    made: list[Lab] = []
+
+    def make(policy: Any = "default", **section: Any) -> Lab:
+        patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
+        ray = {"address": cluster.address, "token_file": str(cluster.token_file), **section}
+        made.append(Lab.on_ray(root, ray, policy=policy))
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.close()
+
+
+@pytest.fixture
+def ray_lab(ray_cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+    """Makes a lab, with a policy and more of the section `ray`, on the Ray cluster that no test breaks."""
+    yield from _labs_on_ray(ray_cluster, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def own_ray_lab(
+    own_ray_cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Lab]]:
+    """The same on a Ray cluster that the tests of one file break."""
+    yield from _labs_on_ray(own_ray_cluster, tmp_path, monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], str]:
     """The parameters that a training ends with on one worker of this machine; all of one name are trained once."""
@@ -111,16 +142,39 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str,
             local.close()
         return digest
 
-    def digest(document: dict[str, Any]) -> str:
-        with (shared / f"undisturbed-{document['name']}").open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # another process of these tests may be training it
-            file.seek(0)
-            if not (found := file.read()):
-                found = trained(document)
-                file.write(found)
-            return found
+    return lambda document: _once(shared / f"undisturbed-{document['name']}", lambda: trained(document))
 
-    return digest
+
+@pytest.fixture(scope="session")
+def found_here(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], list[Any]]:
+    """What a search finds on this machine; all of one name are run once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def searched(document: dict[str, Any]) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            root = tmp_path_factory.mktemp("local")
+            patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
+            patch.setenv(SLOTS_VARIABLE, str(root / "slots"))
+            local = Lab(root, cores=8)
+            job = local.submit(document)
+            local.finish()
+            found = results(local, job)
+            local.close()
+        return json.dumps(found)
+
+    return lambda document: json.loads(_once(shared / f"found-{document['name']}", lambda: searched(document)))
+
+
+def _once(path: Path, make: Callable[[], str]) -> str:
+    """What one of all processes of these tests has made."""
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be making it
+        file.seek(0)
+        if not (found := file.read()):
+            found = make()
+            file.write(found)
+        return found
 
 
 @pytest.fixture
