@@ -20,7 +20,7 @@ from orchestrator.backends.protocol import (
     Standing,
 )
 from orchestrator.backends.slurm.abandoned import Abandoned
-from orchestrator.backends.slurm.capacity import Ground, capacity_of, ground_of
+from orchestrator.backends.slurm.capacity import Ground, assumed, capacity_of, ground_of
 from orchestrator.backends.slurm.commands import Slurm
 from orchestrator.backends.slurm.endings import told
 from orchestrator.backends.slurm.limits import Limit, limit_of
@@ -37,7 +37,6 @@ from orchestrator.backends.turns import Turns
 from orchestrator.base.clock import Clock, SystemClock
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused, UsageError
 from orchestrator.base.paths import state_dir
-from orchestrator.base.text import one_line
 from orchestrator.lifecycle.failures import FailureClass
 from orchestrator.rundir.allocations import AllocationFiles, is_safe_name
 from orchestrator.rundir.batch import Batch, write_batch
@@ -120,7 +119,7 @@ class SlurmBackend:
         try:
             ground = self._ground(lane)
         except BackendUnavailable as error:
-            ground, notes = Ground(lane.partition or ""), (_assumed(error),)
+            ground, notes = Ground(lane.partition or ""), (assumed(error),)
         found = self._prepare(request, lane, ground)
         script, (slots, cores) = self._submitter.path(request), self._takes(request)
         return LaunchPlan(
@@ -397,7 +396,3 @@ def _is_called_off(part: AllocationFiles) -> bool:
         return True
     claim = part.read_claim()
     return claim is not None and claim.guard is None
-
-
-def _assumed(error: BackendUnavailable) -> str:
-    return f"Slurm does not answer, so this assumes one node with room for all workers: {one_line(error.message, 200)}"

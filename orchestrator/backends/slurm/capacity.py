@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.backends.slurm.inventory import NodeRow, PartitionRow
 from orchestrator.backends.slurm.shape import gpu_types_of
-from orchestrator.base.errors import LaunchRefused
+from orchestrator.base.errors import BackendUnavailable, LaunchRefused
+from orchestrator.base.text import one_line
 from orchestrator.spec.slurm import SlurmSection
 
 _NAMES = re.compile(r"[^\s&|(){}\[\]*,]+")
@@ -168,3 +169,8 @@ def _is_drained(node: NodeRow) -> bool:
 def _note(node: NodeRow) -> str:
     state = "drained" if _is_drained(node) else "down"
     return f"{state} in Slurm ({node.state})" + (f": {node.reason}" if node.reason else "")
+
+
+def assumed(error: BackendUnavailable) -> str:
+    """What a plan goes by where Slurm does not tell."""
+    return f"Slurm does not answer, so this assumes one node with room for all workers: {one_line(error.message, 200)}"
