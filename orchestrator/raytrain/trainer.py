@@ -6,6 +6,8 @@ from typing import Any
 
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2.api.callback import RayTrainCallback
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -24,6 +26,18 @@ class OwnGroup(TorchConfig):
         return Backend
 
 
+class Trainer(TorchTrainer):
+    """Without Ray Train's watch over its own controller, whose placement group goes with the run's driver in any case.
+
+    That watch asks a dashboard, and where a private Ray has none it may ask that of another Ray on the same machine,
+    which knows nothing of the controller: it would take it for dead, and the workers' places away.
+    """
+
+    def _create_default_callbacks(self) -> list[RayTrainCallback]:
+        made = super()._create_default_callbacks()
+        return [each for each in made if not isinstance(each, PlacementGroupCleanerCallback)]
+
+
 def fit(task: WorkerTask, room: Room, restarts: int) -> dict[str, Any]:
     """Train until the workers have ended; what worker 0 returned.
 
@@ -35,7 +49,7 @@ def fit(task: WorkerTask, room: Room, restarts: int) -> dict[str, Any]:
     Raises:
         TrainingFailedError: Ray Train has given up.
     """
-    trainer = TorchTrainer(
+    trainer = Trainer(
         train_worker,
         train_loop_config=task.config(),
         torch_config=OwnGroup(),
