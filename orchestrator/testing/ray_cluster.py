@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -57,22 +56,6 @@ class RayCluster:
     def down(self) -> None:
         """End it and remove all that it keeps."""
         self.dev_cluster("down")
-
-    def ask_for(self, *bundles: dict[str, float]) -> None:
-        """Tell Ray's autoscaler that room for all of these is wanted, in place of what it was told before.
-
-        Raises:
-            RuntimeError: It could not be told.
-        """
-        asking = (
-            f"import ray; ray.init(); from ray.autoscaler import sdk; sdk.request_resources(bundles={[*bundles]!r})"
-        )
-        request = {"entrypoint": f"{shlex.quote(sys.executable)} -c {shlex.quote(asking)}"}
-        job = self.get("/api/jobs/", request)["submission_id"]
-        self.wait_for(lambda: self.get(f"/api/jobs/{job}")["status"] not in ("PENDING", "RUNNING"))
-        found = self.get(f"/api/jobs/{job}")
-        if found["status"] != "SUCCEEDED":
-            raise RuntimeError(found["message"])
 
     def add_node(self, **size: int) -> str:
         """One more node, of other `cpus` and `gpus` if need be; its name."""
