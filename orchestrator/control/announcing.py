@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.backends.protocol import Capacity, NodeFacts, Room
+from orchestrator.backends.protocol import Capacity, Room
 from orchestrator.base.errors import OrchestratorError
 from orchestrator.control.site import Site
-from orchestrator.scheduling.cluster import Demand, Node
+from orchestrator.scheduling.cluster import Demand
 from orchestrator.scheduling.fold import decide
 from orchestrator.scheduling.snapshot import Snapshot
 
@@ -62,19 +62,14 @@ def wanted_room(snapshot: Snapshot, capacity: Capacity, site: Site) -> Iterator[
         capacity: says which machines may come.
         site: whose policy decides.
     """
-    there = {node.name for node in snapshot.nodes}
-    coming = tuple(_node(node) for node in capacity.potential if node.name not in there)
     by_gpu = capacity.slot_kind == "gpu"
     for running in snapshot.running:
         yield _room(running.job.demand, sum(workers for _, workers in running.placement), by_gpu)
     if snapshot.pending:
         pending = {job.id: job for job in snapshot.pending}
-        for start in decide(replace(snapshot, nodes=snapshot.nodes + coming), site.profile.policy).starts:
+        whole = tuple(replace(node, state="up") if node.state == "absent" else node for node in snapshot.nodes)
+        for start in decide(replace(snapshot, nodes=whole), site.profile.policy).starts:
             yield _room(pending[start.job].demand, start.workers, by_gpu)
-
-
-def _node(node: NodeFacts) -> Node:
-    return Node(name=node.name, slots=node.slots, gpu_type=node.gpu_type, cpus=node.cpus, memory=node.memory)
 
 
 def _room(demand: Demand, workers: int, by_gpu: bool) -> Room:

@@ -34,6 +34,7 @@ None where the row is no job."""
 Believed = Callable[[], Mapping[str, int] | None]
 """Slots of each node that others are believed to hold; None: nobody has looked yet."""
 
+COMES = "an autoscaler brings it when something waits for it"
 BELIEVED_AFTER = 10.0
 """Seconds after which slots that the engine has given to nobody of ours are believed to be others'."""
 
@@ -173,9 +174,23 @@ def _nodes(
     facts: Facts, capacity: Capacity, profile: ClusterProfile, held_by_others: Mapping[str, int], now: float
 ) -> tuple[Node, ...]:
     windows = windows_of(profile, now)
-    return tuple(
+    there = tuple(
         _node(node, facts, max(0, node.slots - held_by_others.get(node.name, 0)), windows.get(node.name, ()))
         for node in capacity.nodes
+    )
+    return there + tuple(map(_absent, capacity.potential))
+
+
+def _absent(node: NodeFacts) -> Node:
+    """One that may come."""
+    return Node(
+        name=node.name,
+        slots=node.slots,
+        gpu_type=node.gpu_type,
+        cpus=node.cpus,
+        memory=node.memory,
+        state="absent",
+        note=COMES,
     )
 
 

@@ -38,7 +38,8 @@ class Node:
         cpus: cores; 0: not counted (always so where slots are cores).
         memory: bytes; 0: not counted.
         rack: empty where nobody said.
-        state: `up`; `drained`: what runs on it goes on, nothing new starts; `down`: nothing runs on it.
+        state: `up`; `drained`: what runs on it goes on, nothing new starts; `down`: nothing runs on it; `absent`: it is
+            not there, and comes when something waits for it.
         note: why it is drained or down, and by whom.
         windows: of maintenance, in order of time.
     """
@@ -49,7 +50,7 @@ class Node:
     cpus: int = 0
     memory: int = 0
     rack: str = ""
-    state: Literal["up", "drained", "down"] = "up"
+    state: Literal["up", "drained", "down", "absent"] = "up"
     note: str = ""
     windows: tuple[Window, ...] = ()
 

@@ -14,6 +14,9 @@ from orchestrator.simulation.truth import Drain, Faults
 _SHOWN = 3
 
 
+_AWAY = frozenset({"down", "absent"})
+
+
 class Machines:
     """The nodes of a simulated cluster.
 
@@ -24,7 +27,7 @@ class Machines:
 
     def __init__(self, nodes: Sequence[Node], faults: Faults | None) -> None:
         self.nodes = {node.name: node for node in nodes}
-        self.capacity = sum(node.slots for node in nodes if node.state != "down")
+        self.capacity = sum(node.slots for node in nodes if node.state not in _AWAY)
         self._faults = faults
         self._dice = {n.name: random.Random(f"{faults.seed}/{n.name}") for n in nodes} if faults is not None else {}
         self._drained: dict[str, int] = {}
@@ -36,7 +39,7 @@ class Machines:
     def fail(self, name: str) -> tuple[Node, float]:
         """It goes down; the seconds until it is repaired."""
         node = self.nodes[name]
-        if node.state != "down":
+        if node.state not in _AWAY:
             self.capacity -= node.slots
         return self._become(name, down=True), self._draw(name, failing=False)
 
@@ -48,7 +51,7 @@ class Machines:
     def drain(self, name: str, more: int) -> Node:
         """One drain more begins (1) or ends (-1)."""
         self._drained[name] = self._drained.get(name, 0) + more
-        return self._become(name, down=self.nodes[name].state == "down")
+        return self._become(name, down=self.nodes[name].state in _AWAY)
 
     def _become(self, name: str, *, down: bool) -> Node:
         state: Literal["up", "drained", "down"] = "down" if down else "drained" if self._drained.get(name) else "up"

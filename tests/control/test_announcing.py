@@ -74,3 +74,13 @@ def test_an_engine_that_was_silent_is_told_again(tmp_path: Path) -> None:
 
 def _silent(wanted: object) -> None:
     raise BackendUnavailable("the head is away")
+
+
+def test_a_job_that_waits_for_a_machine_says_so(tmp_path: Path) -> None:
+    world = growing(tmp_path)
+    job = command(world, 8, 100)
+    world.step(2)
+    brings = "an autoscaler brings it when something waits for it"
+    assert world.why(job) == (
+        f"needs 8 cpu slots on nodes of 4; 2 can be used now: big-1 is absent ({brings}) and big-2 is absent ({brings})"
+    )
