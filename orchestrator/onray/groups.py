@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.rundir.launch import Launch
 from orchestrator.rundir.rayjob import names_of
 
-_NODE_LABEL = "ray.io/node-id"
+NODE_LABEL = "ray.io/node-id"
 _NO_DEADLINE = 3600.0
 
 
@@ -77,7 +77,7 @@ def ask_for(bundles: Sequence[Bundle], each: Mapping[str, float], nodes: Mapping
         [{resource: count * bundle.workers for resource, count in each.items()} for bundle in bundles],
         strategy="PACK",
         name=name,
-        bundle_label_selector=[{_NODE_LABEL: nodes[bundle.node]} for bundle in bundles],
+        bundle_label_selector=[{NODE_LABEL: nodes[bundle.node]} for bundle in bundles],
     )
     return Group(handle, bundles)
 

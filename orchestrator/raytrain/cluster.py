@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.base.text import counted
@@ -33,12 +33,14 @@ class Room:
         most: workers.
         scratch: a folder for what Ray Train itself writes, readable on all nodes.
         resources: of each worker, in Ray's words.
+        nodes: Ray's identifiers of those that the run has; empty: all that Ray has are the run's.
     """
 
     least: int
     most: int
     scratch: Path
     resources: dict[str, float] = field(default_factory=lambda: {"CPU": 1.0})
+    nodes: tuple[str, ...] = ()
 
     @property
     def workers(self) -> int | tuple[int, int]:
@@ -64,7 +66,7 @@ def ray_for(context: RunContext, workload: RegNetWorkload, on_lost: Callable[[st
     set_environment()
     if (reserved := Reserved.of(os.environ)) is not None:
         with cluster_ray(reserved, on_lost):
-            yield _room(context, workload, dict(reserved.each))
+            yield replace(_room(context, workload, dict(reserved.each)), nodes=tuple(reserved.nodes))
         return
     with _own_ray(context, workload, on_lost) as room:
         yield room

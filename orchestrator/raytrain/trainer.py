@@ -11,6 +11,7 @@ from ray.train.v2.api.callback import RayTrainCallback
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
+from orchestrator.onray.groups import NODE_LABEL
 from orchestrator.raytrain.cluster import Room
 from orchestrator.raytrain.settings import LOOK_FOR_ROOM_SECONDS, STARTS
 from orchestrator.raytrain.task import WorkerTask
@@ -57,6 +58,7 @@ def fit(task: WorkerTask, room: Room, restarts: int) -> dict[str, Any]:
             num_workers=room.workers,
             use_gpu="GPU" in room.resources,
             resources_per_worker=room.resources,
+            label_selector={NODE_LABEL: f"in({','.join(room.nodes)})"} if room.nodes else None,
             elastic_resize_monitor_interval_s=LOOK_FOR_ROOM_SECONDS,
         ),
         run_config=RunConfig(

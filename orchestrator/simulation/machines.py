@@ -12,8 +12,6 @@ from orchestrator.scheduling.cluster import Node
 from orchestrator.simulation.truth import Drain, Faults
 
 _SHOWN = 3
-
-
 _AWAY = frozenset({"down", "absent"})
 
 
