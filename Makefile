@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := git slurm-wlm slurmdbd munge mariadb-server
 SYSTEM_SERVICES := munge mariadb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo slurm ray test test-full check format lock bench bench-slurm bench-gpu wheel system clean
+.PHONY: help setup demo slurm ray test test-full check format lock bench bench-slurm bench-ray bench-gpu wheel system clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 14
@@ -80,12 +80,15 @@ lock: setup  ## resolve all versions anew
 	@$(UV) pip install --quiet --python $@/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: .venv-bench  ## all benchmarks that need neither a GPU nor Slurm, beside their peers (takes long)
+bench: .venv-bench  ## all benchmarks that need neither a GPU, Slurm nor a Ray cluster, beside their peers (takes long)
 	@for script in cli_latency checkpoint elastic_overhead elastic_resize schedule; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	@for script in benchmarks/data_*.py; do .venv-bench/bin/python $$script || exit 1; done
 
 bench-slurm: setup  ## launches to a real Slurm on this machine, beside submitit and sbatch (needs make system)
 	@$(BIN)/python benchmarks/slurm_submit.py
+
+bench-ray: setup  ## launches and searches on a real Ray of several nodes on this machine, beside Ray alone
+	@for script in ray_launch search_overhead; do $(BIN)/python benchmarks/$$script.py || exit $$?; done
 
 bench-gpu: setup  ## training on this machine's GPU, beside a plain PyTorch loop
 	@$(BIN)/python benchmarks/gpu_training.py

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 
@@ -41,11 +41,18 @@ class Figure:
     note: str = ""
 
 
-def options(description: str) -> argparse.Namespace:
-    """`--quick` and `--json -`, which every benchmark takes."""
+def options(description: str, numbers: Mapping[str, tuple[type, str]] | None = None) -> argparse.Namespace:
+    """`--quick` and `--json -`, which every benchmark takes.
+
+    Args:
+        description: of the benchmark.
+        numbers: options of its own, each with its type and its help; None where it is not given.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="end within a minute: smaller sizes, same peers")
     parser.add_argument("--json", choices=["-"], help="print one JSON document and nothing else")
+    for name, (kind, told) in (numbers or {}).items():
+        parser.add_argument(f"--{name}", type=kind, help=told)
     return parser.parse_args()
 
 
