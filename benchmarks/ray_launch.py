@@ -129,6 +129,7 @@ class Race:
             SystemExit: it made no step.
         """
         folder.mkdir()
+        self.where.settle()
         if way == PEER:
             moments = plain(self.where, self.size, folder)
         else:

@@ -137,6 +137,7 @@ class Race:
         """One way."""
         folder = self.where.folder / name
         folder.mkdir()
+        self.where.settle()
         toy = Toy(str(folder), size.seconds, size.epochs)
         if way == WAYS[0]:
             return ours(self.where, size, toy)

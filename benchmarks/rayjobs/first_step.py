@@ -12,8 +12,10 @@ from pathlib import Path
 
 
 def leave(folder: str, mark: str) -> None:
-    """Say that something is reached."""
-    Path(folder, mark).write_text(str(time.time()))
+    """Say that something is reached; somebody looks for it all the time."""
+    unready = Path(folder, f".{mark}")
+    unready.write_text(str(time.time()))
+    unready.replace(Path(folder, mark))
 
 
 def first_step(folder: str, number: int) -> None:

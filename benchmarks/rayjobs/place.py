@@ -42,6 +42,14 @@ class Place:
     cluster: RayCluster
     client: Client
 
+    def settle(self) -> None:
+        """Wait until Ray says that nothing is used: it writes that down every 5 s, and a server of ours believes it."""
+        wait_for(self._is_free, "Ray says that its nodes are free")
+
+    def _is_free(self) -> bool:
+        report = self.cluster.get("/api/cluster_status")["data"]["clusterStatus"]["loadMetricsReport"]
+        return not any(usage.get("CPU", [0])[0] for usage in report["usageByNode"].values())
+
     def submit(self, document: Mapping[str, Any]) -> JobView:
         """Queue a workload."""
         request = SubmitRequest(source=yaml.safe_dump(dict(document)), workdir=str(self.folder))
