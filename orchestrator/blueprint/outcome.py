@@ -80,6 +80,8 @@ def edf_caveat(workload: RegNetWorkload) -> str:
     search, found = workload.search, list[str]()
     if search is not None and search.scheduler.ends_trials_early:
         found.append(f"unequal budgets ({search.scheduler.type})")
+    if search is not None and search.scheduler.type == "pbt":
+        found.append("one model, trials that copy each other (pbt)")
     if search is not None and search.sampler != "random":
         found.append(f"models chosen by {search.sampler}")
     return f"{' and '.join(found)}: no EDF of the paper's kind" if found else ""

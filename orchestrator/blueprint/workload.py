@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from orchestrator.blueprint.axis import Axis
 from orchestrator.blueprint.cost import TrainingCost
 from orchestrator.blueprint.regnet import RegNetParameters, preset
 from orchestrator.blueprint.schedule import LearningRate
-from orchestrator.blueprint.space import Constraints, DesignSpace, Population, sample_population
+from orchestrator.blueprint.space import Constraints, DesignSpace, Population, examine, sample_population
 from orchestrator.spec import regnet as spec
 from orchestrator.spec import search as searching
 from orchestrator.spec.optim import Optim
@@ -43,11 +44,15 @@ def parameters_of(model: spec.RegNetModel) -> RegNetParameters:
 def population_of(workload: spec.RegNetWorkload, *, in_channels: int, num_classes: int) -> Population:
     """As many models as the workload's search has trials, by plain sampling: a function of workload and seed alone.
 
+    Of population based training the one model of the workload, as often.
+
     Raises:
         UsageError: the space or its constraints hold too few models.
     """
     search = workload.search
     assert search is not None
+    if search.scheduler.type == "pbt":
+        return _same_models(workload, search.trials, in_channels, num_classes)
     space, constraints = space_of(workload)
     return sample_population(
         space,
@@ -146,6 +151,12 @@ def cost_of(workload: spec.RegNetWorkload, samples: int) -> TrainingCost:
     """
     train, last = workload.train, workload.data.last_batch
     return TrainingCost(samples, train.epochs, train.batch_size, train.samples_per_virtual_worker, last)
+
+
+def _same_models(workload: spec.RegNetWorkload, count: int, in_channels: int, num_classes: int) -> Population:
+    size, parameters = workload.data.image_size, parameters_of(workload.model)
+    model = examine(0, parameters, image_size=size, in_channels=in_channels, num_classes=num_classes)
+    return Population(tuple(replace(model, index=index) for index in range(count)), draws=0)
 
 
 def _space(space: searching.Space, model: spec.RegNetModel) -> DesignSpace:

@@ -67,14 +67,26 @@ def _states(search: SearchView, *, terminal: bool) -> str:
 def _best(trial: TrialView, summary: Mapping[str, Any]) -> list[str]:
     """The best trial, and its error on the test split where it was looked at."""
     error = f"val error {figure(trial.metrics[ERROR])}"
-    known = summary.get("best")
-    test = known.get("test_error") if isinstance(known, Mapping) and known.get("index") == trial.index else None
-    if isinstance(test, int | float):
+    best = summary.get("best")
+    known = best if isinstance(best, Mapping) and best.get("index") == trial.index else {}
+    if isinstance(test := known.get("test_error"), int | float):
         error += f", test error {figure(test)}"
     model = [f"{name} {value_text(value)}" for name, value in trial.parameters.items()]
     costs = [f"{human(value)} {name}" for name, value in trial.complexity.items()]
     lines = [f"best         trial {trial.index}: {error}"]
-    return lines + [f"             {one_line(', '.join(part))}" for part in (model, costs) if part]
+    lines += [f"             {one_line(', '.join(part))}" for part in (model, costs) if part]
+    return lines + _lineage(known.get("lineage"))
+
+
+def _lineage(stretches: object) -> list[str]:
+    """Which trials the best one is a copy of, of population based training."""
+    found = stretches if isinstance(stretches, list) else []
+    told = [
+        f"trial {stretch['trial']} to epoch {figure(stretch['to_epoch'])}: "
+        + ", ".join(f"{name} {value_text(value)}" for name, value in stretch["parameters"].items())
+        for stretch in found
+    ]
+    return [f"{'' if number else 'came from':<12} {one_line(line)}" for number, line in enumerate(told)]
 
 
 def _edf(edf: EdfView, errors: Sequence[float]) -> str:

@@ -27,7 +27,9 @@ def search_view(workload: Workload, trials: Sequence[TrialView]) -> SearchView |
         caveat=edf_caveat(workload),
         best=None if best is None else best.index,
         edf=edf_view([trial.metrics[ERROR] for trial in measured(trials)]),
-        fronts={cost: [trial.index for trial in on_it] for cost, on_it in fronts(trials).items()},
+        fronts={}
+        if search.scheduler.type == "pbt"  # all train one model
+        else {cost: [trial.index for trial in on_it] for cost, on_it in fronts(trials).items()},
     )
 
 

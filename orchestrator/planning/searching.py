@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.base.text import counted, span
 from orchestrator.planning.document import SearchPlan
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.spec.search import StopRules
+from orchestrator.spec.search import StopRules, TrialScheduler, Varied
 
 _SAMPLERS = {"random": "plain sampling", "tpe": "TPE (Optuna)"}
 
@@ -65,6 +65,22 @@ def _notes(workload: RegNetWorkload, at_once: int) -> Iterator[str]:
             else "what is suggested depends on which trials end first: "
             "the same seed gives the same result with concurrency: 1 and scheduler: none only"
         )
+    if search.scheduler.vary is not None:
+        yield from _generations(workload, search.scheduler, search.scheduler.vary)
     cores, gpus = has.cpus_per_worker // share.cpus, share.at_once(10**6, has.gpus_per_worker)
     if share.gpus and cores < gpus:
         yield f"a worker has room for {counted(gpus, 'trial')} by its GPUs, {cores} by its cores (search.trial.cpus)"
+
+
+def _generations(workload: RegNetWorkload, scheduler: TrialScheduler, vary: Varied) -> Iterator[str]:
+    """Of population based training."""
+    search = workload.search
+    assert search is not None
+    every, epochs = scheduler.interval_epochs, workload.train.epochs
+    worst = counted(scheduler.copied(search.trials), "trial")
+    yield (
+        f"population based training: {counted(-(-epochs // every), 'generation')} of {counted(every, 'epoch')}; "
+        f"after each the worst {worst} of {search.trials} go on as copies of as many of the best"
+    )
+    differ = " and ".join(f"{name} ({low:g}..{high:g})" for name, (low, high) in vary.ranges.items())
+    yield f"all trials train the model of the section model; they differ in {differ}"

@@ -81,6 +81,9 @@ def _dataset(dataset: DatasetPlan) -> Iterator[str]:
 
 
 def _population(population: PopulationPlan) -> Iterator[str]:
+    if not population.draws:
+        yield f"  population {population.size} trials of one model: {_member(population.members[0])}"
+        return
     rejected = ", ".join(f"{reason} {count:,}" for reason, count in population.rejected.items() if count) or "none"
     yield f"  population {population.size} models from {population.draws:,} draws (dropped: {rejected})"
     for name in ("flops", "params", "activations"):

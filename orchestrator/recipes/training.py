@@ -69,6 +69,7 @@ def run_training(
     token: int = 0,
     checkpoints: Path | str | None = None,
     final_splits: tuple[Split, ...] = (),
+    pause_after: int | None = None,
     skipped: Callable[[SkippedRows], None] = lambda rows: None,
     opened: Callable[[ImageSplits], None] = lambda images: None,
 ) -> TrainingOutcome:
@@ -82,6 +83,7 @@ def run_training(
         token: the run's fencing token.
         checkpoints: folder or URL of this model's checkpoints; None keeps none.
         final_splits: evaluated at the end, those of them that the dataset has.
+        pause_after: it stops after so many epochs, to go on another time; None: it does not.
         skipped: told of corrupt records that this worker found and left out.
         opened: told of the data before the first step, once it is known to be the job's.
 
@@ -107,6 +109,7 @@ def run_training(
             )
             where = None if checkpoints is None else checkpoint_store(workload.train.checkpoint, checkpoints, fence)
             report = partial(_report, images, around.report)
+            settings = replace(settings, pause_after=pause_after)
             result = train(recipe, settings, replace(around, checkpoints=where, report=report))
     return TrainingOutcome(result, recipe)
 

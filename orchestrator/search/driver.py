@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base.text import counted
@@ -16,7 +17,9 @@ from orchestrator.onray.meeting import RayMeeting
 from orchestrator.onray.private import Signals, private_ray, scratch_folder
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.faults import most_failures
+from orchestrator.search.generations import Adopt, run_generations
 from orchestrator.search.ledger import Ledger
+from orchestrator.search.records import TrialRecord
 from orchestrator.search.shares import trial_resources
 from orchestrator.search.stopping import StopRule
 from orchestrator.search.tpe import TpeSampler
@@ -42,6 +45,7 @@ class SearchRun:
         elsewhere: those of the slots that lie on other nodes, which join by themselves.
         host: where they reach this node.
         sampler: suggests further trials; None: all are known.
+        adopt: how a trial takes over the state of another one; None: by its checkpoint.
     """
 
     job: JobDirectory
@@ -53,6 +57,7 @@ class SearchRun:
     elsewhere: int = 0
     host: str = "127.0.0.1"
     sampler: TpeSampler | None = None
+    adopt: Adopt | None = None
 
 
 def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
@@ -144,6 +149,34 @@ def tune_trials(
         scratch: a folder for what Tune writes.
         signals: the handlers of this process, which Tune replaces.
     """
+    fit = partial(_fit, run, workload, ledger, should_stop, scratch, signals)
+    if workload.search is None or workload.search.scheduler.type != "pbt":
+        return fit(0, ledger.pending)
+
+    def train(until: int, trials: tuple[int, ...]) -> bool:
+        return not should_stop() and fit(until, trials)
+
+    return run_generations(workload, ledger, train, run.adopt or partial(_adopt, run, workload))
+
+
+def _adopt(run: SearchRun, workload: RegNetWorkload, source: TrialRecord, trial: TrialRecord) -> None:
+    """Torch is imported where a checkpoint is copied, and not before."""
+    from orchestrator.search.adoption import adopt_checkpoint
+
+    adopt_checkpoint(run.job, run.token, workload, source, trial)
+
+
+def _fit(
+    run: SearchRun,
+    workload: RegNetWorkload,
+    ledger: Ledger,
+    should_stop: Callable[[], bool],
+    scratch: Path,
+    signals: Signals,
+    until: int,
+    trials: tuple[int, ...],
+) -> bool:
+    """Trials by Tune, to the end of that epoch (0: to their own ends); False where the run was asked to stop."""
     from ray import tune
 
     from orchestrator.search.schedulers import tune_scheduler
@@ -156,12 +189,12 @@ def tune_trials(
     meeting.mkdir(parents=True)
     watcher = Watcher(ledger, meeting, should_stop, signals, StopRule.of(workload))
     task = TrialTask(
-        str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path), search.retries
+        str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path), search.retries, until
     ).config()
     at_once = workload.trials_at_once(run.slots)
     cores = workload.resources.cpus_per_worker if Reserved.of(os.environ) is None else 1
     # What is known is given to Tune at once: some schedulers compare a trial with others that have not begun.
-    known = task if run.sampler else task | {"index": tune.grid_search(list(ledger.pending))}
+    known = task if run.sampler else task | {"index": tune.grid_search(list(trials))}
     tuner = tune.Tuner(
         tune.with_resources(run_trial, trial_resources(workload.trial_share, cores)),
         param_space=known,
@@ -175,7 +208,7 @@ def tune_trials(
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="search",
+            name=f"search-{until}",
             storage_path=str(scratch / "tune"),
             stop=StopWhenDrained(watcher),
             callbacks=[watcher],

@@ -15,6 +15,7 @@ from orchestrator.blueprint.outcome import ERROR, edf_caveat, fronts, measured
 from orchestrator.recipes.skipped import SKIPPED_METRICS
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.edf import Band, LikelyBest, edf_band, likely_best
+from orchestrator.search.generations import descent
 from orchestrator.search.records import TrialRecord
 from orchestrator.spec.regnet import RegNetWorkload
 
@@ -82,7 +83,7 @@ def publish(
     figures = _Figures(job.results, workload, measured(trials))
     summary = {
         "kind": "regnet search",
-        "best": _describe(best, test),
+        "best": _describe(best, test, trials),
         "trials": {"total": len(trials)} | Counter[str](trial.state for trial in trials),
         "edf": figures.edf_summary(),
         "pareto": figures.front_summary(),
@@ -102,10 +103,14 @@ def publish(
     return Findings(summary, tuple(files), best)
 
 
-def _describe(best: TrialRecord, test: Mapping[str, float]) -> dict[str, Any]:
-    known = {"test_loss": test["loss"], "test_error": test["error"], "test_accuracy": 1 - test["error"]} if test else {}
+def _describe(best: TrialRecord, test: Mapping[str, float], trials: Sequence[TrialRecord]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    if test:
+        known = {"test_loss": test["loss"], "test_error": test["error"], "test_accuracy": 1 - test["error"]}
     if test.get("skipped"):
         known["test_skipped"] = test["skipped"]
+    if best.lineage:
+        known["lineage"] = descent(best, trials)
     return {
         "index": best.index,
         "seed": best.seed,
@@ -132,10 +137,10 @@ class _Figures:
         self._folder, self._name = folder, workload.name
         self._equal, self._caveat = not search.scheduler.ends_trials_early, edf_caveat(workload)
         self._errors = [trial.metrics[ERROR] for trial in trials]
-        self._trials, self._fronts = trials, fronts(trials)
+        self._trials, self._fronts = trials, {} if search.scheduler.type == "pbt" else fronts(trials)
         self._columns = {
             name: [float(getattr(trial, part)[name]) for trial in trials]
-            for part in ("parameters", "complexity")
+            for part in (("parameters",) if search.scheduler.type == "pbt" else ("parameters", "complexity"))
             for name in getattr(trials[0], part)
         }
         self._edf = Edf.of(self._errors)

@@ -105,6 +105,7 @@ class Ledger:
         self._progress = Progress(self._trials.values(), voice, planned=epochs * samples_per_epoch, total=total)
         self._earlier: dict[int, float] = {}
         self._now, self._began = now, dict[int, float]()
+        self._waits = set[int]()
         self.closed = ""
         """Why the search ended before all its trials had."""
         records.save_all(trial for trial in self._trials.values() if not trial.over)
@@ -133,6 +134,7 @@ class Ledger:
         old = self._trials[index]
         if old.state == "running":
             return
+        self._waits.discard(index)
         self._earlier[index], self._began[index] = old.seconds, self._now()
         self._put(replace(old, state="running", attempts=old.attempts + 1, message="", failure_class=""))
         self._voice.trial_began(self._trials[index])
@@ -149,7 +151,9 @@ class Ledger:
         elif end == "failed":
             message, failure = str(result.get("message", "")), str(result.get("failure_class", ""))
             self._end(replace(record, state="failed", message=message, failure_class=failure))
-        elif end == "stopped":
+        elif end in {"stopped", "paused"}:
+            if end == "paused":
+                self._waits.add(index)
             self._put(replace(record, state="pending"), durable=True)
         else:
             self._put(record)
@@ -170,7 +174,7 @@ class Ledger:
         record = self._trials[index]
         if record.state == "running" and stopping:
             self._put(replace(record, state="pending"), durable=True)
-        elif record.state in {"running", "pending"} and not stopping:
+        elif record.state in {"running", "pending"} and not stopping and index not in self._waits:
             self._end(replace(record, state="stopped", message=rule))
 
     def failed(self, index: int, message: str, failure_class: str) -> None:
@@ -183,6 +187,13 @@ class Ledger:
         record = replace(self._failed(index, message, failure_class), state="pending")
         self._put(record, durable=True)
         self._voice.trial_failed_once(record)
+
+    def selected(self, records: Iterable[TrialRecord]) -> None:
+        """Trials have a generation behind them; it is written down before any of them goes on."""
+        for record in records:
+            self._put(record, durable=True)
+            if (generation := record.lineage[-1]).source != record.index:
+                self._voice.trial_copied(record, generation)
 
     def close(self, reason: str) -> None:
         """The search ends before all its trials have: those that wait are not run any more."""

@@ -13,8 +13,11 @@ from orchestrator.blueprint.space import AXES, Population, SampledDesign
 from orchestrator.blueprint.workload import parameters_of
 from orchestrator.recipes.places import checkpoint_root
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.exploring import first_values
 from orchestrator.search.records import TrialRecord
+from orchestrator.spec.optim import Optim
 from orchestrator.spec.regnet import RegNetModel, RegNetWorkload
+from orchestrator.spec.search import Varied
 
 
 def trial_seed(seed: int, index: int) -> int:
@@ -30,10 +33,13 @@ def fresh_trials(population: Population, workload: RegNetWorkload, job: JobDirec
 
 def fresh_trial(member: SampledDesign, workload: RegNetWorkload, job: JobDirectory) -> TrialRecord:
     """The record of one model, not started."""
+    vary = None if workload.search is None else workload.search.scheduler.vary
     return TrialRecord(
         index=member.index,
         state="pending",
-        parameters={name: getattr(member.parameters, name) for name in AXES},
+        parameters={name: getattr(member.parameters, name) for name in AXES}
+        if vary is None
+        else first_values(vary, workload.seed, member.index),
         complexity=asdict(member.complexity),
         seed=trial_seed(workload.seed, member.index),
         checkpoint=_checkpoints(workload, job, member.index),
@@ -62,7 +68,13 @@ def resumed_trials(fresh: tuple[TrialRecord, ...], kept: Mapping[int, TrialRecor
 
 def parameters_of_trial(record: TrialRecord, model: RegNetModel) -> RegNetParameters:
     """The model's parameters: the trial's own, and what the workload says of all models (family, stem)."""
-    return parameters_of(model.model_copy(update=dict(record.parameters)))
+    return parameters_of(model.model_copy(update={n: v for n, v in record.parameters.items() if n in AXES}))
+
+
+def optim_of_trial(record: TrialRecord, optim: Optim) -> Optim:
+    """The section `optim` of a trial: the workload's, with the values that are the trial's own."""
+    values = {name: value for name, value in record.parameters.items() if name in Varied.model_fields}
+    return optim.changed(values) if values else optim
 
 
 def _checkpoints(workload: RegNetWorkload, job: JobDirectory, index: int) -> str:

@@ -17,13 +17,30 @@ TrialState = Literal["pending", "running", "succeeded", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
+class Generation:
+    """A trial at the end of a generation of population based training.
+
+    Attributes:
+        epoch: at which it ended.
+        error: the trial's validation error then; None: it failed, or had none.
+        source: the trial whose state it went on with; its own index where it copied none.
+        parameters: that it was trained with until then.
+    """
+
+    epoch: int
+    error: float | None
+    source: int
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One member of the population, and what became of it.
 
     Attributes:
         index: its place in the population.
         state: where it stands.
-        parameters: what was sampled.
+        parameters: what was sampled; of population based training those that it trains with now.
         complexity: flops, params, activations.
         seed: of its training.
         metrics: of its last epoch.
@@ -36,6 +53,7 @@ class TrialRecord:
         message: why it failed, or which rule ended the search before it.
         failure_class: of that failure, by the names of `lifecycle.failures`.
         checkpoint: where its checkpoints lie; a folder in the job's directory is relative to that.
+        lineage: generations that it has behind it, of population based training.
     """
 
     index: int
@@ -53,6 +71,7 @@ class TrialRecord:
     message: str = ""
     failure_class: str = ""
     checkpoint: str = ""
+    lineage: tuple[Generation, ...] = ()
 
     @property
     def over(self) -> bool:
@@ -72,7 +91,12 @@ class TrialRecord:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What makes it this trial and no other."""
-        return (self.index, self.seed, tuple(sorted(self.parameters.items())))
+        return (self.index, self.seed, tuple(sorted(self.born_with.items())))
+
+    @property
+    def born_with(self) -> Mapping[str, Any]:
+        """The parameters that it began with."""
+        return self.lineage[0].parameters if self.lineage else self.parameters
 
 
 class TrialRecords:
@@ -139,6 +163,9 @@ def _read(path: Path) -> TrialRecord | None:
     document = read_json(path)
     known = {each.name for each in fields(TrialRecord)}
     try:
-        return None if document is None else TrialRecord(**{k: v for k, v in document.items() if k in known})
+        if document is None:
+            return None
+        lineage = tuple(Generation(**each) for each in document.get("lineage", ()))
+        return TrialRecord(**{k: v for k, v in document.items() if k in known} | {"lineage": lineage})
     except TypeError:
         return None

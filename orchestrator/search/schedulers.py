@@ -8,7 +8,7 @@ from orchestrator.spec.search import TrialScheduler
 
 
 def tune_scheduler(settings: TrialScheduler, epochs: int) -> schedulers.TrialScheduler:
-    """What ends trials early; `none` lets all of them finish.
+    """What ends trials early; `none` and `pbt` let all of them finish.
 
     Args:
         settings: the workload's section.

@@ -18,7 +18,7 @@ from orchestrator.recipes.skipped import SkippedRows
 from orchestrator.recipes.training import evaluate_checkpoint, run_training
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime.durable import DurableEvents
-from orchestrator.search.population import parameters_of_trial, trial_checkpoints
+from orchestrator.search.population import optim_of_trial, parameters_of_trial, trial_checkpoints
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.trial import End, Surroundings, TrialEnd, TrialTask
 from orchestrator.spec.load import thaw_workload
@@ -28,13 +28,14 @@ from orchestrator.training.step import NonFiniteLoss
 
 
 def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
-    """Train one trial from its newest checkpoint, to its last epoch or a stop request."""
+    """Train one trial from its newest checkpoint, to its last epoch, the one where it pauses, or a stop request."""
     job = JobDirectory(Path(task.job))
     record = TrialRecords(job, task.token).load_one(task.index)
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
     speed = _Speed(task, workload, parameters)
-    reports = _Reports(surroundings, workload.train.epochs, workload.train.checkpoint.every_epochs, speed.tell)
+    last = min(task.until or workload.train.epochs, workload.train.epochs)
+    reports = _Reports(surroundings, last, workload.train.checkpoint.every_epochs, speed.tell)
     try:
         outcome = run_training(
             workload,
@@ -49,6 +50,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
             job=job,
             token=task.token,
             checkpoints=trial_checkpoints(workload, job, task.index),
+            pause_after=last,
             skipped=_Skips(task),
             opened=speed.opened,
         )
@@ -60,6 +62,8 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
         # The same again, however often it is tried.
         return TrialEnd("failed", reports.last, describe(error), failure_class(error))
     end: End = "finished" if outcome.result.state == "finished" else "stopped"
+    if end == "stopped" and outcome.metrics is not None and outcome.metrics.epoch == last:
+        end = "paused"
     return TrialEnd(end, outcome.metrics.values() if outcome.metrics else {})
 
 
@@ -81,12 +85,13 @@ def evaluate_test(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
 
 
 def trial_workload(job: JobDirectory, record: TrialRecord) -> RegNetWorkload:
-    """The search's workload as one trial sees it: its own seed, the cores of a trial, and no search."""
+    """The search's workload as one trial sees it: its own seed and numbers, the cores of a trial, and no search."""
     workload = thaw_workload(job.spec.read_text(encoding="utf-8"))
     if not isinstance(workload, RegNetWorkload):
         raise UsageError(f"{job.spec} is not a regnet workload", hint="only recipes can be searched")
     resources = workload.resources.model_copy(update={"cpus_per_worker": workload.trial_share.cpus})
-    return workload.model_copy(update={"seed": record.seed, "search": None, "resources": resources})
+    optim = optim_of_trial(record, workload.optim)
+    return workload.model_copy(update={"seed": record.seed, "search": None, "resources": resources, "optim": optim})
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.faults import may_retry
 from orchestrator.search.records import TrialRecords
 
-End = Literal["finished", "stopped", "failed"]
+End = Literal["finished", "stopped", "paused", "failed"]
 REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
 REGNET_EVALUATOR = "orchestrator.search.trainer:evaluate_test"
 STOP_FILE, CLOSED_FILE = "stop", "closed"
@@ -39,6 +39,7 @@ class TrialTask:
         meeting: the folder where driver and trials meet.
         run: the run's directory.
         retries: of the search.
+        until: epochs after which it is to pause; 0: none.
     """
 
     job: str
@@ -48,6 +49,7 @@ class TrialTask:
     meeting: str
     run: str
     retries: int = 0
+    until: int = 0
 
     def config(self) -> dict[str, Any]:
         """As Tune carries it."""
@@ -56,7 +58,10 @@ class TrialTask:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """How a training ended: its last metrics; where it `failed` so that no second attempt can mend it, why and how."""
+    """How a training ended: its last metrics; where it `failed` so that no second attempt can mend it, why and how.
+
+    `paused`: at the epoch that its task names.
+    """
 
     end: End
     metrics: Mapping[str, float]

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from orchestrator.blueprint.space import AXES
 from orchestrator.runtime.durable import DurableEvents
-from orchestrator.search.records import TrialRecord
+from orchestrator.search.records import Generation, TrialRecord
 from orchestrator.tracking.protocol import RunStatus, Tracker
 
 _WINDOW_SECONDS = 30.0
@@ -51,7 +52,7 @@ class Voice:
     def trial_began(self, record: TrialRecord) -> None:
         """A trial starts, or goes on from its checkpoint."""
         self._events.note("trial", index=record.index, state="running", attempt=record.attempts)
-        own = {f"model.{name}": str(value) for name, value in record.parameters.items()}
+        own = {f"{'model' if name in AXES else 'optim'}.{name}": str(v) for name, v in record.born_with.items()}
         own |= {name: str(value) for name, value in record.complexity.items()}
         params = self._params | own | {"index": str(record.index), "seed": str(record.seed)}
         self._tracker.start_run(
@@ -71,6 +72,13 @@ class Voice:
             f"trial {record.index} {record.state} after {record.epochs:g} epochs{error} {record.message}".rstrip()
         )
         self._tracker.end_run(self.key(record.index), _STATUS[record.state])
+
+    def trial_copied(self, record: TrialRecord, generation: Generation) -> None:
+        """A trial goes on as a copy of another one."""
+        source, epoch = generation.source, generation.epoch
+        self._events.note("trial", index=record.index, state="pending", copied=source, epochs=epoch)
+        values = ", ".join(f"{name} {value:.6g}" for name, value in record.parameters.items())
+        self.note(f"trial {record.index} goes on from epoch {epoch} as a copy of trial {source}, with {values}")
 
     def trial_failed_once(self, record: TrialRecord) -> None:
         """A trial failed and is tried again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -111,6 +112,14 @@ class Optim(Document):
         if not self.momentum and self.nesterov and "nesterov" in self.model_fields_set:
             raise ValueError("nesterov: true needs momentum, which is 0")
         return self
+
+    def changed(self, values: Mapping[str, float]) -> Optim:
+        """The section with other numbers, checked as if they had been written so.
+
+        Raises:
+            ValidationError: they do not fit the others.
+        """
+        return Optim.model_validate({**self.model_dump(), **values})
 
     @property
     def _warms_up(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.base.text import counted
 from orchestrator.spec.base import Document, Name
@@ -129,6 +129,33 @@ class RegNetWorkload(WorkloadBase):
             raise ValueError("search.stop.gpu_hours: trials take no GPU (resources.gpus_per_worker): use core_hours")
         return self
 
+    @model_validator(mode="after")
+    def _a_population_can_be_compared(self) -> RegNetWorkload:
+        scheduler = None if self.search is None else self.search.scheduler
+        if scheduler is None or scheduler.vary is None:
+            return self
+        train, every = self.train, scheduler.interval_epochs
+        if every % train.evaluate_every_epochs:
+            raise ValueError(
+                f"search.scheduler.interval_epochs: trials are compared after each {counted(every, 'epoch')}, and "
+                f"evaluated every {train.evaluate_every_epochs} (train.evaluate_every_epochs): it must be a multiple"
+            )
+        if every >= train.epochs:
+            raise ValueError(
+                f"search.scheduler.interval_epochs: {every} of {counted(train.epochs, 'epoch')} leaves no second "
+                "generation: set it lower, or train.epochs higher"
+            )
+        if train.max_steps is not None:
+            raise ValueError("train.max_steps: trials of scheduler: pbt are compared at the ends of epochs")
+        for name, ends in scheduler.vary.ranges.items():
+            for value in ends:
+                try:
+                    self.optim.changed({name: value})
+                except ValidationError as error:
+                    what = error.errors()[0]["msg"].removeprefix("Value error, ")
+                    raise ValueError(f"search.scheduler.vary.{name}: {value:g} does not fit optim: {what}") from None
+        return self
+
     @property
     def trial_share(self) -> TrialShare:
         """What one trial of the search takes; as much as a worker has, where nobody says less."""
@@ -148,7 +175,7 @@ class RegNetWorkload(WorkloadBase):
     @model_validator(mode="after")
     def _one_way_to_name_the_model(self) -> RegNetWorkload:
         given = [name for name, value in self.model.parameters.items() if value is not None]
-        if self.search is not None:
+        if self.search is not None and self.search.scheduler.type != "pbt":
             if self.model.preset or given:
                 raise ValueError("model: a search samples " + ", ".join(self.model.parameters) + " and takes no preset")
         elif self.model.preset is None and len(given) < 5:

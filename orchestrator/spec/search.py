@@ -61,17 +61,75 @@ class Constraints(Document):
     activations: CountRange | None = Field(default=None, description="elements of conv and fc outputs")
 
 
-class TrialScheduler(Document):
-    """How Ray Tune ends trials early; `none` trains all alike, as the paper's EDFs need."""
+class Varied(Document):
+    """Keys of `optim` that trials have values of their own for: ranges, over whose logarithm values are drawn."""
 
-    type: Literal["none", "asha", "hyperband", "median"] = "none"
+    lr: Interval | None = Field(default=None, description="the whole schedule goes with it")
+    weight_decay: Interval | None = None
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Those that vary, by name."""
+        named = (("lr", self.lr), ("weight_decay", self.weight_decay))
+        return {name: (range_.low, range_.high) for name, range_ in named if range_ is not None}
+
+    @model_validator(mode="after")
+    def _something_varies(self) -> Varied:
+        if not self.ranges:
+            raise ValueError("give a range of lr, of weight_decay, or of both")
+        for name, (low, _) in self.ranges.items():
+            if not low:
+                raise ValueError(f"{name}: values are drawn over the logarithm: the range must begin above 0")
+        return self
+
+
+class TrialScheduler(Document):
+    """How trials are compared while they run.
+
+    `asha`, `hyperband` and `median` are Ray Tune's and end trials early; `pbt` is population based training (Jaderberg
+    et al., arXiv 1711.09846): bad trials go on as copies of good ones, with other values of what varies; `none` trains
+    all alike, as the paper's EDFs need.
+    """
+
+    type: Literal["none", "asha", "hyperband", "median", "pbt"] = "none"
     grace_epochs: int = Field(default=1, ge=1, description="no trial ends before this epoch")
     reduction_factor: Annotated[float, Field(gt=1)] = 3
+    vary: Varied | None = Field(default=None, description="of pbt, which needs it: what trials differ in")
+    interval_epochs: int = Field(default=1, ge=1, description="of pbt: epochs of a generation")
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.25, description="of pbt: so many of the worst trials copy one of as many of the best"
+    )
+    factors: list[Positive] = Field(
+        default=[0.8, 1.2],
+        min_length=1,
+        max_length=16,
+        description="of pbt: a copied value is multiplied by one of them",
+    )
+    resample: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.25, description="of pbt: how probably a value is drawn anew instead"
+    )
 
     @property
     def ends_trials_early(self) -> bool:
         """Whether trials may get different budgets."""
+        return self.type in ("asha", "hyperband", "median")
+
+    @property
+    def compares_trials(self) -> bool:
+        """Whether what becomes of a trial depends on others."""
         return self.type != "none"
+
+    def copied(self, trials: int) -> int:
+        """Of pbt: how many of so many trials are the worst, and how many the best."""
+        return min(max(1, int(trials * self.quantile)), trials // 2)
+
+    @model_validator(mode="after")
+    def _what_varies_is_of_pbt(self) -> TrialScheduler:
+        if self.type == "pbt" and self.vary is None:
+            raise ValueError("type: pbt needs vary, what trials differ in: such as vary: {lr: 0.01..1}")
+        if self.type != "pbt" and self.vary is not None:
+            raise ValueError(f"vary is for type: pbt, and this is {self.type}")
+        return self
 
 
 class TrialResources(Document):
@@ -168,7 +226,7 @@ class Search(Document):
         if self.engine != "array":
             return self
         alone = "the workers of an array know nothing of each other"
-        if self.scheduler.ends_trials_early:
+        if self.scheduler.compares_trials:
             raise ValueError(
                 f"scheduler: {self.scheduler.type} compares trials while they run, and {alone}: "
                 "use engine: ray, or scheduler: {type: none}"
@@ -195,11 +253,28 @@ class Search(Document):
         return self
 
     @model_validator(mode="after")
+    def _pbt_trains_one_model(self) -> Search:
+        if self.scheduler.type != "pbt":
+            return self
+        if self.trials < 2:
+            raise ValueError("scheduler: pbt needs 2 trials at least: one goes on as a copy of another")
+        if self.sampler != "random":
+            raise ValueError(f"sampler: {self.sampler} chooses models, and all trials of scheduler: pbt train the same")
+        if self.space != Space() or self.constraints != Constraints():
+            raise ValueError(
+                "scheduler: pbt copies parameters from trial to trial, which takes one model for all: name it in the "
+                "section model, and leave out space and constraints"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _an_edf_is_of_a_plain_sample_at_equal_budgets(self) -> Search:
         if self.stop.edf_settled is None:
             return self
         if self.sampler != "random":
             raise ValueError(f"stop.edf_settled: models chosen by {self.sampler} are no sample of the space")
+        if self.scheduler.type == "pbt":
+            raise ValueError("stop.edf_settled: trials of scheduler: pbt train one model and copy each other")
         if self.scheduler.ends_trials_early:
             raise ValueError(
                 f"stop.edf_settled: errors of trials that {self.scheduler.type} ended early do not compare: "

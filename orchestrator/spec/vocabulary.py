@@ -35,8 +35,7 @@ class Vocabulary:
         return sorted((path for path, name, schema in found if name == key and self._takes(schema, value)), key=len)
 
     def _takes(self, schema: dict[str, Any], value: object) -> bool:
-        types = {branch.get("type") for branch in self._branches(schema)}
-        return None in types or bool(types & _types_of(value))
+        return any(_fits(branch, value) for branch in self._branches(schema))
 
     def _at(self, path: Path) -> list[dict[str, Any]]:
         places = list(self._branches(self._schema))
@@ -60,6 +59,16 @@ class Vocabulary:
                 yield path, key, below
                 if depth < 4:
                     yield from self._all(below, (*path, key), depth + 1)
+
+
+def _fits(branch: dict[str, Any], value: object) -> bool:
+    """Whether the type fits, and of a mapping's keys at least one."""
+    if branch.get("type") is None:
+        return True
+    if branch["type"] not in _types_of(value):
+        return False
+    known = branch.get("properties")
+    return not (isinstance(value, dict) and value and known) or any(key in known for key in value)
 
 
 def _types_of(value: object) -> set[str]:

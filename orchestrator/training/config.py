@@ -45,6 +45,7 @@ class TrainConfig:
         schedule: the learning rate.
         optimizer: its kind and settings.
         max_steps: the training ends after so many, without an evaluation; schedules stay those of all epochs.
+        pause_after: the training stops after so many epochs, with a checkpoint, as if it was asked to; None: not.
         seed: initial parameters, dropout, and (through the recipe) order and augmentation follow from it.
         exact: the gradient sum has a fixed order.
         parallel: parameters are replicated (ddp) or sharded (fsdp).
@@ -70,6 +71,7 @@ class TrainConfig:
     schedule: Schedule
     optimizer: OptimizerConfig = field(default_factory=SGDConfig)
     max_steps: int | None = None
+    pause_after: int | None = None
     seed: int = 0
     exact: bool = True
     parallel: Parallel = "ddp"

@@ -87,6 +87,8 @@ class Units:
         if position.steps >= (self._config.max_steps or math.inf):
             return None
         if position.epoch < self._config.epochs:
+            if position.epoch >= (self._config.pause_after or math.inf):
+                return Flags(stop=True)
             if position.step < self._batching.steps(position.epoch):
                 return self._step()
             partial = self._holding.state.measuring or Partial("validation")

@@ -65,6 +65,21 @@ def test_a_search_says_how_far_it_is_what_is_best_and_what_to_doubt(cli, search:
     assert [row[0] for row in table[1:]] == ["1", "2", "3", "0", "4"]  # what runs is not among the best yet
 
 
+def test_the_best_of_a_population_tells_which_trials_it_is_a_copy_of(
+    cli, service: FakeService, search: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretches = [
+        {"trial": 3, "to_epoch": 2, "parameters": {"lr": 0.1, "weight_decay": 5e-5}},
+        {"trial": 1, "to_epoch": 4.0, "parameters": {"lr": 0.12, "weight_decay": 4e-5}},
+    ]
+    summary = {"best": {"index": 1, "val_error": 0.1, "lineage": stretches}}
+    found = service.results(search).model_copy(update={"summary": summary})
+    monkeypatch.setattr(service, "results", lambda job: found)
+    out = cli("results", search).out
+    assert "came from    trial 3 to epoch 2: lr 0.1, weight_decay 5e-05\n" in out
+    assert "             trial 1 to epoch 4: lr 0.12, weight_decay 4e-05\n" in out
+
+
 def test_of_a_search_that_is_over_what_never_ran_is_told(cli, service: FakeService, search: str) -> None:
     service.jobs[search] = service.jobs[search].model_copy(update={"state": "cancelled", "terminal": True})
     out = cli("results", search).out

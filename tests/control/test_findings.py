@@ -91,6 +91,19 @@ def test_a_scheduler_that_ends_trials_early_is_a_caveat(world: World) -> None:
     assert found.fronts["flops"] == [0, 1]
 
 
+def test_a_population_of_one_model_has_no_front_and_a_caveat(world: World) -> None:
+    pbt = SEARCH | {
+        "model": {"depth": 4, "w0": 16, "wa": 8, "wm": 2, "group_width": 8},
+        "search": {"trials": 2, "scheduler": {"type": "pbt", "vary": {"lr": "0.01..1"}}},
+    }
+    job = world.train("start", *["wait"] * 9, workers="1", **pbt)
+    world.step(3)
+    measure(world, job, 0)
+    found = found_by(world, job)
+    assert found.caveat.startswith("one model, trials that copy each other (pbt)")
+    assert (found.best, found.equal_budgets, found.fronts) == (0, True, {})
+
+
 def test_a_trial_whose_numbers_are_none_harms_no_other(world: World, search: str) -> None:
     measure(world, search, 0)
     write_trial(world, search, 1, "succeeded", metrics={"val_error": math.nan, "val_loss": 2}, complexity={"flops": 1})

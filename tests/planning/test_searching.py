@@ -54,3 +54,13 @@ def test_a_plan_says_which_rules_end_a_search_early() -> None:
         "ends early once its trials have used 2.5 core hours",
         "ends early once the last 5 models move the EDF by 0.1 or less (KS distance), after 50 models at the latest",
     ]
+
+
+def test_a_plan_of_population_based_training_tells_its_generations() -> None:
+    model = "model={depth: 4, w0: 16, wa: 8, wm: 2, group_width: 8}"
+    pbt = "{type: pbt, interval_epochs: 5, vary: {lr: 0.01..1, weight_decay: 1e-5..1e-3}}"
+    assert said(model, f"search={{trials: 8, scheduler: {pbt}}}")[1:] == [
+        "population based training: 3 generations of 5 epochs; after each the worst 2 trials of 8 go on as copies of "
+        "as many of the best",
+        "all trials train the model of the section model; they differ in lr (0.01..1) and weight_decay (1e-05..0.001)",
+    ]

@@ -8,8 +8,9 @@ import pytest
 from orchestrator.blueprint.outcome import choose_best
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.finish import Origin, publish
-from orchestrator.search.records import TrialRecord
+from orchestrator.search.records import Generation, TrialRecord
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.spec.search import TrialScheduler
 
 ORIGIN = Origin(40, {"invalid": 37}, "digits", "abc", {"train": 100, "validation": 40, "test": 40})
 
@@ -102,3 +103,32 @@ def test_the_same_results_make_the_same_plots(
 
 def no_test(_: TrialRecord) -> Mapping[str, float]:
     return {"loss": 0.0, "error": 0.0}
+
+
+def test_a_population_of_one_model_is_told_by_what_varied_and_the_best_by_its_descent(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    assert workload.search is not None
+    pbt = TrialScheduler.model_validate({"type": "pbt", "vary": {"lr": "0.01..1"}})
+    search = workload.search.model_copy(update={"scheduler": pbt})
+    # Trial 1 copied trial 0 after epoch 1 and stayed as it was after epoch 2; trial 0 changed nothing.
+    lines = ([(1, 0), (2, 0)], [(1, 0), (2, 1)], [(1, 2), (2, 0)])
+    rates = ([0.1, 0.1, 0.1], [0.9, 0.12, 0.12], [0.3, 0.3, 0.08])
+    ended = [
+        replace(
+            trial,
+            parameters={"lr": rate[-1]},
+            lineage=tuple(
+                Generation(at, 0.5, source, {"lr": lr}) for (at, source), lr in zip(line, rate, strict=False)
+            ),
+        )
+        for trial, line, rate in zip(finished(trials, [0.3, 0.1, 0.2]), lines, rates, strict=True)
+    ]
+    publish(job, workload.model_copy(update={"search": search}), ended, ended[1], ORIGIN, lambda record: {})
+    summary = json.loads((job.results / "summary.json").read_text())
+    assert summary["best"]["lineage"] == [
+        {"trial": 0, "to_epoch": 1, "parameters": {"lr": 0.1}},
+        {"trial": 1, "to_epoch": 4, "parameters": {"lr": 0.12}},
+    ]
+    assert (list(summary["likely_best"]), summary["pareto"]) == (["lr"], {})
+    assert {path.name for path in job.results.glob("*.png")} == {"edf.png", "error_vs_lr.png"}

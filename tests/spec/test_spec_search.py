@@ -9,6 +9,8 @@ from orchestrator.spec.search import TrialShare
 from orchestrator.testing.workloads import workload_in
 
 SWEEP = bundled("workloads") / "regnet_sweep.yaml"
+PBT = "{type: pbt, vary: {lr: 0.01..1}}"
+ONE_MODEL = "model={depth: 4, w0: 16, wa: 8, wm: 2, group_width: 8}"
 
 
 def test_an_array_is_refused_where_a_scheduler_compares_trials() -> None:
@@ -30,6 +32,25 @@ def test_an_array_has_as_many_trials_at_once_as_workers() -> None:
         (["search.sampler=tpe", "search.scheduler.type=hyperband"], "use asha or median, or sampler: random"),
         (["search.sampler=tpe", "search.stop.edf_settled={}"], "no sample of the space"),
         (["search.scheduler.type=asha", "search.stop.edf_settled={}"], "do not compare"),
+        (["search.scheduler.type=pbt"], r"pbt needs vary.*such as vary: \{lr: 0\.01\.\.1\}"),
+        (["search.scheduler={vary: {lr: 0.1..1}}"], "vary is for type: pbt, and this is none"),
+        ([f"search.scheduler={PBT}"], "name it in the section model, and leave out space"),
+        (["search.engine=array", f"search.scheduler={PBT}"], "pbt compares trials while they run"),
+        ([ONE_MODEL, f"search={{trials: 1, scheduler: {PBT}}}"], "2 trials at least"),
+        ([ONE_MODEL, f"search={{trials: 4, sampler: tpe, scheduler: {PBT}}}"], "tpe chooses models"),
+        ([ONE_MODEL, f"search={{trials: 4, stop: {{edf_settled: {{}}}}, scheduler: {PBT}}}"], "copy each other"),
+        ([f"search={{trials: 4, scheduler: {PBT}}}"], "give a preset, or all of depth"),
+        ([ONE_MODEL, "search={trials: 4, scheduler: {type: pbt, vary: {}}}"], "give a range of lr, of weight_decay"),
+        ([ONE_MODEL, "search={trials: 4, scheduler: {type: pbt, vary: {lr: 0..1}}}"], "must begin above 0"),
+        (
+            [ONE_MODEL, f"search={{trials: 4, scheduler: {PBT}}}", "optim.min_lr=0.01"],
+            r"search\.scheduler\.vary\.lr: 0\.01 does not fit optim: min_lr must be less than lr",
+        ),
+        (
+            [ONE_MODEL, f"search={{trials: 4, scheduler: {PBT}}}", "train.evaluate_every_epochs=2"],
+            "compared after each 1 epoch, and evaluated every 2",
+        ),
+        ([ONE_MODEL, f"search={{trials: 4, scheduler: {PBT}}}", "train.epochs=1"], "leaves no second generation"),
         (["search.stop.gpu_hours=1"], "trials take no GPU.*use core_hours"),
         (["search.stop.core_hours=0"], "must be more than 0"),
         (["search.trial.cpus=2"], r"a trial lies within one worker, and resources\.cpus_per_worker is 1, not 2"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from orchestrator.spec.place import parse_location
 from orchestrator.training.checkpoint import loading
 from orchestrator.training.checkpoint.folder import Folder
 from orchestrator.training.checkpoint.keep import KeepPolicy
-from orchestrator.training.checkpoint.manifest import MANIFEST, Checkpoint, Damaged, Manifest, parse
+from orchestrator.training.checkpoint.manifest import MANIFEST, Checkpoint, Damaged, FileEntry, Manifest, parse
 from orchestrator.training.checkpoint.pieces import Buffers, own_pieces
 from orchestrator.training.checkpoint.place import Place
 from orchestrator.training.checkpoint.retention import by_folder, folder_of, superfluous
@@ -27,6 +29,7 @@ from orchestrator.training.group import Group
 MODEL, AVERAGE = "model/", "ema/"
 KEEP = KeepPolicy()
 REMOTE = Patience()
+_AT_ONCE = 4 * 2**20
 _SUPERSEDED, _UNREADABLE = -1, -2
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT}
 _WHY = "a newer run of this job has taken over: see the leader's log"
@@ -180,6 +183,40 @@ class CheckpointStore:
             failure = error
         if group.any(failure is not None):
             raise failure or DataError(f"the checkpoint {checkpoint.path} could not be loaded by another worker")
+
+    def take_over(self, other: CheckpointStore, checkpoint: Checkpoint, meta: Mapping[str, Any]) -> None:
+        """Copy another training's checkpoint here, in the place of one after as many samples.
+
+        Whoever reads meanwhile finds the one or the other, each of them whole. Doing it again does no harm.
+
+        Args:
+            other: where it lies.
+            checkpoint: found whole there.
+            meta: what it says here: the JSON values of whoever saved it, with what is to change.
+
+        Raises:
+            DataError: it is damaged.
+            Fenced: a newer run owns this place.
+        """
+        self._fence()
+        folder = folder_of(checkpoint.samples)
+        try:
+            for name, entry in sorted(checkpoint.manifest.files.items()):
+                self._copy(other._place.local(f"{folder}/{name}", entry), f"{folder}/{name}", entry)
+        except Damaged as damage:
+            raise self._unusable(checkpoint.samples, damage) from damage
+        finally:
+            other._place.release()
+        self._fence()
+        self._place.replace(f"{folder}/{MANIFEST}", replace(checkpoint.manifest, meta=dict(meta)).dump())
+
+    def _copy(self, path: Path, name: str, entry: FileEntry) -> None:
+        if self._place.exists(name):
+            self._place.delete([name])  # a copy that was cut short
+        with open(path, "rb") as source:
+            written = self._place.put(name, lambda file: shutil.copyfileobj(source, file, _AT_ONCE))
+        if written != entry:
+            raise Damaged(f"{path.name} differs from its checksum")
 
     def model_of(self, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
         """The model's parameters and buffers by their names in it, on the CPU: averages where there are such.
