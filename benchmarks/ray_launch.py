@@ -4,6 +4,8 @@ Each worker has a node. The same program runs in each on both sides: it imports 
 step. Ours is a workload with that command; beside it a training of the `regnet` recipe, which opens its data too and
 starts its engine. The peer is a script that takes the same bundles as a placement group, and runs the program in them.
 All of it shares this machine, so that the figures need a quiet one.
+
+`--quick` takes some minutes: a Ray of several nodes comes up, and both sides start many processes on this machine.
 """
 
 from __future__ import annotations

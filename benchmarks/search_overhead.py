@@ -4,6 +4,8 @@ Both sides run the same function in each trial, with the same resources on the s
 a little computing, with a report after each epoch. Ours is all of a search, from the submit to the published results;
 the peer is a script that is submitted to Ray as a job. The head, the nodes, the server and the trials share this
 machine, and every process of a trial is started on it: the figures need a quiet one.
+
+`--quick` takes some minutes: a Ray of several nodes comes up, and both sides start many processes on this machine.
 """
 
 from __future__ import annotations
