@@ -252,9 +252,11 @@ class Coordinator:
         roster, minimum = self._roster, self._policy.minimum
         if not roster.going or self._out_of_time():
             return bool(roster.going)
+        members = roster.standing("member")
+        if any(e.agent_of(worker.number) not in roster.agents for worker in members):
+            return False  # agents that a new coordinator has not heard yet have room as well
         if sum(agent.room for agent in roster.agents.values()) < minimum:
             return True
-        members = roster.standing("member")
         if not any(e.agent_of(worker.number) in roster.going for worker in members):
             return False
         stay, join = self._choose(members)
@@ -303,8 +305,7 @@ class Coordinator:
             yield self._next_view(stay, join, self._why(join))
 
     def _choose(self, members: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:
-        roster = self._roster
-        return choose(members, self._joiners(), roster.crowded(), self._wanted, roster.elsewhere())
+        return choose(members, self._joiners(), self._roster.crowded(), self._wanted, self._roster.elsewhere())
 
     def _why(self, join: list[Worker]) -> str:
         """Of a planned view."""
