@@ -214,9 +214,9 @@ def test_a_coordinator_that_leaves_itself_stops_nobody_before_it_has_heard_the_a
     """The one before it was told to leave at the same time: of the others it knows the workers first."""
     coordinator = Coordinator(e.Policy(wanted=2, minimum=2), last=last_view(1000, 2000, 3000))
     heard: list[e.Event] = [
-        *(e.WorkerBeat(number, 3, "collective", 7) for number in (1000, 2000, 3000)),
         e.AgentJoined(1, 1, 1001, (1000,)),
         e.AgentLeaves(1, "resize", 5.0),
+        *(e.WorkerBeat(number, 3, "collective", 7) for number in (1000, 2000, 3000)),
         *(e.AgentJoined(agent, 1, agent * 1000 + 1, (agent * 1000,)) for agent in (2, 3)),
     ]
     said = [instruction for event in heard for instruction in coordinator.handle(event, 0.0)]
