@@ -156,8 +156,7 @@ def test_workers_on_two_nodes_fetch_each_shard_once_and_end_with_the_parameters_
         | {
             "data": document["data"] | {"dataset": url},
             "elastic": {"engine": "ray_train"},
-            "resources": {"workers": 2, "cpus_per_worker": 3},
-            "env": {"OMP_NUM_THREADS": "1"},
+            "resources": {"workers": 2, "memory_per_worker": "14GiB"},
         }
     )
     lab.finish()
