@@ -149,7 +149,8 @@ def test_workers_on_two_nodes_fetch_each_shard_once_and_end_with_the_parameters_
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     lab, url = ray_lab(), f"s3://{s3_bucket}/digits"
     for words in (("build", "digits"), ("publish", "digits", url)):
-        subprocess.run(["orchestrator", "data", *words], check=True, capture_output=True)
+        program = Path(sys.executable).with_name("orchestrator")
+        subprocess.run([program, "data", *words], check=True, capture_output=True)
     document = training("brief", BRIEF, "2")
     job = lab.submit(
         document
