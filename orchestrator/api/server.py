@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import uvicorn
 
@@ -53,12 +54,15 @@ _PATIENCE = 2.0
 _LOG = logging.getLogger(__name__)
 
 
-def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda endpoint: None) -> None:
+def serve(
+    options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda endpoint: None, locked: bool = False
+) -> None:
     """Serve until a signal, a shutdown request, or (embedded) idleness ends it.
 
     Args:
         options: how.
         ready: called once it listens.
+        locked: the caller holds the server's lock.
 
     Raises:
         UsageError: it would listen beyond loopback without a token, or cannot listen there at all.
@@ -67,8 +71,8 @@ def serve(options: ServeOptions, *, ready: Callable[[Endpoint], None] = lambda e
     """
     loopback = check_binding(options)
     profile = load_served_profile(options.profile)
-    wait_seconds = LOCK_SECONDS if options.embedded else 0.0
-    with hold("lock", wait_seconds=wait_seconds), listen(options) as listener, open_engine(profile) as engine:
+    lock = nullcontext() if locked else hold("lock", wait_seconds=LOCK_SECONDS if options.embedded else 0.0)
+    with lock, listen(options) as listener, open_engine(profile) as engine:
         remember(profile.name, from_anywhere(options.profile))
         own_token = secrets.token_urlsafe(32)
         server = _Server(options, engine, listener, own_token, loopback_only=loopback)

@@ -29,10 +29,14 @@ def command(host: str, port: int, profile: str | None, tokens: Path | None, stop
     if stop:
         _stop(as_json)
         return
-    with hold("lock"):  # another one that runs is told before anything large is loaded
-        pass
-    options = _options(host, port, _profile(profile), tokens)
-    check_binding(options)
+    with hold("lock"):  # another one that runs is told, and is waited for by commands, before anything large is loaded
+        options = _options(host, port, _profile(profile), tokens)
+        check_binding(options)
+        _serve(options, as_json)
+
+
+def _serve(options: ServeOptions, as_json: bool) -> None:
+    """Serve; the lock is held."""
     import logging
 
     from orchestrator.api.server import serve
@@ -44,7 +48,7 @@ def command(host: str, port: int, profile: str | None, tokens: Path | None, stop
         emit(as_json, data, lambda: endpoint.url)
         note(f"serving cluster {endpoint.profile}; Ctrl-C ends the server, and its jobs go on")
 
-    serve(options, ready=ready)
+    serve(options, ready=ready, locked=True)
 
 
 def _profile(named: str | None) -> str:
