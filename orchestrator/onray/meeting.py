@@ -6,6 +6,8 @@ The token lets whoever has it execute code on every node, so that only the accou
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from orchestrator.base.errors import Conflict
@@ -68,3 +70,13 @@ class RayMeeting:
     def over(self) -> bool:
         """Whether Ray is not needed any more."""
         return (self._folder / "over").exists()
+
+
+@contextmanager
+def told_to_go(meeting: RayMeeting | None) -> Iterator[None]:
+    """In the end the other nodes are told that they may go, whether or not they were needed."""
+    try:
+        yield
+    finally:
+        if meeting is not None:
+            meeting.end()

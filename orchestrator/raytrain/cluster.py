@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.base.text import counted
 from orchestrator.onray.cluster import Reserved, cluster_ray
-from orchestrator.onray.meeting import RayMeeting
+from orchestrator.onray.meeting import RayMeeting, told_to_go
 from orchestrator.onray.private import private_ray
 from orchestrator.raytrain.settings import set_environment
 from orchestrator.raytrain.task import meeting_folder
@@ -79,20 +79,10 @@ def _own_ray(context: RunContext, workload: RegNetWorkload, on_lost: Callable[[s
     each = {"CPU": 1.0} | ({"GPU": float(gpus)} if gpus else {})
     ray = private_ray(context.node_slots, context.node_slots * gpus, on_lost, host)
     # Told while Ray is there, too: a node that loses it before has failed.
-    with _told_to_go(meeting), ray as (_, head), _told_to_go(meeting):
+    with told_to_go(meeting), ray as (_, head), told_to_go(meeting):
         if meeting is not None:
             meeting.announce(head)
         yield _room(context, workload, each) if meeting is None or _gather(context) else None
-
-
-@contextmanager
-def _told_to_go(meeting: RayMeeting | None) -> Iterator[None]:
-    """In the end the other nodes are told that they may go."""
-    try:
-        yield
-    finally:
-        if meeting is not None:
-            meeting.end()
 
 
 def _room(context: RunContext, workload: RegNetWorkload, each: dict[str, float]) -> Room:

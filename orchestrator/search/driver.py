@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.base.text import counted
 from orchestrator.onray.cluster import Reserved, cluster_ray
-from orchestrator.onray.meeting import RayMeeting
+from orchestrator.onray.meeting import RayMeeting, told_to_go
 from orchestrator.onray.private import Signals, private_ray, scratch_folder
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.faults import most_failures
@@ -70,7 +70,7 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
         Fenced: a newer run owns the job.
     """
     meeting = RayMeeting(run.run) if run.elsewhere else None
-    with _told_to_go(meeting):
+    with told_to_go(meeting):
         if reason := StopRule.of(workload).met(ledger.trials):
             ledger.close(reason)
             return True
@@ -86,7 +86,7 @@ def run_trials(run: SearchRun, workload: RegNetWorkload, ledger: Ledger, should_
             with scratch_folder() as scratch, cluster_ray(reserved, run.on_lost), seated_in(reserved):
                 return tune_trials(run, workload, ledger, should_stop, scratch, signals)
         # Told while Ray is there: a node that loses it before has failed.
-        with private_ray(here, gpus, run.on_lost, host) as (scratch, head), _told_to_go(meeting):
+        with private_ray(here, gpus, run.on_lost, host) as (scratch, head), told_to_go(meeting):
             if meeting is not None:
                 meeting.announce(head)
             if not _gather(run, ledger, should_stop):
@@ -101,16 +101,6 @@ def seated_in(reserved: Reserved) -> Iterator[None]:
 
     with seated(reserved):
         yield
-
-
-@contextmanager
-def _told_to_go(meeting: RayMeeting | None) -> Iterator[None]:
-    """In the end the other nodes are told that they may go, whether or not they were needed."""
-    try:
-        yield
-    finally:
-        if meeting is not None:
-            meeting.end()
 
 
 def _gather(run: SearchRun, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
