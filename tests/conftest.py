@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,15 @@ def _has_room(folder: Path) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that it is not waited for at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ray_is_imported_with_a_token() -> Iterator[None]:
+    """Ray reads it once in a process: who imports it without one spoils the files that run in this process later."""
+    before = "ray" in sys.modules
+    yield
+    if not before and "ray" in sys.modules:
+        assert os.environ.get("RAY_AUTH_MODE") == "token", "import Ray in a process of its own, or with a token"
 
 
 @pytest.fixture(scope="session")
