@@ -26,6 +26,12 @@ _TEMPORARY = "PYTEST_DEBUG_TEMPROOT"
 _MEMORY = Path("/dev/shm")
 _ROOM = 6 * 2**30
 
+_ON_THE_RAY_CLUSTER = {
+    "tests/integration/test_ray_cluster.py",
+    "tests/integration/test_ray_faults.py",
+    "tests/ray/test_ray_dev_cluster.py",
+}
+
 _S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIATESTS",
     "AWS_SECRET_ACCESS_KEY": "not-so-secret",
@@ -49,8 +55,24 @@ def _has_room(folder: Path) -> bool:
     return min(shutil.disk_usage(folder).free, available) >= _ROOM
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, so that it is not waited for at the end."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file run in one process, and so do those that share the Ray cluster."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "ray" if file in _ON_THE_RAY_CLUSTER else file
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that it is not waited for at the end; `full` runs with `make test-full`."""
+    if not os.environ.get("ORCHESTRATOR_TEST_FULL"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("full")])
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
@@ -138,19 +160,15 @@ def slurm(slurm_cluster: DevCluster, monkeypatch: pytest.MonkeyPatch) -> Iterato
     slurm_cluster.mend()
 
 
+@pytest.fixture
+def ray_cluster(_ray_of_this_process: RayCluster) -> Iterator[RayCluster]:
+    """A real Ray of two nodes with 4 CPUs and 2 pretended GPUs each, which is mended after the test."""
+    yield _ray_of_this_process
+    _ray_of_this_process.mend()
+
+
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[RayCluster]:
-    """A real Ray of two nodes with 4 CPUs and 2 pretended GPUs each, for tests that do not break it."""
-    yield from _ray_cluster()
-
-
-@pytest.fixture(scope="module")
-def own_ray_cluster() -> Iterator[RayCluster]:
-    """The same for tests that break it, a module's own."""
-    yield from _ray_cluster()
-
-
-def _ray_cluster() -> Iterator[RayCluster]:
+def _ray_of_this_process() -> Iterator[RayCluster]:
     from orchestrator.testing.ray_cluster import MISSING, RayCluster, RayClusterError
 
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=os.environ.get(_TEMPORARY)))

@@ -21,7 +21,9 @@ from orchestrator.spec.profile import ClusterProfile
 from orchestrator.store.database import open_store
 
 _PATIENCE = 400.0
-_WATCH = {"poll": 0.05, "cancel_grace": 20.0}
+_WATCH = {"poll": 0.1, "cancel_grace": 20.0}
+_TURN = 0.1
+"""Seconds between two looks at what is waited for: what is tested shall have the machine."""
 
 
 class Lab:
@@ -68,7 +70,7 @@ class Lab:
             ray: the section `ray` of the profile.
             policy: of the profile.
         """
-        watch = {**_WATCH, "poll": 0.2, "lost_after": 5.0}
+        watch = {**_WATCH, "poll": 0.5, "lost_after": 5.0}
         sections = {"name": "there", "backend": "ray", "ray": ray, "policy": policy, "watch": watch}
         profile = ClusterProfile.model_validate(sections)
         lab = cls.__new__(cls)
@@ -97,7 +99,7 @@ class Lab:
         while not holds():
             if time.monotonic() > deadline:
                 raise AssertionError([(job.id, job.state, job.reason) for job in self.service.list()])
-            time.sleep(min(0.05, self._controller.step()))
+            time.sleep(min(_TURN, self._controller.step()))
 
     def finish(self) -> None:
         """Until every job is over."""

@@ -40,6 +40,8 @@ class RayCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._found: dict[str, str] = {}
+        self._added: set[str] = set()
+        self._disturbed = False
 
     def up(self, **size: int | str) -> None:
         """Bring up all that does not run; it goes when this process ends.
@@ -57,10 +59,21 @@ class RayCluster:
         """End it and remove all that it keeps."""
         self.dev_cluster("down")
 
+    def mend(self) -> None:
+        """Bring it back to what it was when it came up, whatever was done to it."""
+        if self._disturbed:
+            self.dev_cluster("up")
+            for name in self._added.intersection(self.nodes):
+                self.remove_node(name, deadline=5)
+        self._disturbed, self._added = False, set()
+
     def add_node(self, **size: int) -> str:
         """One more node, of other `cpus` and `gpus` if need be; its name."""
         options = [text for name, value in size.items() for text in (f"--{name}", str(value))]
-        return self.dev_cluster("add-node", *options).strip()
+        self._disturbed = True
+        added = self.dev_cluster("add-node", *options).strip()
+        self._added.add(added)
+        return added
 
     def kill_node(self, name: str, noticed: bool = True) -> None:
         """Lose a machine and all that runs there; Ray notices after some 3 s.
@@ -69,6 +82,7 @@ class RayCluster:
             name: of the node.
             noticed: wait until it has.
         """
+        self._disturbed = True
         self.dev_cluster("kill-node", name)
         if noticed:
             self.wait_for(lambda: name not in self.nodes)
@@ -84,6 +98,7 @@ class RayCluster:
 
     def kill_head(self) -> None:
         """Lose the head, and with it all that Ray knew."""
+        self._disturbed = True
         self.dev_cluster("kill-head")
 
     def start_head(self) -> None:

@@ -96,32 +96,20 @@ def slurm_lab(slurm: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         lab.close()
 
 
-def _labs_on_ray(cluster: RayCluster, root: Path, patch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+@pytest.fixture
+def ray_lab(ray_cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+    """Makes a lab on the real Ray cluster, with a policy and more of the section `ray`."""
     made: list[Lab] = []
 
     def make(policy: Any = "default", **section: Any) -> Lab:
-        patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
-        ray = {"address": cluster.address, "token_file": str(cluster.token_file), **section}
-        made.append(Lab.on_ray(root, ray, policy=policy))
+        monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path))
+        ray = {"address": ray_cluster.address, "token_file": str(ray_cluster.token_file), **section}
+        made.append(Lab.on_ray(tmp_path, ray, policy=policy))
         return made[-1]
 
     yield make
     for lab in made:
         lab.close()
-
-
-@pytest.fixture
-def ray_lab(ray_cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
-    """Makes a lab, with a policy and more of the section `ray`, on the Ray cluster that no test breaks."""
-    yield from _labs_on_ray(ray_cluster, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def own_ray_lab(
-    own_ray_cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Lab]]:
-    """The same on a Ray cluster that the tests of one file break."""
-    yield from _labs_on_ray(own_ray_cluster, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from search_kit import FoundHere, log, logs, results, sweep, trials
 from training_kit import BRIEF, MakeLab, Training, Undisturbed
@@ -29,7 +31,6 @@ from orchestrator.testing.ray_cluster import RayCluster
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
 
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_FULL") == "1"
 POLICY = {
     "preset": "priority",
     "round": 1,
@@ -105,11 +106,11 @@ def test_our_queue_takes_slots_of_a_training_for_a_job_that_waits(
     ray_lab: MakeLab, training: Training, undisturbed: Undisturbed
 ) -> None:
     lab = ray_lab(policy=POLICY)
-    document = training("brief", BRIEF, "2..4")
-    job = lab.submit(document | {"resources": {"workers": "2..4", "gpus_per_worker": 1}})
-    lab.until(lambda: members(lab, job) == 4)
-    waiting = lab.submit(command("waiting", "pass", 2, gpus_per_worker=1))
+    document = training("brief", BRIEF, "1..2")
+    job = lab.submit(document | {"resources": {"workers": "1..2", "gpus_per_worker": 2}})
     lab.until(lambda: members(lab, job) == 2)
+    waiting = lab.submit(command("waiting", "pass", 1, gpus_per_worker=2))
+    lab.until(lambda: members(lab, job) == 1)
     lab.until(lambda: lab.job(waiting).terminal)
     lab.finish()
     view = lab.job(job)
@@ -127,7 +128,7 @@ def test_a_search_on_two_nodes_finds_the_same_as_on_this_machine(ray_lab: MakeLa
     assert not any(processes_with_environment(MARK, f"{job}-r1.0"))
 
 
-@pytest.mark.skipif(not FULL, reason="the arithmetic of seats is tested without Ray; `make test-full` runs this")
+@pytest.mark.full
 def test_two_trials_share_a_gpu(ray_lab: MakeLab) -> None:
     lab = ray_lab()
     document = sweep("ray", trial={"cpus": 1, "gpus": 0.5})
@@ -137,8 +138,15 @@ def test_two_trials_share_a_gpu(ray_lab: MakeLab) -> None:
     assert lab.job(job).state == "succeeded", logs(lab, job)
 
 
-def test_workers_on_two_nodes_fetch_each_shard_once_and_end_with_the_parameters_of_our_own_engine(
+def worker_of_ray_train(cluster: RayCluster) -> int:
+    """A process of it on the cluster."""
+    ours = processes_with_environment("ORCHESTRATOR_DEV_RAY", str(cluster.folder))
+    return next(each.pid for each in ours if "RayTrainWorker" in "".join(psutil.Process(each.pid).cmdline()))
+
+
+def test_ray_train_on_two_nodes_fetches_each_shard_once_loses_a_worker_and_ends_with_the_parameters_of_our_own_engine(
     ray_lab: MakeLab,
+    ray_cluster: RayCluster,
     training: Training,
     undisturbed: Undisturbed,
     s3_bucket: str,
@@ -157,12 +165,15 @@ def test_workers_on_two_nodes_fetch_each_shard_once_and_end_with_the_parameters_
         | {
             "data": document["data"] | {"dataset": url},
             "elastic": {"engine": "ray_train"},
-            "resources": {"workers": 2, "memory_per_worker": "14GiB"},
+            "resources": {"workers": "1..2", "gpus_per_worker": 2},
         }
     )
+    lab.until(lambda: lab.told(job, "checkpoint") or lab.job(job).terminal)
+    os.kill(worker_of_ray_train(ray_cluster), signal.SIGKILL)
     lab.finish()
     assert lab.job(job).state == "succeeded", lab.job(job).reason
-    assert lab.job(job).runs[0].world_size == 2
+    assert [run.world_size for run in lab.job(job).runs] == [2]
+    assert len(lab.told(job, "resized")) == 1, "it went on, with as many"
     fetched = Counter(seen.path for seen in s3_proxy.requests(r"\.arrow"))
     assert fetched, [seen.path for seen in s3_proxy.seen]
     assert set(fetched.values()) == {1}, "all nodes of this cluster share the cache of this machine"

@@ -19,8 +19,8 @@ def running(cluster: RayCluster, machine: str | None = None) -> list[ProcessIden
     return processes_with_environment(MARK, str(cluster.folder), *on_machine)
 
 
-def test_it_is_what_it_says(own_ray_cluster: RayCluster) -> None:
-    cluster = own_ray_cluster
+def test_it_is_what_it_says(ray_cluster: RayCluster) -> None:
+    cluster = ray_cluster
     assert cluster.nodes == ("n1", "n2")
     for node in cluster.seen():
         assert (node["resources_total"]["CPU"], node["resources_total"]["GPU"]) == (4, 2)
@@ -36,16 +36,16 @@ def test_it_is_what_it_says(own_ray_cluster: RayCluster) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": f"Bearer {'0' * 64}"}])
-def test_nobody_is_answered_without_the_token(own_ray_cluster: RayCluster, headers: dict[str, str]) -> None:
-    request = urllib.request.Request(f"{own_ray_cluster.address}/api/version", headers=headers)
+def test_nobody_is_answered_without_the_token(ray_cluster: RayCluster, headers: dict[str, str]) -> None:
+    request = urllib.request.Request(f"{ray_cluster.address}/api/version", headers=headers)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
     assert refused.value.code in (401, 403)
-    assert own_ray_cluster.get("/api/version")["ray_version"]
+    assert ray_cluster.get("/api/version")["ray_version"]
 
 
-def test_a_lost_node_is_noticed_and_comes_back(own_ray_cluster: RayCluster) -> None:
-    cluster = own_ray_cluster
+def test_a_lost_node_is_noticed_and_comes_back(ray_cluster: RayCluster) -> None:
+    cluster = ray_cluster
     cluster.kill_node("n1")
     assert cluster.nodes == ("n2",)
     assert running(cluster, "n1") == []
@@ -55,20 +55,20 @@ def test_a_lost_node_is_noticed_and_comes_back(own_ray_cluster: RayCluster) -> N
     assert cluster.nodes == ("n1", "n2")
 
 
-def test_nodes_are_added_and_removed_in_good_order(own_ray_cluster: RayCluster) -> None:
-    cluster = own_ray_cluster
-    assert cluster.add_node(cpus=1, gpus=0) == "n3"
-    (added,) = (node for node in cluster.seen() if node["node_name"] == "n3")
+def test_nodes_are_added_and_removed_in_good_order(ray_cluster: RayCluster) -> None:
+    cluster = ray_cluster
+    name = cluster.add_node(cpus=1, gpus=0)
+    (added,) = (node for node in cluster.seen() if node["node_name"] == name)
     assert (added["resources_total"]["CPU"], added["labels"]["rack"]) == (1, "r2")
-    cluster.remove_node("n3")
+    cluster.remove_node(name)
     assert cluster.nodes == ("n1", "n2")
-    assert [node["state_message"] for node in cluster.seen() if node["node_name"] == "n3"] != [None]
+    assert [node["state_message"] for node in cluster.seen() if node["node_name"] == name] != [None]
     with pytest.raises(RayClusterError, match="there are n1 n2"):
-        cluster.start_node("n3")
+        cluster.start_node(name)
 
 
-def test_nodes_come_back_to_a_new_head(own_ray_cluster: RayCluster) -> None:
-    cluster = own_ray_cluster
+def test_nodes_come_back_to_a_new_head(ray_cluster: RayCluster) -> None:
+    cluster = ray_cluster
     address, before = cluster.address, {node["node_id"] for node in cluster.seen()}
     cluster.kill_head()
     with pytest.raises(OSError, match="refused"):
@@ -81,12 +81,12 @@ def test_nodes_come_back_to_a_new_head(own_ray_cluster: RayCluster) -> None:
     assert not before & {node["node_id"] for node in cluster.seen()}
 
 
-def test_up_repairs_and_another_size_is_refused(own_ray_cluster: RayCluster) -> None:
-    own_ray_cluster.kill_node("n2", noticed=False)
-    own_ray_cluster.dev_cluster("up")
-    assert own_ray_cluster.nodes == ("n1", "n2")
+def test_up_repairs_and_another_size_is_refused(ray_cluster: RayCluster) -> None:
+    ray_cluster.kill_node("n2", noticed=False)
+    ray_cluster.dev_cluster("up")
+    assert ray_cluster.nodes == ("n1", "n2")
     with pytest.raises(RayClusterError, match="has another nodes"):
-        own_ray_cluster.dev_cluster("up", "--nodes", "4")
+        ray_cluster.dev_cluster("up", "--nodes", "4")
 
 
 def test_what_does_not_come_up_is_taken_down_with_the_end_of_its_log(tmp_path: Path) -> None:

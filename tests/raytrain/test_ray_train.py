@@ -1,4 +1,4 @@
-"""A training by Ray Train, from agent to summary, on a real Ray: it ends with the bits of our own runtime."""
+"""A training by Ray Train on a Ray of its own; `integration/test_ray_cluster.py` has one on a cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.planning.launch import launch_for
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.spec.regnet import RegNetWorkload
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(600)]
 
 
 def test_a_worker_that_is_killed_costs_a_start_from_the_newest_checkpoint_and_no_bit(
