@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from orchestrator.base.slots import SLOTS_VARIABLE
+from orchestrator.planning import launch
+from orchestrator.testing import paced
 from orchestrator.testing.dev_cluster import DevCluster
 from orchestrator.testing.lab import Lab
 from orchestrator.testing.ray_cluster import RayCluster
@@ -21,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # makes slurm_kit and training_k
 from search_kit import results
 
 ROOT = Path(__file__).resolve().parents[2]
+_RANK_MODULE = launch.RANK_MODULE
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -121,6 +124,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str,
     def trained(document: dict[str, Any]) -> str:
         with pytest.MonkeyPatch.context() as patch:
             root = tmp_path_factory.mktemp("local")
+            patch.setattr(launch, "RANK_MODULE", _RANK_MODULE)
             patch.setenv("ORCHESTRATOR_STATE_DIR", str(root))
             patch.setenv(SLOTS_VARIABLE, str(root / "slots"))
             local = Lab(root, cores=1)
@@ -166,15 +170,19 @@ def _once(path: Path, make: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def training() -> Callable[..., dict[str, Any]]:
-    """(name, steps, workers) -> a small training of the digits, in so many steps, that fails for good when it fails."""
+def training(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """(name, steps, workers) -> a small training of the digits, in so many steps, that fails for good when it fails.
+
+    It takes its time until somebody calls `Lab.finish`.
+    """
+    monkeypatch.setattr(launch, "RANK_MODULE", paced.__name__)
 
     def document(name: str, steps: int, workers: str) -> dict[str, Any]:
         return {
             "name": name,
             "recipe": "regnet",
             "seed": 1,
-            "data": {"dataset": "digits", "image_size": 16},
+            "data": {"dataset": "digits", "image_size": 8},
             "model": {"stem": "cifar", "stem_width": 8, "depth": 4, "w0": 8, "wa": 8.0, "wm": 2.0, "group_width": 8},
             "optim": {"lr": 0.05},
             "train": {"epochs": 200, "max_steps": steps, "batch_size": 64, "samples_per_virtual_worker": 16},

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.testing.lab import Lab
 
 STORM = 400
-"""Steps of the training `storm`: enough for workers to join it, also on a busy machine."""
+"""Steps of the training `storm`: enough for workers to join it, also on a busy machine; it takes 0.4 s for each."""
 BRIEF = 160
 """Steps of the training `brief`: enough to be disturbed in."""
 
