@@ -45,8 +45,8 @@ SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune is the executor, not the memory (decisions 19)
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-_ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""On Linux, too, what makes Ray keep to loopback: it takes 127.0.0.1 for the machine's own address otherwise."""
+_SEVERAL_NODES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""On Linux, too, a 0 makes Ray keep to loopback: it takes 127.0.0.1 for the machine's own address otherwise."""
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -56,7 +56,7 @@ def environment(token: str) -> dict[str, str]:
     Args:
         token: without which Ray answers nobody.
     """
-    return SETTINGS | {"RAY_AUTH_MODE": "token", _TOKEN: token}
+    return SETTINGS | {"RAY_AUTH_MODE": "token", _TOKEN: token, _SEVERAL_NODES: "1"}
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def private_ray(
     """
     # These are read by Ray's daemons, which inherit the environment; RAY_ADDRESS would lead to somebody else's Ray.
     token = os.environ.get(_TOKEN) or secrets.token_hex(32)  # Ray reads it once in a process's life
-    os.environ.update(environment(token) | (_ON_LOOPBACK if host is None else {}))
+    os.environ.update(environment(token) | ({_SEVERAL_NODES: "0"} if host is None else {}))
     os.environ.pop("RAY_ADDRESS", None)
     with scratch_folder() as folder:
         import ray
