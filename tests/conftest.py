@@ -77,12 +77,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _ray_is_imported_with_a_token() -> Iterator[None]:
-    """Ray reads it once in a process: who imports it without one spoils the files that run in this process later."""
+def _ray_is_imported_with_a_token_and_leaves_no_settings() -> Iterator[None]:
+    """Ray reads its token once in a process: who imports it without one spoils the files that run there later."""
     before = "ray" in sys.modules
+    settings = {name for name in os.environ if name.startswith(("RAY_", "TUNE_"))}
     yield
     if not before and "ray" in sys.modules:
         assert os.environ.get("RAY_AUTH_MODE") == "token", "import Ray in a process of its own, or with a token"
+    for name in [name for name in os.environ if name.startswith(("RAY_", "TUNE_"))]:
+        if name not in settings and not name.startswith("RAY_AUTH_"):
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session")

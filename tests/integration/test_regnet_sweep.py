@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.mlflow, pytest.mark.slow, pytest.mark
 
 SWEEP = "workloads/regnet_sweep.yaml"
 FULL = bool(os.environ.get("ORCHESTRATOR_TEST_FULL"))
-TRIALS, EPOCHS = (24, 12) if FULL else (4, 6)
+TRIALS, EPOCHS = (24, 12) if FULL else (2, 6)
 Answer = Callable[..., Any]
 
 
@@ -76,7 +76,7 @@ def test_mlflow_has_one_parent_and_a_finished_child_for_each_trial(demo: dict[st
     assert {"edf.png", "pareto_flops.png"} <= {Path(f.path).name for f in plots}
 
 
-@pytest.mark.skipif(not FULL, reason="that a smaller search finds the same one by one and together is tested always")
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_population_and_the_same_results(
     demo: dict[str, Any], orchestrator: Callable[..., Any], answer: Answer
 ) -> None:

@@ -122,7 +122,7 @@ def test_a_time_limit_of_the_user_is_kept_by_the_run_itself_which_saves_its_stat
     assert run.message == f"stopped after {saved[-1].data['samples']:,} samples, with a checkpoint"
 
 
-@pytest.mark.parametrize("workers", ["2..3", "2"])
+@pytest.mark.parametrize("workers", ["2..3", pytest.param("2", marks=pytest.mark.full)])
 def test_the_loss_of_the_first_node_of_several_changes_no_result(
     slurm_lab: MakeLab, slurm: DevCluster, training: Training, undisturbed: Undisturbed, workers: str
 ) -> None:

@@ -52,7 +52,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
         for rank in range(WORKERS)
     ]
     try:
-        assert [worker.wait(280) for worker in workers] == [0] * WORKERS
+        assert [worker.wait(560) for worker in workers] == [0] * WORKERS
     finally:
         for worker in workers:
             worker.kill()

@@ -18,7 +18,7 @@ Results = list[dict[str, Any]]
 FULL = bool(os.environ.get("ORCHESTRATOR_TEST_FULL"))
 WORKERS = 4
 STEPS = 5
-SECONDS = 120
+SECONDS = 240
 
 
 def steady(model: str, world: int, **settings: Any) -> dict[str, Any]:
