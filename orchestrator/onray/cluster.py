@@ -10,29 +10,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from orchestrator.base.errors import NotFound
+from orchestrator.base.files import read_json, write_json
 from orchestrator.onray.private import SETTINGS, Signals
-from orchestrator.runtime.environment import RAY
+from orchestrator.runtime.environment import DISTRIBUTED, RAY, RUN_DIR
 
 NAMESPACE = "orchestrator"
-_NOT_FOR_OTHERS = frozenset(
-    {
-        "CUDA_VISIBLE_DEVICES",
-        "HOME",
-        "HOSTNAME",
-        "LOGNAME",
-        "OLDPWD",
-        "PATH",
-        "PWD",
-        "SHELL",
-        "SHLVL",
-        "TMPDIR",
-        "USER",
-        "_",
-    }
+_OWN = frozenset(
+    ("CUDA_VISIBLE_DEVICES", "HOME", "HOSTNAME", "LOGNAME", "OLDPWD", "PATH", "PWD", "SHELL", "SHLVL", "TMPDIR", "USER")
 )
 """What differs from node to node, of a process's environment."""
-_WORKDIR = "ORCHESTRATOR_WORKDIR"
+_FROM_THE_START = ("LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONPATH")
+"""What a process reads when it begins."""
+_DRIVER = "ORCHESTRATOR_DRIVER"
+"""The file in which the driver has left its environment and its folder. Ray writes what it is told into its logs, and
+tells it to whoever asks for its jobs: of an environment it gets nothing that may be a secret."""
 _PROBE_SECONDS, _PROBE_TIMEOUT, _PROBES = 2.0, 3.0, 4
 
 
@@ -81,7 +75,7 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
         namespace=NAMESPACE,
         log_to_driver=True,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": environment_of(os.environ) | {_WORKDIR: os.getcwd()}},
+        runtime_env={"env_vars": _for_ray(os.environ) | {_DRIVER: str(_left_for_others())}},
     )
     signals.restore()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the watcher says the same in one line
@@ -94,20 +88,40 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
         ray.shutdown()
 
 
-def go_where_the_driver_is() -> None:
-    """Called where work begins in a process of a cluster's Ray: relative paths mean what they mean to the driver."""
-    workdir = os.environ.get(_WORKDIR)
-    if workdir:
-        os.chdir(workdir)
+def be_as_the_driver() -> None:
+    """Called where work begins in a process of a cluster's Ray: the environment is the driver's, and so is the folder.
+
+    Raises:
+        NotFound: what the driver has left is not there: this node does not see its files.
+    """
+    path = os.environ.get(_DRIVER)
+    if not path:
+        return
+    if (left := read_json(Path(path))) is None:
+        raise NotFound(f"{path} is not on this node", hint="all nodes of a Ray cluster need the state directory")
+    os.environ.update(left["environment"])
+    os.chdir(left["workdir"])
 
 
-def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """What Ray's processes on other nodes get of this one's environment."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in _NOT_FOR_OTHERS and not name.startswith("RAY_AUTH") and name != RAY
-    }
+def _left_for_others() -> Path:
+    """Write down, for this account's eyes only, what processes of the run on other nodes go by."""
+    folder = Path(os.environ[RUN_DIR]) / "ray"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"driver-{os.getpid()}.json"
+    write_json(path, {"environment": _for_others(os.environ), "workdir": os.getcwd()}, mode=0o600)
+    return path
+
+
+def _for_others(environment: Mapping[str, str]) -> dict[str, str]:
+    """What they have in common with the driver; what Ray itself tells each of them is not."""
+    own = _OWN.union(DISTRIBUTED, (RAY,))
+    return {name: value for name, value in environment.items() if name not in own and not name.startswith("RAY_")}
+
+
+def _for_ray(environment: Mapping[str, str]) -> dict[str, str]:
+    """What Ray has to know of it."""
+    settings = (name for name in environment if name.startswith(("RAY_", "TUNE_")) and not name.startswith("RAY_AUTH"))
+    return {name: environment[name] for name in (*settings, *_FROM_THE_START) if name in environment}
 
 
 def _watch(address: str, on_lost: Callable[[str], None], over: threading.Event) -> None:

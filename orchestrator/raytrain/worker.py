@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.base.errors import Fenced
 from orchestrator.base.text import one_line
+from orchestrator.onray.cluster import be_as_the_driver
 from orchestrator.raytrain.drains import Drains
 from orchestrator.raytrain.place import Attempt, FromRankZero, HangWatch, RayTrainPlace
 from orchestrator.raytrain.task import STOP_FILE, WorkerTask, meeting_folder, tell_of_failure
@@ -41,6 +42,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     from ray import train
 
     task, about = WorkerTask(**config), train.get_context()
+    be_as_the_driver()
     with suppress(OSError):
         os.chdir(task.workdir)
     rank, workers = about.get_world_rank(), about.get_world_size()

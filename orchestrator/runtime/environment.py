@@ -25,7 +25,8 @@ HOST = "ORCHESTRATOR_HOST"
 """Where processes of the run on other nodes reach this one; absent: there are none."""
 RAY = "ORCHESTRATOR_RAY"
 """What a process that uses the cluster's own Ray has to know: see `onray.cluster`; absent: it starts one of its own."""
-_DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torch's processes of one group go by."""
 
 
 def stop_signal(grant: Grant) -> signal.Signals:
@@ -56,7 +57,7 @@ def rank_of(files: AllocationFiles, launch: Launch, local: int, grant: Grant) ->
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment without what a server or another run may have left in it."""
-    return {name: value for name, value in for_jobs(environment).items() if name not in _DISTRIBUTED}
+    return {name: value for name, value in for_jobs(environment).items() if name not in DISTRIBUTED}
 
 
 def rank_environment(

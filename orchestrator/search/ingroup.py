@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.onray.cluster import Reserved, cluster_ray, go_where_the_driver_is
+from orchestrator.onray.cluster import Reserved, be_as_the_driver, cluster_ray
 from orchestrator.search.trial import TrialFailed, TrialTask, execute
 
 Hear = Callable[[Mapping[str, Any]], None]
@@ -59,7 +59,7 @@ class GroupProcess:
 
 
 def _reports_of(task: TrialTask) -> list[dict[str, Any]]:
-    go_where_the_driver_is()
+    be_as_the_driver()
     reports: list[dict[str, Any]] = []
     try:
         execute(task, reports.append)

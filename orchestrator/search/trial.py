@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from orchestrator.base.files import write_atomic
 from orchestrator.base.text import one_line
-from orchestrator.onray.cluster import go_where_the_driver_is
+from orchestrator.onray.cluster import be_as_the_driver
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.faults import may_retry
 from orchestrator.search.records import TrialRecords
@@ -107,7 +107,7 @@ def run_trial(config: dict[str, Any]) -> None:
     """What Tune calls. It would retry a failure whatever its class: where that is in vain, the trial just ends."""
     from ray import tune
 
-    go_where_the_driver_is()
+    be_as_the_driver()
     task, began = TrialTask(**config), time.monotonic()
 
     def end(failure_class: str, message: str) -> None:

@@ -20,6 +20,7 @@ _COMMAND_PATIENCE = 240.0
 _PATIENCE = 90.0
 _ANSWER_PATIENCE = 10.0
 _LOOK = 0.1
+_OWN_FOLDER = "Ray's own: "
 
 
 class RayClusterError(Exception):
@@ -138,6 +139,12 @@ class RayCluster:
         """All nodes that Ray knows or knew, in its own words, without the head."""
         found = self.get("/api/v0/nodes?detail=1&limit=1000")["data"]["result"]["result"]
         return [node for node in found if not node["is_head_node"]]
+
+    def written(self) -> str:
+        """All that Ray has logged on all machines."""
+        (line,) = (line for line in self.dev_cluster("status").splitlines() if line.startswith(_OWN_FOLDER))
+        logs = Path(line.removeprefix(_OWN_FOLDER)).parents[2].glob("**/logs/**/*")
+        return "\n".join(path.read_text(errors="replace") for path in logs if path.is_file())
 
     def get(self, path: str, document: Any = None) -> Any:
         """What the head answers, to a POST where there is a document.

@@ -118,11 +118,15 @@ def test_our_queue_takes_slots_of_a_training_for_a_job_that_waits(
     assert lab.summary(job)["parameters_sha256"] == undisturbed(document)
 
 
-def test_a_search_on_two_nodes_finds_the_same_as_on_this_machine(ray_lab: MakeLab, found_here: FoundHere) -> None:
-    lab = ray_lab()
-    job = lab.submit(sweep("ray"))
+def test_a_search_on_two_nodes_finds_the_same_as_on_this_machine_and_tells_ray_no_secret(
+    ray_lab: MakeLab, ray_cluster: RayCluster, found_here: FoundHere
+) -> None:
+    lab, document = ray_lab(), sweep("ray")
+    job = lab.submit(document | {"env": document["env"] | {"A_KEY": "hush-hush"}})
     lab.finish()
     assert lab.job(job).state == "succeeded", logs(lab, job)
+    assert "hush-hush" not in str(ray_cluster.get("/api/jobs/"))
+    assert "hush-hush" not in ray_cluster.written(), "Ray writes what it is told into its logs"
     assert results(lab, job) == found_here(sweep("array"))
     assert "n1: 1, n2: 1" in log(lab, job, "ray-0")
     assert not any(processes_with_environment(MARK, f"{job}-r1.0"))
