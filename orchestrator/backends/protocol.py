@@ -231,6 +231,7 @@ class Capacity:
         faults: what the profile names and the engine does not have, and what is wrong with the engine itself, a
             sentence each.
         potential: machines that are not there, and come when something waits for them (an autoscaler's).
+        grows: whether there may be such machines at another time: the engine wants to hear what is needed.
     """
 
     slots: int
@@ -242,6 +243,7 @@ class Capacity:
     counted_at: float | None = None
     faults: tuple[str, ...] = ()
     potential: tuple[NodeFacts, ...] = ()
+    grows: bool = False
 
     @property
     def machines(self) -> tuple[NodeFacts, ...]:

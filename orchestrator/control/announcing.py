@@ -38,10 +38,11 @@ class Announcing:
         Returns:
             Seconds until it is to be told although nothing changes; None: it need not be.
         """
-        if not capacity.potential and self._told is None:
+        if not capacity.grows:
             return None
         wanted, now = tuple(wanted_room(snapshot, capacity, self._site)), self._site.clock.monotonic()
-        wait = self._asked_at + (_AGAIN if wanted == self._told else _EVERY) - now
+        pause = _AGAIN if wanted == self._told else 0 if self._told == () else _EVERY
+        wait = self._asked_at + pause - now
         if wait > 0:
             return wait
         self._asked_at = now

@@ -42,6 +42,7 @@ class Allocation:
         self._launch = launch
         self._address = address
         self._each = resources_of(launch, job.memory)
+        self._where = job.placement
         self._born = time.monotonic()
         self._nodes: dict[str, str] = {}
         self._looked = 0.0
@@ -90,11 +91,11 @@ class Allocation:
     def _placement(self) -> tuple[tuple[str, int], ...]:
         """Where the workers shall lie now."""
         if self._launch.elastic:
-            with contextlib.suppress(OSError, TypeError):
+            with contextlib.suppress(OSError, TypeError):  # then what was said last holds
                 control = read_control(self._files.run)
                 if control is not None and control.token == self._launch.token and control.placement:
-                    return control.placement
-        return self._job.placement
+                    self._where = control.placement
+        return self._where
 
     def _look(self) -> None:
         """See which nodes are there, once in a while, and which of them are about to go."""
@@ -111,8 +112,8 @@ class Allocation:
 
     def _try_to_begin(self) -> int | None:
         """All places or none: what is not complete in time is given back."""
-        if self._is_called_off():
-            return self._speak("stopped", "stopped before anything was started", cause="cancel")
+        if cause := self._called_off():
+            return self._speak("stopped", "stopped before anything was started", cause=cause)
         if not self._parts and all(node in self._nodes for node, _ in self._placement()):
             self._ask()
         if self._parts and all(group.is_there() for group in self._groups):
@@ -238,14 +239,13 @@ class Allocation:
         late = time.monotonic() > self._over_at + _OTHERS_SECONDS
         return 0 if late or all(hosted.state == "gone" for hosted in self._parts) else None
 
-    def _is_called_off(self) -> bool:
-        """Whether somebody wants the run to stop before it has begun."""
-        if self._files.read_claim() is not None or self._files.stop_request() is not None:
-            return True
+    def _called_off(self) -> str:
+        """Why the run is to stop before it has begun; empty where nobody wants that."""
         with contextlib.suppress(OSError, TypeError):
             control = read_control(self._files.run)
-            return control is not None and control.token == self._launch.token and control.want == "stop"
-        return False
+            if control is not None and control.token == self._launch.token and control.want == "stop":
+                return control.cause or "cancel"
+        return "cancel" if self._files.read_claim() is not None or self._files.stop_request() is not None else ""
 
     def _speak(self, outcome: str, message: str, failure_class: str | None = None, cause: str | None = None) -> int:
         """The run's last word, where no agent was started that could say one."""

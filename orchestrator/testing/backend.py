@@ -54,6 +54,7 @@ class SimulatedBackend:
         for name, count in ({"localhost": slots} if isinstance(slots, int) else slots).items():
             self.nodes[name] = NodeFacts(name, count, count)
         self.potential: tuple[NodeFacts, ...] = ()
+        self.grows = False
         """Nodes that may come."""
         self.announced: tuple[Room, ...] = ()
         """What it was told that there should be room for."""
@@ -161,7 +162,8 @@ class SimulatedBackend:
         nodes = tuple(replace(node, free=max(0, ours[name])) for name, node in self.nodes.items())
         total = sum(node.slots for node in nodes)
         gang = total + sum(node.slots for node in self.potential)
-        return Capacity(total, sum(node.free for node in nodes), gang, nodes=nodes, potential=self.potential)
+        found = Capacity(total, sum(node.free for node in nodes), gang, nodes=nodes, potential=self.potential)
+        return replace(found, grows=self.grows)
 
     def announce(self, wanted: Sequence[Room]) -> None:
         """Remember it."""

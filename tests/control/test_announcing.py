@@ -12,6 +12,7 @@ from orchestrator.testing.world import World
 def growing(folder: Path, **profile: object) -> World:
     world = world_of(folder, {"a": 2}, **profile)
     world.backend.potential = (NodeFacts("big-1", 4, 4), NodeFacts("big-2", 4, 4))
+    world.backend.grows = True
     return world
 
 
@@ -52,6 +53,14 @@ def test_when_nothing_waits_or_runs_nothing_is_kept(tmp_path: Path) -> None:
     assert world.backend.announced == (Room(4, 1, 0),)
     world.service.cancel(job, "ann")
     world.step(30)
+    assert world.backend.announced == ()
+
+
+def test_what_another_server_has_announced_is_taken_back_though_all_of_it_has_come(tmp_path: Path) -> None:
+    world = growing(tmp_path)
+    world.backend.potential = ()
+    world.backend.announced = (Room(4, 1, 0),)
+    world.step(2)
     assert world.backend.announced == ()
 
 

@@ -47,6 +47,7 @@ def capacity_of(
         slot_kind=kind,
         nodes=facts,
         potential=potential,
+        grows=bool(types),
     )
 
 

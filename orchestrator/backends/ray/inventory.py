@@ -113,9 +113,13 @@ class Inventory:
     def _is_open(self) -> bool:
         now = self._clock.monotonic()
         with self._lock:
-            if self._door is not None and now - self._door[0] < _DOOR_EVERY:
-                return self._door[1]
-        found = self._rest.is_open()
+            before = self._door
+        if before is not None and now - before[0] < _DOOR_EVERY:
+            return before[1]
+        try:
+            found = self._rest.is_open()
+        except BackendUnavailable:  # asked again at the next look; what was asked before has been answered
+            return before is not None and before[1]
         with self._lock:
             self._door = (now, found)
         return found

@@ -100,6 +100,13 @@ def test_who_has_no_token_and_is_answered_is_warned(site: Site, ray: FakeRay) ->
     assert "RAY_AUTH_MODE=token" in said
 
 
+def test_a_question_about_tokens_that_is_not_answered_leaves_the_nodes_known(site: Site, ray: FakeRay) -> None:
+    ray.token = None
+    ray.faults["GET /api/version"] = [lambda request: setattr(request, "close_connection", True) is None]
+    found = site.reopen().capacity()
+    assert ([one.name for one in found.nodes], found.faults) == (["n1", "n2"], ())
+
+
 def test_a_cluster_that_had_gpus_counts_gpus_for_good(site: Site, ray: FakeRay) -> None:
     ray.nodes = [node("g", cpus=8, gpus=2), node("c", cpus=8)]
     assert [one.name for one in site.backend.capacity().nodes] == ["g"]
