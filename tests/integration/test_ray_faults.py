@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from search_kit import FoundHere, results, sweep, trials
 from training_kit import STORM, MakeLab, Training, Undisturbed
@@ -14,15 +16,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
 POLICY = {"preset": "default", "elastic": {"between": 1, "price": 0.1}}
 
 
+def data_of(lab: Lab, job: str, kind: str) -> list[dict[str, Any]]:
+    """What the events of one kind carry."""
+    return [event.data for event in lab.service.events(job, limit=10_000) if event.kind == kind]
+
+
+def begun_on(lab: Lab, job: str) -> set[str]:
+    """The nodes of the agents that have begun."""
+    return {told["node"] for told in data_of(lab, job, "agent_started")}
+
+
 def nodes_of(lab: Lab, job: str) -> dict[str, int]:
-    """Workers of each node that the newest run has, by its own word."""
-    told = [event for event in lab.service.events(job, limit=10_000) if event.kind == "resized"]
-    return dict(told[-1].data["nodes"]) if told else {}
+    """Workers of each node, by the run's own word, once their number has changed."""
+    told = data_of(lab, job, "resized")
+    return dict(told[-1]["nodes"]) if told else {}
 
 
-def lost(lab: Lab, job: str) -> int:
-    """How many workers have died."""
-    return len(lab.told(job, "worker_lost"))
+def losses(lab: Lab, job: str) -> int:
+    """How often workers have died."""
+    return [told["cause"] for told in data_of(lab, job, "resized")].count("lost")
 
 
 def test_a_training_outlives_a_lost_node_takes_a_new_one_leaves_a_drained_one_and_ends_with_the_same_parameters(
@@ -30,7 +42,7 @@ def test_a_training_outlives_a_lost_node_takes_a_new_one_leaves_a_drained_one_an
 ) -> None:
     lab = ray_lab(POLICY)
     job = lab.submit(training("storm", STORM, "1..2") | {"resources": {"workers": "1..2", "gpus_per_worker": 2}})
-    lab.until(lambda: nodes_of(lab, job) == {"n1": 1, "n2": 1})
+    lab.until(lambda: begun_on(lab, job) == {"n1", "n2"})
     lab.advances(job, 50)
     ray_cluster.kill_node("n2")
     lab.until(lambda: nodes_of(lab, job) == {"n1": 1})
@@ -38,12 +50,12 @@ def test_a_training_outlives_a_lost_node_takes_a_new_one_leaves_a_drained_one_an
     added = ray_cluster.add_node(cpus=4, gpus=2)
     lab.until(lambda: nodes_of(lab, job) == {"n1": 1, added: 1})
     lab.advances(job, 50)
-    assert lost(lab, job) == 1
+    assert losses(lab, job) == 1
     ray_cluster.remove_node(added)
     lab.until(lambda: nodes_of(lab, job) == {"n1": 1})
     lab.finish()
     view = lab.job(job)
-    assert (view.state, len(view.runs), lost(lab, job)) == ("succeeded", 1, 1), "who leaves in time is not lost"
+    assert (view.state, len(view.runs), losses(lab, job)) == ("succeeded", 1, 1), "who leaves in time is not lost"
     assert lab.summary(job)["parameters_sha256"] == undisturbed(training("storm", STORM, "1"))
 
 
@@ -56,10 +68,10 @@ def test_a_head_that_dies_and_forgets_its_jobs_costs_them_a_run_and_no_result_an
 ) -> None:
     lab = ray_lab(POLICY)
     job = lab.submit(training("storm", STORM, "1") | {"retry": {"application": 0, "backoff": "1s"}})
-    one_by_one = {"workers": 1, "cpus_per_worker": 1, "memory_per_worker": "2GiB"}
-    search = lab.submit(sweep("ray") | {"resources": one_by_one})
-    lab.until(lambda: [trial.state for trial in trials(lab, search)] == ["succeeded", "running"])
     lab.advances(job, 1)
+    document = sweep("ray")
+    search = lab.submit(document | {"resources": document["resources"] | {"workers": 1}})
+    lab.until(lambda: [trial.state for trial in trials(lab, search)] == ["succeeded", "running"])
     (finished, _) = trials(lab, search)
     ray_cluster.kill_head()
     lab.until(lambda: bool(lab.silence()))

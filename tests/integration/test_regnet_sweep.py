@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.mlflow, pytest.mark.slow, pytest.mark
 
 SWEEP = "workloads/regnet_sweep.yaml"
 FULL = bool(os.environ.get("ORCHESTRATOR_TEST_FULL"))
-TRIALS, EPOCHS = (24, 12) if FULL else (2, 6)
+TRIALS, EPOCHS = (24, 12) if FULL else (4, 6)
 Answer = Callable[..., Any]
 
 
