@@ -41,15 +41,20 @@ class Figure:
     note: str = ""
 
 
-def options(description: str, numbers: Mapping[str, tuple[type, str]] | None = None) -> argparse.Namespace:
+def options(
+    description: str,
+    numbers: Mapping[str, tuple[type, str]] | None = None,
+    quick: str = "end within a minute: smaller sizes, same peers",
+) -> argparse.Namespace:
     """`--quick` and `--json -`, which every benchmark takes.
 
     Args:
         description: of the benchmark.
         numbers: options of its own, each with its type and its help; None where it is not given.
+        quick: what `--quick` means, where that is not what it means elsewhere.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="end within a minute: smaller sizes, same peers")
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--json", choices=["-"], help="print one JSON document and nothing else")
     for name, (kind, told) in (numbers or {}).items():
         parser.add_argument(f"--{name}", type=kind, help=told)

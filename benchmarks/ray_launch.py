@@ -5,7 +5,7 @@ step. Ours is a workload with that command; beside it a training of the `regnet`
 starts its engine. The peer is a script that takes the same bundles as a placement group, and runs the program in them.
 All of it shares this machine, so that the figures need a quiet one.
 
-`--quick` takes some minutes: a Ray of several nodes comes up, and both sides start many processes on this machine.
+`--quick` ends within some minutes: a Ray of several nodes comes up, and both sides start many processes.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def main() -> None:
         "workers": (int, f"of a launch, each of which has a node [{FULL.workers}]"),
         "rounds": (int, f"of all ways in turn [{FULL.rounds}]"),
     }
-    chosen = options(__doc__ or "", numbers)
+    chosen = options(__doc__ or "", numbers, "end within minutes: one round after the first, same workers, same peers")
     size = size_of(chosen)
     with place(size.workers, CPUS) as where:
         race = Race(where, size)

@@ -5,7 +5,8 @@ a little computing, with a report after each epoch. Ours is all of a search, fro
 the peer is a script that is submitted to Ray as a job. The head, the nodes, the server and the trials share this
 machine, and every process of a trial is started on it: the figures need a quiet one.
 
-`--quick` takes some minutes: a Ray of several nodes comes up, and both sides start many processes on this machine.
+The goal is judged beside the faster way of the peer, from the medians of interleaved rounds of 64 trials. `--quick`
+ends within some minutes and judges nothing: a Ray of several nodes comes up, and both sides start many processes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ NODES, CPUS = 2, 2
 """Nodes and CPUs of each: as many trials run at once as there are CPUs."""
 PEER, REUSING = "Ray Tune", "Ray Tune, reuse_actors"
 WAYS = ("orchestrator", PEER, REUSING)
-_JUDGED_TRIALS = 32
+_JUDGED_TRIALS = 64
+"""In fewer than these, what a search costs once says too much."""
 _SPACE = {"depth": "4..12", "w0": "16..64", "wa": "8..64", "wm": "2..3", "group_width": "8..32"}
 
 
@@ -42,7 +44,7 @@ class Size:
     epochs: int = 4
 
 
-FULL, QUICK, WARM = Size(64, 3.0, 4), Size(8, 1.0, 1), Size(4, 0.2, 1)
+FULL, QUICK, WARM = Size(64, 3.0, 5), Size(8, 1.0, 1), Size(4, 0.2, 1)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,9 @@ def figures(size: Size, found: Measured) -> list[Figure]:
     """Wall time, of which the goal is, and the rate of the trials alone."""
     walls = {way: [once.wall for once in all_of_it] for way, all_of_it in found.items()}
     rates = {way: [size.trials / once.trials for once in all_of_it] for way, all_of_it in found.items()}
-    ratio, reusing = (Ratio.of(walls[WAYS[0]], walls[peer]) for peer in (PEER, REUSING))
+    middle = {way: statistics.median(each) for way, each in walls.items()}
+    ratios = {peer: Ratio.of(walls[WAYS[0]], walls[peer]) for peer in (PEER, REUSING)}
+    faster = min(ratios, key=lambda peer: middle[peer])
     told = f"{size.trials} trials of {size.seconds:g} s, {NODES * CPUS} at once"
     ideal = size.seconds * -(-size.trials // (NODES * CPUS))
     split = "; ".join(
@@ -162,14 +166,14 @@ def figures(size: Size, found: Measured) -> list[Figure]:
         Figure(
             f"a search from submit to end: {told}",
             "s",
-            statistics.median(walls[WAYS[0]]),
-            {peer: statistics.median(walls[peer]) for peer in (PEER, REUSING)},
+            middle[WAYS[0]],
+            {peer: middle[peer] for peer in ratios},
             limit=ideal,
-            goal=f"at most {GOAL} times that of {PEER} as it comes",
-            holds=ratio.median <= GOAL if size.trials >= _JUDGED_TRIALS else None,
-            note=f"{ratio} times the time of {PEER}, {reusing} times that of {REUSING}; medians of {size.rounds} "
-            f"interleaved rounds. Before the first trial and after the last one: {split}. The limit is the trials' own "
-            "time.",
+            goal=f"at most {GOAL} times that of the faster peer",
+            holds=ratios[faster].median <= GOAL if size.trials >= _JUDGED_TRIALS else None,
+            note="; ".join(f"{ratio} times the time of {peer}" for peer, ratio in ratios.items())
+            + f"; medians of {size.rounds} interleaved rounds. Before the first trial and after the last one: {split}. "
+            "The limit is the trials' own time.",
         ),
         Figure(
             f"trials/s from the first one's begin to the last one's end: {told}",
@@ -198,7 +202,8 @@ def main() -> None:
         "seconds": (float, f"of each trial [{FULL.seconds:g}]"),
         "rounds": (int, f"of all ways in turn [{FULL.rounds}]"),
     }
-    chosen = options(__doc__ or "", numbers)
+    quick = f"end within minutes, judge nothing: {QUICK.trials} trials of {QUICK.seconds:g} s, one round, same peers"
+    chosen = options(__doc__ or "", numbers, quick)
     size = size_of(chosen)
     with place(NODES, CPUS) as where:
         race = Race(where, size)

@@ -38,7 +38,7 @@ def test_parts_add_up_to_the_whole_where_moments_are_missing_too():
     assert medians([found, {"c": 5.0}]) == {"c": 4.0, "d": 0.5}
 
 
-def test_a_search_is_measured_by_what_its_trials_wrote_and_judged_by_the_peer_as_it_comes(tmp_path):
+def test_a_search_is_measured_by_what_its_trials_wrote_and_judged_by_the_faster_peer(tmp_path):
     import search_overhead as b
     from rayjobs.toy import Toy
 
@@ -52,12 +52,17 @@ def test_a_search_is_measured_by_what_its_trials_wrote_and_judged_by_the_peer_as
     with pytest.raises(SystemExit, match="1 of 2 trials"):
         b.Once.of(began, ended, toy, trials=2)
 
-    slower = replace(once, wall=1.04 * once.wall)
-    wall, rate = b.figures(b.FULL, {b.WAYS[0]: [slower], b.PEER: [once], b.REUSING: [once]})
+    slow = replace(once, wall=2 * once.wall)
+
+    def judged(times, size=b.FULL):
+        ours = replace(once, wall=times * once.wall)
+        return b.figures(size, {b.WAYS[0]: [ours], b.PEER: [slow], b.REUSING: [once]})
+
+    wall, rate = judged(1.04)
     assert wall.holds is True
     assert rate.ours == pytest.approx(64 / once.trials)
-    wall, _ = b.figures(b.FULL, {b.WAYS[0]: [replace(once, wall=1.06 * once.wall)], b.PEER: [once], b.REUSING: [once]})
-    assert wall.holds is False
+    assert judged(1.06)[0].holds is False, "however slow the other one is"
+    assert judged(1.06, b.QUICK)[0].holds is None
 
 
 def test_the_trainer_of_our_search_reports_as_often_as_the_plain_one(tmp_path, monkeypatch):
@@ -113,6 +118,13 @@ def test_a_launch_is_seen_from_its_directory_to_its_first_step(tmp_path):
     first, *parts = b.figures(b.FULL, {b.WAYS[0]: [moments], b.PEER: [plain], b.TRAINING: [moments]})
     assert first.ours == pytest.approx(sum(part.ours for part in parts))
     assert first.peers[b.PEER] == 5.0
+
+
+@pytest.mark.parametrize("script", ["ray_launch.py", "search_overhead.py"])
+def test_quick_says_what_it_does(script):
+    done = subprocess.run([sys.executable, BENCHMARKS / script, "--help"], capture_output=True, text=True, check=True)
+    assert "within a minute" not in done.stdout
+    assert "--quick" in done.stdout
 
 
 @pytest.mark.parametrize("script", ["ray_launch.py", "search_overhead.py"])
