@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from orchestrator.base.errors import NotFound
+from orchestrator.base.errors import BackendUnavailable, NotFound
 from orchestrator.base.files import read_json, write_json
+from orchestrator.base.text import one_line
+from orchestrator.onray.headwatch import LOST, HeadWatch, Will
 from orchestrator.onray.private import SETTINGS, Signals
 from orchestrator.runtime.environment import DISTRIBUTED, RAY, RUN_DIR
 
@@ -27,7 +27,6 @@ _FROM_THE_START = ("LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYT
 _DRIVER = "ORCHESTRATOR_DRIVER"
 """The file in which the driver has left its environment and its folder. Ray writes what it is told into its logs, and
 tells it to whoever asks for its jobs: of an environment it gets nothing that may be a secret."""
-_PROBE_SECONDS, _PROBE_TIMEOUT, _PROBES = 2.0, 3.0, 4
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,10 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
 
     Args:
         reserved: what the run has of it.
-        on_lost: called, from another thread, when the head is gone. Ray itself would notice after a minute, and end
-            this process without a word.
+        on_lost: called, from another thread, when the head is gone for good: see `HeadWatch`.
+
+    Raises:
+        BackendUnavailable: what is done with it failed while the head was away, or soon after.
     """
     import ray
 
@@ -79,12 +80,15 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
     )
     signals.restore()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the watcher says the same in one line
-    over = threading.Event()
-    threading.Thread(target=_watch, args=(reserved.address, on_lost, over), name="ray-watch", daemon=True).start()
+    head = HeadWatch(reserved.address, on_lost, Will.of(os.environ))
     try:
         yield
+    except Exception as error:
+        if head.doubtful:  # and another head may answer by now, which knows nothing of this process
+            raise BackendUnavailable(f"{LOST}: {one_line(str(error), 200)}") from error
+        raise
     finally:
-        over.set()
+        head.close()
         ray.shutdown()
 
 
@@ -122,21 +126,3 @@ def _for_ray(environment: Mapping[str, str]) -> dict[str, str]:
     """What Ray has to know of it."""
     settings = (name for name in environment if name.startswith(("RAY_", "TUNE_")) and not name.startswith("RAY_AUTH"))
     return {name: environment[name] for name in (*settings, *_FROM_THE_START) if name in environment}
-
-
-def _watch(address: str, on_lost: Callable[[str], None], over: threading.Event) -> None:
-    failed = 0
-    while not over.wait(_PROBE_SECONDS):
-        failed = 0 if _answers(address) else failed + 1
-        if failed >= _PROBES and not over.is_set():
-            on_lost("head")
-            return
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), _PROBE_TIMEOUT).close()
-    except OSError:
-        return False
-    return True

@@ -8,6 +8,7 @@ import traceback
 from contextlib import suppress
 
 from orchestrator.base.errors import (
+    BackendUnavailable,
     Conflict,
     DataError,
     Fenced,
@@ -22,7 +23,7 @@ from orchestrator.base.errors import (
 
 def failure_class(error: BaseException) -> str:
     """The class, by the names of `lifecycle.failures`."""
-    if isinstance(error, Fenced | RemoteUnavailable | TimedOut):
+    if isinstance(error, Fenced | RemoteUnavailable | BackendUnavailable | TimedOut):
         return "infrastructure"
     if isinstance(error, ShardCorrupt) and error.lasting:
         return "permanent"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.base.files import read_json
+from orchestrator.base.files import read_json, write_json
 from orchestrator.rundir.layout import RunDirectory
 
 RANK_FINISHED = "rank_finished"
@@ -48,3 +50,28 @@ def read_marker(run: RunDirectory, rank: int) -> Marker | None:
     if document is None or document.get("kind") != RANK_FINISHED:
         return None
     return Marker.of(float(document["time"]), document["data"])
+
+
+def leave_will(run: RunDirectory, rank: int, message: str) -> None:
+    """Say what the rank dies of, of its engine's class, if it now dies without a marker.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    data = {"outcome": "failed", "message": message, "failure_class": "infrastructure"}
+    write_json(_will(run, rank), {"time": time.time(), "data": data})
+
+
+def withdraw_will(run: RunDirectory, rank: int) -> None:
+    """If it dies now, it is of something else."""
+    _will(run, rank).unlink(missing_ok=True)
+
+
+def read_will(run: RunDirectory, rank: int) -> Marker | None:
+    """What is to be taken for the word of a rank that died without one."""
+    document = read_json(_will(run, rank))
+    return None if document is None else Marker.of(float(document["time"]), document["data"])
+
+
+def _will(run: RunDirectory, rank: int) -> Path:
+    return run.path / f"{rank_writer(rank)}-will.json"

@@ -16,7 +16,7 @@ from orchestrator.base.sweep import group_is_alive, signal_group
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.linux import dies_with_parent
 from orchestrator.runtime.logs import tail
-from orchestrator.runtime.markers import promises_marker, rank_writer, read_marker
+from orchestrator.runtime.markers import promises_marker, rank_writer, read_marker, read_will
 from orchestrator.runtime.outcome import RankEnd
 
 _VMSTAT = Path("/proc/vmstat")
@@ -150,7 +150,7 @@ class Ranks:
         return RankEnd(
             rank,
             exit_code,
-            marker=read_marker(self._run, rank),
+            marker=read_marker(self._run, rank) or read_will(self._run, rank),
             owes_marker=promises_marker(self._run, rank),
             last_lines=tail(self._log(rank)),
             memory_ran_out=_memory_kills() > self._memory_kills[rank],

@@ -55,6 +55,19 @@ def test_a_python_program_that_runs_out_of_memory_is_charged_to_that_budget(benc
     assert finished.data["failure_class"] == "out_of_memory"
 
 
+def test_what_a_rank_said_that_it_would_die_of_it_has_died_of(bench: Any) -> None:
+    lines = (
+        "import os",
+        "from orchestrator.runtime.context import RunContext",
+        "from orchestrator.runtime.markers import leave_will",
+        "leave_will(RunContext.from_environment().run, 0, 'the engine is away')",
+        "os.abort()",
+    )
+    finished = bench.execute([sys.executable, "-c", "\n".join(lines)])
+    assert (finished.data["failure_class"], finished.data["exit_code"]) == ("infrastructure", -6)
+    assert finished.data["message"] == "rank 0 failed: the engine is away"
+
+
 @pytest.mark.parametrize(
     ("argv", "changes"),
     [(["no-such-program-anywhere"], {}), (["/bin/true"], {"workdir": "/no/such/folder"}), (["/bin/true\0x"], {})],
