@@ -191,7 +191,9 @@ def _fit(
         tune_config=tune.TuneConfig(
             metric="score",
             mode="min",
-            scheduler=tune_scheduler(search.scheduler, workload.train.epochs),
+            scheduler=tune_scheduler(
+                search.scheduler, workload.train.epochs, {trial.index: trial.curve for trial in ledger.trials}
+            ),
             search_alg=Suggested(run.sampler, ledger, at_once, lambda: watcher.draining) if run.sampler else None,
             num_samples=-1 if run.sampler else 1,
             max_concurrent_trials=at_once,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.recipes.skipped import SKIPPED_METRICS
-from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.records import Curve, TrialRecord, TrialRecords
 from orchestrator.search.voice import Voice
 
 KEPT_METRICS = ("train_loss", "val_loss", "val_error", *SKIPPED_METRICS.values())
@@ -86,6 +86,7 @@ class Ledger:
         epochs: of a whole training.
         samples_per_epoch: training samples.
         total: trials that the search is to have, where they are not all known yet.
+        curves: whether records keep what trials report of each epoch, and not of the last one only.
         now: a monotonic clock.
     """
 
@@ -98,12 +99,14 @@ class Ledger:
         epochs: int,
         samples_per_epoch: int,
         total: int = 0,
+        curves: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._trials = {trial.index: trial for trial in trials}
         self._records, self._voice = records, voice
         self._progress = Progress(self._trials.values(), voice, planned=epochs * samples_per_epoch, total=total)
         self._earlier: dict[int, float] = {}
+        self._curves = curves
         self._now, self._began = now, dict[int, float]()
         self._waits = set[int]()
         self.closed = ""
@@ -188,6 +191,13 @@ class Ledger:
         self._put(record, durable=True)
         self._voice.trial_failed_once(record)
 
+    def cut_short(self, index: int, message: str) -> None:
+        """A trial failed while the run was asked to stop: it goes on in the job's next run."""
+        failures = self._trials[index].failures
+        record = replace(self._failed(index, "", "infrastructure"), state="pending", failures=failures)
+        self._put(record, durable=True)
+        self._voice.note(f"trial {index} goes on in the next run; while this one stopped: {message}")
+
     def selected(self, records: Iterable[TrialRecord]) -> None:
         """Trials have a generation behind them; it is written down before any of them goes on."""
         for record in records:
@@ -225,7 +235,10 @@ class Ledger:
             return replace(old, seconds=seconds)
         metrics = {name: float(result[name]) for name in KEPT_METRICS if _is_number(result.get(name))}
         samples, epochs = int(result.get("samples", old.samples)), float(result["epoch"])
-        return replace(old, metrics=metrics, samples=samples, epochs=epochs, seconds=seconds)
+        curve, score = old.curve, result.get("score")
+        if self._curves and isinstance(score, int | float) and math.isfinite(score):
+            curve = extended(curve, epochs, score)
+        return replace(old, metrics=metrics, curve=curve, samples=samples, epochs=epochs, seconds=seconds)
 
     def _end(self, record: TrialRecord) -> None:
         self._put(record, durable=True)
@@ -234,6 +247,11 @@ class Ledger:
     def _put(self, record: TrialRecord, *, durable: bool = False) -> None:
         self._trials[record.index] = record
         self._records.save(record, durable=durable)
+
+
+def extended(curve: Curve, epoch: float, score: float) -> Curve:
+    """With one more report; what a trial reports again after a failure changes nothing."""
+    return curve if curve and epoch <= curve[-1][0] else (*curve, (epoch, float(score)))
 
 
 def _is_number(value: object) -> bool:

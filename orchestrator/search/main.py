@@ -37,6 +37,7 @@ def _search(context: RunContext, workload: RegNetWorkload, tracker: Tracker) -> 
         epochs=workload.train.epochs,
         samples_per_epoch=setting.epoch,
         total=len(trials) if setting.sampler is None else setting.sampler.total,
+        curves=workload.search is not None and workload.search.scheduler.ends_trials_early,
     )
     run = SearchRun(
         context.job,

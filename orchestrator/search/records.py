@@ -14,6 +14,8 @@ from orchestrator.rundir.layout import JobDirectory
 
 TrialState = Literal["pending", "running", "succeeded", "stopped", "failed"]
 """The names of `lifecycle.states.TrialState`; `stopped`: ended early by the search's scheduler or a stop rule."""
+Curve = tuple[tuple[float, float], ...]
+"""Epochs and the scores that a scheduler compares, by rising epoch."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class TrialRecord:
         complexity: flops, params, activations.
         seed: of its training.
         metrics: of its last epoch.
+        curve: epochs and scores that it has reported, where the search's scheduler ends trials by them.
         epochs: complete epochs.
         samples: training samples used.
         seconds: spent on it, all attempts together.
@@ -62,6 +65,7 @@ class TrialRecord:
     complexity: Mapping[str, int]
     seed: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Curve = ()
     epochs: float = 0
     samples: int = 0
     seconds: float = 0
@@ -166,6 +170,7 @@ def _read(path: Path) -> TrialRecord | None:
         if document is None:
             return None
         lineage = tuple(Generation(**each) for each in document.get("lineage", ()))
-        return TrialRecord(**{k: v for k, v in document.items() if k in known} | {"lineage": lineage})
-    except TypeError:
+        curve = tuple((float(epoch), float(score)) for epoch, score in document.get("curve", ()))
+        return TrialRecord(**{k: v for k, v in document.items() if k in known} | {"lineage": lineage, "curve": curve})
+    except (TypeError, ValueError):
         return None

@@ -19,8 +19,8 @@ from orchestrator.recipes.training import evaluate_checkpoint, run_training
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.population import optim_of_trial, parameters_of_trial, trial_checkpoints
-from orchestrator.search.records import TrialRecord, TrialRecords
-from orchestrator.search.trial import End, Surroundings, TrialEnd, TrialTask
+from orchestrator.search.records import TrialRecord
+from orchestrator.search.trial import End, Surroundings, TrialEnd, TrialTask, record_of
 from orchestrator.spec.load import thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.training.config import EngineContext, EpochReport
@@ -30,7 +30,7 @@ from orchestrator.training.step import NonFiniteLoss
 def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
     """Train one trial from its newest checkpoint, to its last epoch, the one where it pauses, or a stop request."""
     job = JobDirectory(Path(task.job))
-    record = TrialRecords(job, task.token).load_one(task.index)
+    record = record_of(task)
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
     speed = _Speed(task, workload, parameters)
@@ -70,7 +70,7 @@ def train_regnet(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
 def evaluate_test(task: TrialTask, surroundings: Surroundings) -> TrialEnd:
     """Means of `loss` and `error` on the test split, of a finished trial's checkpoint; `skipped` samples, if any."""
     job = JobDirectory(Path(task.job))
-    record = TrialRecords(job, task.token).load_one(task.index)
+    record = record_of(task)
     workload = trial_workload(job, record)
     parameters = parameters_of_trial(record, workload.model)
     found = evaluate_checkpoint(

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from orchestrator.base.errors import NotFound
 from orchestrator.base.files import write_atomic
 from orchestrator.base.text import one_line
 from orchestrator.onray.cluster import be_as_the_driver
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.faults import may_retry
-from orchestrator.search.records import TrialRecords
+from orchestrator.search.records import TrialRecord, TrialRecords
 
 End = Literal["finished", "stopped", "paused", "failed"]
 REGNET_TRAINER = "orchestrator.search.trainer:train_regnet"
@@ -112,9 +113,9 @@ def run_trial(config: dict[str, Any]) -> None:
 
     def end(failure_class: str, message: str) -> None:
         about = {"end": "failed", "message": message, "failure_class": failure_class}
-        tune.report({"score": 1.0, "epoch": 0, "seconds": time.monotonic() - began} | about)
+        tune.report(_Score(record.val_error).score({}) | {"seconds": time.monotonic() - began} | about)
 
-    record = TrialRecords(JobDirectory(Path(task.job)), task.token).load_one(task.index)
+    record = record_of(task)
     lost = record.failures.get("infrastructure", 0)
     if lost and not may_retry({**record.failures, "infrastructure": lost - 1}, "infrastructure", task.retries):
         end("infrastructure", f"its process was lost {lost} times")
@@ -140,7 +141,7 @@ def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
     """
     began = time.monotonic()
     meeting = Path(task.meeting)
-    told = _Score()
+    told = _Score.of(task)
 
     def tell(metrics: Mapping[str, float], **more: Any) -> None:
         hear(dict(metrics) | told.score(metrics) | {"seconds": time.monotonic() - began} | more)
@@ -159,6 +160,11 @@ def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
         report(error)  # for the log; Ray would carry it along in a form that hides what matters
         raise TrialFailed(_in_one_line(error)) from None
     tell(found.metrics, end=found.end, message=found.message, failure_class=found.failure_class)
+
+
+def record_of(task: TrialTask) -> TrialRecord:
+    """What is known of a trial before it goes on."""
+    return TrialRecords(JobDirectory(Path(task.job)), task.token).load_one(task.index)
 
 
 def _in_one_line(error: Exception) -> str:
@@ -183,10 +189,22 @@ def read_samples(meeting: Path, index: int) -> int:
 
 
 class _Score:
-    """The number that Tune's schedulers compare: they want one with every report, evaluated or not."""
+    """The number that Tune's schedulers compare: they want one with every report, evaluated or not.
 
-    def __init__(self) -> None:
-        self._last = 1.0
+    Args:
+        known: the validation error so far, of a trial that goes on; None: it has none yet, and counts as all wrong.
+    """
+
+    def __init__(self, known: float | None = None) -> None:
+        self._last = 1.0 if known is None else known
+
+    @classmethod
+    def of(cls, task: TrialTask) -> _Score:
+        """That of a trial that goes on; its trainer says what is wrong with a record that is not there."""
+        try:
+            return cls(record_of(task).val_error)
+        except NotFound:
+            return cls()
 
     def score(self, metrics: Mapping[str, float]) -> dict[str, float]:
         self._last = metrics.get("val_error", self._last)

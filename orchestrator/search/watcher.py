@@ -72,7 +72,12 @@ class Watcher(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial has reported."""
-        self._ledger.reported(_index(trial), {name: result[name] for name in REPORTED if name in result})
+        told = {name: result[name] for name in REPORTED if name in result}
+        if self.stopping and told.get("end") == "failed" and told.get("failure_class") != "permanent":
+            self._ledger.reported(_index(trial), told | {"end": "stopped"})
+            self._ledger.cut_short(_index(trial), str(told.get("message", "")))
+        else:
+            self._ledger.reported(_index(trial), told)
         self._close(self._rule.met(self._ledger.trials))
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -85,13 +90,20 @@ class Watcher(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed; Tune tries it again."""
-        failure_class, message = _reason(trial)
-        self._ledger.failed_once(_index(trial), message, failure_class)
+        self._failed(trial, self._ledger.failed_once)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed for good."""
+        self._failed(trial, self._ledger.failed)
+
+    def _failed(self, trial: Trial, tell: Callable[[int, str, str], None]) -> None:
+        """What an attempt took counts for the budget, whether or not a trial ever reports an epoch."""
         failure_class, message = _reason(trial)
-        self._ledger.failed(_index(trial), message, failure_class)
+        if self.stopping:
+            self._ledger.cut_short(_index(trial), message)
+            return
+        tell(_index(trial), message, failure_class)
+        self._close(self._rule.met(self._ledger.trials))
 
     def _close(self, reason: str) -> None:
         if reason and not self.draining:

@@ -51,7 +51,9 @@ class Rig:
         sampler = TpeSampler(workload, job, 1, 10) if search is not None and search.sampler == "tpe" else None
         with Spool(job, "search", attempt, interval=0) as spool:
             voice = Voice(DurableEvents(run, "rank-0", attempt), spool, "job-1")
-            ledger = Ledger(resumed_trials(fresh, records.load()), records, voice, epochs=4, samples_per_epoch=100)
+            trials = resumed_trials(fresh, records.load())
+            curves = search is not None and search.scheduler.ends_trials_early
+            ledger = Ledger(trials, records, voice, epochs=4, samples_per_epoch=100, curves=curves)
             search_run = SearchRun(job, run, attempt, slots=2, on_lost=lost, trainer=self.trainer, sampler=sampler)
             scratch = self.scratch / f"{job.path.parent.parent.name}-{attempt}"
             ended = tune_trials(search_run, workload, ledger, should_stop, scratch, Signals.current())
@@ -193,6 +195,15 @@ def test_a_budget_that_is_used_up_ends_what_runs_after_its_epoch_and_begins_no_m
     assert [starts(job, index) for index in range(5)] == [1, 0, 0, 0, 0]
 
 
+def test_trials_that_only_fail_use_up_a_budget_too(rig: Rig, job: JobDirectory, make_workload: MakeWorkload) -> None:
+    for index in range(4):
+        (job.path / f"fail-{index}").touch()
+    ended, records = rig.search(job, make_workload(trials=4, concurrency=1, stop={"core_hours": 1e-9}))
+    assert ended
+    assert {record.state for record in records} == {"stopped"}
+    assert [starts(job, index) for index in range(4)] == [1, 0, 0, 0]
+
+
 def test_a_killed_driver_of_tpe_and_asha_runs_no_trial_again_that_was_over(
     rig: Rig, tmp_path: Path, job: JobDirectory, make_workload: MakeWorkload
 ) -> None:
@@ -255,6 +266,8 @@ def test_asha_ends_trials_early(rig: Rig, job: JobDirectory, make_workload: Make
     assert {record.state for record in records} == {"succeeded", "stopped"}
     for record in records:
         assert (record.epochs == 4) == (record.state == "succeeded")
+        assert [epoch for epoch, _ in record.curve] == list(range(1, int(record.epochs) + 1))
+        assert record.curve[-1][1] == record.val_error
 
 
 def test_every_scheduler_of_the_workload_is_one_of_tunes(make_workload: MakeWorkload) -> None:
@@ -264,7 +277,8 @@ def test_every_scheduler_of_the_workload_is_one_of_tunes(make_workload: MakeWork
     for kind in ("none", "asha", "hyperband", "median"):
         search = make_workload(scheduler={"type": kind}).search
         assert search is not None
-        found[kind] = type(tune_scheduler(search.scheduler, 4)).__name__
+        kinds = type(tune_scheduler(search.scheduler, 4)).__mro__
+        found[kind] = next(each.__name__ for each in kinds if each.__module__.startswith("ray."))
     assert found == {
         "none": "FIFOScheduler",
         "asha": "AsyncHyperBandScheduler",

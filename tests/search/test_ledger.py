@@ -154,3 +154,17 @@ def test_what_earlier_runs_did_is_no_part_of_this_ones_speed(
     ledger.tell_progress({})
     told = progress(job)[-1]
     assert (told["done"], told["samples"], told["eta_seconds"]) == (1, 100, 50)
+
+
+def test_a_curve_is_kept_where_it_is_asked_for_and_holds_each_epoch_once(
+    job: JobDirectory, trials: tuple[TrialRecord, ...], ledger: Ledger
+) -> None:
+    voice = Voice(DurableEvents(job.run(RUN), "rank-0", 1), Discard(), "job-1")
+    keeps = Ledger(trials, TrialRecords(job, 1), voice, epochs=4, samples_per_epoch=100, curves=True)
+    for each in (ledger, keeps):
+        each.began(0)
+        for epoch, score in ((1, 0.5), (2, 0.4), (2, 0.3), (3, float("nan"))):
+            each.reported(0, result(epoch, score, score=score))
+    assert ledger.trials[0].curve == ()
+    assert keeps.trials[0].curve == ((1.0, 0.5), (2.0, 0.4))
+    assert TrialRecords(job, 1).load_one(0).curve == keeps.trials[0].curve

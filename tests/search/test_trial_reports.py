@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from orchestrator.rundir.layout import JobDirectory
+from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.trainer import _Reports
-from orchestrator.search.trial import Surroundings
+from orchestrator.search.trial import Surroundings, TrialEnd, TrialTask, execute
 from orchestrator.training.config import EpochReport
 
 
@@ -67,3 +74,19 @@ def test_a_checkpoint_that_is_written_in_between_releases_what_lies_before_it() 
     assert trial.heard == []
     trial.reports.checkpointed("there", 15, 0)
     assert trial.heard == [1]
+
+
+def trains_without_looking(task: TrialTask, around: Surroundings) -> TrialEnd:
+    """Two epochs, of which only the second is evaluated."""
+    around.report({"epoch": 3, "samples": 300})
+    return TrialEnd("finished", {"epoch": 4, "samples": 400, "val_error": 0.1})
+
+
+@pytest.mark.parametrize(("known", "first"), [({"val_error": 0.2}, 0.2), ({}, 1.0)])
+def test_a_trial_that_goes_on_is_compared_by_its_recorded_error_until_it_has_another(
+    tmp_path: Path, job: JobDirectory, trials: tuple[TrialRecord, ...], known: dict[str, float], first: float
+) -> None:
+    TrialRecords(job, 1).save(replace(trials[0], epochs=2, metrics=known))
+    told: list[dict[str, Any]] = []
+    execute(TrialTask(str(job.path), 1, 0, f"{__name__}:trains_without_looking", str(tmp_path), ""), told.append)
+    assert [report["score"] for report in told] == [first, 0.1]
