@@ -23,7 +23,7 @@ from orchestrator.testing.paced import BRISK
 
 _PATIENCE = 400.0
 _WATCH = {"poll": 0.1, "cancel_grace": 20.0}
-_TURN = 0.1
+_TURN = 0.25
 """Seconds between two looks at what is waited for: what is tested shall have the machine."""
 
 
