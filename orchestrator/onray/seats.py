@@ -1,18 +1,29 @@
-"""Tune's trials in the placement group of their run: what is reserved for it is theirs, and nothing else."""
+"""Tune's trials in the placement group of their run: what is reserved for it is theirs, and nothing else.
+
+A node that is lost, or that Ray is about to take away, gets no trial; one that came back is reserved again.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.onray.cluster import Reserved
+from orchestrator.onray.groups import Bundle, Group, ask_for, draining, nodes_there
+from orchestrator.onray.leaving import Leaving
+from orchestrator.rundir.layout import RunDirectory
+from orchestrator.runtime.environment import RUN_DIR
+from orchestrator.runtime.logs import say
 
 _ALMOST = 1e-6
 """Fractions of a GPU are added up."""
@@ -21,16 +32,52 @@ _MANAGER = "PlacementGroupResourceManager"
 
 
 @dataclass
-class Seat(AcquiredResources):
-    """Resources of one bundle of the group.
+class Place:
+    """What the run has of one node: a bundle of a group.
 
     Attributes:
-        bundle: its index.
-        group: Ray's handle of it.
+        name: of the node.
+        node: Ray's identifier of it.
+        workers: whose resources it has.
+        each: resources of a worker.
+        group: Ray's handle of the group.
+        bundle: its index in the group.
+        free: what no trial has.
+        able: whether trials may begin here.
+        again: the group that was asked for when the node came back, and Ray's identifier of the node since then.
     """
 
-    bundle: int
+    name: str
+    node: str
+    workers: int
+    each: Mapping[str, float]
     group: Any
+    bundle: int
+    free: dict[str, float] = field(default_factory=dict)
+    able: bool = True
+    again: tuple[Group, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.empty()
+
+    def empty(self) -> None:
+        """No trial has anything."""
+        self.free = {name: count * self.workers for name, count in self.each.items()}
+
+    def fits(self, wanted: Mapping[str, float]) -> bool:
+        """Whether a trial may begin here with what it wants."""
+        return self.able and all(self.free.get(name, 0.0) >= count - _ALMOST for name, count in wanted.items())
+
+
+@dataclass
+class Seat(AcquiredResources):
+    """Resources of one bundle of a group.
+
+    Attributes:
+        place: the bundle.
+    """
+
+    place: Place
 
     def _annotate_remote_entity(self, entity: Any, bundle: Mapping[str, float], bundle_index: int) -> Any:
         more = dict(bundle)
@@ -40,25 +87,25 @@ class Seat(AcquiredResources):
             memory=more.pop("memory", None),
             resources=more,
             scheduling_strategy=PlacementGroupSchedulingStrategy(
-                self.group, placement_group_bundle_index=self.bundle, placement_group_capture_child_tasks=False
+                self.place.group,
+                placement_group_bundle_index=self.place.bundle,
+                placement_group_capture_child_tasks=False,
             ),
         )
 
 
 class Seats(ResourceManager):
-    """Gives out the bundles of a placement group.
+    """Gives out the places of a run.
 
     Args:
-        group: Ray's handle of it.
-        bundles: resources of each.
-        nodes: Ray's identifier of the node of each.
+        places: of the run, none of which a trial has; those that come back take the place of the lost ones.
+        leaving: told of nodes that are about to be taken away, whose trials are to save their state and end.
     """
 
-    def __init__(self, group: Any, bundles: list[dict[str, float]], nodes: list[str]) -> None:
-        self._group = group
-        self._free = [dict(bundle) for bundle in bundles]
-        self._nodes = nodes
-        self._lost: set[str] = set()
+    def __init__(self, places: list[Place], leaving: Leaving) -> None:
+        self._places, self._leaving = places, leaving
+        for place in places:
+            place.empty()
         self._looked = float("-inf")
         self._requested: list[ResourceRequest] = []
 
@@ -71,64 +118,99 @@ class Seats(ResourceManager):
         self._requested.remove(resource_request)
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
-        """Whether a bundle has room for all of it."""
-        return resource_request in self._requested and self._room_for(resource_request) is not None
+        """Whether a place has room for all of it."""
+        return resource_request in self._requested and self._place_for(resource_request) is not None
 
     def acquire_resources(self, resource_request: ResourceRequest) -> Seat | None:
-        """Take them; None where no bundle has room."""
-        bundle = self._room_for(resource_request) if resource_request in self._requested else None
-        if bundle is None:
+        """Take them; None where no place has room."""
+        place = self._place_for(resource_request) if resource_request in self._requested else None
+        if place is None:
             return None
         self._requested.remove(resource_request)
         for name, count in resource_request.required_resources.items():
-            self._free[bundle][name] -= count
-        return Seat(resource_request, bundle, self._group)
+            place.free[name] -= count
+        return Seat(resource_request, place)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
-        """They are not used any more."""
+        """They are not used any more; as the node may be lost, it gets nobody before the next look."""
         assert isinstance(acquired_resource, Seat)
+        place = acquired_resource.place
         for name, count in acquired_resource.resource_request.required_resources.items():
-            self._free[acquired_resource.bundle][name] += count
+            place.free[name] += count
+        place.able, self._looked = False, float("-inf")
 
     def clear(self) -> None:
         """Nobody wants anything."""
         self._requested = []
 
-    def _room_for(self, request: ResourceRequest) -> int | None:
-        wanted = request.required_resources
-        self._look()
-        for bundle, free in enumerate(self._free):
-            there = self._nodes[bundle] not in self._lost
-            if there and all(free.get(name, 0.0) >= count - _ALMOST for name, count in wanted.items()):
-                return bundle
-        return None
+    def get_resource_futures(self) -> list[Any]:
+        """Nothing that could be awaited; Tune asks once in each turn of its loop."""
+        if time.monotonic() >= self._looked + _LOOK_SECONDS:
+            self.update_state()
+        return []
 
-    def _look(self) -> None:
-        """What of the group is lost with its node waits there for ever."""
-        import ray
-
-        if time.monotonic() < self._looked + _LOOK_SECONDS:
-            return
+    def update_state(self) -> None:
+        """See which nodes are there, which are about to go, and which have come back."""
         self._looked = time.monotonic()
-        alive = {str(node["NodeID"]) for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-        self._lost = set(self._nodes) - alive
+        nodes, going = nodes_there(), draining()
+        able = {name: node for name, node in nodes.items() if node not in going}
+        for index, place in enumerate(self._places):
+            place.able = able.get(place.name) == place.node
+            if place.node not in nodes.values() and (found := _again(place, able)) is not None:
+                say(f"{place.name} is back: trials begin there again")
+                self._places[index] = found
+        self._leaving.say({place.node for place in self._places} & going.keys())
+
+    def _place_for(self, request: ResourceRequest) -> Place | None:
+        return next((place for place in self._places if place.fits(request.required_resources)), None)
+
+
+def _again(place: Place, able: Mapping[str, str]) -> Place | None:
+    """The place of a lost node that is back, once it is reserved again.
+
+    What was reserved waits for the node as it was, which has another identifier now.
+    """
+    node = able.get(place.name)
+    if place.again is not None and place.again[1] != node:
+        with contextlib.suppress(Exception):  # of many kinds; it goes with this process
+            place.again[0].remove()
+        place.again = None
+    if node is None:
+        return None
+    if place.again is None:
+        place.again = ask_for([Bundle(place.name, place.workers)], place.each, able, ""), node
+    group, _ = place.again
+    return Place(place.name, node, place.workers, place.each, group.handle, 0) if group.is_there() else None
+
+
+def places_of(reserved: Reserved, group: Any) -> list[Place]:
+    """What a run has, node by node.
+
+    Args:
+        reserved: for the run.
+        group: Ray's handle of its group, whose bundles are in the same order.
+    """
+    names = {node: name for name, node in nodes_there().items()}
+    return [
+        Place(names.get(node, node), node, workers, reserved.each, group, index)
+        for index, (node, workers) in enumerate(reserved.nodes.items())
+    ]
 
 
 @contextmanager
 def seated(reserved: Reserved) -> Iterator[None]:
-    """All that Tune starts in this process from here on lies in the run's group.
+    """All that Tune starts in this process from here on lies in the run's places.
 
     Tune's own way would reserve a group for each trial, beside that of the run. What it reserves by is no option of its
     public interface, so that this replaces the class that its controller looks up.
     """
     from ray.tune.execution import tune_controller
-    from ray.util.placement_group import get_placement_group, placement_group_table
+    from ray.util.placement_group import get_placement_group
 
-    group = get_placement_group(reserved.group)
-    nodes = [str(node) for _, node in sorted(placement_group_table(group)["bundles_to_node_id"].items())]
-    bundles = [{name: count * reserved.nodes[node] for name, count in reserved.each.items()} for node in nodes]
+    places = places_of(reserved, get_placement_group(reserved.group))
+    leaving = Leaving(RunDirectory(Path(os.environ[RUN_DIR])))
     usual: Any = getattr(tune_controller, _MANAGER)
-    setattr(tune_controller, _MANAGER, partial(Seats, group, bundles, nodes))
+    setattr(tune_controller, _MANAGER, partial(Seats, places, leaving))
     try:
         yield
     finally:
