@@ -146,7 +146,7 @@ def tune_trials(
     def train(until: int, trials: tuple[int, ...]) -> bool:
         return not should_stop() and fit(until, trials)
 
-    return run_generations(workload, ledger, train, run.adopt or partial(_adopt, run, workload))
+    return run_generations(workload, ledger, train, run.adopt or partial(_adopt, run, workload), should_stop)
 
 
 def _adopt(run: SearchRun, workload: RegNetWorkload, source: TrialRecord, trial: TrialRecord) -> None:

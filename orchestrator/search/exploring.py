@@ -65,6 +65,24 @@ def sources(
     return found
 
 
+def next_best(
+    errors: Mapping[int, float | None], copies: Mapping[int, int], index: int, alive: frozenset[int]
+) -> list[int]:
+    """Whose state a trial takes over, and whose instead where that one's is damaged: the best first.
+
+    Args:
+        errors: validation errors at the end of the generation, of all trials.
+        copies: as `sources` says; trials that are themselves copies have no state of their own left.
+        index: of the trial; it takes over that of none where it is no copy.
+        alive: trials that can go on by themselves, and be copied.
+    """
+    if index not in copies:
+        return []
+    known = {each: _number(error) if each in alive else math.inf for each, error in errors.items()}
+    better = [each for each in known if known[each] < known[index] and each not in copies]
+    return sorted(better, key=lambda each: (each != copies[index], known[each], each))
+
+
 def explored(
     values: Mapping[str, float], settings: TrialScheduler, seed: int, generation: int, index: int
 ) -> dict[str, float]:

@@ -202,7 +202,9 @@ class Ledger:
         """Trials have a generation behind them; it is written down before any of them goes on."""
         for record in records:
             self._put(record, durable=True)
-            if (generation := record.lineage[-1]).source != record.index:
+            if (generation := record.lineage[-1]).note:
+                self._voice.note(f"trial {record.index}: {generation.note}")
+            if generation.source != record.index:
                 self._voice.trial_copied(record, generation)
 
     def close(self, reason: str) -> None:

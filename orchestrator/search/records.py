@@ -27,12 +27,14 @@ class Generation:
         error: the trial's validation error then; None: it failed, or had none.
         source: the trial whose state it went on with; its own index where it copied none.
         parameters: that it was trained with until then.
+        note: which trials it should have copied, and why that could not be; empty: nothing of the kind.
     """
 
     epoch: int
     error: float | None
     source: int
     parameters: Mapping[str, Any]
+    note: str = ""
 
 
 @dataclass(frozen=True)

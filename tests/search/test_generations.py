@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.errors import DataError
 from orchestrator.blueprint.workload import known_population
 from orchestrator.onray.private import Signals, private_ray
 from orchestrator.rundir.layout import JobDirectory
@@ -17,7 +18,7 @@ from orchestrator.search.driver import SearchRun, tune_trials
 from orchestrator.search.generations import descent, select
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, resumed_trials
-from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.records import Generation, TrialRecord, TrialRecords
 from orchestrator.search.voice import Voice
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.tracking.protocol import Discard
@@ -174,6 +175,11 @@ def ended(job: JobDirectory, workload: RegNetWorkload) -> None:
         records.save(here if trial.index < 5 else replace(trial, state="failed", failures={"application": 1}))
 
 
+def never() -> bool:
+    """Nobody asks for a stop."""
+    return False
+
+
 class Killed(Exception):
     """The driver died."""
 
@@ -200,13 +206,13 @@ def test_a_driver_that_dies_between_two_copies_decides_the_same_again(tmp_path: 
         ledger = open_ledger(job, workload)
         if copies_before is not None:
             with pytest.raises(Killed):
-                select(workload, ledger, 0, 2, adopt)
-        select(workload, open_ledger(job, workload), 0, 2, partial(copy_saved, job))
+                select(workload, ledger, 0, 2, adopt, never)
+        select(workload, open_ledger(job, workload), 0, 2, partial(copy_saved, job), never)
         if copies_before is None:
             only = TrialRecords(job, 1).load()
             # A driver that died while it wrote records: those of some trials say what the others' do not yet.
             TrialRecords(job, 1).save(replace(only[0], lineage=(), parameters=only[0].lineage[0].parameters))
-            select(workload, open_ledger(job, workload), 0, 2, partial(copy_saved, job))
+            select(workload, open_ledger(job, workload), 0, 2, partial(copy_saved, job), never)
         records = TrialRecords(job, 1).load()
         found.append(([(r.parameters, r.metrics, r.lineage, r.state) for r in records.values()], saved(job, 5)))
     assert found[0] == found[1] == found[2]
@@ -216,7 +222,7 @@ def test_a_copy_keeps_its_seed_and_its_own_history_and_waits(tmp_path: Path) -> 
     workload, job = population(), new_job(tmp_path)
     ended(job, workload)
     before = TrialRecords(job, 1).load()
-    select(workload, open_ledger(job, workload), 0, 2, partial(copy_saved, job))
+    select(workload, open_ledger(job, workload), 0, 2, partial(copy_saved, job), never)
     records = TrialRecords(job, 1).load()
     for record in records.values():
         generation, old = record.lineage[0], before[record.index]
@@ -227,3 +233,51 @@ def test_a_copy_keeps_its_seed_and_its_own_history_and_waits(tmp_path: Path) -> 
         assert saved(job, record.index) == {"value": before[generation.source].metrics["val_error"]}
     assert {records[2].lineage[0].source, records[5].lineage[0].source} <= {3, 4}
     assert (records[5].lineage[0].error, records[5].failures) == (None, {})  # it may fail as often again
+
+
+def test_a_damaged_checkpoint_is_not_copied_but_the_next_best_and_the_history_says_so(tmp_path: Path) -> None:
+    workload, job = population(), new_job(tmp_path)
+    ended(job, workload)
+    errors = {index: record.val_error for index, record in TrialRecords(job, 1).load().items()}
+    damaged: set[int] = set()
+
+    def adopt(source: TrialRecord, trial: TrialRecord) -> None:
+        if source.index in damaged:
+            raise DataError(f"the checkpoint of {source.index} differs from its checksum")
+        copy_saved(job, source, trial)
+
+    def generations() -> dict[int, Generation]:
+        one = new_job(tmp_path / f"without-{sorted(damaged)}")
+        ended(one, workload)
+        assert select(workload, open_ledger(one, workload), 0, 2, adopt, never)
+        return {index: record.lineage[0] for index, record in TrialRecords(one, 1).load().items()}
+
+    usual = generations()
+    damaged |= {3}
+    assert errors[3] == min(error for error in errors.values() if error)
+    assert {generations()[index].source for index in (2, 5)} == {4}
+    chose_it = [index for index in (2, 5) if usual[index].source == 3]
+    assert chose_it
+    for index in (2, 5):
+        told = "trial 3 could not be copied: the checkpoint of 3 differs from its checksum" if index in chose_it else ""
+        assert generations()[index].note == told
+    damaged |= {0, 1, 4}
+    left = generations()
+    assert {index: left[index].source for index in left} == {index: index for index in range(6)}
+    assert [left[2].note.count("could not be copied"), left[5].note.count("could not be copied")] == [4, 4]
+
+
+def test_a_stop_request_is_looked_at_before_each_copy_and_the_next_run_decides_the_same(tmp_path: Path) -> None:
+    workload, job, made = population(), new_job(tmp_path), list[int]()
+    ended(job, workload)
+    before = TrialRecords(job, 1).load()
+
+    def adopt(source: TrialRecord, trial: TrialRecord) -> None:
+        made.append(trial.index)
+        copy_saved(job, source, trial)
+
+    assert not select(workload, open_ledger(job, workload), 0, 2, adopt, lambda: bool(made))
+    assert made == [2]
+    assert {i: r.lineage for i, r in TrialRecords(job, 1).load().items()} == dict.fromkeys(before, ())
+    assert select(workload, open_ledger(job, workload), 0, 2, adopt, never)
+    assert made == [2, 2, 5]

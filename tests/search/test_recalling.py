@@ -91,7 +91,7 @@ def test_a_restart_of_the_search_changes_no_decision(settings: dict[str, Any]) -
 
 
 def test_a_trial_that_goes_back_to_its_checkpoint_is_judged_by_each_epoch_once() -> None:
-    run = Run({"type": "median"}, 1, {index: ((1.0, 0.1), (2.0, 0.1)) for index in range(4)})
+    run = Run({"type": "median"}, 1, dict.fromkeys(range(4), ((1.0, 0.1), (2.0, 0.1))))
     assert [run.decides(7, epoch) for epoch in (1, 1)] == ["STOP", "CONTINUE"]
     known = Run({"type": "asha"}, 2, {0: ((1.0, 0.1),), 5: ((1.0, 0.6),)})
     assert known.decides(5, 1) == "CONTINUE"  # it was in the earlier run
