@@ -84,10 +84,49 @@ def publish(
     summary = {
         "kind": "regnet search",
         "best": _describe(best, test, trials),
-        "trials": {"total": len(trials)} | Counter[str](trial.state for trial in trials),
+        "trials": _states(trials),
         "edf": figures.edf_summary(),
         "pareto": figures.front_summary(),
         "likely_best": {name: asdict(interval) for name, interval in figures.likely.items()},
+        **_origins(workload, trials, origin),
+    }
+    return Findings(summary, (*figures.draw(), *_write(job, trials, summary)), best)
+
+
+def publish_unfinished(
+    job: JobDirectory, workload: RegNetWorkload, trials: Sequence[TrialRecord], origin: Origin
+) -> tuple[Path, ...]:
+    """Write down a search that ended before any trial had finished: its trials, and no model that would be the best.
+
+    Args:
+        job: the job's directory.
+        workload: the search.
+        trials: all of them.
+        origin: of the population and the data.
+
+    Returns:
+        What was written.
+    """
+    job.results.mkdir(parents=True, exist_ok=True)
+    summary = {"kind": "regnet search", "trials": _states(trials), **_origins(workload, trials, origin)}
+    return _write(job, trials, summary)
+
+
+def _write(job: JobDirectory, trials: Sequence[TrialRecord], summary: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The table of trials and the summary, which comes last."""
+    files = (job.results / TRIALS_FILE, job.results / SUMMARY_FILE)
+    write_atomic(files[0], _trials_table(trials).encode())
+    write_json(files[1], summary)
+    return files
+
+
+def _states(trials: Sequence[TrialRecord]) -> dict[str, int]:
+    return {"total": len(trials)} | Counter[str](trial.state for trial in trials)
+
+
+def _origins(workload: RegNetWorkload, trials: Sequence[TrialRecord], origin: Origin) -> dict[str, Any]:
+    """Of the population and the data."""
+    return {
         "population": {"draws": origin.draws, "rejected": dict(origin.rejected)},
         "data": {
             "on_corrupt": workload.data.on_corrupt,
@@ -97,10 +136,6 @@ def publish(
         },
         "dataset": {"name": origin.dataset, "version": origin.version, "splits": dict(origin.splits)},
     }
-    files = [*figures.draw(), job.results / TRIALS_FILE, job.results / SUMMARY_FILE]
-    write_atomic(job.results / TRIALS_FILE, _trials_table(trials).encode())
-    write_json(job.results / SUMMARY_FILE, summary)
-    return Findings(summary, tuple(files), best)
 
 
 def _describe(best: TrialRecord, test: Mapping[str, float], trials: Sequence[TrialRecord]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from orchestrator.recipes.ending import Ending
 from orchestrator.recipes.images import ImageSplits
 from orchestrator.rundir.dataset import hold_to_dataset
 from orchestrator.runtime.context import RunContext
-from orchestrator.search.finish import Findings, Origin, publish
+from orchestrator.search.finish import Findings, Origin, publish, publish_unfinished
 from orchestrator.search.ingroup import GroupProcess
 from orchestrator.search.population import fresh_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
@@ -107,9 +107,7 @@ class Setting:
         """
         best = choose_best(trials)
         if best is None:
-            reasons = sorted({trial.message for trial in trials if trial.message}) or ["see the log"]
-            words = f"none of {len(trials)} trials finished: {why or reasons[0]}"
-            return Ending("failed", words, "permanent" if why else usual_failure(trials))
+            return self._unfinished(trials, why)
         self.context.check_fence()
         try:
             evaluate = partial(self._evaluate, process)
@@ -121,6 +119,28 @@ class Setting:
         if 2 * sum(trial.state == "failed" for trial in trials) > len(trials):
             return Ending("failed", f"most trials failed: {_headline(found)}", usual_failure(trials))
         return Ending("succeeded", _headline(found) + (f"; it ended early: {why}" if why else ""))
+
+    def _unfinished(self, trials: Sequence[TrialRecord], why: str) -> Ending:
+        """No trial has finished. What a rule has ended would end at once if it were run again."""
+        failed = [trial for trial in trials if trial.state == "failed"]
+        leader = min(
+            ((error, t) for t in trials if t.state != "failed" and (error := t.val_error) is not None),
+            key=lambda found: (found[0], found[1].index),
+            default=None,
+        )
+        if not why or leader is None or 2 * len(failed) > len(trials):
+            reasons = [*sorted({trial.message for trial in failed if trial.message})[:1], "see the log"]
+            words = f"none of {len(trials)} trials finished: {why or reasons[0]}"
+            if why and failed:
+                words += f"; {len(failed)} failed: {reasons[0]}"
+            return Ending("failed", words, "permanent" if why else usual_failure(trials))
+        self.context.check_fence()
+        for path in publish_unfinished(self.context.job, self.workload, trials, self._origin(trials)):
+            self.tracker.artifact(self._key, path, "")
+        error, trial = leader
+        after = f"after {trial.epochs:g} of {self.workload.train.epochs} epochs"
+        lowest = f"the lowest val error is {error:.4f}, of trial {trial.index} {after}"
+        return Ending("succeeded", f"none of {len(trials)} trials finished: {why}; {lowest}")
 
     def _origin(self, trials: Sequence[TrialRecord]) -> Origin:
         """With what was dropped before each trial that was suggested."""

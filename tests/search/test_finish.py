@@ -6,11 +6,17 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.blueprint.outcome import choose_best
+from orchestrator.recipes.ending import Ending
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.runtime.context import RunContext
+from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.finish import Origin, publish
-from orchestrator.search.records import Generation, TrialRecord
+from orchestrator.search.records import Generation, TrialRecord, TrialRecords
+from orchestrator.search.setting import Setting
+from orchestrator.search.trialprocess import TrialProcess
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.search import TrialScheduler
+from orchestrator.tracking.protocol import Discard
 
 ORIGIN = Origin(40, {"invalid": 37}, "digits", "abc", {"train": 100, "validation": 40, "test": 40})
 
@@ -132,3 +138,42 @@ def test_a_population_of_one_model_is_told_by_what_varied_and_the_best_by_its_de
     ]
     assert (list(summary["likely_best"]), summary["pareto"]) == (["lr"], {})
     assert {path.name for path in job.results.glob("*.png")} == {"edf.png", "error_vs_lr.png"}
+
+
+BUDGET = "the budget of 1 core hours is used up"
+
+
+def end_of(job: JobDirectory, workload: RegNetWorkload, trials: list[TrialRecord], why: str = BUDGET) -> Ending:
+    run = job.run("job-1-r1")
+    context = RunContext(0, 1, run, job, 1, DurableEvents(run, "rank-0", 1))
+    setting = Setting(context, workload, Discard(), ORIGIN, TrialRecords(job, 1), tuple(trials), 100)
+    return setting.finish(trials, TrialProcess(), why)
+
+
+def test_a_search_whose_rule_ends_it_before_any_trial_finished_ends_with_what_it_has(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    cut = [replace(trial, state="stopped", message=BUDGET) for trial in trials]
+    cut[1] = replace(cut[1], metrics={"val_error": 0.25}, epochs=3.0)
+    ending = end_of(job, workload, cut)
+    assert ending.outcome == "succeeded"
+    assert ending.message == (
+        f"none of 3 trials finished: {BUDGET}; the lowest val error is 0.2500, of trial 1 after 3 of 4 epochs"
+    )
+    summary = json.loads((job.results / "summary.json").read_text())
+    assert (summary["trials"], "best" in summary) == ({"total": 3, "stopped": 3}, False)
+    rows = list(csv.DictReader((job.results / "trials.csv").open()))
+    assert [(row["val_error"], row["epochs"]) for row in rows] == [("", "0"), ("0.25", "3.0"), ("", "0")]
+
+
+def test_a_search_that_has_found_nothing_says_so_and_is_not_run_again_where_a_rule_would_end_it_again(
+    job: JobDirectory, workload: RegNetWorkload, trials: tuple[TrialRecord, ...]
+) -> None:
+    broken = replace(trials[0], state="failed", message="RuntimeError: no", failure_class="infrastructure")
+    cut = [broken, *(replace(trial, state="stopped", message=BUDGET) for trial in trials[1:])]
+    ending = end_of(job, workload, cut)
+    assert (ending.outcome, ending.failure_class) == ("failed", "permanent")
+    assert ending.message == f"none of 3 trials finished: {BUDGET}; 1 failed: RuntimeError: no"
+    ending = end_of(job, workload, [replace(broken, index=trial.index) for trial in trials], why="")
+    assert (ending.outcome, ending.failure_class) == ("failed", "infrastructure")
+    assert ending.message == "none of 3 trials finished: RuntimeError: no"
