@@ -64,6 +64,15 @@ def test_the_manifest_asks_for_a_token_an_autoscaler_and_a_head_without_work(kub
     assert kuberay["PersistentVolumeClaim"]["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
+def test_all_pods_run_as_one_account_which_can_be_the_servers(kuberay: dict[str, Any]) -> None:
+    spec = kuberay["RayCluster"]["spec"]
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    accounts = [group["template"]["spec"]["securityContext"] for group in groups]
+    assert all(account == accounts[0] for account in accounts)
+    assert accounts[0]["runAsUser"] > 0
+    assert accounts[0]["runAsNonRoot"] is True
+
+
 def test_both_are_of_the_same_size_and_the_profile_knows_it(
     kuberay: dict[str, Any], ray_up: dict[str, Any], tmp_path: Path
 ) -> None:
