@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -83,6 +83,10 @@ class Varied(Document):
         return self
 
 
+_TYPES_OF = {"grace_epochs": ("asha", "median"), "reduction_factor": ("asha", "hyperband")}
+"""Which schedulers a key is for; all others are for population based training."""
+
+
 class TrialScheduler(Document):
     """How trials are compared while they run.
 
@@ -92,8 +96,10 @@ class TrialScheduler(Document):
     """
 
     type: Literal["none", "asha", "hyperband", "median", "pbt"] = "none"
-    grace_epochs: int = Field(default=1, ge=1, description="no trial ends before this epoch")
-    reduction_factor: Annotated[float, Field(gt=1)] = 3
+    grace_epochs: int = Field(default=1, ge=1, description="of asha and median: no trial ends before this epoch")
+    reduction_factor: Annotated[float, Field(gt=1)] = Field(
+        default=3, description="of asha and hyperband: one of so many trials goes on"
+    )
     vary: Varied | None = Field(default=None, description="of pbt, which needs it: what trials differ in")
     interval_epochs: int = Field(default=1, ge=1, description="of pbt: epochs of a generation")
     quantile: Annotated[float, Field(gt=0, le=0.5)] = Field(
@@ -123,12 +129,20 @@ class TrialScheduler(Document):
         """Of pbt: how many of so many trials are the worst, and how many the best."""
         return min(max(1, int(trials * self.quantile)), trials // 2)
 
+    @field_validator("grace_epochs", "reduction_factor", "vary", "interval_epochs", "quantile", "factors", "resample")
+    @classmethod
+    def _a_key_is_for_this_type(cls, value: object, info: ValidationInfo) -> object:
+        """What would have no effect is refused; what is written out and says no more than the default is none of it."""
+        name, kind = str(info.field_name), info.data.get("type")
+        types = _TYPES_OF.get(name, ("pbt",))
+        if kind is not None and kind not in types and value != cls.model_fields[name].default:
+            raise ValueError(f"{name} is for type: {' or '.join(types)}, and this is {kind}")
+        return value
+
     @model_validator(mode="after")
-    def _what_varies_is_of_pbt(self) -> TrialScheduler:
+    def _pbt_varies_something(self) -> TrialScheduler:
         if self.type == "pbt" and self.vary is None:
             raise ValueError("type: pbt needs vary, what trials differ in: such as vary: {lr: 0.01..1}")
-        if self.type != "pbt" and self.vary is not None:
-            raise ValueError(f"vary is for type: pbt, and this is {self.type}")
         return self
 
 

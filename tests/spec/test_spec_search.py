@@ -1,9 +1,12 @@
 """A search's section: its engine, its sampler, what its trials take, and its rules."""
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.base.errors import SpecError
 from orchestrator.base.paths import bundled
+from orchestrator.spec.load import freeze_workload, thaw_workload
 from orchestrator.spec.regnet import RegNetWorkload
 from orchestrator.spec.search import TrialShare
 from orchestrator.testing.workloads import workload_in
@@ -34,6 +37,9 @@ def test_an_array_has_as_many_trials_at_once_as_workers() -> None:
         (["search.scheduler.type=asha", "search.stop.edf_settled={}"], "do not compare"),
         (["search.scheduler.type=pbt"], r"pbt needs vary.*such as vary: \{lr: 0\.01\.\.1\}"),
         (["search.scheduler={vary: {lr: 0.1..1}}"], "vary is for type: pbt, and this is none"),
+        (["search.scheduler={type: asha, quantile: 0.5}"], "quantile is for type: pbt, and this is asha"),
+        (["search.scheduler={type: hyperband, grace_epochs: 3}"], "grace_epochs is for type: asha or median, and this"),
+        (["search.scheduler={type: median, reduction_factor: 2}"], "reduction_factor is for type: asha or hyperband"),
         ([f"search.scheduler={PBT}"], "name it in the section model, and leave out space"),
         (["search.engine=array", f"search.scheduler={PBT}"], "pbt compares trials while they run"),
         ([ONE_MODEL, f"search={{trials: 1, scheduler: {PBT}}}"], "2 trials at least"),
@@ -98,3 +104,15 @@ def test_trials_at_once_are_as_many_as_cores_and_gpus_hold(
     share: TrialShare, cpus: int, gpus: int, at_once: int
 ) -> None:
     assert share.at_once(cpus, gpus) == at_once
+
+
+def test_a_key_of_another_scheduler_is_told_with_its_line_and_a_frozen_workload_holds_all_keys(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    text = SWEEP.read_text().replace("    type: none ", "    resample: 0.5\n    type: asha ")
+    path.write_text(text)
+    line = 1 + text.splitlines().index("    resample: 0.5")
+    with pytest.raises(SpecError, match=rf"sweep\.yaml:{line}:\d+: .*resample is for type: pbt, and this is asha"):
+        workload_in(path, [])
+    frozen = freeze_workload(workload_in(SWEEP, ["search.scheduler.type=hyperband"]))
+    assert "quantile" in frozen
+    assert thaw_workload(frozen) == workload_in(SWEEP, ["search.scheduler.type=hyperband"])
