@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.base.errors import Conflict, UsageError
+from orchestrator.base.files import write_atomic
 from orchestrator.base.text import counted, one_line
 from orchestrator.blueprint.outcome import measured
 from orchestrator.cli.output import note
@@ -27,17 +29,28 @@ def trials_csv(results: ResultsView) -> str:
 
 
 def write_csv(results: ResultsView, path: Path) -> None:
-    """Write them.
+    """Write them: the file is there whole, or as it was before.
 
     Raises:
         UsageError: the job is no search, or the file cannot be written.
     """
-    text = trials_csv(results) + "\n"
+    content = (trials_csv(results) + "\n").encode()
     try:
-        path.write_text(text, encoding="utf-8", newline="")
+        if path.exists() and not path.is_file():  # a pipe, a terminal
+            path.write_bytes(content)
+        else:
+            write_atomic(path.resolve(), content, mode=_mode_of(path))
     except OSError as error:
         raise UsageError(f"cannot write {str(path)[:200]!r}: {error.strerror or error}") from None
     note(f"wrote {path}: {counted(len(results.trials), 'trial')}")
+
+
+def _mode_of(path: Path) -> int:
+    """Permissions of a file that is replaced, or those that a new one would get."""
+    if path.exists():
+        return path.stat().st_mode & 0o7777
+    os.umask(mask := os.umask(0))
+    return 0o666 & ~mask
 
 
 def check_plot(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What `orchestrator results` tells: of a search, of a training, and of a program, whose results are its own affair."""
 
 import csv
+import errno
 import io
 import os
 import subprocess
@@ -134,6 +135,28 @@ def test_csv_in_a_file_leaves_stdout_to_the_text(cli, search: str, tmp_path: Pat
     assert (tmp_path / "t.csv").read_text() == cli("results", search, "--csv").out
 
 
+def test_a_csv_file_is_replaced_as_a_whole_and_keeps_its_name_and_permissions(
+    cli, search: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, link = tmp_path / "t.csv", tmp_path / "link.csv"
+    file.write_text("before")
+    file.chmod(0o640)
+    link.symlink_to(file)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert "No space left on device" in cli("results", search, "--csv", link).err
+    assert file.read_text() == "before"
+    assert cli("results", search, "--csv", link).code == 0
+    assert (link.is_symlink(), file.stat().st_mode & 0o777) == (True, 0o640)
+    assert file.read_text() == cli("results", search, "--csv").out
+    assert cli("results", search, "--csv", "/dev/null").code == 0
+    assert sorted(path.name for path in tmp_path.glob("*link*")) == ["link.csv"]
+
+
 def test_the_plot_has_a_name_of_its_own_or_the_jobs(
     cli, search: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +179,8 @@ def test_the_plot_has_a_name_of_its_own_or_the_jobs(
         (["j-a", "--plot", "x.jpeg"], 2, "must end with .png"),
         (["j-a", "--plot", "nowhere/x.png"], 2, "there is no folder"),
         (["j-a", "--csv", "nowhere/x.csv"], 2, "cannot write"),
+        (["--plot", "j-a", "--csv", "x.csv"], 2, "which is the job, and which a file"),
+        (["--csv", "j-a", "--plot", "x.png"], 2, "name the job first: orchestrator results JOB --csv FILE --plot"),
         (["j-b", "--csv"], 2, "j-b is no search"),
         (["j-b", "--plot", "x.png"], 2, "j-b is no search"),
         (["j-c", "--plot", "x.png"], 6, "no trial of j-c has ended"),

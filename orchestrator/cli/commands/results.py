@@ -75,15 +75,21 @@ def _sorted_out(job: str | None, *options: str | None) -> tuple[Any, ...]:
     """The job and the options, where the job stands behind an option that needs no value, and was taken for its value.
 
     Raises:
-        UsageError: no job is named.
+        UsageError: no job is named, or two options have a value that may be it.
     """
     if job is not None:
         return (job, *options)
-    for number, given in enumerate(options):
-        if given not in {None, _OUTPUT, _NAMED}:
-            rest = list(options)
-            rest[number] = _OUTPUT if number == 0 else _NAMED
-            return (given, *rest)
+    taken = [number for number, given in enumerate(options) if given not in {None, _OUTPUT, _NAMED}]
+    if len(taken) > 1:
+        first, second = (options[number] for number in taken)
+        raise UsageError(
+            f"which is the job, and which a file: {first!r} or {second!r}?",
+            hint="name the job first: orchestrator results JOB --csv FILE --plot FILE",
+        )
+    if taken:
+        rest = list(options)
+        rest[taken[0]] = (_OUTPUT, _NAMED)[taken[0]]
+        return (options[taken[0]], *rest)
     raise UsageError(
         "name a job: its identifier, the beginning of it, or its name", hint="orchestrator jobs lists them"
     )
