@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from orchestrator.base.text import counted, one_line
 from orchestrator.control.membership import CAUSES
+from orchestrator.lifecycle.reasons import utc
 
 _LONGEST = 500
 
@@ -18,6 +20,7 @@ TOLD = frozenset(
         "checkpoint_failed",
         "checkpoint_passed_over",
         "data_skipped",
+        "draining",
         "out_of_memory",
         "resized",
         "rolled_back",
@@ -57,6 +60,12 @@ class _Words:
     def count(self, name: str, noun: str) -> str:
         return counted(self._data.get(name, "?"), noun)
 
+    def instants(self, name: str) -> str:
+        """Of a mapping from what is meant to when."""
+        found = self._data.get(name)
+        at = {what: when for what, when in found.items() if _is_instant(when)} if isinstance(found, dict) else {}
+        return ", ".join(f"{what} until {utc(when)}" for what, when in at.items()) or "?"
+
     @property
     def cause(self) -> str:
         cause = str(self._data.get("cause") or "")
@@ -77,6 +86,8 @@ def _sentence(kind: str, of: _Words) -> str:
             return f"a checkpoint was passed over: {of['reason']}"
         case "data_skipped":
             return f"{of['count']} corrupt records of shard {of['shard']} left out ({of['split']})"
+        case "draining":
+            return f"its nodes are drained: {of.instants('until')}"
         case "resized":
             asked = of["cause"] == "resize"
             why = ", as asked" if asked else f": {of.cause}" if of.cause else ""
@@ -92,3 +103,7 @@ def _sentence(kind: str, of: _Words) -> str:
             return f"worker {of['number']} was lost: {of['message']}"
         case _:
             return f"trial {of['index']}: {of['state']}"
+
+
+def _is_instant(found: object) -> bool:
+    return isinstance(found, int | float) and isfinite(found)

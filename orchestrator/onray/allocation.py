@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.onray.cluster import Reserved
+from orchestrator.onray.fitting import Sight, Word, stranded, to_bring, to_let_go, word_before
 from orchestrator.onray.groups import Bundle, Group, ask_for, draining, nodes_there, resources_of
 from orchestrator.onray.parts import Hosted
 from orchestrator.rundir.allocations import AllocationFiles, run_has_finished
@@ -16,12 +17,14 @@ from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.grant import Grant
 from orchestrator.rundir.launch import Launch
 from orchestrator.rundir.membership import newest_view
-from orchestrator.rundir.rayjob import RayJob
+from orchestrator.rundir.rayjob import RayJob, write_draining
 from orchestrator.runtime.logs import say
 from orchestrator.runtime.membership.events import agent_of
-from orchestrator.runtime.placing import Part, missing_of, surplus_of
+from orchestrator.runtime.placing import Part
 
 _LOOK_SECONDS = 1.0
+"""Between two looks at the run's files, which may lie far away, and at the cluster; what becomes of parts is seen at
+once, and followed by a look."""
 _OTHERS_SECONDS = 60.0
 """How long agents may take to end once the run is over."""
 
@@ -44,14 +47,16 @@ class Allocation:
         self._each = resources_of(launch, job.memory)
         self._where = job.placement
         self._born = time.monotonic()
-        self._nodes: dict[str, str] = {}
-        self._looked = 0.0
+        self._sight = Sight()
+        self._looked = float("-inf")
         self._groups: list[Group] = []
         self._parts: list[Hosted] = []
         self._begun = False
-        self._replacements = launch.replacements
+        self._finished = False
+        self._called_off = ""
         self._over_at: float | None = None
-        self._told: float | None = None
+        self._told = False
+        self._told_draining: set[str] = set()
 
     @property
     def _resizable(self) -> bool:
@@ -60,21 +65,20 @@ class Allocation:
 
     def begin(self) -> None:
         """Ask for all that the run begins with."""
-        where = ", ".join(f"{node}: {workers}" for node, workers in self._placement())
+        where = ", ".join(f"{node}: {workers}" for node, workers in self._where)
         say(f"{self._files.allocation}: asking Ray for {where} workers of {self._each}")
 
     def step(self) -> int | None:
         """Do what can be done without waiting; the exit code once all is over."""
-        self._look()
+        moved = False
+        for hosted in self._parts if self._begun else ():
+            moved |= hosted.step()
+        if moved or time.monotonic() > self._looked + _LOOK_SECONDS:
+            self._look()
         if not self._begun:
             return self._try_to_begin()
-        for hosted in self._parts:
-            hosted.step()
-        self._pass_on_stop()
-        if run_has_finished(self._files.run):
+        if self._finished:
             return self._wind_down()
-        if self._launch.elastic:
-            self._fit()
         if all(hosted.state == "gone" for hosted in self._parts):
             say("all parts are over, and none has said how the run ended")
             return 1
@@ -88,55 +92,77 @@ class Allocation:
             with contextlib.suppress(Exception):  # all of Ray may be lost
                 group.remove()
 
-    def _placement(self) -> tuple[tuple[str, int], ...]:
+    def _read_placement(self) -> None:
         """Where the workers shall lie now."""
-        if self._launch.elastic:
-            with contextlib.suppress(OSError, TypeError):  # then what was said last holds
-                control = read_control(self._files.run)
-                if control is not None and control.token == self._launch.token and control.placement:
-                    self._where = control.placement
-        return self._where
+        with contextlib.suppress(OSError, TypeError):  # then what was said last holds
+            control = read_control(self._files.run)
+            if control is not None and control.token == self._launch.token and control.placement:
+                self._where = control.placement
 
     def _look(self) -> None:
-        """See which nodes are there, once in a while, and which of them are about to go."""
-        if time.monotonic() < self._looked + _LOOK_SECONDS:
-            return
+        """See what the run's files say, which nodes are there, and which of them are about to go."""
         self._looked = time.monotonic()
-        self._nodes = nodes_there()
-        going = draining()
+        if self._launch.elastic:
+            self._read_placement()
+        self._see_cluster()
+        if not self._begun:
+            self._called_off = self._who_called_off()
+            return
+        self._finished = self._finished or run_has_finished(self._files.run)
+        self._pass_on_stop()
+        if self._launch.elastic and not self._finished:
+            self._fit()
+
+    def _see_cluster(self) -> None:
+        left = draining()
+        self._sight = self._sight.next(nodes_there(), left, time.time())
+        if self._sight.until.keys() != self._told_draining:
+            with contextlib.suppress(OSError):  # tried again at the next look
+                self._tell_draining()
+        if not self._begun:
+            return
         for hosted in self._parts:
-            left = going.get(self._nodes.get(hosted.part.node, ""))
-            if left is not None and not hosted.leaves and hosted.state != "gone":
-                say(f"Ray drains {hosted.part.node}: part {hosted.part.index} is asked to leave within {left:.0f} s")
-                hosted.ask_to_leave("preempt", left)
+            seconds = left.get(hosted.node)
+            if seconds is not None and not hosted.leaves and hosted.state != "gone":
+                say(f"Ray drains {hosted.part.node}: part {hosted.part.index} is asked to leave within {seconds:.0f} s")
+                hosted.ask_to_leave("preempt", seconds)
+        for hosted in stranded(self._parts, self._sight):
+            hosted.end("its node is gone")
+
+    def _tell_draining(self) -> None:
+        """Ray tells it to nobody over HTTP: from here the server learns where nothing more is to be placed."""
+        sight, before = self._sight, self._told_draining
+        write_draining(self._files, sight.until)
+        names = sorted({*(hosted.part.node for hosted in self._parts), *(node for node, _ in self._where)})
+        new = {name: at for name, at in sight.draining(names).items() if sight.nodes[name] not in before}
+        self._told_draining = set(sight.until)
+        if new:
+            EventWriter(self._files.run, f"ray-{self._files.index}", self._launch.token).append("draining", until=new)
 
     def _try_to_begin(self) -> int | None:
         """All places or none: what is not complete in time is given back."""
-        if cause := self._called_off():
-            return self._speak("stopped", "stopped before anything was started", cause=cause)
-        if not self._parts and all(node in self._nodes for node, _ in self._placement()):
-            self._ask()
-        if self._parts and all(group.is_there() for group in self._groups):
+        names = [node for node, _ in self._where]
+        there = bool(self._parts) and all(group.is_there() for group in self._groups)
+        late = not there and time.monotonic() > self._born + self._job.start_within
+        word = word_before(
+            names,
+            self._sight,
+            called_off=self._called_off,
+            missing=[b.node for group in self._groups if not there and not group.is_there() for b in group.bundles],
+            late=self._job.start_within if late else None,
+        )
+        if word is not None:
+            return self._speak(word)
+        if there:
             say(f"all places are there after {time.monotonic() - self._born:.1f} s")
             self._begun = True
-            return None
-        if time.monotonic() > self._born + self._job.start_within:
-            return self._speak("failed", self._what_lacks(), "infrastructure")
+        elif not self._parts and not self._sight.absent(names):
+            self._ask()
         return None
-
-    def _what_lacks(self) -> str:
-        absent = [node for node, _ in self._placement() if node not in self._nodes]
-        if absent:
-            lacks = f"{', '.join(absent)} not there"
-        else:
-            lacks = (
-                ", ".join(b.node for group in self._groups if not group.is_there() for b in group.bundles) + " not free"
-            )
-        return f"Ray had not all places within {self._job.start_within:g} s ({lacks}); those that it had are given back"
 
     def _ask(self) -> None:
         """The parts that the run begins with, and their groups."""
-        launch, placement = self._launch, self._placement()
+        launch, placement = self._launch, self._where
         if launch.self_placed:
             self._drive(None, placement)
         elif launch.ranks_share_slots:
@@ -153,12 +179,12 @@ class Allocation:
     def _drive(self, group: Group | None, placement: Sequence[tuple[str, int]]) -> None:
         """One part that uses the slots of all: its process is a driver of the cluster's Ray as well."""
         name = "" if group is None else self._files.allocation
-        ids = {self._nodes[node]: workers for node, workers in placement}
+        ids = {self._sight.nodes[node]: workers for node, workers in placement}
         reserved = Reserved(self._address, name, ids, self._each)
         node, total = placement[0][0], sum(workers for _, workers in placement)
         grant = Grant(time_limit=self._job.time_limit, workers=total, ray=reserved.to_text())
         part = Part(0, node, total)
-        hosted = Hosted(part, self._files, grant, self._job.env, group, node=self._nodes[node], owns_group=False)
+        hosted = Hosted(part, self._files, grant, self._job.env, group, node=self._sight.nodes[node], owns_group=False)
         self._parts.append(hosted)
 
     def _bring(self, node: str, workers: int) -> None:
@@ -167,12 +193,13 @@ class Allocation:
         limit = self._job.time_limit
         left = None if limit is None else limit - (time.monotonic() - self._born)
         grant = Grant(time_limit=left, workers=workers, placed=self._launch.elastic)
-        group = ask_for([Bundle(node, workers)], self._each, self._nodes, f"{self._files.allocation}-{index}")
+        nodes = self._sight.nodes
+        group = ask_for([Bundle(node, workers)], self._each, nodes, f"{self._files.allocation}-{index}")
         if not self._begun:
             self._groups.append(group)
         takes = {name: count * workers for name, count in self._each.items()}
-        files = self._files.agent(index)
-        self._parts.append(Hosted(Part(index, node, workers), files, grant, self._job.env, group, 0, takes))
+        part, files = Part(index, node, workers), self._files.agent(index)
+        self._parts.append(Hosted(part, files, grant, self._job.env, group, 0, takes, nodes[node]))
 
     def _bring_gang(self, placement: Sequence[tuple[str, int]]) -> None:
         """A gang of fixed size: one group, a part on each node."""
@@ -183,35 +210,23 @@ class Allocation:
             takes = {name: count * workers for name, count in self._each.items()}
             grant = replace(whole, place=place, workers=workers)
             part, files = Part(place, node, workers), self._files.agent(place)
-            hosted = Hosted(part, files, grant, self._job.env, group, place, takes, owns_group=False)
+            where = self._sight.nodes[node]
+            hosted = Hosted(part, files, grant, self._job.env, group, place, takes, where, owns_group=False)
             self._parts.append(hosted)
 
     def _group(self, bundles: Sequence[Bundle], name: str) -> Group:
-        group = ask_for(bundles, self._each, self._nodes, name)
+        group = ask_for(bundles, self._each, self._sight.nodes, name)
         self._groups.append(group)
         return group
 
     def _fit(self) -> None:
         """Bring parts where workers are wanted and none is there, let those go that nobody works in any more."""
-        living = [hosted for hosted in self._parts if hosted.state != "gone" and not hosted.leaves]
-        parts = [hosted.part for hosted in living]
-        wanted = dict(self._placement())
-        surplus = surplus_of(parts, wanted)
-        if surplus:
-            working = self._working()
-            for hosted in living:
-                idle = working is not None and hosted.part.index not in working
-                if hosted.part.index in surplus and (idle or hosted.state == "waiting"):
-                    hosted.ask_to_leave("resize")
-        for node, workers in missing_of(parts, wanted).items():
-            if node in self._nodes and self._may_bring(node):
-                for _ in range(workers) if self._resizable else (1,):
-                    self._bring(node, 1 if self._resizable else workers)
-
-    def _may_bring(self, node: str) -> bool:
-        """A part that was lost on a node that is still there is replaced a few times, not for ever."""
-        lost = sum(h.part.node == node and h.state == "gone" and not h.leaves for h in self._parts)
-        return lost <= self._replacements
+        wanted = dict(self._where)
+        for hosted in to_let_go(self._parts, wanted, self._working()):
+            hosted.ask_to_leave("resize")
+        most = self._launch.replacements
+        for node, workers in to_bring(self._parts, wanted, self._sight, one_by_one=self._resizable, replacements=most):
+            self._bring(node, workers)
 
     def _working(self) -> set[int] | None:
         """Agents that have workers in the newest view; None where that cannot be read now."""
@@ -223,8 +238,8 @@ class Allocation:
     def _pass_on_stop(self) -> None:
         """What the server leaves as a note for the allocation concerns all of its parts."""
         note = self._files.run.path / self._files.stops[0].name
-        if self._told is None and note.exists():
-            self._told = time.monotonic()
+        if not self._told and note.exists():
+            self._told = True
             request = self._files.stop_request()
             for hosted in self._parts:
                 if request is not None and hosted.part.index != self._files.index:
@@ -239,7 +254,7 @@ class Allocation:
         late = time.monotonic() > self._over_at + _OTHERS_SECONDS
         return 0 if late or all(hosted.state == "gone" for hosted in self._parts) else None
 
-    def _called_off(self) -> str:
+    def _who_called_off(self) -> str:
         """Why the run is to stop before it has begun; empty where nobody wants that."""
         with contextlib.suppress(OSError, TypeError):
             control = read_control(self._files.run)
@@ -247,10 +262,9 @@ class Allocation:
                 return control.cause or "cancel"
         return "cancel" if self._files.read_claim() is not None or self._files.stop_request() is not None else ""
 
-    def _speak(self, outcome: str, message: str, failure_class: str | None = None, cause: str | None = None) -> int:
+    def _speak(self, word: Word) -> int:
         """The run's last word, where no agent was started that could say one."""
-        say(f"{outcome}: {message}")
-        data = {"outcome": outcome, "message": message, "failure_class": failure_class, "cause": cause}
+        say(f"{word.outcome}: {word.message}")
         writer = EventWriter(self._files.run, self._files.writer, self._launch.token)
-        writer.append("finished", **{name: value for name, value in data.items() if value is not None})
-        return 0 if outcome == "stopped" else 1
+        writer.append("finished", **{name: value for name, value in vars(word).items() if value is not None})
+        return 0 if word.outcome == "stopped" else 1

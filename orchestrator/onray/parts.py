@@ -35,8 +35,11 @@ class Hosted:
         group: where its actor lies; None: on any room of the node, of which it takes none.
         bundle: of the group.
         takes: resources of the bundle that the actor takes.
-        node: Ray's identifier of its node, for a part without a group.
+        node: Ray's identifier of its node.
         owns_group: the group ends with the part.
+        state: how far it is.
+        why: it is over.
+        lost: it ended by itself, and nobody had asked it to leave.
     """
 
     part: Part
@@ -50,6 +53,7 @@ class Hosted:
     owns_group: bool = True
     state: State = "waiting"
     why: str = ""
+    lost: bool = False
     _actor: Any = None
     _answer: Any = None
     _asked_at: float | None = None
@@ -59,14 +63,16 @@ class Hosted:
         """Whether it was asked to leave."""
         return self._asked_at is not None
 
-    def step(self) -> None:
-        """Do what can be done without waiting."""
+    def step(self) -> bool:
+        """Do what can be done without waiting; whether it is at another point now."""
+        before = self.state
         if self.state == "waiting" and (self.group is None or self.group.is_there()):
             self._send()
         elif self.state in {"arriving", "running"}:
             self._hear()
         if self.leaves and self.state != "gone" and time.monotonic() - (self._asked_at or 0.0) > _BY_FORCE_AFTER:
             self.end("it did not leave")
+        return self.state != before
 
     def ask_to_leave(self, cause: StopCause, grace: float = _LEAVE_SECONDS) -> None:
         """Have its agent end; one that has none is over at once."""
@@ -123,12 +129,16 @@ class Hosted:
         try:
             answer = ray.get(self._answer)
         except Exception as error:  # Ray's own, of many kinds, and what an actor raised
-            self.end(f"{type(error).__name__}: {error}".splitlines()[0])
+            self._lose(f"{type(error).__name__}: {error}".splitlines()[0])
             return
         if isinstance(answer, Whereabouts):
             self._run(answer)
         else:
-            self.end(f"its agent ended with {answer}")
+            self._lose(f"its agent ended with {answer}")
+
+    def _lose(self, why: str) -> None:
+        self.lost = not self.leaves
+        self.end(why)
 
     def _run(self, where: Whereabouts) -> None:
         grant = granted(self.grant, self.part, where)

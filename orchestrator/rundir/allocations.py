@@ -184,6 +184,11 @@ class AllocationFiles:
         return self.run.logs / f"ray-{self.index}.log"
 
     @property
+    def ray_draining(self) -> Path:
+        """Which nodes of its cluster Ray drains, by its driver's word."""
+        return self.run.path / f"ray-{self.index}-draining.json"
+
+    @property
     def _given_back(self) -> Path:
         return self.run.path / f"given-back-{self.index}.json"
 

@@ -10,6 +10,8 @@ Kinds and their data (every event also has `seq`, `time` in seconds since the ep
                     a view of an elastic run, the first one included, by the agent that coordinates; nodes: how many
                     workers are on each, by name, where the engine's nodes have names
     worker_lost     {number, message, failure_class}             of an elastic run: it died without a word, by its agent
+    draining        {until: {node: seconds since the epoch}}
+                    nodes of the run that a Ray cluster wants empty by then, by the driver of its allocation
     data_skipped    {split, shard, rows, count, trial?}          corrupt records that were left out
     measured        {workers, device, steps, samples, seconds, evaluated, evaluation_seconds, epochs, epoch_seconds,
                     memory?, features, trial?}                   of one view, from its beginning; the newest one counts

@@ -11,6 +11,9 @@ from orchestrator.base.errors import NotFound
 from orchestrator.base.files import create_exclusive, read_json, write_json
 from orchestrator.rundir.allocations import AllocationFiles
 
+LEFT_IN = "ORCHESTRATOR_DRIVER"
+"""Of the environment that a run's process gives to its workers on a Ray cluster: a file in the run's directory."""
+
 
 @dataclass(frozen=True)
 class RayJob:
@@ -57,6 +60,25 @@ def read_ray_job(files: AllocationFiles) -> RayJob:
     if document is None:
         raise NotFound(f"{files.ray_job} is missing or damaged", hint="it is written before a job is submitted to Ray")
     return RayJob(**document | {"placement": tuple((str(node), int(count)) for node, count in document["placement"])})
+
+
+def write_draining(files: AllocationFiles, until: Mapping[str, float]) -> None:
+    """Write `ray-<n>-draining.json`: what Ray tells its drivers alone, for whoever places runs.
+
+    Args:
+        files: of the driver's allocation.
+        until: when each node that Ray drains shall be empty, in seconds since the epoch, by Ray's identifier of it.
+    """
+    write_json(files.ray_draining, {"until": dict(until)})
+
+
+def read_draining(files: AllocationFiles) -> dict[str, float] | None:
+    """Read it; None where its driver has said nothing, or nothing that can be read."""
+    try:
+        document = read_json(files.ray_draining)
+        return None if document is None else {str(node): float(at) for node, at in document["until"].items()}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return None
 
 
 def claim_ray_job(files: AllocationFiles, driver: str) -> bool:

@@ -114,7 +114,10 @@ def test_a_run_that_is_elsewhere_has_not_arrived(tmp_path: Path) -> None:
     assert held(world) == {"a": 2, "b": 4}
 
 
-def test_a_run_goes_on_without_a_lost_node_and_the_policy_decides_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("change", "how"), [({"up": False}, "lost"), ({"drained": True}, "lost or drained")])
+def test_a_run_goes_on_without_a_node_that_is_gone_or_about_to_go_and_the_policy_decides_anew(
+    tmp_path: Path, change: dict[str, bool], how: str
+) -> None:
     world = world_of(tmp_path, {"a": 2, "b": 2, "c": 2})
     command(world, 2, 8)
     world.step(2)
@@ -123,13 +126,26 @@ def test_a_run_goes_on_without_a_lost_node_and_the_policy_decides_anew(tmp_path:
     assert widths(world, job) == (4, 4)
     kept = dict(placed(world, job))
     gone, stays = sorted(kept)[1], sorted(kept)[0]
-    world.backend.nodes[gone] = replace(world.backend.nodes[gone], up=False)
+    world.backend.nodes[gone] = replace(world.backend.nodes[gone], **change)
     EventWriter(world.run_directory(job), "agent-0", 1).append(
         "resized", world_size=2, epoch=2, cause="lost", nodes={stays: 2}
     )
     world.step()
     assert held(world)[stays] == 2
     assert held(world).get(gone, 0) == 0
-    assert world.job(job).reason == f"runs on 2 workers ({job}-r1): 1 node lost: {gone}"
+    assert world.job(job).reason == f"runs on 2 workers ({job}-r1): 1 node {how}: {gone}"
     until(world, job, "resizing")
     assert "growing" in str(world.job(job).reason) or "idle" in str(world.job(job).reason)
+
+
+def test_a_driver_tells_which_nodes_of_its_run_are_drained(tmp_path: Path) -> None:
+    world = world_of(tmp_path, {"a": 2})
+    job = command(world, 2, 20)
+    world.step(3)
+    writer = EventWriter(world.run_directory(job), "ray-0", 1)
+    writer.append("draining", until={"a": 0.0, "b": 60})
+    writer.append("draining", until={"a": "soon"})
+    world.step(2)
+    told = [event.message for event in world.service.events(job, limit=100) if event.kind == "draining"]
+    first = "its nodes are drained: a until 1970-01-01 00:00:00 UTC, b until 1970-01-01 00:01:00 UTC"
+    assert told == [first, "its nodes are drained: ?"]

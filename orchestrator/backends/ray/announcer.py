@@ -6,6 +6,7 @@ import json
 import secrets
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
 
 from orchestrator.backends.protocol import Room
@@ -14,10 +15,16 @@ from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.spec.ray import RaySection
 
 MODULE = "orchestrator.onray.announce"
+_PREFIX = "orchestrator-wants-"
+
+
+def is_announcement(job: str) -> bool:
+    """Whether a job of Ray's is a word to its autoscaler, by its name."""
+    return job.startswith(_PREFIX)
 
 
 class Announcer:
-    """For one thread.
+    """For one thread, but for `adopt`.
 
     Args:
         rest: Ray.
@@ -27,6 +34,7 @@ class Announcer:
     def __init__(self, rest: RayRest, section: RaySection) -> None:
         self._rest = rest
         self._python = section.python or sys.executable
+        self._lock = threading.Lock()
         self._jobs: list[str] = []
 
     def tell(self, wanted: Sequence[Room]) -> None:
@@ -35,13 +43,22 @@ class Announcer:
         Raises:
             BackendUnavailable: Ray does not answer.
         """
-        name = f"orchestrator-wants-{secrets.token_hex(6)}"
+        name = f"{_PREFIX}{secrets.token_hex(6)}"
         entrypoint = shlex.join([self._python, "-P", "-m", MODULE, json.dumps(bundles_of(wanted))])
         try:
             self._rest.submit({"submission_id": name, "entrypoint": entrypoint})
         except LaunchRefused as error:
             raise BackendUnavailable(error.message) from error
-        self._jobs = [*filter(self._is_kept, self._jobs), name]
+        with self._lock:
+            before, self._jobs = self._jobs, [name]
+        kept = [job for job in before if self._is_kept(job)]
+        with self._lock:
+            self._jobs += kept
+
+    def adopt(self, jobs: Sequence[str]) -> None:
+        """Jobs of a server that is gone, of which Ray forgets those that are over at the next word."""
+        with self._lock:
+            self._jobs += [job for job in jobs if is_announcement(job) and job not in self._jobs]
 
     def _is_kept(self, job: str) -> bool:
         """Whether Ray keeps an older word of ours, which has to be over before it is deleted."""

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from orchestrator.backends.protocol import (
     AllocationState,
@@ -21,6 +20,7 @@ from orchestrator.backends.protocol import (
 from orchestrator.backends.ray.announcer import Announcer
 from orchestrator.backends.ray.capacity import capacity_of, slot_kind
 from orchestrator.backends.ray.inventory import Inventory
+from orchestrator.backends.ray.jobs import Job, JobList
 from orchestrator.backends.ray.records import Ending, Record, Records
 from orchestrator.backends.ray.request import argv_of, check, each_of, job_of, ray_job_of, shape_of
 from orchestrator.backends.ray.rest import RayRest
@@ -34,8 +34,6 @@ from orchestrator.base.paths import state_dir
 from orchestrator.rundir.allocations import AllocationFiles
 from orchestrator.rundir.rayjob import write_ray_job
 from orchestrator.spec.profile import ClusterProfile
-
-Job = Mapping[str, Any]
 
 
 def capacity_or_types(profile: ClusterProfile) -> Capacity:
@@ -86,7 +84,9 @@ class RayBackend:
         self._environment = os.environ if environment is None else environment
         self._rest = RayRest(profile.ray, self._environment, timeout=timeout)
         self._records = Records((state or state_dir()) / "ray" / "allocations")
-        self._inventory = Inventory(self._rest, profile.ray, clock or SystemClock())
+        clock = clock or SystemClock()
+        self._job_list = JobList(self._rest, clock)
+        self._inventory = Inventory(self._rest, self._job_list, profile.ray, clock)
         self._announcer = Announcer(self._rest, profile.ray)
         self._sweeper = Sweeper(self._rest, pause=forget_after)
         self._turns = Turns()
@@ -172,7 +172,8 @@ class RayBackend:
     def kill(self, allocation: str) -> None:
         """Have Ray end the driver, and with it all that it reserved and started; one that starts late does nothing.
 
-        Where Ray does not know it any more, agents that may have outlived the head are told to stop at once.
+        Where Ray does not know it any more, or is silent, agents that may have outlived the head are told to stop at
+        once, all of them.
         """
         with self._turns.now(allocation):
             record = self._records.find(allocation)
@@ -182,8 +183,13 @@ class RayBackend:
                 record.files.agent(place).claim(None)
             if not record.killed:
                 self._records.set_killed(record)
-            if not self._rest.stop(allocation):
-                record.files.request_stop(0.0)
+            known = False
+            try:
+                known = self._rest.stop(allocation)
+            finally:
+                if not known:
+                    for files in record.agents():
+                        files.request_stop(0.0)
 
     def list(self) -> Sequence[str]:
         """All allocations that are pending or running."""
@@ -192,7 +198,7 @@ class RayBackend:
 
     def capacity(self) -> Capacity:
         """Nodes that Ray has, and those that its autoscaler may bring."""
-        return self._inventory.capacity(self._current)
+        return self._inventory.capacity(self._current())
 
     def announce(self, wanted: Sequence[Room]) -> None:
         """Tell Ray's autoscaler, where the profile says what it can bring."""
@@ -202,7 +208,7 @@ class RayBackend:
     def others(self, node: str) -> Others:
         """Jobs and drivers of others that Ray runs; it does not say which of them lie on this node."""
         del node
-        return self._inventory.others(self._records.current())
+        return self._inventory.others(self._current())
 
     def close(self) -> None:
         """Leave to Ray what is not deleted yet."""
@@ -224,14 +230,15 @@ class RayBackend:
         self._records.set_taken(record)
 
     def _jobs(self, wanted: Mapping[str, Record]) -> dict[str, Job]:
-        jobs = self._rest.jobs()
-        if not self._swept:
+        rows = self._job_list.all()
+        if not self._swept and rows is not None:
             self._swept = True
-            self._sweep([str(job["submission_id"]) for job in jobs if job.get("submission_id")])
-        return {str(job["submission_id"]): job for job in jobs if job.get("submission_id") in wanted}
+            self._sweep([str(row["submission_id"]) for row in rows if row.get("submission_id")])
+        return self._job_list.named(wanted, rows)
 
     def _sweep(self, names: Sequence[str]) -> None:
         """What a server that is gone has not deleted any more."""
+        self._announcer.adopt(names)
         for name in names:
             record = self._records.find(name)
             if record is not None and record.ending is not None:
@@ -258,6 +265,7 @@ class RayBackend:
             return Observation(AllocationState.ABSENT)
         if record.ending is None:
             self._records.set_ended(record, ending)
+            self._inventory.hear([record])
         if job is not None:
             self._sweeper.add(record)
         return self._remember(record, ending)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from orchestrator.backends.protocol import Capacity, NodeFacts
 from orchestrator.backends.ray.nodes import RayNode, Used
+from orchestrator.lifecycle.reasons import utc
 from orchestrator.spec.ray import NodeType
 
 REMEMBERED = 600.0
@@ -26,6 +28,7 @@ def capacity_of(
     *,
     kind: str,
     now: float,
+    draining: Mapping[str, float] = MappingProxyType({}),
 ) -> Capacity:
     """All nodes with slots; those that were lost not long ago are down.
 
@@ -35,9 +38,11 @@ def capacity_of(
         types: of nodes that the autoscaler may bring.
         kind: what a slot is.
         now: seconds since the epoch.
+        draining: when each node that Ray drains shall be empty, in seconds since the epoch, by its identifier.
     """
     shown = [node for node in nodes if node.ended is None or now - node.ended < REMEMBERED]
-    facts = tuple(fact for node in shown if (fact := _facts(node, used.get(node.id, Used()), kind)).slots)
+    found = (_facts(node, used.get(node.id, Used()), kind, draining.get(node.id)) for node in shown)
+    facts = tuple(fact for fact in found if fact.slots)
     potential = tuple(_potential(nodes, types, kind))
     up = sum(fact.slots for fact in facts if fact.up)
     return Capacity(
@@ -51,7 +56,7 @@ def capacity_of(
     )
 
 
-def _facts(node: RayNode, used: Used, kind: str) -> NodeFacts:
+def _facts(node: RayNode, used: Used, kind: str, until: float | None) -> NodeFacts:
     by_gpu, up = kind == "gpu", node.ended is None
     slots, held = (node.gpus, used.gpus) if by_gpu else (node.cpus, used.cpus)
     return NodeFacts(
@@ -63,8 +68,15 @@ def _facts(node: RayNode, used: Used, kind: str) -> NodeFacts:
         memory=node.memory,
         rack=node.rack,
         up=up,
-        note="" if node.ended is None else f"Ray lost it at {_time(node.ended)}: {node.why}",
+        note=_note(node, until),
+        drained=up and until is not None,
     )
+
+
+def _note(node: RayNode, until: float | None) -> str:
+    if node.ended is not None:
+        return f"Ray lost it at {_time(node.ended)}: {node.why}"
+    return "" if until is None else f"drained by Ray, which wants it empty at {utc(until)}"
 
 
 def _potential(nodes: Sequence[RayNode], types: Sequence[NodeType], kind: str) -> Iterator[NodeFacts]:

@@ -17,6 +17,10 @@ _CHUNK = 2**16
 _DOWN = "its head is down or busy, or the address is wrong: ray.address of the profile, else $RAY_API_SERVER_ADDRESS"
 
 
+class TooLong(BackendUnavailable):
+    """An answer that is longer than is read."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer."""
@@ -55,18 +59,28 @@ class Http:
         self._base = parts.path.rstrip("/")
         self._timeout = timeout
 
-    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+    def request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, longest: int = LONGEST
+    ) -> Reply:
         """Send one request.
 
+        Args:
+            method: of HTTP.
+            path: below the address.
+            body: None: nothing.
+            headers: to send.
+            longest: bytes of an answer.
+
         Raises:
-            BackendUnavailable: no connection, or it broke; too slow, cut short, or too long.
+            TooLong: the answer is longer.
+            BackendUnavailable: no connection, or it broke; too slow, or cut short.
         """
         what, deadline = f"{method} {path.partition('?')[0]}", time.monotonic() + self._timeout
         connection = self._connection(self._netloc, timeout=self._timeout)
         try:
             connection.request(method, self._base + path, body, dict(headers))
             response = connection.getresponse()
-            return Reply(response.status, self._read(response, deadline, what))
+            return Reply(response.status, self._read(response, deadline, what, longest))
         except TimeoutError:
             raise self.failed(what, f"no whole answer within {self._timeout:g} s", _DOWN) from None
         except (OSError, http.client.HTTPException) as error:
@@ -79,13 +93,14 @@ class Http:
         """The error for a request that came to nothing."""
         return BackendUnavailable(f"{what} of Ray at {self.url} failed: {why}", hint=hint)
 
-    def _read(self, response: http.client.HTTPResponse, deadline: float, what: str) -> bytes:
+    def _read(self, response: http.client.HTTPResponse, deadline: float, what: str, longest: int) -> bytes:
         expected = response.length
         content = bytearray()
         while chunk := response.read1(_CHUNK):
             content += chunk
-            if len(content) > LONGEST:
-                raise self.failed(what, f"its answer is longer than {LONGEST // 2**20} MiB", "is that Ray's dashboard?")
+            if len(content) > longest:
+                why = f"its answer is longer than {longest // 2**20} MiB"
+                raise TooLong(f"{what} of Ray at {self.url} failed: {why}", hint="is that Ray's dashboard?")
             if time.monotonic() > deadline:
                 raise TimeoutError
         if expected is not None and len(content) < expected:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.backends.protocol import Capacity, Others
+from orchestrator.backends.ray.announcer import is_announcement
 from orchestrator.backends.ray.capacity import capacity_of, slot_kind
-from orchestrator.backends.ray.nodes import RayNode, Used, busy_jobs, nodes_of, used_by_status, used_by_text
+from orchestrator.backends.ray.drains import Drains
+from orchestrator.backends.ray.jobs import JobList
+from orchestrator.backends.ray.nodes import Busy, RayNode, Used, busy_jobs, nodes_of, used_by_status, used_by_text
 from orchestrator.backends.ray.records import Record
 from orchestrator.backends.ray.rest import RayRest
 from orchestrator.base.clock import Clock
 from orchestrator.base.errors import BackendUnavailable
+from orchestrator.base.text import one_line
 from orchestrator.spec.ray import RaySection
 
 _LOG = logging.getLogger(__name__)
@@ -30,18 +34,21 @@ class Inventory:
 
     Args:
         rest: Ray.
+        jobs: its list of them.
         section: of the profile.
         clock: what time it is.
     """
 
-    def __init__(self, rest: RayRest, section: RaySection, clock: Clock) -> None:
+    def __init__(self, rest: RayRest, jobs: JobList, section: RaySection, clock: Clock) -> None:
         self._rest = rest
+        self._jobs = jobs
+        self._drains = Drains()
         self._types = section.autoscaler
         self._clock = clock
         self._lock = threading.Lock()
         self._kind = slot_kind((), self._types)
         self._door: tuple[float, bool] | None = None
-        self._busy: tuple[float, Sequence[str]] | None = None
+        self._busy: tuple[float, Sequence[Busy]] | None = None
         self._mute = False
 
     @property
@@ -49,12 +56,18 @@ class Inventory:
         """What a slot is; a cluster that had a GPU once counts GPUs for good."""
         return self._kind
 
-    def capacity(self, ours: Callable[[], Sequence[Record]]) -> Capacity:
+    def hear(self, records: Sequence[Record]) -> None:
+        """Take in what the drivers of allocations have left for us; also to be called when one is over."""
+        self._drains.hear(records)
+
+    def capacity(self, ours: Sequence[Record]) -> Capacity:
         """What there is and what is free.
 
         Args:
-            ours: allocations that are not over, which are counted where Ray does not say what is used.
+            ours: allocations that are not over, whose drivers tell which nodes Ray drains, and which are counted where
+                Ray does not say what is used.
         """
+        self.hear(ours)
         rows = self._rest.nodes()
         try:
             nodes = nodes_of(rows)
@@ -62,29 +75,41 @@ class Inventory:
             raise self._rest.wrong("GET /api/v0/nodes") from None
         used = self._used()
         if used is None:
-            used = _by_records(nodes, ours())
+            used = _by_records(nodes, ours)
         if slot_kind(nodes, self._types) == "gpu":
             self._kind = "gpu"
-        found = capacity_of(nodes, used, self._types, kind=self._kind, now=self._clock.now())
+        alive = {node.id for node in nodes if node.ended is None}
+        draining = self._drains.of(alive, {record.allocation for record in ours})
+        now = self._clock.now()
+        found = capacity_of(nodes, used, self._types, kind=self._kind, now=now, draining=draining)
         return replace(found, faults=self._faults()) if found.largest_gang else found
 
-    def others(self, ours: Collection[str]) -> Others:
+    def others(self, ours: Sequence[Record]) -> Others:
         """Jobs of Ray's that are not ours; none while Ray is silent."""
         try:
-            busy = [name for name in self._running() if name not in ours]
+            busy = self._running()
         except BackendUnavailable:
             return Others()
-        if not busy:
+        if busy is None:
+            return Others(users="other jobs of Ray, whose list of them is too long to look through")
+        names, folders = {record.allocation for record in ours}, [f"{record.directory}/" for record in ours]
+        others = [one for one in busy if one.name not in names and not one.left_in.startswith(tuple(folders))]
+        theirs = [one_line(one.name, 60) for one in others]
+        if not theirs:
             return Others(users="tasks or actors of Ray that belong to no job")
-        more = f" and {len(busy) - _SHOWN} more" if len(busy) > _SHOWN else ""
-        return Others(users=f"other jobs of Ray, of which it runs {', '.join(busy[:_SHOWN])}{more}")
+        more = f" and {len(theirs) - _SHOWN} more" if len(theirs) > _SHOWN else ""
+        return Others(users=f"other jobs of Ray, of which it runs {', '.join(theirs[:_SHOWN])}{more}")
 
-    def _running(self) -> Sequence[str]:
+    def _running(self) -> Sequence[Busy] | None:
+        """Those that run, ours included; None where the list is too long."""
         now = self._clock.monotonic()
         with self._lock:
             if self._busy is not None and now - self._busy[0] < _BUSY_FOR:
                 return self._busy[1]
-        found = busy_jobs(self._rest.jobs())
+        rows = self._jobs.all()
+        if rows is None:
+            return None
+        found = [one for one in busy_jobs(rows) if not is_announcement(one.name)]
         with self._lock:
             self._busy = (now, found)
         return found

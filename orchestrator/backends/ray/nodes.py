@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.base.text import one_line
-from orchestrator.rundir.rayjob import names_of
+from orchestrator.rundir.rayjob import LEFT_IN, names_of
 
 _LABELS = ("ray.io/accelerator-type", "rack", "ray.io/node-group")
 _USAGE = re.compile(
@@ -106,13 +106,31 @@ def used_by_text(resources: Mapping[str, Any]) -> dict[str, Used]:
     return found
 
 
-def busy_jobs(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of the jobs and drivers that Ray runs."""
+@dataclass(frozen=True)
+class Busy:
+    """A job, or a driver, that Ray runs.
+
+    Attributes:
+        name: by which Ray knows it.
+        left_in: where a driver that came by itself has left what its workers need, if it is the process of a run.
+    """
+
+    name: str
+    left_in: str = ""
+
+
+def busy_jobs(rows: Iterable[Mapping[str, Any]]) -> list[Busy]:
+    """The jobs and drivers that Ray runs."""
     return [
-        one_line(str(row.get("submission_id") or row.get("job_id") or "a driver"), 60)
+        Busy(str(row.get("submission_id") or row.get("job_id") or "a driver"), _left_in(row))
         for row in rows
         if row.get("status") in {"PENDING", "RUNNING"}
     ]
+
+
+def _left_in(row: Mapping[str, Any]) -> str:
+    environment = (row.get("runtime_env") or {}).get("env_vars") or {}
+    return str(environment.get(LEFT_IN) or "") if isinstance(environment, Mapping) else ""
 
 
 def _used(usage: Mapping[str, Sequence[float]], kind: str) -> float:

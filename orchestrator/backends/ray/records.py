@@ -60,6 +60,13 @@ class Record:
         """Where it lies."""
         return tuple(dict.fromkeys(node for node, _ in self.placement))
 
+    def agents(self) -> list[AllocationFiles]:
+        """Files of its first agent, and of those that have ever begun: each worker may have one of its own."""
+        claims = [*self.directory.glob("agent-*.json")] if self.directory.is_dir() else []
+        numbers = {int(number) for claim in claims if (number := claim.stem.partition("-")[2]).isdecimal()}
+        first = self.files
+        return [first.agent(number - first.index) for number in sorted(numbers | {first.index})]
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {

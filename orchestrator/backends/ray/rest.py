@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.backends.ray.http import Http, Reply
+from orchestrator.backends.ray.http import LONGEST, Http, Reply
 from orchestrator.backends.ray.token import HINT, Token
 from orchestrator.base.errors import BackendUnavailable, LaunchRefused
 from orchestrator.spec.ray import RaySection
@@ -16,6 +16,8 @@ ADDRESS = "http://127.0.0.1:8265"
 _SECONDS = 5.0
 _NO_DASHBOARD = "is that Ray's dashboard? see ray.address of the profile, or $RAY_API_SERVER_ADDRESS"
 _MOST_NODES = 10_000
+LONGEST_LIST = 4 * 2**20
+"""Bytes of the list of jobs, which is asked for every second or so."""
 
 
 class RayRest:
@@ -48,8 +50,13 @@ class RayRest:
         return self._http.request("GET", "/api/version", None, {}).status == 200
 
     def jobs(self) -> Sequence[Mapping[str, Any]]:
-        """All that Ray remembers: jobs that were submitted, and drivers that came by themselves."""
-        return self._list(self._get("/api/jobs/"), "GET /api/jobs/")
+        """All that Ray remembers: jobs that were submitted, and drivers that came by themselves.
+
+        Raises:
+            TooLong: these are too many.
+        """
+        reply = self._ask("GET", "/api/jobs/", longest=LONGEST_LIST)
+        return self._list(self._json(reply, "GET /api/jobs/"), "GET /api/jobs/")
 
     def job(self, name: str) -> Mapping[str, Any] | None:
         """One that was submitted under this name; None where Ray does not know it."""
@@ -114,25 +121,25 @@ class RayRest:
     def _get(self, path: str) -> Any:
         return self._json(self._ask("GET", path), f"GET {path.partition('?')[0]}")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+    def _ask(self, method: str, path: str, body: bytes | None = None, *, longest: int = LONGEST) -> Reply:
         """With the token, which is read anew where Ray refuses it."""
         token = self._token.get()
-        reply = self._send(method, path, body, token)
+        reply = self._send(method, path, body, token, longest)
         if reply.status in {401, 403} and self._token.has_changed(token):
             token = self._token.get()
-            reply = self._send(method, path, body, token)
+            reply = self._send(method, path, body, token, longest)
         if reply.status in {401, 403}:
             why = "it refuses the token" if token else "it asks for a token, and none is known"
             raise self._http.failed(f"{method} {path.partition('?')[0]}", f"{why} ({reply.status})", HINT)
         return reply
 
-    def _send(self, method: str, path: str, body: bytes | None, token: str) -> Reply:
+    def _send(self, method: str, path: str, body: bytes | None, token: str, longest: int) -> Reply:
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return self._http.request(method, path, body, headers)
+        return self._http.request(method, path, body, headers, longest=longest)
 
     def _json(self, reply: Reply, what: str) -> Any:
         if reply.status != 200:

@@ -56,10 +56,11 @@ class Sweeper:
     def _work(self) -> None:
         while (record := self._next()) is not None:
             try:
-                if not self._is_forgotten(record):
-                    self.add(record)
+                if self._is_forgotten(record):
+                    continue
             except (BackendUnavailable, OSError) as error:
-                _LOG.info("Ray keeps job %s: %s", record.allocation, error)
+                _LOG.info("Ray keeps job %s for now: %s", record.allocation, error)
+            self.add(record)
 
     def _next(self) -> Record | None:
         """The first whose time has come; None where there is none any more."""

@@ -14,7 +14,8 @@ from orchestrator.backends.build import backend_of
 from orchestrator.backends.protocol import AllocationState, Room
 from orchestrator.backends.ray import RayBackend
 from orchestrator.backends.ray.request import DRIVER
-from orchestrator.base.errors import LaunchRefused
+from orchestrator.base.errors import BackendUnavailable, LaunchRefused
+from orchestrator.base.process import ProcessIdentity
 from orchestrator.rundir.events import EventWriter
 from orchestrator.rundir.rayjob import claim_ray_job, read_ray_job
 from orchestrator.spec.ray import NodeType
@@ -222,6 +223,52 @@ def test_jobs_that_are_over_are_forgotten_also_where_ray_or_the_server_was_too_q
     assert [*ray.jobs] == [still, "theirs"]
 
 
+def test_a_kill_reaches_all_agents_that_may_have_outlived_the_head(site: Site, ray: FakeRay) -> None:
+    silent, forgotten = site.request("silent"), site.request("forgotten")
+    for request in (silent, forgotten):
+        site.backend.launch(request)
+        for agent in (0, 1, 12):  # one for each worker, as an elastic training has them
+            site.files(request).agent(agent).claim(ProcessIdentity.current())
+    del ray.jobs[forgotten.allocation]
+    stop = f"POST /api/jobs/{silent.allocation}/stop"
+    ray.faults[stop] = [lambda request: setattr(request, "close_connection", True) is None]
+    with pytest.raises(BackendUnavailable):
+        site.backend.kill(silent.allocation)
+    site.backend.kill(forgotten.allocation)
+    for request in (silent, forgotten):
+        notes = [site.files(request).agent(agent).stop_request() for agent in (0, 1, 12)]
+        assert [note and note.grace_seconds for note in notes] == [0.0, 0.0, 0.0]
+
+
+def test_a_job_that_is_over_is_deleted_although_ray_was_silent_when_its_turn_came(site: Site, ray: FakeRay) -> None:
+    request = site.request("over")
+    site.backend.launch(request)
+    ray.jobs[request.allocation]["status"] = "SUCCEEDED"
+    ray.faults[f"GET /api/jobs/{request.allocation}"] = [
+        lambda request: setattr(request, "close_connection", True) is None
+    ] * 2
+    assert site.look(request).state is ENDED
+    until(lambda: request.allocation not in ray.jobs)
+
+
+def test_where_rays_list_of_jobs_is_too_long_each_job_is_asked_for(
+    site: Site, ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.backends.ray.rest.LONGEST_LIST", 10_000)
+    request, lost = site.request("one"), site.request("lost")
+    for each in (request, lost):
+        site.backend.launch(each)
+    del ray.jobs[lost.allocation]
+    ray.job("of-last-year", "FAILED", message="x" * 20_000)
+    names = [request.allocation, lost.allocation]
+    ray.asked.clear()
+    for _ in range(2):
+        seen = site.backend.observe(names)
+        assert [seen[name].state for name in names] == [PENDING, ABSENT]
+    assert ray.asked.count("GET /api/jobs/") == 1, "then it is left alone for some minutes"
+    assert "too long" in site.backend.others("n1").users
+
+
 def test_the_autoscaler_is_told_by_a_small_job_that_ray_forgets_at_the_next_word(ray: FakeRay, site: Site) -> None:
     kind = {"name": "h200", "count": 2, "cpus": 16, "gpus": 8}
     site.profile = site.profile.model_copy(
@@ -238,6 +285,15 @@ def test_the_autoscaler_is_told_by_a_small_job_that_ray_forgets_at_the_next_word
     first["status"] = "SUCCEEDED"
     backend.announce([Room(1, 1, 0)])
     assert first["submission_id"] not in ray.jobs
+    left = [*ray.jobs]
+    for job in ray.jobs.values():
+        job["status"] = "SUCCEEDED"
+    after = site.reopen()
+    request = site.request("one")
+    after.launch(request)
+    assert site.look(request, after).state is PENDING
+    after.announce([])
+    assert not set(left) & set(ray.jobs), "those of a server that is gone as well"
 
 
 def test_a_cluster_that_does_not_grow_is_told_nothing(ray: FakeRay, site: Site) -> None:

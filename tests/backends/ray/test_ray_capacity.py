@@ -12,6 +12,8 @@ from orchestrator.backends.ray.capacity import REMEMBERED, capacity_of
 from orchestrator.backends.ray.nodes import Used, nodes_of, used_by_status, used_by_text
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.control.others import HeldByOthers
+from orchestrator.onray import cluster
+from orchestrator.rundir.rayjob import LEFT_IN
 from orchestrator.spec.ray import NodeType
 
 LOST_AT = 1795355350.252
@@ -152,6 +154,22 @@ def test_others_are_those_jobs_that_are_not_ours(site: Site, ray: FakeRay) -> No
     assert said == "other jobs of Ray, of which it runs theirs, 03000000"
     assert HeldByOthers("n1", 1, 2, "cpu", Others(users=said)).text == f"1 of 2 cpu slots of n1 is held by {said}"
     assert site.backend.others("n1").users == "tasks or actors of Ray that belong to no job", "for a few seconds"
+
+
+def test_drivers_of_our_runs_and_their_processes_and_words_to_the_autoscaler_are_no_others(
+    site: Site, ray: FakeRay
+) -> None:
+    ray.starts = False
+    request = site.request("ours-with-a-name-that-is-longer-than-what-people-are-shown-of-it")
+    site.backend.launch(request)
+    inside = {"env_vars": {LEFT_IN: str(request.directory.path / "ray" / "driver-7.json")}}
+    ray.job("search", "RUNNING", type="DRIVER", submission_id=None, job_id="04000000", runtime_env=inside)
+    ray.job("orchestrator-wants-0123456789ab", "RUNNING")
+    assert site.backend.others("n1") == Others(users="tasks or actors of Ray that belong to no job")
+    theirs = {"env_vars": {LEFT_IN: f"{request.directory.path}0/ray/driver-7.json"}}
+    ray.job("other", "RUNNING", type="DRIVER", submission_id=None, job_id="05000000", runtime_env=theirs)
+    assert site.reopen().others("n1").users == "other jobs of Ray, of which it runs 05000000"
+    assert cluster._DRIVER == LEFT_IN
 
 
 def _says(request: object, text: str) -> bool:

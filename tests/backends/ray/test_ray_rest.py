@@ -81,7 +81,7 @@ def hangs_up(request: BaseHTTPRequestHandler) -> bool:
         (says(500, "Traceback\nRuntimeError: GCS is away\n."), "status 500: RuntimeError: GCS is away"),
         (says(404, "nothing here"), "status 404"),
         (half, "IncompleteRead"),
-        (endless, "longer than 8 MiB"),
+        (endless, "longer than 4 MiB"),
         (hangs_up, "closed connection without response"),
         (silent, "no whole answer within 0.3 s"),
         (dribbles, "no whole answer within 0.3 s"),
