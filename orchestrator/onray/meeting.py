@@ -1,4 +1,4 @@
-"""Where the nodes of a search's Ray meet: a folder of the run that holds the head's address and token, and the end.
+"""Where the nodes of a private Ray meet: a folder of the run that holds the head's address and token, and the end.
 
 The token lets whoever has it execute code on every node, so that only the account of the run may read it.
 """
@@ -6,13 +6,18 @@ The token lets whoever has it execute code on every node, so that only the accou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from orchestrator.base.errors import Conflict
 from orchestrator.base.files import create_exclusive, read_json
 from orchestrator.rundir.layout import RunDirectory
+
+_NODES_WITHIN = 60.0
+"""Who comes later is used all the same."""
+_TICK = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,31 @@ def told_to_go(meeting: RayMeeting | None) -> Iterator[None]:
     finally:
         if meeting is not None:
             meeting.end()
+
+
+def gather(slots: int, should_stop: Callable[[], bool], waiting: Callable[[int], object] | None = None) -> int | None:
+    """Wait until the nodes of a run are in the Ray that this process is connected to, not for ever.
+
+    Args:
+        slots: of all nodes, each of which is a CPU of Ray's.
+        should_stop: whether the run is to stop.
+        waiting: told again and again how many are there.
+
+    Returns:
+        Those that are there; None where the run is to stop.
+    """
+    deadline = time.monotonic() + _NODES_WITHIN
+    while (there := slots_there()) < slots and time.monotonic() < deadline:
+        if should_stop():
+            return None
+        if waiting is not None:
+            waiting(there)
+        time.sleep(_TICK)
+    return there
+
+
+def slots_there() -> int:
+    """What Ray has, of all nodes that are there."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]

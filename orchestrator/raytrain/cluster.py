@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,17 +10,14 @@ from pathlib import Path
 
 from orchestrator.base.text import counted
 from orchestrator.onray.cluster import Reserved, cluster_ray
-from orchestrator.onray.meeting import RayMeeting, told_to_go
+from orchestrator.onray.meeting import RayMeeting, gather, told_to_go
 from orchestrator.onray.private import private_ray
+from orchestrator.raytrain.places import Places
 from orchestrator.raytrain.settings import set_environment
 from orchestrator.raytrain.task import meeting_folder
 from orchestrator.runtime.context import RunContext
 from orchestrator.runtime.logs import say
 from orchestrator.spec.regnet import RegNetWorkload
-
-_NODES_WITHIN = 60.0
-"""Who comes later is used all the same."""
-_TICK = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,14 +29,14 @@ class Room:
         most: workers.
         scratch: a folder for what Ray Train itself writes, readable on all nodes.
         resources: of each worker, in Ray's words.
-        nodes: Ray's identifiers of those that the run has; empty: all that Ray has are the run's.
+        places: of the workers; None: all that Ray has is the run's.
     """
 
     least: int
     most: int
     scratch: Path
     resources: dict[str, float] = field(default_factory=lambda: {"CPU": 1.0})
-    nodes: tuple[str, ...] = ()
+    places: Places | None = None
 
     @property
     def workers(self) -> int | tuple[int, int]:
@@ -66,7 +62,8 @@ def ray_for(context: RunContext, workload: RegNetWorkload, on_lost: Callable[[st
     set_environment()
     if (reserved := Reserved.of(os.environ)) is not None:
         with cluster_ray(reserved, on_lost):
-            yield replace(_room(context, workload, dict(reserved.each)), nodes=tuple(reserved.nodes))
+            places = Places.of(context.run, context.token, reserved.nodes)
+            yield replace(_room(context, workload, dict(reserved.each)), places=places)
         return
     with _own_ray(context, workload, on_lost) as room:
         yield room
@@ -91,18 +88,8 @@ def _room(context: RunContext, workload: RegNetWorkload, each: dict[str, float])
 
 
 def _gather(context: RunContext) -> bool:
-    """Wait for the slots of the other nodes, not for ever; False where the run is to stop."""
-    deadline = time.monotonic() + _NODES_WITHIN
-    while (there := _slots_there()) < context.slots and time.monotonic() < deadline:
-        if context.should_stop() is not None:
-            return False
-        time.sleep(_TICK)
-    if there < context.slots:
+    """Wait for the slots of the other nodes; False where the run is to stop."""
+    there = gather(context.slots, lambda: context.should_stop() is not None)
+    if there is not None and there < context.slots:
         say(f"Ray has {there} of {counted(context.slots, 'slot')}")
-    return True
-
-
-def _slots_there() -> int:
-    import ray
-
-    return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+    return there is not None

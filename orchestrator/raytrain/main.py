@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from orchestrator.base.text import counted
 from orchestrator.raytrain.cluster import Room, ray_for
 from orchestrator.raytrain.driver import drive
 from orchestrator.raytrain.task import WorkerTask
@@ -31,10 +33,20 @@ def _train(context: RunContext, workload: RegNetWorkload, speaker: Speaker) -> E
 
 
 def _fit(context: RunContext, workload: RegNetWorkload, room: Room) -> dict[str, Any]:
+    if (word := _lack(room)) is not None:
+        return asdict(word)
     from orchestrator.raytrain.trainer import fit
 
     task = WorkerTask(str(context.run.path), context.token, os.getcwd(), workload.elastic.hang_after)
     return fit(task, room, workload.elastic.replacements)
+
+
+def _lack(room: Room) -> Ending | None:
+    """What ends the run where the places that it has left do not do, however often Ray Train would try."""
+    if room.places is None or (there := len(room.places.there())) >= room.least:
+        return None
+    needs = f"{there} of the {counted(room.least, 'place')} that it needs can be had"
+    return Ending("failed", f"{needs}: Ray has taken nodes of the run away, or is about to", "preempted")
 
 
 def _give_up(context: RunContext, daemon: str) -> None:

@@ -8,11 +8,11 @@ from ray.train.backend import Backend
 from ray.train.torch import TorchConfig
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2.api.callback import RayTrainCallback
-from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.config import FailureConfig, RunConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from orchestrator.onray.groups import NODE_LABEL
 from orchestrator.raytrain.cluster import Room
+from orchestrator.raytrain.scaling import OnPlaces, PlacedScaling
 from orchestrator.raytrain.settings import LOOK_FOR_ROOM_SECONDS, STARTS
 from orchestrator.raytrain.task import WorkerTask
 from orchestrator.raytrain.worker import train_worker
@@ -28,15 +28,22 @@ class OwnGroup(TorchConfig):
 
 
 class Trainer(TorchTrainer):
-    """Without Ray Train's watch over its own controller, whose placement group goes with the run's driver in any case.
+    """On the places of the run, and without Ray Train's watch over its own controller.
 
-    That watch asks a dashboard, and where a private Ray has none it may ask that of another Ray on the same machine,
-    which knows nothing of the controller: it would take it for dead, and the workers' places away.
+    What the controller has goes with the run's driver in any case. That watch asks a dashboard, and where a private Ray
+    has none it may ask that of another Ray on the same machine, which knows nothing of the controller: it would take it
+    for dead, and the workers' places away.
     """
 
     def _create_default_callbacks(self) -> list[RayTrainCallback]:
         made = super()._create_default_callbacks()
         return [each for each in made if not isinstance(each, PlacementGroupCleanerCallback)]
+
+    def _initialize_and_run_controller(self, **controller: Any) -> Any:
+        scaling = self.scaling_config
+        if isinstance(scaling, PlacedScaling) and scaling.places is not None:
+            controller["scaling_policy"] = OnPlaces(scaling, scaling.places)
+        return super()._initialize_and_run_controller(**controller)
 
 
 def fit(task: WorkerTask, room: Room, restarts: int) -> dict[str, Any]:
@@ -54,12 +61,12 @@ def fit(task: WorkerTask, room: Room, restarts: int) -> dict[str, Any]:
         train_worker,
         train_loop_config=task.config(),
         torch_config=OwnGroup(),
-        scaling_config=ScalingConfig(
+        scaling_config=PlacedScaling(
             num_workers=room.workers,
             use_gpu="GPU" in room.resources,
             resources_per_worker=room.resources,
-            label_selector={NODE_LABEL: f"in({','.join(room.nodes)})"} if room.nodes else None,
             elastic_resize_monitor_interval_s=LOOK_FOR_ROOM_SECONDS,
+            places=room.places,
         ),
         run_config=RunConfig(
             name=task.directory.run,

@@ -36,7 +36,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     """What Ray Train calls on each worker; how it ended.
 
     Raises:
-        GroupBroken: another worker was lost; Ray Train starts all of them anew.
+        Exception: what a new start may mend, as often as `elastic.replacements` says.
     """
     import ray
     from ray import train
@@ -63,7 +63,7 @@ def work(task: WorkerTask, attempt: Attempt, host: str, drains: Drains, from_ran
         from_rank_zero: Ray Train's broadcast.
 
     Raises:
-        GroupBroken: another worker was lost.
+        Exception: another worker was lost, or it failed for what a new start may mend; Ray Train makes one.
     """
     place = RayTrainPlace(attempt, host, from_rank_zero)
     context = _context(task, place, attempt, host)
@@ -74,13 +74,21 @@ def work(task: WorkerTask, attempt: Attempt, host: str, drains: Drains, from_ran
             ending = _train(context, attempt, drains)
     except Exception as error:
         report(error)
-        if lost_a_peer(error):
-            context.finish("left", "another worker was lost: all of them start anew")
+        if (word := _starts_anew(error)) is not None:
+            context.finish("left", f"{word}: all workers start anew")
             raise
         ending = Ending("failed", describe(error), failure_class(error))
         tell_of_failure(task.directory, place.number, ending)
     context.finish(ending.outcome, ending.message, ending.failure_class)
     return ending
+
+
+def _starts_anew(error: Exception) -> str | None:
+    """Why all workers start anew; None where that would mend nothing: a run that a newer one has replaced is over."""
+    if lost_a_peer(error):
+        return "another worker was lost"
+    infrastructure = failure_class(error) == "infrastructure" and not isinstance(error, Fenced)
+    return describe(error) if infrastructure else None
 
 
 def _train(context: RunContext, attempt: Attempt, drains: Drains) -> Ending:

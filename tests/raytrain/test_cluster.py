@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from ranks import new_run
 
+from orchestrator.onray import meeting
 from orchestrator.onray.cluster import Reserved
 from orchestrator.onray.meeting import Head, RayMeeting
-from orchestrator.raytrain import cluster
+from orchestrator.raytrain import cluster, places
 from orchestrator.raytrain.cluster import Room, ray_for
 from orchestrator.rundir.control import Control, write_control
 from orchestrator.runtime.context import RunContext
@@ -81,29 +82,32 @@ def test_a_run_without_a_ray_cluster_has_its_slots_as_a_ray_of_its_own(
 def test_on_a_ray_cluster_workers_have_what_the_scheduler_counted_for_them(
     rays: Rays, context: RunContext, workload: RegNetWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reserved = Reserved("10.0.0.9:6379", each={"CPU": 3.0, "GPU": 1.0})
+    reserved = Reserved("10.0.0.9:6379", nodes={"id-1": 2, "id-2": 1}, each={"CPU": 3.0, "GPU": 1.0})
     monkeypatch.setenv(RAY, reserved.to_text())
+    monkeypatch.setattr(places, "nodes_there", lambda: {"n1": "id-1", "n2": "id-2", "n3": "id-3"})
     found = room(context, workload)
     assert found is not None
     assert (found.workers, found.resources) == ((1, 3), {"CPU": 3.0, "GPU": 1.0})
+    assert found.places is not None
+    assert found.places.now() == (("n1", 2), ("n2", 1))
     assert (rays.private, rays.joined) == ([], [reserved])
 
 
 def test_other_nodes_of_the_run_learn_where_ray_is_and_that_it_is_over(
     rays: Rays, context: RunContext, workload: RegNetWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_slots_there", lambda: 3)
-    context, meeting = replace(context, node_slots=2), RayMeeting(context.run)
+    monkeypatch.setattr(meeting, "slots_there", lambda: 3)
+    context, told = replace(context, node_slots=2), RayMeeting(context.run)
     with ray_for(context, workload, lambda daemon: None) as found:
         assert found is not None
-        assert (meeting.head(), meeting.over()) == (Head("10.0.0.1:6379", "secret"), False)
-    assert meeting.over()
+        assert (told.head(), told.over()) == (Head("10.0.0.1:6379", "secret"), False)
+    assert told.over()
     assert rays.private == [(2, 2, "10.0.0.1")]
 
 
 def test_a_stop_while_other_nodes_are_waited_for_ends_it(
     rays: Rays, context: RunContext, workload: RegNetWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_slots_there", lambda: 2)
+    monkeypatch.setattr(meeting, "slots_there", lambda: 2)
     write_control(context.run, Control(1, 1, "stop", 3, cause="cancel"))
     assert room(replace(context, node_slots=2), workload) is None

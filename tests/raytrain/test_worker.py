@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from ranks import events, new_run, one_rank, spooled, summary, until
 
+from orchestrator.base.errors import Fenced, TimedOut
+from orchestrator.raytrain import worker
 from orchestrator.raytrain.drains import Drains
 from orchestrator.raytrain.place import Attempt
 from orchestrator.raytrain.task import STOP_FILE, WorkerTask, failure_told, meeting_folder
@@ -100,3 +102,22 @@ def test_a_worker_that_loses_others_says_nothing_against_itself(tiny: MakeWorklo
         work(task, Attempt(1, 0, 2), "127.0.0.1", Drains(lambda: False, gone), gone)
     assert failure_told(run) is None
     assert [event.data["outcome"] for event in events(run, "rank_finished")] == ["left"]
+
+
+@pytest.mark.parametrize(("error", "anew"), [(TimedOut("the store is slow"), True), (Fenced("older"), False)])
+def test_what_a_new_start_may_mend_is_left_to_ray_train(
+    tiny: MakeWorkload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, anew: bool
+) -> None:
+    run = new_run(tmp_path, tiny(elastic={"engine": "ray_train"}))
+
+    def fails(*asked: object, **more: object) -> Ending:
+        raise error
+
+    monkeypatch.setattr(worker, "train_as_worker", fails)
+    if anew:
+        with pytest.raises(TimedOut):
+            worked(run, count(run))
+    else:
+        assert worked(run, count(run)).failure_class == "infrastructure"
+    assert (failure_told(run) is None) == anew
+    assert [event.data["outcome"] for event in events(run, "rank_finished")] == ["left" if anew else "failed"]
