@@ -21,7 +21,8 @@ def search_plan(workload: RegNetWorkload, known: int) -> SearchPlan:
     """
     search, share = workload.search, workload.trial_share
     assert search is not None
-    low, high = (min(workload.trials_at_once(n), search.trials) for n in (workload.workers.min, workload.workers.max))
+    spread, together = [1] * workload.workers.min, [workload.workers.max]  # over nodes, which are not known yet
+    low, high = (min(workload.trials_at_once(nodes), search.trials) for nodes in (spread, together))
     return SearchPlan(
         sampler=search.sampler,
         trials=search.trials,

@@ -121,6 +121,23 @@ def _slots_there() -> int:
     return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
 
 
+def workers_of_nodes(slots: int) -> list[int]:
+    """Workers' slots of each node that a run has; those that have not come yet count as nodes of their own.
+
+    Args:
+        slots: of the run, on all nodes.
+    """
+    import ray
+
+    reserved = Reserved.of(os.environ)
+    if reserved is not None:
+        there = list(reserved.nodes.values())
+    else:
+        alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        there = [int(node["Resources"].get("CPU", 0)) for node in alive]
+    return [*there, *[1] * (slots - sum(there))]
+
+
 def tune_trials(
     run: SearchRun,
     workload: RegNetWorkload,
@@ -181,7 +198,7 @@ def _fit(
     task = TrialTask(
         str(run.job.path), run.token, 0, run.trainer, str(meeting), str(run.run.path), search.retries, until
     ).config()
-    at_once = workload.trials_at_once(run.slots)
+    at_once = workload.trials_at_once(workers_of_nodes(run.slots))
     cores = workload.resources.cpus_per_worker if Reserved.of(os.environ) is None else 1
     # What is known is given to Tune at once: some schedulers compare a trial with others that have not begun.
     known = task if run.sampler else task | {"index": tune.grid_search(list(trials))}

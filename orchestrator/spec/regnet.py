@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -166,10 +167,14 @@ class RegNetWorkload(WorkloadBase):
             has.cpus_per_worker if cpus is None else cpus, float(has.gpus_per_worker if gpus is None else gpus)
         )
 
-    def trials_at_once(self, workers: int) -> int:
-        """How many trials of the search a run with so many workers has at once."""
+    def trials_at_once(self, nodes: Iterable[int]) -> int:
+        """How many trials of the search run at once; each lies on one node.
+
+        Args:
+            nodes: workers of each node of the run.
+        """
         has, asked = self.resources, None if self.search is None else self.search.concurrency
-        fit = self.trial_share.at_once(workers * has.cpus_per_worker, workers * has.gpus_per_worker)
+        fit = sum(self.trial_share.at_once(n * has.cpus_per_worker, n * has.gpus_per_worker) for n in nodes)
         return max(1, min(fit, asked or fit))
 
     @model_validator(mode="after")

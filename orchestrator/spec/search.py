@@ -174,7 +174,7 @@ class TrialShare:
     gpus: float
 
     def at_once(self, cpus: int, gpus: int) -> int:
-        """Trials that so many cores and GPUs hold; those that share a GPU lie on it as a whole."""
+        """Trials that so many cores and GPUs of one node hold; those that share a GPU lie on it as a whole."""
         most = cpus // self.cpus
         if self.gpus >= 1:
             return min(most, int(gpus // self.gpus))

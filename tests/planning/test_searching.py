@@ -26,6 +26,7 @@ def said(*overrides: str) -> list[str]:
         (("search.concurrency=1",), "1 trial at once, each with 1 core"),
         (GPU, "2..4 trials at once, each with 8 cores and 1 GPU"),
         ((*GPU, "search.trial={cpus: 2, gpus: 0.5}"), "4..8 trials at once, each with 2 cores and 0.5 GPU"),
+        ((*GPU, "resources.workers=3", "search.trial={cpus: 5, gpus: 0.5}"), "3..4 trials at once, each with 5 cores"),
         ((*GPU, "search.trial={cpus: 2, gpus: 0.25}", "search.trials=5"), "5 trials at once, each with 2 cores and"),
     ],
 )

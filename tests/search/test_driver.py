@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.blueprint.workload import known_population
+from orchestrator.onray.cluster import Reserved
 from orchestrator.onray.private import Signals, private_ray
 from orchestrator.rundir.events import read_events
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.runtime.durable import DurableEvents
-from orchestrator.search.driver import SearchRun, tune_trials
+from orchestrator.runtime.environment import RAY
+from orchestrator.search.driver import SearchRun, tune_trials, workers_of_nodes
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, resumed_trials
 from orchestrator.search.records import TrialRecord, TrialRecords
@@ -180,6 +182,16 @@ def test_several_trials_share_a_slot_where_each_takes_a_part_of_it(
     assert not ended
     assert [(record.state, record.epochs) for record in records] == [("pending", 1)] * 4 + [("pending", 0)]
     assert starts(job, 4) == 0
+
+
+def test_slots_are_counted_by_nodes_and_those_that_have_not_come_are_nodes_of_their_own(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert workers_of_nodes(2) == [2]
+    assert workers_of_nodes(4) == [2, 1, 1]
+    reserved = Reserved("127.0.0.1:1", "group", {"a": 3, "b": 1}, {"CPU": 4})
+    monkeypatch.setenv(RAY, reserved.to_text())
+    assert workers_of_nodes(4) == [3, 1]
 
 
 def test_a_budget_that_is_used_up_ends_what_runs_after_its_epoch_and_begins_no_more(

@@ -116,3 +116,20 @@ def test_a_key_of_another_scheduler_is_told_with_its_line_and_a_frozen_workload_
     frozen = freeze_workload(workload_in(SWEEP, ["search.scheduler.type=hyperband"]))
     assert "quantile" in frozen
     assert thaw_workload(frozen) == workload_in(SWEEP, ["search.scheduler.type=hyperband"])
+
+
+@pytest.mark.parametrize(
+    ("resources", "trial", "nodes", "at_once"),
+    [
+        ("{cpus_per_worker: 4}", "{cpus: 3}", [1, 1, 1], 3),  # not 12 / 3
+        ("{cpus_per_worker: 4}", "{cpus: 3}", [3], 4),
+        ("{cpus_per_worker: 4, gpus_per_worker: 1}", "{cpus: 1, gpus: 0.6}", [1, 1], 2),
+        ("{cpus_per_worker: 4, gpus_per_worker: 1}", "{cpus: 1, gpus: 0.6}", [5], 5),  # not 5 / 0.6
+        ("{cpus_per_worker: 4, gpus_per_worker: 3}", "{cpus: 1, gpus: 2}", [1, 1], 2),  # not 6 / 2
+        ("{cpus_per_worker: 4}", "{cpus: 3}", [], 1),
+    ],
+)
+def test_trials_at_once_are_counted_node_by_node(resources: str, trial: str, nodes: list[int], at_once: int) -> None:
+    workload = workload_in(SWEEP, [f"resources={resources}", f"search.trial={trial}"])
+    assert isinstance(workload, RegNetWorkload)
+    assert workload.trials_at_once(nodes) == at_once
