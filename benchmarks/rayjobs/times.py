@@ -8,16 +8,17 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-_DRAWS = 2000
+_DRAWS, _ROUNDS = 2000, 3
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Median of paired ratios, and its 95 % bootstrap interval."""
+    """Median of paired ratios, and its 95 % bootstrap interval, which says nothing of fewer than three rounds."""
 
     median: float
     low: float
     high: float
+    rounds: int
 
     @classmethod
     def of(cls, own: Sequence[float], theirs: Sequence[float]) -> Ratio:
@@ -26,10 +27,11 @@ class Ratio:
         generator = random.Random(1)
         medians = sorted(statistics.median(generator.choices(pairs, k=len(pairs))) for _ in range(_DRAWS))
         cut = _DRAWS // 40
-        return cls(statistics.median(pairs), medians[cut], medians[-cut - 1])
+        return cls(statistics.median(pairs), medians[cut], medians[-cut - 1], len(pairs))
 
     def __str__(self) -> str:
-        return f"{self.median:.3f} (95 % interval {self.low:.3f} to {self.high:.3f})"
+        interval = f"95 % interval {self.low:.3f} to {self.high:.3f}"
+        return f"{self.median:.3f} ({interval if self.rounds >= _ROUNDS else 'too few rounds for an interval'})"
 
 
 def turn(names: Sequence[str], number: int) -> tuple[str, ...]:

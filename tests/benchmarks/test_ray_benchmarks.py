@@ -27,6 +27,8 @@ def test_a_ratio_is_that_of_pairs_and_every_other_round_goes_backwards():
 
     ratio = Ratio.of([2.0, 20.0, 3.0], [1.0, 10.0, 1.0])
     assert (ratio.low, ratio.median, ratio.high) == (2.0, 2.0, 3.0)
+    assert str(ratio) == "2.000 (95 % interval 2.000 to 3.000)"
+    assert str(Ratio.of([2.0], [1.0])) == "2.000 (too few rounds for an interval)"
     assert [turn("AB", number) for number in range(3)] == [("A", "B"), ("B", "A"), ("A", "B")]
 
 
