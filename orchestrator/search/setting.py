@@ -81,7 +81,8 @@ class Setting:
         records = TrialRecords(context.job, context.token)
         fresh = fresh_trials(population, workload, context.job)
         tpe = workload.search.sampler == "tpe"
-        sampler = TpeSampler(workload, context.job, about.channels, len(about.classes)) if tpe else None
+        known = (about.channels, len(about.classes), population.draws)
+        sampler = TpeSampler(workload, context.job, *known) if tpe else None
         return cls(context, workload, tracker, origin, records, fresh, batches.samples, sampler)
 
     def announce(self) -> None:

@@ -36,6 +36,7 @@ class Suggested(Searcher):
         else:
             record = self._sampler.suggest(self._ledger.trials)
             if record is None:
+                self._ledger.closed = "" if self._sampler.over(self._ledger.trials) else self._sampler.exhausted
                 return Searcher.FINISHED  # type: ignore[return-value]
             self._ledger.add(record)
             index = record.index

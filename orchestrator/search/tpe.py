@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.blueprint.regnet import RegNetParameters
 from orchestrator.blueprint.space import AXES, DesignSpace, SampledDesign, examine
-from orchestrator.blueprint.workload import space_of
+from orchestrator.blueprint.workload import STARTUP_TRIALS, space_of
 from orchestrator.rundir.layout import JobDirectory
 from orchestrator.search.population import fresh_trial, parameters_of_trial
 from orchestrator.search.records import TrialRecord
@@ -38,12 +38,14 @@ class TpeSampler:
         job: whose trials they are.
         in_channels: of the images.
         num_classes: of the dataset.
+        draws: that the models took which are known before the search begins.
     """
 
     workload: RegNetWorkload
     job: JobDirectory
     in_channels: int
     num_classes: int
+    draws: int = 0
 
     @property
     def total(self) -> int:
@@ -55,6 +57,20 @@ class TpeSampler:
     def over(self, trials: Collection[TrialRecord]) -> bool:
         """Whether there are as many trials as the search is to have."""
         return len(trials) >= self.total
+
+    @property
+    def exhausted(self) -> str:
+        """Why the search has fewer trials than it is to have, in words."""
+        search = self.workload.search
+        assert search is not None
+        return f"no further model of the space was found in search.max_draws: {search.max_draws:,} draws"
+
+    def draws_left(self, trials: Collection[TrialRecord]) -> int:
+        """Of those that the whole search may make, suggestions that were dropped among them."""
+        search = self.workload.search
+        assert search is not None
+        suggested = [trial for trial in trials if trial.index >= STARTUP_TRIALS]
+        return max(0, search.max_draws - self.draws - sum(1 + sum(each.rejected.values()) for each in suggested))
 
     def suggest(self, trials: Collection[TrialRecord]) -> TrialRecord | None:
         """The next trial; None where there is to be none, or the space holds no further model.
@@ -78,6 +94,7 @@ class _Suggestion:
         self._taken = {parameters_of_trial(trial, sampler.workload.model).design() for trial in trials}
         self._trials = trials
         self._rejected: Counter[str] = Counter()
+        self._left = sampler.draws_left(trials)
 
     def find(self) -> TrialRecord | None:
         """The trial, with what was dropped before it; None where no further model is found."""
@@ -93,7 +110,7 @@ class _Suggestion:
 
         axes = _distributions(self._space)
         study = _study(self._space, self._trials, seed=self._seed)
-        for _ in range(_MOST_ASKED):
+        for _ in range(min(_MOST_ASKED, self._left)):
             trial = study.ask(axes)
             values = {name: self._space.axis(name).at(trial.params[name]) for name in AXES}
             if (member := self._kept(self._space.member(values))) is not None:
@@ -103,10 +120,8 @@ class _Suggestion:
 
     def _drawn(self) -> SampledDesign | None:
         """A random model: TPE does not get away from models that break a constraint, or are there already."""
-        search = self._sampler.workload.search
-        assert search is not None
         generator = random.Random(self._seed)
-        found = (self._kept(self._space.draw(generator)) for _ in range(search.max_draws))
+        found = (self._kept(self._space.draw(generator)) for _ in range(self._left - sum(self._rejected.values())))
         return next((member for member in found if member is not None), None)
 
     def _kept(self, parameters: RegNetParameters) -> SampledDesign | None:

@@ -5,14 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from ray.tune.search import Searcher
 
 from orchestrator.blueprint.space import AXES
 from orchestrator.blueprint.workload import known_population, space_of
 from orchestrator.rundir.layout import JobDirectory
+from orchestrator.runtime.durable import DurableEvents
+from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, parameters_of_trial
-from orchestrator.search.records import TrialRecord
+from orchestrator.search.records import TrialRecord, TrialRecords
+from orchestrator.search.suggested import Suggested
 from orchestrator.search.tpe import TpeSampler
+from orchestrator.search.voice import Voice
 from orchestrator.spec.regnet import RegNetWorkload
+from orchestrator.tracking.protocol import Discard
 
 MakeWorkload = Callable[..., RegNetWorkload]
 
@@ -103,4 +109,22 @@ def test_a_space_without_a_further_model_ends_the_search(make_workload: MakeWork
     alone = known_population(make_workload(trials=1, space=one, max_draws=50), in_channels=1, num_classes=10)
     workload = make_workload(trials=2, sampler="tpe", space=one, max_draws=50)
     trials = [measured(trial) for trial in fresh_trials(alone, workload, job)]
-    assert TpeSampler(workload, job, 1, 10).suggest(trials) is None
+    sampler = TpeSampler(workload, job, 1, 10)
+    assert sampler.suggest(trials) is None
+    voice = Voice(DurableEvents(job.run("job-1-r1"), "rank-0", 1), Discard(), "job-1")
+    ledger = Ledger(trials, TrialRecords(job, 1), voice, epochs=4, samples_per_epoch=100)
+    searcher = Suggested(sampler, ledger, 2, lambda: False)
+    assert searcher.suggest("a") == Searcher.FINISHED
+    assert ledger.closed == "no further model of the space was found in search.max_draws: 50 draws"
+
+
+def test_draws_are_counted_over_the_whole_search(
+    found: list[TrialRecord], tpe: RegNetWorkload, job: JobDirectory
+) -> None:
+    assert tpe.search is not None
+    dropped = sum(sum(trial.rejected.values()) for trial in found[:20])
+    for more, suggests in ((0, False), (1_000, True)):
+        search = tpe.search.model_copy(update={"max_draws": 70 + 10 + dropped + more})
+        sampler = TpeSampler(tpe.model_copy(update={"search": search}), job, 1, 10, draws=70)
+        assert sampler.draws_left(found[:20]) == more
+        assert (sampler.suggest(found[:20]) is not None) == suggests
