@@ -5,20 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from ray.tune.search import Searcher
 
 from orchestrator.blueprint.space import AXES
 from orchestrator.blueprint.workload import known_population, space_of
 from orchestrator.rundir.layout import JobDirectory
-from orchestrator.runtime.durable import DurableEvents
-from orchestrator.search.ledger import Ledger
 from orchestrator.search.population import fresh_trials, parameters_of_trial
-from orchestrator.search.records import TrialRecord, TrialRecords
-from orchestrator.search.suggested import Suggested
+from orchestrator.search.records import TrialRecord
 from orchestrator.search.tpe import TpeSampler
-from orchestrator.search.voice import Voice
 from orchestrator.spec.regnet import RegNetWorkload
-from orchestrator.tracking.protocol import Discard
 
 MakeWorkload = Callable[..., RegNetWorkload]
 
@@ -111,11 +105,7 @@ def test_a_space_without_a_further_model_ends_the_search(make_workload: MakeWork
     trials = [measured(trial) for trial in fresh_trials(alone, workload, job)]
     sampler = TpeSampler(workload, job, 1, 10)
     assert sampler.suggest(trials) is None
-    voice = Voice(DurableEvents(job.run("job-1-r1"), "rank-0", 1), Discard(), "job-1")
-    ledger = Ledger(trials, TrialRecords(job, 1), voice, epochs=4, samples_per_epoch=100)
-    searcher = Suggested(sampler, ledger, 2, lambda: False)
-    assert searcher.suggest("a") == Searcher.FINISHED
-    assert ledger.closed == "no further model of the space was found in search.max_draws: 50 draws"
+    assert sampler.exhausted == "no further model of the space was found in search.max_draws: 50 draws"
 
 
 def test_draws_are_counted_over_the_whole_search(

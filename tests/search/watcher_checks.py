@@ -1,10 +1,11 @@
-"""What becomes of a trial that fails: with a stop rule, and while the run is asked to stop."""
+"""A trial that fails, with a stop rule or while the run is asked to stop; a search that finds no further model."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune.search import Searcher
 
 from orchestrator.onray.private import Signals
 from orchestrator.rundir.layout import JobDirectory
@@ -12,6 +13,7 @@ from orchestrator.runtime.durable import DurableEvents
 from orchestrator.search.ledger import Ledger
 from orchestrator.search.records import TrialRecord, TrialRecords
 from orchestrator.search.stopping import StopRule
+from orchestrator.search.suggested import Suggested
 from orchestrator.search.trial import CLOSED_FILE
 from orchestrator.search.voice import Voice
 from orchestrator.search.watcher import Watcher
@@ -98,3 +100,27 @@ def test_what_a_trial_reports_as_its_failure_while_the_run_stops_counts_where_it
     assert rig.record(0) == replace(
         rig.record(0), state=state, message="" if state == "pending" else "killed", failures={}
     )
+
+
+class Exhausted:
+    """A sampler that finds nothing more."""
+
+    exhausted = "no further model"
+
+    def __init__(self, *, over: bool) -> None:
+        self._over = over
+
+    def over(self, trials: object) -> bool:
+        return self._over
+
+    def suggest(self, trials: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("over", "why"), [(True, ""), (False, "no further model")])
+def test_a_search_that_finds_no_further_model_ends_and_says_why(rig: Rig, over: bool, why: str) -> None:
+    sampler: Any = Exhausted(over=over)
+    searcher = Suggested(sampler, rig.ledger, 4, lambda: False)
+    given = [searcher.suggest(trial) for trial in "abcd"]
+    assert given == [{"index": 0}, {"index": 1}, {"index": 2}, Searcher.FINISHED]
+    assert rig.ledger.closed == why
