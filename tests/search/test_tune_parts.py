@@ -1,4 +1,4 @@
-"""What Tune calls: `recalling_checks` and `watcher_checks`, in one process of their own: Ray reads its environment once."""
+"""What Tune calls: `recalling_checks` and `watcher_checks`, in a process of their own (as `onray.test_seats`)."""
 
 import subprocess
 import sys
