@@ -279,10 +279,11 @@ class Resizes:
         with self._site.store.read() as connection:
             marks = nodes.all(connection)
         up = {node.name for node in capacity.nodes if node.up}
+        drained = {node.name for node in capacity.nodes if node.drained}
         for name in goes_to:
             if name not in up:
                 return f"node {name} is down"
-            if name in marks and marks[name].state == "drained":
+            if name in drained or (name in marks and marks[name].state == "drained"):
                 return f"node {name} is drained"
         return ""
 

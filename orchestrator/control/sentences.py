@@ -64,7 +64,7 @@ class _Words:
         """Of a mapping from what is meant to when."""
         found = self._data.get(name)
         at = {what: when for what, when in found.items() if _is_instant(when)} if isinstance(found, dict) else {}
-        return ", ".join(f"{what} until {utc(when)}" for what, when in at.items()) or "?"
+        return ", ".join(f"{what} until {utc(when)}" if when else str(what) for what, when in at.items()) or "?"
 
     @property
     def cause(self) -> str:

@@ -210,6 +210,7 @@ def _node(node: NodeFacts, facts: Facts, slots: int, windows: tuple[Window, ...]
         state="down" if not node.up else "drained" if drained else "up",
         note=note,
         windows=windows,
+        taken=node.drained,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.onray.cluster import Reserved
@@ -56,7 +56,7 @@ class Allocation:
         self._called_off = ""
         self._over_at: float | None = None
         self._told = False
-        self._told_draining: set[str] = set()
+        self._told_draining: Mapping[str, float] = {}
 
     @property
     def _resizable(self) -> bool:
@@ -114,15 +114,14 @@ class Allocation:
             self._fit()
 
     def _see_cluster(self) -> None:
-        left = draining()
-        self._sight = self._sight.next(nodes_there(), left, time.time())
-        if self._sight.until.keys() != self._told_draining:
+        self._sight = Sight(nodes_there(), draining())
+        if self._sight.until != self._told_draining:
             with contextlib.suppress(OSError):  # tried again at the next look
                 self._tell_draining()
         if not self._begun:
             return
         for hosted in self._parts:
-            seconds = left.get(hosted.node)
+            seconds = self._sight.left(hosted.node, time.time())
             if seconds is not None and not hosted.leaves and hosted.state != "gone":
                 say(f"Ray drains {hosted.part.node}: part {hosted.part.index} is asked to leave within {seconds:.0f} s")
                 hosted.ask_to_leave("preempt", seconds)
@@ -134,8 +133,8 @@ class Allocation:
         sight, before = self._sight, self._told_draining
         write_draining(self._files, sight.until)
         names = sorted({*(hosted.part.node for hosted in self._parts), *(node for node, _ in self._where)})
-        new = {name: at for name, at in sight.draining(names).items() if sight.nodes[name] not in before}
-        self._told_draining = set(sight.until)
+        new = {name: at for name, at in sight.draining(names).items() if before.get(sight.nodes[name]) != at}
+        self._told_draining = sight.until
         if new:
             EventWriter(self._files.run, f"ray-{self._files.index}", self._launch.token).append("draining", until=new)
 

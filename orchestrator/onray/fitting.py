@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from orchestrator.onray.parts import Hosted
 from orchestrator.runtime.placing import missing_of, surplus_of
 
+_NO_DEADLINE = 3600.0
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -15,21 +17,12 @@ class Sight:
 
     Attributes:
         nodes: Ray's identifier of each node that is alive, by name.
-        until: when each node that Ray drains shall be empty, in seconds since the epoch, by Ray's identifier of it.
+        until: when each node that Ray drains shall be empty, in seconds since the epoch, by Ray's identifier of it;
+            0: at no time.
     """
 
     nodes: Mapping[str, str] = field(default_factory=dict)
     until: Mapping[str, float] = field(default_factory=dict)
-
-    def next(self, nodes: Mapping[str, str], left: Mapping[str, float], now: float) -> Sight:
-        """What is seen now; what was once said of a drain holds, as long as Ray drains the node.
-
-        Args:
-            nodes: as `nodes`.
-            left: seconds that are left to each node that Ray drains, by Ray's identifier of it.
-            now: seconds since the epoch.
-        """
-        return Sight(nodes, {node: self.until.get(node, now + seconds) for node, seconds in left.items()})
 
     def absent(self, names: Iterable[str]) -> list[str]:
         """Those that are not there."""
@@ -38,6 +31,11 @@ class Sight:
     def draining(self, names: Iterable[str]) -> dict[str, float]:
         """Those that Ray drains, and until when."""
         return {name: self.until[self.nodes[name]] for name in names if self.nodes.get(name) in self.until}
+
+    def left(self, identifier: str, now: float) -> float | None:
+        """Seconds that what lies on a node may take to leave it; None: it may stay."""
+        until = self.until.get(identifier)
+        return None if until is None else max(0.0, until - now) if until else _NO_DEADLINE
 
     def takes(self, name: str) -> bool:
         """Whether Ray places anything new there."""

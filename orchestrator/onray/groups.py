@@ -11,7 +11,6 @@ from orchestrator.rundir.launch import Launch
 from orchestrator.rundir.rayjob import names_of
 
 NODE_LABEL = "ray.io/node-id"
-_NO_DEADLINE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,7 @@ def nodes_there() -> dict[str, str]:
 
 
 def draining() -> dict[str, float]:
-    """Seconds that are left to nodes that Ray drains, by their identifiers."""
+    """When each node that Ray drains shall be empty, in seconds since the epoch, by Ray's identifier; 0: at no time."""
     from ray._private.state import state  # Ray Train asks it as well
 
-    deadlines = state.get_draining_nodes()
-    now = time.time() * 1000
-    return {node: max(0.0, (at - now) / 1000) if at > 0 else _NO_DEADLINE for node, at in deadlines.items()}
+    return {node: max(0.0, at / 1000) for node, at in state.get_draining_nodes().items()}

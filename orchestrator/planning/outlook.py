@@ -152,7 +152,8 @@ class Outlook:
     def resumed_for(self, job: str) -> tuple[tuple[str, ...], Outlook]:
         """Drained nodes that a job accepts, and what follows if all of them take work again."""
         demand, now = self.pending[job].demand, self.now
-        up = {node.name: replace(node, state="up") for node in self.snapshot.nodes if node.state == "drained"}
+        drained = [node for node in self.snapshot.nodes if node.state == "drained" and not node.taken]
+        up = {node.name: replace(node, state="up") for node in drained}
         chosen = {name: node for name, node in sorted(up.items()) if usable(node, demand, now, now)}
         nodes = tuple(chosen.get(node.name, node) for node in self.snapshot.nodes)
         return tuple(chosen), Outlook(replace(self.snapshot, nodes=nodes), self.policy, words=self.words)

@@ -67,7 +67,8 @@ def write_draining(files: AllocationFiles, until: Mapping[str, float]) -> None:
 
     Args:
         files: of the driver's allocation.
-        until: when each node that Ray drains shall be empty, in seconds since the epoch, by Ray's identifier of it.
+        until: when each node that Ray drains shall be empty, in seconds since the epoch, by Ray's identifier of it;
+            0: at no time.
     """
     write_json(files.ray_draining, {"until": dict(until)})
 

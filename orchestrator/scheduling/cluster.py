@@ -42,6 +42,7 @@ class Node:
             not there, and comes when something waits for it.
         note: why it is drained or down, and by whom.
         windows: of maintenance, in order of time.
+        taken: its engine has drained it: nobody who uses the queue can have it take work again.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Node:
     state: Literal["up", "drained", "down", "absent"] = "up"
     note: str = ""
     windows: tuple[Window, ...] = ()
+    taken: bool = False
 
     def window_at(self, now: float) -> Window | None:
         """The maintenance that it is in; None: it is in none."""

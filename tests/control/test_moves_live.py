@@ -60,11 +60,15 @@ def test_a_move_that_does_not_come_about_leaves_the_run_where_it_was(tmp_path: P
     assert held(world) == {"a": 4}
 
 
-@pytest.mark.parametrize("how", ["down", "drained"])
-def test_a_move_to_a_node_that_takes_nothing_more_is_called_off_at_once(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "how"), [({"up": False}, "down"), ({"drained": True}, "drained"), (None, "drained")]
+)
+def test_a_move_to_a_node_that_takes_nothing_more_is_called_off_at_once(
+    tmp_path: Path, change: dict[str, bool] | None, how: str
+) -> None:
     world, job = squeezed(tmp_path, *["wait"] * 100)
-    if how == "down":
-        world.backend.nodes["b"] = replace(world.backend.nodes["b"], up=False)
+    if change is not None:
+        world.backend.nodes["b"] = replace(world.backend.nodes["b"], **change)
     else:
         world.service.drain("b", "", "ann")
     world.controller.step()
@@ -147,5 +151,5 @@ def test_a_driver_tells_which_nodes_of_its_run_are_drained(tmp_path: Path) -> No
     writer.append("draining", until={"a": "soon"})
     world.step(2)
     told = [event.message for event in world.service.events(job, limit=100) if event.kind == "draining"]
-    first = "its nodes are drained: a until 1970-01-01 00:00:00 UTC, b until 1970-01-01 00:01:00 UTC"
+    first = "its nodes are drained: a, b until 1970-01-01 00:01:00 UTC"
     assert told == [first, "its nodes are drained: ?"]

@@ -1,5 +1,6 @@
 """Nodes in a live cluster: whole ones, drained ones, maintenance, and slots that are not ours or not there."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from live_policy_kit import command, spare, training, widths, world_of
 
 from orchestrator.backends.protocol import NodeFacts
+from orchestrator.control.questions import Questions
 from orchestrator.control.snapshot import current_snapshot
 from orchestrator.store import jobs, nodes
 from orchestrator.testing.world import World
@@ -50,6 +52,22 @@ def test_nothing_new_starts_on_a_drained_node_and_what_runs_there_goes_on(tmp_pa
     world.service.resume("a", "ann")
     world.step(2)
     assert world.state(third) in {"starting", "running"}
+
+
+def test_nobody_is_told_to_resume_a_node_that_its_engine_has_drained(tmp_path: Path) -> None:
+    world = world_of(tmp_path, {"a": 2, "b": 1})
+    world.backend.nodes["a"] = replace(world.backend.nodes["a"], drained=True, note="drained by Ray")
+    job = command(world, 2, 3)
+    world.step(3)
+    assert world.state(job) == "queued"
+    found = Questions(world.service.site).why(job)
+    assert found.reason.endswith("a is drained (drained by Ray)")
+    remedies = {one.text: one.command for one in found.remedies}
+    assert remedies["bring a up again"] == ""
+    assert not any("resume" in command for command in remedies.values())
+    world.backend.nodes["a"] = replace(world.backend.nodes["a"], drained=False, note="")
+    world.step(3)
+    assert world.state(job) in {"starting", "running"}
 
 
 def test_a_drain_outlives_the_server(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Played:
     def __init__(self) -> None:
         self.now = 1000.0
         self.nodes = {"a": "id-a", "b": "id-b"}
-        self.left: dict[str, float] = {}
+        self.until: dict[str, float] = {}
         self.asked: list[tuple[str, ...]] = []
         self.actors: list[Actor] = []
         self.reads = 0
@@ -80,7 +80,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made.now, time=lambda: made.now))
     for name, found in {
         "nodes_there": lambda: dict(made.nodes),
-        "draining": lambda: dict(made.left),
+        "draining": lambda: dict(made.until),
         "ask_for": made.ask_for,
         "read_control": made.read_control,
     }.items():
@@ -151,24 +151,24 @@ def test_a_node_that_is_lost_again_and_again_takes_its_part_each_time_that_it_is
 
 def test_a_node_that_ray_drains_is_left_told_and_takes_nothing_new(run: Run, played: Played) -> None:
     run.passes(3)
-    played.left = {"id-b": 40.0, "id-of-others": 9.0}
+    played.until = {"id-b": 1040.0, "id-of-others": 1009.0}
     run.passes(3)
     asked = run.files.agent(1).stop_request()
     assert (asked and asked.cause, run.files.stop_request()) == ("preempt", None)
-    assert read_draining(run.files) == {"id-b": 1043.25, "id-of-others": 1012.25}
+    assert read_draining(run.files) == {"id-b": 1040.0, "id-of-others": 1009.0}
     told = find_event(run.files.run, "draining")
-    assert (told and told.data) == {"until": {"b": 1043.25}}
+    assert (told and told.data) == {"until": {"b": 1040.0}}
     played.actors[1].answers["run"] = 0
     run.passes(3)
     assert played.asked == [("a",), ("b",)]
-    played.nodes["b"], played.left = "id-of-another-machine", {}
+    played.nodes["b"], played.until = "id-of-another-machine", {}
     run.passes(3)
     assert played.asked == [("a",), ("b",), ("b",)]
     assert read_draining(run.files) == {}
 
 
 def test_nothing_begins_on_a_node_that_ray_drains(run: Run, played: Played) -> None:
-    played.left = {"id-b": 40.0}
+    played.until = {"id-b": 1040.0}
     assert run.passes(2) == 0
     assert played.asked == []
     ended = run.files.end()

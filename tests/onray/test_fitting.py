@@ -75,8 +75,8 @@ def test_the_last_word_of_a_run_that_cannot_begin() -> None:
     assert word(Sight({"a": "id-a"}), late=5.0) == ("failed", "infrastructure", None, told.format("b not there"))
 
 
-def test_what_was_said_first_of_the_end_of_a_drain_holds_while_it_lasts() -> None:
-    first = SIGHT.next(SIGHT.nodes, {"id-a": 30.0}, 100.0)
-    assert first.draining(["a", "b", "c"]) == {"a": 130.0}
-    assert first.next(SIGHT.nodes, {"id-a": 29.5}, 101.0) == first
-    assert first.next(SIGHT.nodes, {}, 102.0).takes("a")
+def test_what_lies_on_a_node_that_ray_drains_has_until_its_deadline() -> None:
+    sight = Sight(SIGHT.nodes, {"id-a": 130.0, "id-b": 0.0})
+    assert [sight.left(one, 100.0) for one in ("id-a", "id-b", "id-c")] == [30.0, 3600.0, None]
+    assert sight.left("id-a", 131.0) == 0.0
+    assert sight.draining(["a", "c"]) == {"a": 130.0}

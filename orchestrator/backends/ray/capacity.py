@@ -76,7 +76,7 @@ def _facts(node: RayNode, used: Used, kind: str, until: float | None) -> NodeFac
 def _note(node: RayNode, until: float | None) -> str:
     if node.ended is not None:
         return f"Ray lost it at {_time(node.ended)}: {node.why}"
-    return "" if until is None else f"drained by Ray, which wants it empty at {utc(until)}"
+    return "" if until is None else "drained by Ray" + (f", which wants it empty at {utc(until)}" if until else "")
 
 
 def _potential(nodes: Sequence[RayNode], types: Sequence[NodeType], kind: str) -> Iterator[NodeFacts]:

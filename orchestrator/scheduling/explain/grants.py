@@ -116,12 +116,13 @@ def away(trial: Trial) -> list[str]:
 
 def back(scene: Scene, chosen: list[str]) -> Remedy:
     """These nodes take work again. Not tried."""
-    drained = [name for name in chosen if scene.after.nodes[name].state == "drained"]
+    nodes = scene.after.nodes
+    drained = [name for name in chosen if nodes[name].state == "drained" and not nodes[name].taken]
     down = [name for name in chosen if name not in drained]
     texts = [f"resume {names(drained)}"] if drained else []
     texts += [f"bring {names(down)} up again"] if down else []
     command = f"orchestrator cluster resume {' '.join(drained)}" if drained and not down else None
-    deltas = tuple(NodeIs(replace(scene.after.nodes[name], state="up")) for name in chosen)
+    deltas = tuple(NodeIs(replace(nodes[name], state="up")) for name in chosen)
     return Remedy(Cure.RESUME, " and ".join(texts), command, deltas)
 
 

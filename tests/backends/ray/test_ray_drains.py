@@ -26,6 +26,8 @@ def test_a_node_of_which_a_driver_says_that_ray_drains_it_takes_nothing_new(site
     write_draining(site.files(request), {ray.nodes[1]["node_id"]: UNTIL})
     note = f"drained by Ray, which wants it empty at {utc(UNTIL)}"
     assert site.backend.capacity().nodes[1] == NodeFacts("n2", 2, 2, memory=8 * 2**30, note=note, drained=True)
+    write_draining(site.files(request), {ray.nodes[0]["node_id"]: 0.0})
+    assert drained(site) == {"n1": "drained by Ray"}, "at no time"
     write_draining(site.files(request), {})
     assert drained(site) == {}, "by the word of the same driver"
 
