@@ -33,11 +33,11 @@ class Leaving:
     def here(self) -> bool:
         """Whether the node of this process is one of them; False where this is no process of Ray's."""
         if self._here is None:
-            self._here = _own_node()
+            self._here = own_node()
         return bool(self._here) and (self._folder / f"leaving-{self._here}").exists()
 
 
-def _own_node() -> str:
-    """Ray's identifier; who has not imported Ray is on none of its nodes."""
+def own_node() -> str:
+    """Ray's identifier of the node of this process; empty: who has not imported Ray is on none."""
     ray = sys.modules.get("ray")
     return str(ray.get_runtime_context().get_node_id()) if ray is not None and ray.is_initialized() else ""

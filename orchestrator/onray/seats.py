@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.onray.cluster import Reserved
 from orchestrator.onray.groups import Bundle, Group, ask_for, draining, nodes_there
-from orchestrator.onray.leaving import Leaving
+from orchestrator.onray.leaving import Leaving, own_node
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.environment import RUN_DIR
 from orchestrator.runtime.logs import say
@@ -28,6 +28,8 @@ from orchestrator.runtime.logs import say
 _ALMOST = 1e-6
 """Fractions of a GPU are added up."""
 _LOOK_SECONDS = 2.0
+_DOUBT_SECONDS = 20.0
+"""How long Ray may take a node for alive that is lost: by its defaults it asks five times, every 3 s."""
 _MANAGER = "PlacementGroupResourceManager"
 
 
@@ -43,7 +45,9 @@ class Place:
         group: Ray's handle of the group.
         bundle: its index in the group.
         free: what no trial has.
+        home: the driver's own node: as long as this process lives, so does the node.
         able: whether trials may begin here.
+        doubted: until that time of the monotonic clock nobody knows whether the node is lost.
         again: the group that was asked for when the node came back, and Ray's identifier of the node since then.
     """
 
@@ -53,8 +57,10 @@ class Place:
     each: Mapping[str, float]
     group: Any
     bundle: int
+    home: bool = False
     free: dict[str, float] = field(default_factory=dict)
     able: bool = True
+    doubted: float = float("-inf")
     again: tuple[Group, str] | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +68,7 @@ class Place:
 
     def empty(self) -> None:
         """No trial has anything."""
+        self.doubted = float("-inf")
         self.free = {name: count * self.workers for name, count in self.each.items()}
 
     def fits(self, wanted: Mapping[str, float]) -> bool:
@@ -132,12 +139,16 @@ class Seats(ResourceManager):
         return Seat(resource_request, place)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
-        """They are not used any more; as the node may be lost, it gets nobody before the next look."""
+        """They are not used any more, mostly because a trial was lost: what the node has waits until Ray must know it.
+
+        Trials that end well leave their processes to the next ones.
+        """
         assert isinstance(acquired_resource, Seat)
         place = acquired_resource.place
         for name, count in acquired_resource.resource_request.required_resources.items():
             place.free[name] += count
-        place.able, self._looked = False, float("-inf")
+        if not place.home:
+            place.able, place.doubted = False, time.monotonic() + _DOUBT_SECONDS
 
     def clear(self) -> None:
         """Nobody wants anything."""
@@ -155,7 +166,7 @@ class Seats(ResourceManager):
         nodes, going = nodes_there(), draining()
         able = {name: node for name, node in nodes.items() if node not in going}
         for index, place in enumerate(self._places):
-            place.able = able.get(place.name) == place.node
+            place.able = able.get(place.name) == place.node and self._looked >= place.doubted
             if place.node not in nodes.values() and (found := _again(place, able)) is not None:
                 say(f"{place.name} is back: trials begin there again")
                 self._places[index] = found
@@ -190,9 +201,9 @@ def places_of(reserved: Reserved, group: Any) -> list[Place]:
         reserved: for the run.
         group: Ray's handle of its group, whose bundles are in the same order.
     """
-    names = {node: name for name, node in nodes_there().items()}
+    names, home = {node: name for name, node in nodes_there().items()}, own_node()
     return [
-        Place(names.get(node, node), node, workers, reserved.each, group, index)
+        Place(names.get(node, node), node, workers, reserved.each, group, index, home=node == home)
         for index, (node, workers) in enumerate(reserved.nodes.items())
     ]
 

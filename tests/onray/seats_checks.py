@@ -26,6 +26,7 @@ class Ray:
     nodes: dict[str, str] = field(default_factory=lambda: {"n1": "a", "n2": "b"})
     going: dict[str, float] = field(default_factory=dict)
     looks: int = 0
+    now: float = 0.0
     asked: list[Mock] = field(default_factory=list)
     gives: bool = True
 
@@ -44,6 +45,8 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     monkeypatch.setattr(module, "nodes_there", ray.nodes_there)
     monkeypatch.setattr(module, "draining", lambda: ray.going)
     monkeypatch.setattr(module, "ask_for", ray.ask_for)
+    monkeypatch.setattr(module, "own_node", lambda: "a")
+    monkeypatch.setattr(module, "time", Mock(monotonic=lambda: ray.now))
     return ray
 
 
@@ -73,9 +76,9 @@ def nodes(*taken: Seat | None) -> list[str | None]:
     return [None if seat is None else seat.place.node for seat in taken]
 
 
-def turn(seats: Seats) -> None:
-    """One of Tune's loop, after a while."""
-    seats._looked = float("-inf")
+def turn(seats: Seats, ray: Ray, after: float = 2.0) -> None:
+    """One of Tune's loop, after so many seconds."""
+    ray.now += after
     seats.get_resource_futures()
 
 
@@ -92,46 +95,52 @@ def test_a_trial_lies_on_one_node(seats: Seats) -> None:
     assert nodes(take(seats, CPU=1, GPU=2), take(seats, CPU=1, GPU=2)) == ["b", None]
 
 
-def test_what_is_given_back_is_given_out_again_after_a_look_at_its_node(seats: Seats, ray: Ray) -> None:
-    first, second = take(seats, CPU=2, GPU=1), take(seats, CPU=2, GPU=1)
-    assert first is not None
-    assert nodes(first, second) == ["a", "b"]
-    seats.free_resources(first)
-    assert nodes(take(seats, CPU=2, GPU=1)) == ["b"], "nobody knows whether the node was lost"
+def test_what_is_given_back_is_given_out_again_once_ray_must_know_whether_its_node_is_lost(
+    seats: Seats, ray: Ray
+) -> None:
+    own, other, _ = (take(seats, CPU=2, GPU=1) for _ in range(3))
+    assert own is not None
+    assert other is not None
+    assert nodes(own, other) == ["a", "b"]
+    seats.free_resources(other)
+    turn(seats, ray, 19.0)
+    assert nodes(take(seats, CPU=2, GPU=1)) == [None]
+    seats.free_resources(own)
+    assert nodes(take(seats, CPU=2, GPU=1)) == ["a"], "who asks is there"
+    turn(seats, ray)
+    assert nodes(take(seats, CPU=2, GPU=1)) == ["b"]
+
+
+def test_ray_is_not_asked_in_every_turn(seats: Seats, ray: Ray) -> None:
     before = ray.looks
-    seats.get_resource_futures()
-    assert nodes(take(seats, CPU=2, GPU=1)) == ["a"]
     for _ in range(9):
-        seats.get_resource_futures()
+        turn(seats, ray, 0.4)
         take(seats, CPU=9)
-    assert ray.looks == before + 1, "Ray is not asked in every turn"
+    assert ray.looks == before + 1
 
 
 def test_a_node_that_is_lost_gets_no_trial_and_is_reserved_again_when_it_is_back(seats: Seats, ray: Ray) -> None:
-    first = take(seats, CPU=2, GPU=1)
-    assert first is not None
-    del ray.nodes["n1"]
-    seats.free_resources(first)
-    seats.get_resource_futures()
-    assert nodes(*(take(seats, CPU=1, GPU=1) for _ in range(3))) == ["b", "b", None]
+    del ray.nodes["n2"]
+    turn(seats, ray)
+    assert nodes(*(take(seats, CPU=1, GPU=1) for _ in range(2))) == ["a", None]
 
-    ray.nodes["n1"], ray.gives = "c", False
-    turn(seats)
-    turn(seats)
-    assert [(group.node, group.workers) for group in ray.asked] == [("c", 1)]
+    ray.nodes["n2"], ray.gives = "c", False
+    turn(seats, ray)
+    turn(seats, ray)
+    assert [(group.node, group.workers) for group in ray.asked] == [("c", 2)]
     assert nodes(take(seats, CPU=1, GPU=1)) == [None]
     ray.gives = True
-    turn(seats)
-    again = take(seats, CPU=1, GPU=1)
+    turn(seats, ray)
+    again = take(seats, CPU=4, GPU=2)
     assert again is not None
     assert (again.place.node, again.place.group, again.place.bundle) == ("c", ray.asked[0].handle, 0)
 
 
 def test_a_node_that_is_lost_again_before_it_was_reserved_is_asked_for_anew(seats: Seats, ray: Ray) -> None:
     ray.nodes["n1"], ray.gives = "c", False
-    turn(seats)
+    turn(seats, ray)
     ray.nodes["n1"] = "d"
-    turn(seats)
+    turn(seats, ray)
     assert [group.node for group in ray.asked] == ["c", "d"]
     assert ray.asked[0].remove.called
 
@@ -140,14 +149,14 @@ def test_a_node_that_is_to_be_taken_away_gets_no_trial_and_those_that_it_has_are
     seats: Seats, ray: Ray, leaving: Leaving
 ) -> None:
     ray.going["a"], ray.going["stranger"] = 20.0, 20.0
-    turn(seats)
+    turn(seats, ray)
     assert nodes(take(seats, CPU=1, GPU=1)) == ["b"]
     leaving._here = "b"
     assert not leaving.here()
     leaving._here = "a"
     assert leaving.here()
     ray.going.clear()
-    turn(seats)
+    turn(seats, ray)
     assert not leaving.here()
     assert nodes(take(seats, CPU=1, GPU=1)) == ["a"]
 
