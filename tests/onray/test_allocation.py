@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.onray import allocation as module
+from orchestrator.onray import parts
 from orchestrator.onray.allocation import Allocation
 from orchestrator.onray.groups import Group
 from orchestrator.onray.host import Whereabouts
@@ -77,7 +78,8 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     monkeypatch.setitem(sys.modules, "ray", made.as_module())
     monkeypatch.setattr("orchestrator.onray.parts.Hosted._strategy", lambda hosted: None)
     monkeypatch.setattr("orchestrator.onray.groups.Group.remove", lambda group: None)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made.now, time=lambda: made.now))
+    for each in (module, parts):
+        monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=lambda: made.now, time=lambda: made.now))
     for name, found in {
         "nodes_there": lambda: dict(made.nodes),
         "draining": lambda: dict(made.until),
@@ -165,6 +167,15 @@ def test_a_node_that_ray_drains_is_left_told_and_takes_nothing_new(run: Run, pla
     run.passes(3)
     assert played.asked == [("a",), ("b",), ("b",)]
     assert read_draining(run.files) == {}
+
+
+def test_what_does_not_leave_a_drained_node_is_ended_some_time_after_the_deadline(run: Run, played: Played) -> None:
+    run.passes(3)
+    played.until = {"id-b": 1040.0}
+    run.passes(65)
+    states = [hosted.state for hosted in run.allocation._parts]
+    run.passes(5)
+    assert (states, [hosted.state for hosted in run.allocation._parts]) == (["running"] * 2, ["running", "gone"])
 
 
 def test_nothing_begins_on_a_node_that_ray_drains(run: Run, played: Played) -> None:
