@@ -142,14 +142,10 @@ class Allocation:
         """All places or none: what is not complete in time is given back."""
         names = [node for node, _ in self._where]
         there = bool(self._parts) and all(group.is_there() for group in self._groups)
-        late = not there and time.monotonic() > self._born + self._job.start_within
-        word = word_before(
-            names,
-            self._sight,
-            called_off=self._called_off,
-            missing=[b.node for group in self._groups if not there and not group.is_there() for b in group.bundles],
-            late=self._job.start_within if late else None,
-        )
+        late = self._job.start_within if not there and time.monotonic() > self._born + self._job.start_within else None
+        pending = [group for group in self._groups if late is not None and not group.is_there()]
+        missing = [bundle.node for group in pending for bundle in group.bundles]
+        word = word_before(names, self._sight, called_off=self._called_off, missing=missing, late=late)
         if word is not None:
             return self._speak(word)
         if there:

@@ -41,12 +41,13 @@ class Played:
         self.nodes = {"a": "id-a", "b": "id-b"}
         self.until: dict[str, float] = {}
         self.asked: list[tuple[str, ...]] = []
+        self.full: set[str] = set()
         self.actors: list[Actor] = []
         self.reads = 0
 
     def ask_for(self, bundles: Any, each: Any, nodes: Any, name: str) -> Group:
         self.asked.append(tuple(bundle.node for bundle in bundles))
-        return Group(SimpleNamespace(wait=lambda seconds: True), bundles)
+        return Group(SimpleNamespace(wait=lambda seconds: bundles[0].node not in self.full), bundles)
 
     def wait(self, answers: Any, timeout: float) -> Any:
         ((actor, what),) = answers
@@ -188,13 +189,16 @@ def test_nothing_begins_on_a_node_that_ray_drains(run: Run, played: Played) -> N
     assert read_draining(run.files) == {"id-b": 1040.0}
 
 
-def test_what_does_not_come_in_time_is_given_back(run: Run, played: Played) -> None:
-    del played.nodes["b"]
+@pytest.mark.parametrize("lacks", ["b not there", "b not free"])
+def test_what_does_not_come_in_time_is_given_back(run: Run, played: Played, lacks: str) -> None:
+    if lacks == "b not there":
+        del played.nodes["b"]
+    played.full = {"b"}
     assert run.passes(100) == 1
     assert played.now == pytest.approx(1060, abs=1)
     ended = run.files.end()
     assert ended
-    assert (ended["failure_class"], "b not there" in ended["message"]) == ("infrastructure", True)
+    assert (ended["failure_class"], lacks in ended["message"]) == ("infrastructure", True)
 
 
 def test_once_the_run_has_said_how_it_ended_its_agents_end_by_themselves(run: Run, played: Played) -> None:
