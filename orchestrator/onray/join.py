@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.sweep import sweep
-from orchestrator.onray.meeting import Head, RayMeeting
+from orchestrator.onray.meeting import Head, RayMeeting, listens
 from orchestrator.onray.private import OBJECT_STORE_BYTES, environment, scratch_folder
 from orchestrator.rundir.allocations import MARK
 from orchestrator.rundir.launch import read_launch
@@ -148,11 +147,7 @@ class _Watch:
 
 def answers(head: Head) -> bool:
     """Whether somebody listens at the head's address."""
-    try:
-        socket.create_connection(head.place, _PROBE_TIMEOUT).close()
-    except OSError:
-        return False
-    return True
+    return listens(head.place, _PROBE_TIMEOUT)
 
 
 def start_raylet(node: Node, head: Head, folder: Path) -> subprocess.Popen[bytes]:

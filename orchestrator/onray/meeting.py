@@ -6,6 +6,7 @@ The token lets whoever has it execute code on every node, so that only the accou
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,3 +114,12 @@ def slots_there() -> int:
     import ray
 
     return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+
+
+def listens(place: tuple[str, int], seconds: float) -> bool:
+    """Whether somebody takes a connection at a host's port within so many seconds."""
+    try:
+        socket.create_connection(place, seconds).close()
+    except OSError:
+        return False
+    return True

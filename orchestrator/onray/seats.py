@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from orchestrator.onray.cluster import Reserved
 from orchestrator.onray.groups import Bundle, Group, ask_for, draining, nodes_there
 from orchestrator.onray.leaving import Leaving, own_node
+from orchestrator.onray.meeting import listens
 from orchestrator.rundir.layout import RunDirectory
 from orchestrator.runtime.environment import RUN_DIR
 from orchestrator.runtime.logs import say
@@ -28,8 +29,7 @@ from orchestrator.runtime.logs import say
 _ALMOST = 1e-6
 """Fractions of a GPU are added up."""
 _LOOK_SECONDS = 2.0
-_DOUBT_SECONDS = 20.0
-"""How long Ray may take a node for alive that is lost: by its defaults it asks five times, every 3 s."""
+_ANSWERS_WITHIN = 1.0
 _MANAGER = "PlacementGroupResourceManager"
 
 
@@ -47,7 +47,7 @@ class Place:
         free: what no trial has.
         home: the driver's own node: as long as this process lives, so does the node.
         able: whether trials may begin here.
-        doubted: until that time of the monotonic clock nobody knows whether the node is lost.
+        doubted: a trial has left it, perhaps with the node; Ray takes a lost node for alive for some seconds.
         again: the group that was asked for when the node came back, and Ray's identifier of the node since then.
     """
 
@@ -60,7 +60,7 @@ class Place:
     home: bool = False
     free: dict[str, float] = field(default_factory=dict)
     able: bool = True
-    doubted: float = float("-inf")
+    doubted: bool = False
     again: tuple[Group, str] | None = None
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Place:
 
     def empty(self) -> None:
         """No trial has anything."""
-        self.doubted = float("-inf")
+        self.doubted = False
         self.free = {name: count * self.workers for name, count in self.each.items()}
 
     def fits(self, wanted: Mapping[str, float]) -> bool:
@@ -139,16 +139,13 @@ class Seats(ResourceManager):
         return Seat(resource_request, place)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
-        """They are not used any more, mostly because a trial was lost: what the node has waits until Ray must know it.
-
-        Trials that end well leave their processes to the next ones.
-        """
+        """They are not used any more; as the trial may be lost with its node, that is asked before anybody gets it."""
         assert isinstance(acquired_resource, Seat)
         place = acquired_resource.place
         for name, count in acquired_resource.resource_request.required_resources.items():
             place.free[name] += count
         if not place.home:
-            place.able, place.doubted = False, time.monotonic() + _DOUBT_SECONDS
+            place.able, place.doubted, self._looked = False, True, float("-inf")
 
     def clear(self) -> None:
         """Nobody wants anything."""
@@ -166,7 +163,10 @@ class Seats(ResourceManager):
         nodes, going = nodes_there(), draining()
         able = {name: node for name, node in nodes.items() if node not in going}
         for index, place in enumerate(self._places):
-            place.able = able.get(place.name) == place.node and self._looked >= place.doubted
+            place.able = able.get(place.name) == place.node
+            if place.able and place.doubted:
+                place.able = answers(place.node)
+                place.doubted = not place.able
             if place.node not in nodes.values() and (found := _again(place, able)) is not None:
                 say(f"{place.name} is back: trials begin there again")
                 self._places[index] = found
@@ -192,6 +192,14 @@ def _again(place: Place, able: Mapping[str, str]) -> Place | None:
         place.again = ask_for([Bundle(place.name, place.workers)], place.each, able, ""), node
     group, _ = place.again
     return Place(place.name, node, place.workers, place.each, group.handle, 0) if group.is_there() else None
+
+
+def answers(node: str) -> bool:
+    """Whether Ray's daemon on a node listens, whatever the head believes."""
+    import ray
+
+    at = {str(each["NodeID"]): each for each in ray.nodes()}.get(node)  # type: ignore[no-untyped-call]
+    return at is not None and listens((at["NodeManagerAddress"], int(at["NodeManagerPort"])), _ANSWERS_WITHIN)
 
 
 def places_of(reserved: Reserved, group: Any) -> list[Place]:

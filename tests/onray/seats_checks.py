@@ -25,6 +25,7 @@ class Ray:
 
     nodes: dict[str, str] = field(default_factory=lambda: {"n1": "a", "n2": "b"})
     going: dict[str, float] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     looks: int = 0
     now: float = 0.0
     asked: list[Mock] = field(default_factory=list)
@@ -46,6 +47,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     monkeypatch.setattr(module, "draining", lambda: ray.going)
     monkeypatch.setattr(module, "ask_for", ray.ask_for)
     monkeypatch.setattr(module, "own_node", lambda: "a")
+    monkeypatch.setattr(module, "answers", lambda node: node not in ray.silent)
     monkeypatch.setattr(module, "time", Mock(monotonic=lambda: ray.now))
     return ray
 
@@ -95,18 +97,19 @@ def test_a_trial_lies_on_one_node(seats: Seats) -> None:
     assert nodes(take(seats, CPU=1, GPU=2), take(seats, CPU=1, GPU=2)) == ["b", None]
 
 
-def test_what_is_given_back_is_given_out_again_once_ray_must_know_whether_its_node_is_lost(
-    seats: Seats, ray: Ray
-) -> None:
+def test_what_is_given_back_is_given_out_again_once_its_node_answers(seats: Seats, ray: Ray) -> None:
     own, other, _ = (take(seats, CPU=2, GPU=1) for _ in range(3))
     assert own is not None
     assert other is not None
     assert nodes(own, other) == ["a", "b"]
+    ray.silent = {"a", "b"}
     seats.free_resources(other)
-    turn(seats, ray, 19.0)
     assert nodes(take(seats, CPU=2, GPU=1)) == [None]
+    turn(seats, ray, 0.0)
+    assert nodes(take(seats, CPU=2, GPU=1)) == [None], "Ray does not know yet that it is lost"
     seats.free_resources(own)
     assert nodes(take(seats, CPU=2, GPU=1)) == ["a"], "who asks is there"
+    ray.silent.clear()
     turn(seats, ray)
     assert nodes(take(seats, CPU=2, GPU=1)) == ["b"]
 
