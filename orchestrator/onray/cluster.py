@@ -15,6 +15,7 @@ from orchestrator.base.files import read_json, write_json
 from orchestrator.base.text import one_line
 from orchestrator.onray.headwatch import LOST, HeadWatch, Will
 from orchestrator.onray.private import SETTINGS, Signals
+from orchestrator.rundir.rayjob import LEFT_IN
 from orchestrator.runtime.environment import DISTRIBUTED, RAY, RUN_DIR
 
 NAMESPACE = "orchestrator"
@@ -24,9 +25,6 @@ _OWN = frozenset(
 """What differs from node to node, of a process's environment."""
 _FROM_THE_START = ("LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONPATH")
 """What a process reads when it begins."""
-_DRIVER = "ORCHESTRATOR_DRIVER"
-"""The file in which the driver has left its environment and its folder. Ray writes what it is told into its logs, and
-tells it to whoever asks for its jobs: of an environment it gets nothing that may be a secret."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def cluster_ray(reserved: Reserved, on_lost: Callable[[str], None]) -> Iterator[
         namespace=NAMESPACE,
         log_to_driver=True,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": _for_ray(os.environ) | {_DRIVER: str(_left_for_others())}},
+        runtime_env={"env_vars": _for_ray(os.environ) | {LEFT_IN: str(_left_for_others())}},
     )
     signals.restore()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the watcher says the same in one line
@@ -98,7 +96,7 @@ def be_as_the_driver() -> None:
     Raises:
         NotFound: what the driver has left is not there: this node does not see its files.
     """
-    path = os.environ.get(_DRIVER)
+    path = os.environ.get(LEFT_IN)
     if not path:
         return
     if (left := read_json(Path(path))) is None:
@@ -123,6 +121,6 @@ def _for_others(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _for_ray(environment: Mapping[str, str]) -> dict[str, str]:
-    """What Ray has to know of it."""
+    """What Ray has to know of it, and no secret: it writes that into its logs, and tells it to whoever asks."""
     settings = (name for name in environment if name.startswith(("RAY_", "TUNE_")) and not name.startswith("RAY_AUTH"))
     return {name: environment[name] for name in (*settings, *_FROM_THE_START) if name in environment}

@@ -53,6 +53,7 @@ def test_a_training_outlives_a_lost_node_takes_a_new_one_leaves_a_drained_one_an
     assert losses(lab, job) == 1
     ray_cluster.remove_node(added)
     lab.until(lambda: nodes_of(lab, job) == {"n1": 1})
+    assert [set(told["until"]) for told in data_of(lab, job, "draining")] == [{added}]
     lab.finish()
     view = lab.job(job)
     assert (view.state, len(view.runs), losses(lab, job)) == ("succeeded", 1, 1), "who leaves in time is not lost"

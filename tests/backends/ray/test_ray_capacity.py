@@ -12,7 +12,6 @@ from orchestrator.backends.ray.capacity import REMEMBERED, capacity_of
 from orchestrator.backends.ray.nodes import Used, nodes_of, used_by_status, used_by_text
 from orchestrator.base.errors import BackendUnavailable
 from orchestrator.control.others import HeldByOthers
-from orchestrator.onray import cluster
 from orchestrator.rundir.rayjob import LEFT_IN
 from orchestrator.spec.ray import NodeType
 
@@ -169,7 +168,6 @@ def test_drivers_of_our_runs_and_their_processes_and_words_to_the_autoscaler_are
     theirs = {"env_vars": {LEFT_IN: f"{request.directory.path}0/ray/driver-7.json"}}
     ray.job("other", "RUNNING", type="DRIVER", submission_id=None, job_id="05000000", runtime_env=theirs)
     assert site.reopen().others("n1").users == "other jobs of Ray, of which it runs 05000000"
-    assert cluster._DRIVER == LEFT_IN
 
 
 def _says(request: object, text: str) -> bool:
