@@ -45,6 +45,7 @@ class Place:
         group: Ray's handle of the group.
         bundle: its index in the group.
         free: what no trial has.
+        seated: how many trials have something.
         home: the driver's own node: as long as this process lives, so does the node.
         able: whether trials may begin here.
         doubted: a trial has left it, perhaps with the node; Ray takes a lost node for alive for some seconds.
@@ -59,6 +60,7 @@ class Place:
     bundle: int
     home: bool = False
     free: dict[str, float] = field(default_factory=dict)
+    seated: int = 0
     able: bool = True
     doubted: bool = False
     again: tuple[Group, str] | None = None
@@ -68,12 +70,29 @@ class Place:
 
     def empty(self) -> None:
         """No trial has anything."""
-        self.doubted = False
+        self.doubted, self.seated = False, 0
         self.free = {name: count * self.workers for name, count in self.each.items()}
 
     def fits(self, wanted: Mapping[str, float]) -> bool:
-        """Whether a trial may begin here with what it wants."""
+        """Whether a trial may begin here with what it wants, which is the same for all trials of a search."""
+        share = wanted.get("GPU", 0.0)
+        if 0 < share < 1:  # parts of two GPUs are no part of one
+            on_each = int(1 / share + _ALMOST)
+            if self.seated >= on_each * round(self.each.get("GPU", 0.0) * self.workers):
+                return False
         return self.able and all(self.free.get(name, 0.0) >= count - _ALMOST for name, count in wanted.items())
+
+    def seat(self, wanted: Mapping[str, float]) -> None:
+        """A trial has what it wants."""
+        self.seated += 1
+        for name, count in wanted.items():
+            self.free[name] -= count
+
+    def leave(self, wanted: Mapping[str, float]) -> None:
+        """A trial has it no more."""
+        self.seated -= 1
+        for name, count in wanted.items():
+            self.free[name] += count
 
 
 @dataclass
@@ -134,16 +153,14 @@ class Seats(ResourceManager):
         if place is None:
             return None
         self._requested.remove(resource_request)
-        for name, count in resource_request.required_resources.items():
-            place.free[name] -= count
+        place.seat(resource_request.required_resources)
         return Seat(resource_request, place)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
         """They are not used any more; as the trial may be lost with its node, that is asked before anybody gets it."""
         assert isinstance(acquired_resource, Seat)
         place = acquired_resource.place
-        for name, count in acquired_resource.resource_request.required_resources.items():
-            place.free[name] += count
+        place.leave(acquired_resource.resource_request.required_resources)
         if not place.home:
             place.able, place.doubted, self._looked = False, True, float("-inf")
 

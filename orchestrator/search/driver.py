@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from orchestrator.base.text import counted
 from orchestrator.onray.cluster import Reserved, cluster_ray
-from orchestrator.onray.meeting import RayMeeting, told_to_go
+from orchestrator.onray.meeting import RayMeeting, gather, told_to_go
 from orchestrator.onray.private import Signals, private_ray, scratch_folder
 from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.faults import most_failures
@@ -25,10 +24,6 @@ from orchestrator.search.stopping import StopRule
 from orchestrator.search.tpe import TpeSampler
 from orchestrator.search.trial import REGNET_TRAINER, TrialTask, run_trial
 from orchestrator.spec.regnet import RegNetWorkload
-
-_NODES_WITHIN = 60.0
-"""Who comes later is used all the same."""
-_TICK = 0.2
 
 
 @dataclass(frozen=True)
@@ -105,20 +100,11 @@ def seated_in(reserved: Reserved) -> Iterator[None]:
 
 def _gather(run: SearchRun, ledger: Ledger, should_stop: Callable[[], bool]) -> bool:
     """Wait for the slots of the other nodes, not for ever; False where the run was asked to stop."""
-    deadline = time.monotonic() + _NODES_WITHIN
-    while (there := _slots_there()) < run.slots and time.monotonic() < deadline:
-        if should_stop():
-            return False
+
+    def waiting(there: int) -> None:
         ledger.tell_progress({}, message=f"waiting for other nodes: {there} of {counted(run.slots, 'slot')} are there")
-        time.sleep(_TICK)
-    return True
 
-
-def _slots_there() -> int:
-    """What Ray has, of all nodes that are there."""
-    import ray
-
-    return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+    return gather(run.slots, should_stop, waiting) is not None
 
 
 def workers_of_nodes(slots: int) -> list[int]:

@@ -17,7 +17,8 @@ from orchestrator.base.errors import NotFound
 from orchestrator.base.files import write_atomic
 from orchestrator.base.text import one_line
 from orchestrator.onray.cluster import be_as_the_driver
-from orchestrator.rundir.layout import JobDirectory
+from orchestrator.onray.leaving import Leaving
+from orchestrator.rundir.layout import JobDirectory, RunDirectory
 from orchestrator.search.faults import may_retry
 from orchestrator.search.records import TrialRecord, TrialRecords
 
@@ -137,19 +138,22 @@ def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
         hear: told of each epoch, and of the end; it may never come back.
 
     Raises:
-        TrialFailed: the trainer raised.
+        TrialFailed: the trainer raised; or the trial has left a node that is about to be taken away.
     """
     began = time.monotonic()
-    meeting = Path(task.meeting)
+    meeting, leaving = Path(task.meeting), Leaving(RunDirectory(Path(task.run)))
     told = _Score.of(task)
 
     def tell(metrics: Mapping[str, float], **more: Any) -> None:
         hear(dict(metrics) | told.score(metrics) | {"seconds": time.monotonic() - began} | more)
 
-    def stop() -> bool:
+    def asked() -> bool:
         return (meeting / STOP_FILE).exists()
 
-    if stop() or (meeting / CLOSED_FILE).exists():
+    def stop() -> bool:
+        return asked() or leaving.here()
+
+    if asked() or (meeting / CLOSED_FILE).exists():
         tell({}, end="stopped")
         return
     try:
@@ -159,6 +163,8 @@ def execute(task: TrialTask, hear: Callable[[dict[str, Any]], object]) -> None:
 
         report(error)  # for the log; Ray would carry it along in a form that hides what matters
         raise TrialFailed(_in_one_line(error)) from None
+    if found.end == "stopped" and not asked() and leaving.here():
+        raise TrialFailed("preempted: its node is about to be taken away, and it goes on elsewhere")
     tell(found.metrics, end=found.end, message=found.message, failure_class=found.failure_class)
 
 

@@ -93,6 +93,10 @@ def test_thirds_of_a_gpu_add_up_to_a_whole_one(seats: Seats) -> None:
     assert nodes(*(take(seats, CPU=0.1, GPU=1 / 3) for _ in range(4))) == ["a", "a", "a", "b"]
 
 
+def test_what_is_left_of_two_gpus_is_no_part_of_one(seats: Seats) -> None:
+    assert nodes(*(take(seats, CPU=0.1, GPU=0.6) for _ in range(4))) == ["a", "b", "b", None]
+
+
 def test_a_trial_lies_on_one_node(seats: Seats) -> None:
     assert nodes(take(seats, CPU=1, GPU=2), take(seats, CPU=1, GPU=2)) == ["b", None]
 
