@@ -42,16 +42,12 @@ class Engine:
         return [*filter(None, [self.controller.silence()]), *faults]
 
     def slot_count(self) -> SlotCount:
-        """What the slots do: as the queue tells it where the engine decides itself, else as the engine does.
+        """What the slots do, as the queue tells it.
 
         Raises:
             BackendUnavailable: it does not say what it has.
         """
-        if isinstance(self.questions, EngineQuestions):
-            return self.questions.slot_count()
-        capacity = self.backend.capacity()
-        used = capacity.slots - capacity.free
-        return SlotCount(total=capacity.slots, used=used, free=capacity.free, kind=capacity.slot_kind)
+        return self.questions.slot_count()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from orchestrator.spec.answers import (
     NodeView,
     QueueView,
     Remedy,
+    SlotCount,
     WhatIfRequest,
     WhatIfView,
     WhyView,
@@ -144,6 +145,17 @@ class Questions:
             team=team or "",
             notes=look.withheld.texts,
         )
+
+    def slot_count(self) -> SlotCount:
+        """What the slots do, as `queue` tells it: of a slot that a worker without a GPU holds the engine knows nothing.
+
+        Raises:
+            BackendUnavailable: the engine does not say what it has.
+        """
+        with self._answering() as look:
+            kind = look.outlook.snapshot.slot_kind
+            found = slot_count(node_views(look.outlook, look.marks, look.withheld.nodes), kind)
+        return SlotCount(total=found.total, used=found.used, free=found.free, kind=kind)
 
     def snapshot(self) -> str:
         """What the policy sees now, and the policy, as `CaseFile.of` reads it.

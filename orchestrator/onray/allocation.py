@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.onray.cluster import Reserved
-from orchestrator.onray.fitting import Sight, Word, stranded, to_bring, to_let_go, word_before
+from orchestrator.onray.fitting import Sight, Word, stranded, to_bring, to_let_go, with_their_nodes, word_before
 from orchestrator.onray.groups import Bundle, Group, ask_for, draining, nodes_there, resources_of
 from orchestrator.onray.parts import Hosted
 from orchestrator.rundir.allocations import AllocationFiles, run_has_finished
@@ -80,9 +80,16 @@ class Allocation:
         if self._finished:
             return self._wind_down()
         if all(hosted.state == "gone" for hosted in self._parts):
-            say("all parts are over, and none has said how the run ended")
-            return 1
+            return self._nothing_left()
         return None
+
+    def _nothing_left(self) -> int:
+        """All parts are over, and none has said how the run ended: with their nodes, or nobody knows how."""
+        if lost := with_their_nodes(self._parts, self._sight):
+            nodes = f"{', '.join(lost)} {'was' if len(lost) == 1 else 'were'} lost"
+            return self._speak(Word("failed", f"{nodes}, and nothing of the run was left elsewhere", "infrastructure"))
+        say("all parts are over, and none has said how the run ended")
+        return 1
 
     def end(self) -> None:
         """End what is left, and give everything back."""
@@ -258,7 +265,7 @@ class Allocation:
         return "cancel" if self._files.read_claim() is not None or self._files.stop_request() is not None else ""
 
     def _speak(self, word: Word) -> int:
-        """The run's last word, where no agent was started that could say one."""
+        """The run's last word, where no agent is there that could say one."""
         say(f"{word.outcome}: {word.message}")
         writer = EventWriter(self._files.run, self._files.writer, self._launch.token)
         writer.append("finished", **{name: value for name, value in vars(word).items() if value is not None})

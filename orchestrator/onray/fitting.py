@@ -44,7 +44,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Word:
-    """The last word on a run of which no agent was started.
+    """The last word on a run of which no agent was started, or none is left.
 
     Attributes:
         outcome: stopped, failed.
@@ -103,6 +103,12 @@ def stranded(parts: Sequence[Hosted], sight: Sight) -> list[Hosted]:
     """Parts that wait for room on a node that is gone: one that comes back under its name has another identifier."""
     alive = set(sight.nodes.values())
     return [hosted for hosted in parts if hosted.state == "waiting" and hosted.node not in alive]
+
+
+def with_their_nodes(parts: Sequence[Hosted], sight: Sight) -> list[str]:
+    """Names of the nodes that are gone, and took parts along."""
+    alive = set(sight.nodes.values())
+    return sorted({hosted.part.node for hosted in parts if hosted.lost and hosted.node not in alive})
 
 
 def word_before(

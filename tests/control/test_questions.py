@@ -200,6 +200,7 @@ def test_a_node_in_maintenance_has_nothing_free(tmp_path: Path) -> None:
     (node,), queue = questions.nodes(), questions.queue()
     assert (node.state, node.free) == ("maintenance", 0)
     assert (queue.slots.free, queue.slots.drained) == (0, 2)
+    assert (questions.slot_count().total, questions.slot_count().free) == (2, 0)
 
 
 def test_an_emptied_node_sends_its_jobs_elsewhere(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -210,10 +211,29 @@ def test_once_the_run_has_said_how_it_ended_its_agents_end_by_themselves(run: Ru
     assert run.passes(1) == 0
 
 
-def test_agents_that_end_without_a_word_are_a_failure(run: Run, played: Played) -> None:
+def test_nodes_that_take_all_of_a_run_along_are_named(run: Run, played: Played) -> None:
     run.places(a=1)
     run.passes(3)
     played.nodes = {}
     for actor in played.actors:
         actor.answers["run"] = RuntimeError("gone")
     assert run.passes(3) == 1
+    ended = find_event(run.files.run, "finished")
+    assert ended
+    assert ended.data == {
+        "outcome": "failed",
+        "message": "a was lost, and nothing of the run was left elsewhere",
+        "failure_class": "infrastructure",
+    }
+
+
+def test_agents_that_end_without_a_word_on_nodes_that_live_leave_it_to_ray_to_say_how(run: Run, played: Played) -> None:
+    run.places(a=1)
+    run.passes(3)
+    run.places()
+    for actor in played.actors:
+        actor.answers["run"] = RuntimeError("gone")
+    played.full = {"a", "b"}
+    run.allocation._launch = replace(run.allocation._launch, replacements=-1)
+    assert run.passes(3) == 1
+    assert find_event(run.files.run, "finished") is None

@@ -44,11 +44,11 @@ def capacity_of(
     found = (_facts(node, used.get(node.id, Used()), kind, draining.get(node.id)) for node in shown)
     facts = tuple(fact for fact in found if fact.slots)
     potential = tuple(_potential(nodes, types, kind))
-    up = sum(fact.slots for fact in facts if fact.up)
+    total, up = sum(fact.slots for fact in facts), sum(fact.slots for fact in facts if fact.up)
     return Capacity(
-        slots=sum(fact.slots for fact in facts),
+        slots=total,
         free=sum(fact.free for fact in facts),
-        largest_gang=up + sum(fact.slots for fact in potential),
+        largest_gang=max(total, up + sum(fact.slots for fact in potential)),  # what was lost just now may come back
         slot_kind=kind,
         nodes=facts,
         potential=potential,

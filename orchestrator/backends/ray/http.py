@@ -46,18 +46,19 @@ class Http:
     Args:
         address: URL of the dashboard; without a scheme http is meant.
         timeout: seconds that a request may take in all.
+        hint: what to do where nobody answers.
 
     Raises:
         UsageError: the address is none.
     """
 
-    def __init__(self, address: str, *, timeout: float) -> None:
+    def __init__(self, address: str, *, timeout: float, hint: str = _DOWN) -> None:
         parts = _parts(address)
         self.url = without_credentials(parts.geturl()).rstrip("/")
         self._connection = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._netloc = parts.netloc.rpartition("@")[2]
         self._base = parts.path.rstrip("/")
-        self._timeout = timeout
+        self._timeout, self._hint = timeout, hint
 
     def request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, longest: int = LONGEST
@@ -82,10 +83,10 @@ class Http:
             response = connection.getresponse()
             return Reply(response.status, self._read(response, deadline, what, longest))
         except TimeoutError:
-            raise self.failed(what, f"no whole answer within {self._timeout:g} s", _DOWN) from None
+            raise self.failed(what, f"no whole answer within {self._timeout:g} s", self._hint) from None
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise self.failed(what, one_line(why), _DOWN) from None
+            raise self.failed(what, one_line(why), self._hint) from None
         finally:
             connection.close()
 

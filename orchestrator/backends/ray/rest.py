@@ -16,6 +16,10 @@ ADDRESS = "http://127.0.0.1:8265"
 _SECONDS = 5.0
 _NO_DASHBOARD = "is that Ray's dashboard? see ray.address of the profile, or $RAY_API_SERVER_ADDRESS"
 _MOST_NODES = 10_000
+_NOBODY_SAYS = (
+    "neither ray.address of the profile nor $RAY_API_SERVER_ADDRESS of this shell says where it is; "
+    'on a development cluster: eval "$(cluster/ray/dev-cluster env)"'
+)
 LONGEST_LIST = 4 * 2**20
 """Bytes of the list of jobs, which is asked for every second or so."""
 
@@ -36,8 +40,10 @@ class RayRest:
     """
 
     def __init__(self, section: RaySection, environment: Mapping[str, str], *, timeout: float = _SECONDS) -> None:
-        address = section.address or environment.get("RAY_API_SERVER_ADDRESS") or ADDRESS
-        self._http = Http(address, timeout=timeout)
+        if address := section.address or environment.get("RAY_API_SERVER_ADDRESS"):
+            self._http = Http(address, timeout=timeout)
+        else:
+            self._http = Http(ADDRESS, timeout=timeout, hint=_NOBODY_SAYS)
         self._token = Token(section, environment)
 
     @property

@@ -49,7 +49,9 @@ def test_a_real_cluster_is_counted_by_its_gpus() -> None:
         note=f"Ray lost it at {at}: {why}",
     )
     assert found.nodes == (there, lost)
-    assert (found.slots, found.free, found.largest_gang, found.slot_kind) == (4, 3, 2, "gpu")
+    assert (found.slots, found.free, found.largest_gang, found.slot_kind) == (4, 3, 4, "gpu"), (
+        "what was lost just now may come back"
+    )
 
 
 def test_a_lost_node_is_shown_for_ten_minutes() -> None:
