@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +33,6 @@ class Watcher(Callback):
         self._ledger, self._meeting, self._should_stop, self._signals = ledger, meeting, should_stop, signals
         self._rule = rule
         self._restored = False
-        self._at_leisure = False
         self._last_runners: frozenset[int] | None = None
         self.stopping = False
         """Whether the run was asked to stop: all trials are to end, and go on in another run."""
@@ -75,10 +71,7 @@ class Watcher(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A trial has reported; with the first report the driver has time for what it will need at the end."""
-        if not self._at_leisure:
-            self._at_leisure = True
-            threading.Thread(target=_load_plots, name="load-plots", daemon=True).start()
+        """A trial has reported."""
         told = {name: result[name] for name in REPORTED if name in result}
         if self.stopping and told.get("end") == "failed" and told.get("failure_class") != "permanent":
             self._ledger.reported(_index(trial), told | {"end": "stopped"})
@@ -132,12 +125,6 @@ class StopWhenDrained(Stopper):
     def stop_all(self) -> bool:
         """Whether the search is to end."""
         return self._watcher.drained
-
-
-def _load_plots() -> None:
-    """Matplotlib takes a second to be loaded."""
-    with contextlib.suppress(ImportError):  # told where they are drawn
-        importlib.import_module("orchestrator.search.plots")
 
 
 def _index(trial: Trial) -> int:
